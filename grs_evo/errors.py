@@ -1,0 +1,20 @@
+"""Errors that speak to the user: one message, exit code 2, no traceback."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Something the user gave is wrong.
+
+    The message is one line that names the file, the key or structure, the value with its unit, and what is allowed.
+    The command line prints it once and exits with code 2.
+    """
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str:
+    """' (did you mean …?)' for the allowed name nearest to `word`, or an empty string when none is near."""
+    close = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""

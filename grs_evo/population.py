@@ -1,0 +1,82 @@
+"""Individuals, and lists of them as columns of arrays: the form in which they are stored and sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .structure import Structure, content_hash
+
+NO_PARENT = -1
+# Longest operator name that the fixed-width column holds.
+_NAME_BYTES = 24
+
+
+@dataclass(frozen=True, eq=False)
+class Individual:
+    """A structure, what it is worth, and how it came to be."""
+
+    structure: Structure
+    value: float  # what the search minimises (V_eff, eq. 16); finite, always
+    terms: NDArray[np.float64]  # (n_terms,) the parts of it, named by Objective.term_names
+    uid: int  # unique in the run, and the same however the run is shared out
+    parents: tuple[int, int] = (NO_PARENT, NO_PARENT)  # uids
+    operator: str = "random"  # what made it: an operator's name, or "random", "seed", "template", "relax", …
+    island: int = 0
+    generation: int = 0
+    evaluation: int = 0  # evaluations its island had spent when it was found
+
+    @property
+    def content(self) -> str:
+        return content_hash(self.structure)
+
+
+Columns = dict[str, NDArray]
+
+
+def pack(individuals: Sequence[Individual], n_terms: int) -> Columns:
+    """Individuals as named arrays of fixed dtype; the inverse of `unpack`, bit for bit."""
+    structures = [one.structure for one in individuals]
+    return {
+        "n_atoms": np.array([s.n_atoms for s in structures], dtype=np.int64),
+        "positions": np.concatenate([s.positions for s in structures] or [np.empty((0, 3))]),
+        "species": np.concatenate([s.species for s in structures] or [np.empty(0, np.int32)]),
+        "cells": np.array([s.cell for s in structures], dtype=np.float64).reshape(-1, 3, 3),
+        "pbc": np.array([s.pbc for s in structures], dtype=np.bool_).reshape(-1, 3),
+        "value": np.array([one.value for one in individuals], dtype=np.float64),
+        "terms": np.array([one.terms for one in individuals], dtype=np.float64).reshape(-1, n_terms),
+        "uid": np.array([one.uid for one in individuals], dtype=np.int64),
+        "parents": np.array([one.parents for one in individuals], dtype=np.int64).reshape(-1, 2),
+        "operator": np.array([one.operator.encode() for one in individuals], dtype=f"S{_NAME_BYTES}"),
+        "island": np.array([one.island for one in individuals], dtype=np.int64),
+        "generation": np.array([one.generation for one in individuals], dtype=np.int64),
+        "evaluation": np.array([one.evaluation for one in individuals], dtype=np.int64),
+    }
+
+
+def unpack(columns: Mapping[str, NDArray]) -> list[Individual]:
+    """Named arrays, as `pack` makes them, back into individuals."""
+    ends = np.cumsum(columns["n_atoms"])
+    individuals = []
+    for k, (end, count) in enumerate(zip(ends, columns["n_atoms"], strict=True)):
+        atoms = slice(int(end - count), int(end))
+        structure = Structure(
+            columns["positions"][atoms], columns["cells"][k], columns["species"][atoms], columns["pbc"][k]
+        )
+        individuals.append(
+            Individual(
+                structure,
+                value=float(columns["value"][k]),
+                terms=np.array(columns["terms"][k]),
+                uid=int(columns["uid"][k]),
+                parents=(int(columns["parents"][k, 0]), int(columns["parents"][k, 1])),
+                operator=bytes(columns["operator"][k]).decode(),
+                island=int(columns["island"][k]),
+                generation=int(columns["generation"][k]),
+                evaluation=int(columns["evaluation"][k]),
+            )
+        )
+    return individuals

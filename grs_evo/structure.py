@@ -1,0 +1,125 @@
+"""`ase.Atoms` into bare arrays and back: the form in which a structure travels through the program."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import replace as _replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError, nearest
+
+# Cells whose volume is below this share of the product of their edges are taken for singular.
+_FLAT_CELL = 1e-8
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """Atoms in a cell, as arrays that are never written to."""
+
+    positions: NDArray[np.float64]  # (n_atoms, 3) Å
+    cell: NDArray[np.float64]  # (3, 3) Å, ROWS are the lattice vectors
+    species: NDArray[np.int32]  # (n_atoms,) index into the basis's elements
+    pbc: NDArray[np.bool_]  # (3,) periodic along each lattice vector
+
+    def __post_init__(self) -> None:
+        for name, dtype in (("positions", np.float64), ("cell", np.float64), ("species", np.int32), ("pbc", np.bool_)):
+            array = np.ascontiguousarray(getattr(self, name), dtype=dtype)
+            if array.flags.writeable:
+                array = array.copy()
+                array.flags.writeable = False
+            object.__setattr__(self, name, array)
+
+    @property
+    def n_atoms(self) -> int:
+        return len(self.species)
+
+    @property
+    def volume(self) -> float:
+        """Cell volume in Å³."""
+        return float(abs(np.linalg.det(self.cell)))
+
+    def replace(self, **changes: Any) -> Structure:
+        """A copy with some arrays exchanged."""
+        return _replace(self, **changes)
+
+    def counts(self, n_elements: int) -> NDArray[np.int64]:
+        """Number of atoms per element, (n_elements,)."""
+        return np.bincount(self.species, minlength=n_elements)
+
+
+def from_atoms(atoms: Any, elements: Sequence[str], source: str = "structure") -> Structure:
+    """Check an `ase.Atoms` and turn it into arrays.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+    elements : element symbols of the basis, in its order
+    source : how error messages call the structure, e.g. ``"liquid.extxyz[0]"``
+
+    Raises
+    ------
+    InputError
+        No atoms, NaN positions, a periodic direction without a cell vector, a singular cell, or an element that is
+        not in `elements`.
+    """
+    symbols = atoms.get_chemical_symbols()
+    if not symbols:
+        raise InputError(f"{source}: holds no atoms; a structure needs at least one")
+    index = {symbol: k for k, symbol in enumerate(elements)}
+    for symbol in symbols:
+        if symbol not in index:
+            raise InputError(
+                f"{source}: element {symbol} is not in the basis; its elements are {', '.join(elements)}"
+                + nearest(symbol, elements)
+            )
+    positions = np.asarray(atoms.get_positions(), dtype=np.float64)
+    if not np.isfinite(positions).all():
+        atom = int(np.argwhere(~np.isfinite(positions))[0, 0])
+        raise InputError(f"{source}: the position of atom {atom} is {positions[atom]} Å; it must be finite")
+    pbc = np.asarray(atoms.get_pbc(), dtype=bool)
+    cell = checked_cell(np.asarray(atoms.cell[:], dtype=np.float64), pbc, source)
+    return Structure(positions, cell, np.array([index[s] for s in symbols], dtype=np.int32), pbc)
+
+
+def checked_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_], source: str) -> NDArray[np.float64]:
+    """The cell, with missing vectors of non-periodic directions filled in by unit vectors normal to the others."""
+    if not np.isfinite(cell).all():
+        raise InputError(f"{source}: the cell holds {cell[~np.isfinite(cell)][0]} Å; its entries must be finite")
+    lengths = np.linalg.norm(cell, axis=1)
+    for axis in range(3):
+        if pbc[axis] and lengths[axis] == 0.0:
+            raise InputError(f"{source}: is periodic along axis {'abc'[axis]} but has no cell vector there (0 Å)")
+    if (lengths == 0.0).any():
+        from ase.geometry import complete_cell
+
+        cell = np.asarray(complete_cell(cell), dtype=np.float64)
+        lengths = np.linalg.norm(cell, axis=1)
+    flatness = abs(np.linalg.det(cell)) / np.prod(lengths)
+    if flatness < _FLAT_CELL:
+        raise InputError(f"{source}: the cell is singular (volume over product of edges {flatness:.1e}); vectors must not lie in one plane")
+    return cell
+
+
+def to_atoms(structure: Structure, elements: Sequence[str]) -> Any:
+    """The structure as `ase.Atoms`; positions and cell are passed on as they are, never wrapped or standardised."""
+    from ase import Atoms
+
+    return Atoms(
+        symbols=[elements[k] for k in structure.species],
+        positions=structure.positions,
+        cell=structure.cell,
+        pbc=structure.pbc,
+    )
+
+
+def content_hash(structure: Structure) -> str:
+    """16 hex digits that depend on the exact bits of the structure and nothing else."""
+    digest = hashlib.blake2b(digest_size=8)
+    for array in (structure.species, structure.pbc, structure.cell, structure.positions):
+        digest.update(array.tobytes())
+    return digest.hexdigest()
