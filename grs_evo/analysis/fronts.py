@@ -1,0 +1,97 @@
+"""Pareto fronts and what they are worth: which points nothing beats, and the volume they command."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+
+
+def _checked(objectives: NDArray[np.float64]) -> NDArray[np.float64]:
+    objectives = np.asarray(objectives, dtype=np.float64)
+    if objectives.ndim != 2:
+        raise InputError(f"objectives come as an array (n, n_objectives), got shape {objectives.shape}")
+    if not np.isfinite(objectives).all():
+        row, column = np.argwhere(~np.isfinite(objectives))[0]
+        raise InputError(f"objective {column} of individual {row} is {objectives[row, column]}; it must be finite")
+    return objectives
+
+
+def pareto_front(objectives: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which rows of (n, n_objectives) are dominated by no other; all objectives are minimised.
+
+    Of rows that are equal only the first is marked.
+    """
+    objectives = _checked(objectives)
+    if len(objectives) == 0:
+        return np.zeros(0, dtype=bool)
+    # In lexicographic order whatever dominates a row stands before it, so one look at the front so far is enough.
+    order = np.lexsort(objectives.T[::-1])
+    front = np.zeros(len(objectives), dtype=bool)
+    kept = np.empty_like(objectives)
+    count = 0
+    for row in order:
+        point = objectives[row]
+        if not (kept[:count] <= point).all(axis=1).any():
+            kept[count] = point
+            count += 1
+            front[row] = True
+    return front
+
+
+def reference_point(objectives: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The corner hypervolumes are measured from: the worst of each objective, and a tenth of its range beyond."""
+    objectives = _checked(objectives)
+    if len(objectives) == 0:
+        raise InputError("the front is empty: there is nothing to measure a hypervolume from")
+    worst, best = objectives.max(axis=0), objectives.min(axis=0)
+    margin = np.where(worst > best, 0.1 * (worst - best), np.maximum(0.1 * np.abs(worst), 1e-12))
+    return worst + margin
+
+
+def hypervolume(objectives: NDArray[np.float64], reference: Sequence[float] | NDArray[np.float64]) -> float:
+    """Volume between the front and the reference point (moocore); all objectives are minimised."""
+    objectives = _checked(objectives)
+    reference = np.asarray(reference, dtype=np.float64)
+    if reference.shape != (objectives.shape[1],):
+        raise InputError(f"reference has {reference.size} values, the front {objectives.shape[1]} objectives")
+    if len(objectives) == 0:
+        return 0.0
+    if objectives.shape[1] == 1:
+        return float(max(0.0, reference[0] - objectives.min()))
+    import moocore
+
+    return float(moocore.hypervolume(objectives, ref=reference))
+
+
+def hypervolume_over_generations(
+    generations: NDArray[np.int64], objectives: NDArray[np.float64], steps: int = 200
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Hypervolume of what had been found by each generation, relative to the last.
+
+    Parameters
+    ----------
+    generations : (n,) generation in which each individual was found
+    objectives : (n, n_objectives)
+    steps : at most so many generations, evenly chosen
+
+    Returns
+    -------
+    generations (k,), share of the final hypervolume (k,), rising to 1
+
+    Notes
+    -----
+    An archive keeps what was never beaten, and not what once was on the front: before the last generation this is a
+    lower bound.
+    """
+    objectives = _checked(objectives)
+    generations = np.asarray(generations)
+    reference = reference_point(objectives)
+    seen = np.unique(generations)
+    if len(seen) > steps:
+        seen = seen[np.unique(np.linspace(0, len(seen) - 1, steps).round().astype(int))]
+    volumes = np.array([hypervolume(objectives[generations <= one], reference) for one in seen])
+    return seen, volumes / volumes[-1]

@@ -1,0 +1,257 @@
+"""Known answers of the offline analysis, on arrays alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import ks_2samp, wasserstein_distance
+
+from grs_evo import analysis
+from grs_evo.errors import InputError
+from grs_evo.population import Individual
+from grs_evo.structure import Structure
+
+
+def cloud(n: int, d: int, seed: int = 0) -> np.ndarray:
+    """Environments whose functions depend on each other, as descriptors do."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, d)) @ rng.normal(size=(d, d)) * np.geomspace(1, 50, d) + 3.0
+
+
+# ---------------------------------------------------------------- hulls
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 3, 5])
+def test_hull_volume_of_boxes_and_simplices(dimension):
+    corners = np.stack(np.meshgrid(*[[0.0, 2.0]] * dimension), axis=-1).reshape(-1, dimension)
+    assert analysis.hull_volume(corners) == pytest.approx(2.0**dimension, rel=1e-12)
+    stretched = corners * np.geomspace(1e-4, 1e4, dimension)
+    assert analysis.hull_volume(stretched) == pytest.approx(2.0**dimension * np.geomspace(1e-4, 1e4, dimension).prod())
+    # Points within do not matter.
+    inner = np.random.default_rng(1).uniform(0, 2, size=(50, dimension))
+    assert analysis.hull_volume(np.concatenate([corners, inner])) == pytest.approx(2.0**dimension)
+
+
+def test_hull_of_a_plane_has_no_volume():
+    points = np.random.default_rng(0).normal(size=(40, 3))
+    points[:, 2] = points[:, 0] - 2 * points[:, 1]
+    assert analysis.hull_volume(points) == 0.0
+    assert analysis.hull_volume(points[:3]) == 0.0
+    assert analysis.hull_volume(np.ones((5, 2))) == 0.0
+
+
+@pytest.mark.parametrize(("functions", "method"), [(3, "hull"), (12, "widths")])
+def test_v_rep_is_one_for_the_target_itself_and_less_for_a_subset(functions, method):
+    target = cloud(600, functions)
+    same = analysis.coverage(target, target[::-1], variance=1.0, max_dimension=4)
+    assert same.method == method
+    assert same.dimension == functions
+    assert same.v_rep == pytest.approx(1.0, abs=1e-12)
+    assert (same.inside, same.beyond) == (1.0, 0.0)
+    assert same.error == pytest.approx(0.0, abs=1e-9)
+    less = analysis.coverage(target, target[:60], variance=1.0, max_dimension=4)
+    assert 0.0 < less.v_rep < 0.9
+    assert less.inside < 1.0
+    assert less.beyond == 0.0
+    still_less = analysis.coverage(target, target[:30], variance=1.0, max_dimension=4)
+    assert still_less.v_rep < less.v_rep
+
+
+def test_widths_are_exact_for_a_scaled_copy_and_their_error_holds_the_truth():
+    target = cloud(800, 5)
+    half = target.mean(axis=0) + 0.5 * (target - target.mean(axis=0))
+    scaled = analysis.coverage(target, half, variance=1.0, max_dimension=3)
+    assert scaled.method == "widths"
+    assert scaled.v_rep == pytest.approx(0.5**5, rel=1e-9)
+    for size in (40, 100, 300):
+        truth = analysis.coverage(target, target[:size], variance=1.0, max_dimension=5)
+        guess = analysis.coverage(target, target[:size], variance=1.0, max_dimension=3)
+        assert truth.method == "hull"
+        assert guess.method == "widths"
+        assert 0.0 < abs(guess.v_rep - truth.v_rep) < guess.error
+        assert guess.exact == analysis.coverage(target, target[:size], variance=1.0, max_dimension=3).exact
+
+
+def test_coverage_does_not_depend_on_the_unit_or_order_of_the_functions():
+    target = cloud(300, 3)
+    order = [2, 0, 1]
+    first = analysis.coverage(target, target[:50], variance=1.0)
+    second = analysis.coverage(7.0 * target[:, order], 7.0 * target[:50][:, order], variance=1.0)
+    assert second.v_rep == pytest.approx(first.v_rep, rel=1e-9)
+
+
+def test_a_set_outside_counts_as_beyond():
+    target = cloud(300, 2)
+    far = target + 1e4
+    result = analysis.coverage(target, far, variance=1.0)
+    assert result.v_rep == pytest.approx(1.0)
+    assert (result.inside, result.beyond) == (0.0, 1.0)
+
+
+def test_a_target_without_spread_is_refused_in_one_line():
+    with pytest.raises(InputError, match="all environments are equal") as caught:
+        analysis.coverage(np.ones((20, 4)), np.ones((20, 4)))
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="no environments"):
+        analysis.coverage(cloud(20, 3), np.empty((0, 3)))
+    with pytest.raises(InputError, match="same basis"):
+        analysis.coverage(cloud(20, 3), cloud(20, 4))
+    with pytest.raises(InputError, match="environment 2, function 1 is nan"):
+        analysis.coverage(np.where(np.arange(60).reshape(20, 3) == 7, np.nan, 1.0), cloud(20, 3))
+
+
+def test_growth_rises_to_the_whole_set():
+    target = cloud(200, 3)
+    parts = np.split(target, 20)
+    rows = analysis.coverage_growth(target, parts, steps=8, variance=1.0)
+    values = [found.v_rep for _, _, found in rows]
+    assert values == sorted(values)
+    assert rows[-1][:2] == (20, 200)
+    assert values[-1] == pytest.approx(1.0)
+
+
+# ---------------------------------------------------------------- principal components
+
+
+def test_components_carry_the_share_asked_for_and_are_orthonormal():
+    rows = cloud(400, 9)
+    found = analysis.principal_components(rows, 0.99)
+    np.testing.assert_allclose(found.axes @ found.axes.T, np.eye(found.count), atol=1e-12)
+    assert found.share >= 0.99
+    fewer = analysis.principal_components(rows, 0.99, most=found.count - 1)
+    assert fewer.share < 0.99
+    points = analysis.project(found, rows)
+    np.testing.assert_allclose(points.var(axis=0), found.variances, rtol=1e-9)
+    np.testing.assert_allclose(points.mean(axis=0), 0.0, atol=1e-9)
+
+
+def test_constant_functions_take_no_part():
+    rows = np.concatenate([cloud(100, 2), np.full((100, 3), 1e5)], axis=1)
+    found = analysis.principal_components(rows, 1.0)
+    assert found.count == 2
+    assert (found.axes[:, 2:] == 0).all()
+
+
+# ---------------------------------------------------------------- histograms and distances
+
+
+@given(seed=st.integers(0, 2**31), n=st.integers(1, 40), m=st.integers(1, 40), ties=st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_distances_of_functions_against_scipy(seed, n, m, ties):
+    rng = np.random.default_rng(seed)
+    a, b = rng.normal(size=(n, 3)), rng.normal(0.5, 2.0, size=(m, 3))
+    if ties:
+        a, b = a.round(), b.round()
+    earth, ks = analysis.wasserstein_distances(a, b), analysis.ks_distances(a, b)
+    for column in range(3):
+        assert earth[column] == pytest.approx(wasserstein_distance(a[:, column], b[:, column]), abs=1e-12)
+        assert ks[column] == pytest.approx(ks_2samp(a[:, column], b[:, column]).statistic, abs=1e-12)
+
+
+def test_equal_sets_have_distance_zero_and_a_shift_is_measured_in_spreads():
+    rows = cloud(150, 4)
+    same = analysis.histograms(rows, rows[np.random.default_rng(0).permutation(150)])
+    assert (same.wasserstein == 0).all()
+    assert (same.ks == 0).all()
+    np.testing.assert_array_equal(same.target, same.chosen)
+    np.testing.assert_allclose(same.target.sum(axis=1), 1.0)
+    moved = analysis.histograms(rows, rows + 0.5 * rows.std(axis=0))
+    np.testing.assert_allclose(moved.wasserstein, 0.5)
+
+
+def test_a_crystal_has_histograms_too():
+    crystal = np.tile([[1.0, 0.0, 5.0]], (8, 1))
+    found = analysis.histograms(crystal, crystal, bins=5)
+    assert np.isfinite(found.edges).all()
+    assert (np.diff(found.edges, axis=1) > 0).all()
+    assert (found.wasserstein == 0).all()
+    other = analysis.histograms(crystal, crystal + np.array([1.0, 0.0, 0.0]), bins=5)
+    np.testing.assert_allclose(other.wasserstein, [1.0, 0.0, 0.0])
+
+
+def test_moment_distances_and_the_floor_of_the_target():
+    rng = np.random.default_rng(3)
+    target = rng.normal(size=(4000, 6)) * [1, 2, 3, 4, 5, 6]
+    assert analysis.moment_distances(target, target).mae_first == 0.0
+    moved = analysis.moment_distances(target, 2.0 * target + 1.0)
+    np.testing.assert_allclose(moved.first, np.abs(target.mean(axis=0) + 1.0))
+    np.testing.assert_allclose(moved.second, 3.0 * target.var(axis=0))
+    assert moved.mae_second == pytest.approx(moved.second.mean())
+    floor = analysis.halves_floor(target)
+    # The means of two halves of n/2 differ by a normal number of spread 2/√n: its absolute mean is √(2/π) of that.
+    assert floor.scaled_first == pytest.approx(np.sqrt(2 / np.pi) * 2 / np.sqrt(4000), rel=0.35)
+    assert floor.mae_first == analysis.halves_floor(target).mae_first
+    with pytest.raises(InputError, match="two halves"):
+        analysis.halves_floor(target[:1])
+
+
+# ---------------------------------------------------------------- fronts
+
+
+def slow_front(points):
+    """Brute force: a point falls if another is nowhere worse and somewhere better, or equal and earlier."""
+    return [
+        not any((other <= point).all() and ((other < point).any() or j < i) for j, other in enumerate(points) if j != i)
+        for i, point in enumerate(points)
+    ]
+
+
+@given(seed=st.integers(0, 2**31), n=st.integers(0, 60), objectives=st.integers(1, 4), levels=st.integers(2, 30))
+@settings(max_examples=40, deadline=None)
+def test_front_against_brute_force(seed, n, objectives, levels):
+    points = np.random.default_rng(seed).integers(0, levels, size=(n, objectives)).astype(float)
+    assert analysis.pareto_front(points).tolist() == slow_front(points)
+
+
+def test_hypervolume_by_hand_and_over_generations():
+    front = np.array([[1.0, 3.0], [2.0, 2.0], [3.0, 1.0]])
+    assert analysis.hypervolume(front, [4.0, 4.0]) == pytest.approx(6.0)
+    assert analysis.hypervolume(front[:, :1], [4.0]) == 3.0
+    assert analysis.hypervolume(np.empty((0, 2)), [4.0, 4.0]) == 0.0
+    generations, shares = analysis.hypervolume_over_generations(np.array([0, 2, 2]), front)
+    assert generations.tolist() == [0, 2]
+    assert shares[0] < shares[1] == 1.0
+    with pytest.raises(InputError, match="front is empty"):
+        analysis.hypervolume_over_generations(np.array([], dtype=int), np.empty((0, 2)))
+    with pytest.raises(InputError, match="objective 1 of individual 0 is inf"):
+        analysis.pareto_front(np.array([[0.0, np.inf]]))
+
+
+# ---------------------------------------------------------------- genealogy and embedding
+
+
+def individual(uid, parents=(-1, -1), operator="random"):
+    structure = Structure(np.zeros((1, 3)), np.eye(3), np.zeros(1, int), np.ones(3, bool))
+    return Individual(structure, 1.0 / (1 + uid), np.array([1.0]), uid, parents, operator, generation=uid)
+
+
+def test_ancestry_stops_at_what_the_archive_did_not_keep():
+    family = [individual(0), individual(1), individual(2, (0, 1), "slice"), individual(5, (2, 4), "swap")]
+    found = analysis.ancestry(family, 5)
+    assert [(one.uid, one.depth, one.kept) for one in found] == [
+        (5, 0, True), (2, 1, True), (4, 1, False), (0, 2, True), (1, 2, True),
+    ]  # fmt: skip
+    assert analysis.origins(family) == {"random": 2, "slice": 1, "swap": 1}
+    with pytest.raises(InputError, match="uid 9"):
+        analysis.ancestry(family, 9)
+
+
+def test_a_loop_in_a_damaged_archive_ends():
+    assert len(analysis.ancestry([individual(1, (2, -1)), individual(2, (1, 2))], 1)) == 2
+
+
+def test_embedding_keeps_groups_together_and_repeats():
+    pytest.importorskip("openTSNE")
+    rng = np.random.default_rng(0)
+    near, far = rng.normal(size=(60, 5)), rng.normal(size=(40, 5)) + 30.0
+    first = analysis.common_embedding([near, far], iterations=100)
+    again = analysis.common_embedding([near, far], iterations=100)
+    np.testing.assert_array_equal(first[0][0], again[0][0])
+    (a, rows), (b, _) = first
+    assert rows.tolist() == list(range(60))
+    gap = np.linalg.norm(a.mean(axis=0) - b.mean(axis=0))
+    assert gap > max(np.linalg.norm(x - x.mean(axis=0), axis=1).mean() for x in (a, b))
+    crystal = analysis.common_embedding([np.ones((30, 3)), np.zeros((20, 3))])
+    assert np.ptp(crystal[0][0], axis=0).max() == 0.0
