@@ -1,0 +1,257 @@
+"""Angular momenta into numbers: Clebsch–Gordan couplings, coupling trees, and how many invariants a block has.
+
+Everything here runs at set-up time. A *tree* of rank N couples N angular momenta pairwise and balanced, (12)(34)→…, an
+odd one out waiting for the next level, until all is coupled to L_R = 0. Its label `Ls` lists the intermediate
+couplings in the order in which the tree makes them, without the final 0.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import pairwise
+from math import comb, factorial, sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Squared length below which a symmetrised tree counts as dependent on those before it. Trees have length 1 before
+# they are symmetrised and what is left is an algebraic number of small height; rounding leaves 1e-15.
+_DEPENDENT = 1e-9
+
+
+@cache
+def complex_coupling(l1: int, l2: int, L: int) -> NDArray[np.float64]:
+    """Clebsch–Gordan coefficients ⟨l1 m1 l2 m2 | L M⟩ as an array (2 l1 + 1, 2 l2 + 1, 2 L + 1), each m from −l to l.
+
+    Racah's sum in exact integers, one square root at the end (Varshalovich et al. 1988, 8.2.1). Condon–Shortley phase.
+    """
+    out = np.zeros((2 * l1 + 1, 2 * l2 + 1, 2 * L + 1))
+    if not abs(l1 - l2) <= L <= l1 + l2:
+        return _frozen(out)
+    f = factorial
+    for m1 in range(-l1, l1 + 1):
+        for m2 in range(max(-l2, -L - m1), min(l2, L - m1) + 1):
+            M = m1 + m2
+            total = 0
+            # over a common denominator, so that the alternating sum is exact
+            common = f(l1 + l2 - L) * f(l1 - m1) * f(l2 + m2) * f(l1 + l2 + L)
+            for k in range(max(0, l2 - L - m1, l1 - L + m2), min(l1 + l2 - L, l1 - m1, l2 + m2) + 1):
+                below = f(k) * f(l1 + l2 - L - k) * f(l1 - m1 - k) * f(l2 + m2 - k) * f(L - l2 + m1 + k)
+                below *= f(L - l1 - m2 + k)
+                total += (-1) ** k * (common * common // below)
+            above = (2 * L + 1) * f(L + l1 - l2) * f(L - l1 + l2) * f(l1 + l2 - L)
+            above *= f(L + M) * f(L - M) * f(l1 - m1) * f(l1 + m1) * f(l2 - m2) * f(l2 + m2)
+            square = above * total * total  # over f(l1 + l2 + L + 1) * common⁴
+            sign = -1.0 if total < 0 else 1.0
+            out[m1 + l1, m2 + l2, M + L] = sign * sqrt(square / (f(l1 + l2 + L + 1) * common**4))
+    return _frozen(out)
+
+
+@cache
+def real_from_complex(l: int) -> NDArray[np.complex128]:
+    """Unitary U with Y_real[m] = Σ_m' U[m, m'] Y_complex[m'].
+
+    Real harmonics: m > 0 √2 (−1)^m Re Y_lm, m < 0 √2 (−1)^m Im Y_l|m|; so Y_1 is along (y, z, x) without a sign.
+    """
+    out = np.zeros((2 * l + 1, 2 * l + 1), dtype=np.complex128)
+    out[l, l] = 1.0
+    for m in range(1, l + 1):
+        out[l + m, l + m] = (-1) ** m / sqrt(2)
+        out[l + m, l - m] = 1 / sqrt(2)
+        out[l - m, l + m] = (-1) ** m / (1j * sqrt(2))
+        out[l - m, l - m] = -1 / (1j * sqrt(2))
+    out.flags.writeable = False
+    return out
+
+
+@cache
+def real_coupling(l1: int, l2: int, L: int) -> NDArray[np.float64]:
+    """The coupling (2 l1 + 1, 2 l2 + 1, 2 L + 1) between REAL harmonics, each m from −l to l.
+
+    Equal to the Clebsch–Gordan coupling written in real harmonics where l1 + l2 + L is even, and to −i times it where
+    the sum is odd (there it is imaginary). An invariant has an even number of odd couplings, so a tree made of these
+    equals the complex definition times (−1)^(number of odd couplings / 2).
+    """
+    u1, u2, u = real_from_complex(l1), real_from_complex(l2), real_from_complex(L)
+    full = np.einsum("cz,xyz,ax,by->abc", u, complex_coupling(l1, l2, L), u1.conj(), u2.conj(), optimize=True)
+    part = full.imag if (l1 + l2 + L) % 2 else full.real
+    out = np.where(np.abs(part) < 1e-14, 0.0, part)
+    return _frozen(np.ascontiguousarray(out))
+
+
+@cache
+def vertex(l1: int, l2: int, l3: int) -> NDArray[np.float64]:
+    """The invariant tensor of three angular momenta in real harmonics (a real 3j symbol), of length 1.
+
+    Cyclic exchange leaves it alone; exchanging two indices multiplies it by (−1)^(l1 + l2 + l3). So a tree of these
+    has the same value wherever its root is put, which is what lets functions share intermediates.
+    """
+    order = sorted(range(3), key=lambda k: ((l1, l2, l3)[k], k))
+    low, mid, high = ((l1, l2, l3)[k] for k in order)
+    tensor = real_coupling(low, mid, high) / sqrt(2 * high + 1)
+    # back[k]: where index k of the wanted tensor sits in the sorted one
+    back = [order.index(k) for k in range(3)]
+    inversions = sum(back[a] > back[b] for a in range(3) for b in range(a + 1, 3))
+    sign = -1.0 if inversions % 2 and (l1 + l2 + l3) % 2 else 1.0
+    return _frozen(np.ascontiguousarray(sign * tensor.transpose(back)))
+
+
+@cache
+def coupling_over_vertex(l1: int, l2: int, L: int) -> float:
+    """Factor by which `real_coupling` exceeds `vertex`: ±√(2 L + 1)."""
+    return float(np.sum(real_coupling(l1, l2, L) * vertex(l1, l2, L)))
+
+
+@cache
+def tree(rank: int) -> tuple[tuple[int, int], ...]:
+    """Children of each inner node of the balanced tree; 0 … rank−1 are the leaves, inner nodes follow in order."""
+    level = list(range(rank))
+    nodes: list[tuple[int, int]] = []
+    while len(level) > 1:
+        above = []
+        for a, b in zip(level[::2], level[1::2], strict=False):
+            nodes.append((a, b))
+            above.append(rank + len(nodes) - 1)
+        if len(level) % 2:
+            above.append(level[-1])
+        level = above
+    return tuple(nodes)
+
+
+@cache
+def couplings(ls: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """All `Ls` that couple `ls` to 0, in lexicographic order."""
+    nodes = tree(len(ls))
+    if not nodes:
+        return ((),) if ls[0] == 0 else ()
+    partial: list[tuple[int, ...]] = [()]
+    for a, b in nodes[:-1]:
+        grown = []
+        for Ls in partial:
+            momenta = ls + Ls
+            low, high = abs(momenta[a] - momenta[b]), momenta[a] + momenta[b]
+            grown += [(*Ls, L) for L in range(low, high + 1)]
+        partial = grown
+    a, b = nodes[-1]
+    return tuple(Ls for Ls in partial if (ls + Ls)[a] == (ls + Ls)[b])
+
+
+def tree_tensor(ls: tuple[int, ...], Ls: tuple[int, ...]) -> NDArray[np.float64]:
+    """Generalised Clebsch–Gordan coefficients C^m_l(L) of one tree, (2 l1 + 1, …, 2 lN + 1); squares sum to 1.
+
+    Complex harmonics, the definition of method §2; non-zero only where Σ m = 0.
+    """
+    if len(ls) == 1:
+        return np.ones(1)
+    momenta = (*ls, *Ls, 0)
+    # each open part: (leaves in order, tensor over the leaves and the part's own m)
+    parts: dict[int, tuple[list[int], NDArray[np.float64]]] = {k: ([k], np.eye(2 * l + 1)) for k, l in enumerate(ls)}
+    node = len(ls)
+    for a, b in tree(len(ls)):
+        leaves_a, tensor_a = parts.pop(a)
+        leaves_b, tensor_b = parts.pop(b)
+        pair = complex_coupling(momenta[a], momenta[b], momenta[node])
+        half = np.tensordot(tensor_b, pair, axes=(-1, 1))  # b leaves, m_a, M
+        full = np.tensordot(tensor_a, half, axes=(-1, len(leaves_b)))  # a leaves, b leaves, M
+        parts[node] = (leaves_a + leaves_b, full)
+        node += 1
+    leaves, tensor = parts[node - 1]
+    return np.ascontiguousarray(np.transpose(tensor[..., 0], np.argsort(leaves)))
+
+
+def symmetrise(tensor: NDArray[np.float64], groups: tuple[int, ...]) -> NDArray[np.float64]:
+    """Average over all exchanges of positions that carry equal labels (equal entries of `groups`).
+
+    Products of numbers commute, so this is all that a polynomial of the A keeps of a coefficient tensor.
+    """
+    for group in sorted(set(groups)):
+        places = [k for k, g in enumerate(groups) if g == group]
+        # S_k is S_{k−1} times the exchanges of its k-th place with each earlier one
+        for k in range(1, len(places)):
+            total = tensor
+            for earlier in places[:k]:
+                total = total + np.swapaxes(tensor, earlier, places[k])
+            tensor = total / (k + 1)
+    return tensor
+
+
+@cache
+def independent_couplings(ls: tuple[int, ...], groups: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """The lexicographically first trees whose symmetrised polynomials are independent: a complete set of the block.
+
+    Parameters
+    ----------
+    ls : angular momenta per position
+    groups : positions with equal entries carry the same label (μ, n, l)
+
+    Notes
+    -----
+    Gram–Schmidt in lexicographic order, so the choice does not depend on the machine's linear algebra. The number is
+    that of SO(3) invariants (`count_invariants`); a difference would be a fault of this program.
+    """
+    wanted = count_invariants(ls, groups)
+    if wanted == 0:
+        return ()
+    candidates = couplings(ls)
+    if len(candidates) == wanted:
+        return candidates
+    chosen: list[tuple[int, ...]] = []
+    directions: list[NDArray[np.float64]] = []
+    for Ls in candidates:
+        rest = symmetrise(tree_tensor(ls, Ls), groups).ravel()
+        for _ in range(2):  # twice is enough (Kahan): the second pass removes the first one's rounding
+            for direction in directions:
+                rest = rest - direction * np.sum(direction * rest)
+        square = float(np.sum(rest * rest))
+        if square > _DEPENDENT:
+            chosen.append(Ls)
+            directions.append(rest / sqrt(square))
+            if len(chosen) == wanted:
+                return tuple(chosen)
+    raise AssertionError(f"block l = {ls}, groups {groups}: {len(chosen)} independent trees, {wanted} invariants")
+
+
+@cache
+def count_invariants(ls: tuple[int, ...], groups: tuple[int, ...]) -> int:
+    """Number of rotation and inversion invariants of a block, from the SO(3) characters.
+
+    The invariants are those states of total M = 0 that have no partner at M = 1. k equal labels of angular momentum l
+    span the symmetric power Sym^k, whose states per M are counted by a Gaussian binomial.
+    """
+    if sum(ls) % 2:
+        return 0
+    states = [1]  # states[i]: number with total M = i − Σ k l
+    for group in sorted(set(groups)):
+        members = [l for l, g in zip(ls, groups, strict=True) if g == group]
+        assert all(a == b for a, b in pairwise(members)), "equal labels have equal l"
+        power = _gaussian_binomial(len(members) + 2 * members[0], len(members))
+        product = [0] * (len(states) + len(power) - 1)
+        for i, a in enumerate(states):
+            for j, b in enumerate(power):
+                product[i + j] += a * b
+        states = product
+    middle = (len(states) - 1) // 2
+    return states[middle] - (states[middle + 1] if middle + 1 < len(states) else 0)
+
+
+def _gaussian_binomial(n: int, k: int) -> list[int]:
+    """Coefficients of the q-binomial [n over k]: entry s counts the k-subsets of 0 … n−1 of given sum."""
+    if k == 0:
+        return [1]
+    rows = [[1]] + [[] for _ in range(k)]
+    for size in range(1, n + 1):
+        # [size over j] = [size−1 over j−1] + q^j [size−1 over j]
+        for j in range(min(k, size), 0, -1):
+            shifted = [0] * j + rows[j] if rows[j] else []
+            length = max(len(rows[j - 1]), len(shifted))
+            rows[j] = [
+                (rows[j - 1][s] if s < len(rows[j - 1]) else 0) + (shifted[s] if s < len(shifted) else 0)
+                for s in range(length)
+            ]
+    assert sum(rows[k]) == comb(n, k)
+    return rows[k]
+
+
+def _frozen(array: NDArray[np.float64]) -> NDArray[np.float64]:
+    array.flags.writeable = False
+    return array
