@@ -48,23 +48,6 @@ def complex_coupling(l1: int, l2: int, L: int) -> NDArray[np.float64]:
 
 
 @cache
-def real_from_complex(l: int) -> NDArray[np.complex128]:
-    """Unitary U with Y_real[m] = Σ_m' U[m, m'] Y_complex[m'].
-
-    Real harmonics: m > 0 √2 (−1)^m Re Y_lm, m < 0 √2 (−1)^m Im Y_l|m|; so Y_1 is along (y, z, x) without a sign.
-    """
-    out = np.zeros((2 * l + 1, 2 * l + 1), dtype=np.complex128)
-    out[l, l] = 1.0
-    for m in range(1, l + 1):
-        out[l + m, l + m] = (-1) ** m / sqrt(2)
-        out[l + m, l - m] = 1 / sqrt(2)
-        out[l - m, l + m] = (-1) ** m / (1j * sqrt(2))
-        out[l - m, l - m] = -1 / (1j * sqrt(2))
-    out.flags.writeable = False
-    return out
-
-
-@cache
 def real_coupling(l1: int, l2: int, L: int) -> NDArray[np.float64]:
     """The coupling (2 l1 + 1, 2 l2 + 1, 2 L + 1) between REAL harmonics, each m from −l to l.
 
@@ -72,11 +55,33 @@ def real_coupling(l1: int, l2: int, L: int) -> NDArray[np.float64]:
     the sum is odd (there it is imaginary). An invariant has an even number of odd couplings, so a tree made of these
     equals the complex definition times (−1)^(number of odd couplings / 2).
     """
-    u1, u2, u = real_from_complex(l1), real_from_complex(l2), real_from_complex(L)
-    full = np.einsum("cz,xyz,ax,by->abc", u, complex_coupling(l1, l2, L), u1.conj(), u2.conj(), optimize=True)
-    part = full.imag if (l1 + l2 + L) % 2 else full.real
-    out = np.where(np.abs(part) < 1e-14, 0.0, part)
-    return _frozen(np.ascontiguousarray(out))
+    pair = complex_coupling(l1, l2, L)
+    odd = (l1 + l2 + L) % 2
+    out = np.zeros((2 * l1 + 1, 2 * l2 + 1, 2 * L + 1))
+    # in plain loops over the few entries that are not zero: the sum's order, and so every bit, is the same everywhere
+    for m1 in range(-l1, l1 + 1):
+        for m2 in range(max(-l2, -L - m1), min(l2, L - m1) + 1):
+            c = float(pair[m1 + l1, m2 + l2, m1 + m2 + L])
+            for r1, u1 in _real_parts(m1):
+                for r2, u2 in _real_parts(m2):
+                    for r, u in _real_parts(m1 + m2):
+                        value = c * u1.conjugate() * u2.conjugate() * u
+                        out[r1 + l1, r2 + l2, r + L] += value.imag if odd else value.real
+    out[np.abs(out) < 1e-14] = 0.0
+    return _frozen(out)
+
+
+def _real_parts(m: int) -> tuple[tuple[int, complex], ...]:
+    """Where complex m goes: pairs (real m', U[m', m]) of the unitary matrix that makes harmonics real.
+
+    Real harmonics: m > 0 √2 (−1)^m Re Y_lm, m < 0 √2 (−1)^m Im Y_l|m|; so Y_1 is along (y, z, x) without a sign.
+    """
+    if m == 0:
+        return ((0, 1.0 + 0.0j),)
+    k, half = abs(m), sqrt(0.5)
+    if m > 0:
+        return ((k, (-1) ** k * half + 0.0j), (-k, -1j * (-1) ** k * half))
+    return ((k, half + 0.0j), (-k, 1j * half))
 
 
 @cache

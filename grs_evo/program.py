@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +80,7 @@ class Program(NamedTuple):
 
 # An equivariant thing is a nested tuple: a leaf ("A", l, mu, n), or a half (L, left, right) with left <= right in
 # `_rank_of_key` order. A network is a pair of these that is contracted over m.
-_Key = tuple  # type: ignore[type-arg]
+_Key = tuple[Any, ...]
 
 
 def compile_program(labels: Sequence[Label], mixing: Mixing | None, n_of_l: Sequence[int], n_elements: int) -> Program:
@@ -284,8 +284,9 @@ def _half_terms(l1: int, l2: int, L: int, equal: bool) -> list[tuple[int, int, i
     tensor = vertex(l1, l2, L)
     if equal:
         tensor = tensor + tensor.transpose(1, 0, 2)
-        i, j, _ = np.indices(tensor.shape, sparse=True)
-        tensor = np.where(i < j, tensor, np.where(i == j, tensor / 2, 0.0))
+        side = np.arange(2 * l1 + 1)
+        share = np.where(side[:, None] < side, 1.0, np.where(side[:, None] == side, 0.5, 0.0))
+        tensor = tensor * share[:, :, None]
     a, b, c = np.nonzero(np.abs(tensor) > 1e-13)
     order = np.lexsort((b, a, c))
     return [(int(a[k]), int(b[k]), int(c[k]), float(tensor[a[k], b[k], c[k]])) for k in order]
