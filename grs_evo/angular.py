@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import cache
 from itertools import pairwise
-from math import comb, factorial, sqrt
+from math import comb, copysign, factorial, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +61,8 @@ def real_coupling(l1: int, l2: int, L: int) -> NDArray[np.float64]:
     # in plain loops over the few entries that are not zero: the sum's order, and so every bit, is the same everywhere
     for m1 in range(-l1, l1 + 1):
         for m2 in range(max(-l2, -L - m1), min(l2, L - m1) + 1):
-            c = float(pair[m1 + l1, m2 + l2, m1 + m2 + L])
+            # each m ≠ 0 brings 1/√2
+            c = float(pair[m1 + l1, m2 + l2, m1 + m2 + L]) * sqrt(0.5 ** sum(m != 0 for m in (m1, m2, m1 + m2)))
             for r1, u1 in _real_parts(m1):
                 for r2, u2 in _real_parts(m2):
                     for r, u in _real_parts(m1 + m2):
@@ -72,16 +73,16 @@ def real_coupling(l1: int, l2: int, L: int) -> NDArray[np.float64]:
 
 
 def _real_parts(m: int) -> tuple[tuple[int, complex], ...]:
-    """Where complex m goes: pairs (real m', U[m', m]) of the unitary matrix that makes harmonics real.
+    """Where complex m goes: pairs (real m', U[m', m]), times √2 for m ≠ 0, of the unitary matrix to real harmonics.
 
     Real harmonics: m > 0 √2 (−1)^m Re Y_lm, m < 0 √2 (−1)^m Im Y_l|m|; so Y_1 is along (y, z, x) without a sign.
     """
     if m == 0:
         return ((0, 1.0 + 0.0j),)
-    k, half = abs(m), sqrt(0.5)
+    k = abs(m)
     if m > 0:
-        return ((k, (-1) ** k * half + 0.0j), (-k, -1j * (-1) ** k * half))
-    return ((k, half + 0.0j), (-k, 1j * half))
+        return ((k, (-1) ** k + 0.0j), (-k, -1j * (-1) ** k))
+    return ((k, 1.0 + 0.0j), (-k, 1.0j))
 
 
 @cache
@@ -104,7 +105,7 @@ def vertex(l1: int, l2: int, l3: int) -> NDArray[np.float64]:
 @cache
 def coupling_over_vertex(l1: int, l2: int, L: int) -> float:
     """Factor by which `real_coupling` exceeds `vertex`: ±√(2 L + 1)."""
-    return float(np.sum(real_coupling(l1, l2, L) * vertex(l1, l2, L)))
+    return copysign(sqrt(2 * L + 1), float(np.sum(real_coupling(l1, l2, L) * vertex(l1, l2, L))))
 
 
 @cache
