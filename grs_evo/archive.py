@@ -1,0 +1,220 @@
+"""Individuals into the bounded set worth keeping: the Pareto front, without duplicates, whatever order they came in.
+
+The archive of a set of individuals is a pure function of the set:
+
+1. losses are rounded to a relative precision (`same`); individuals with equal numbers of atoms of each element and equal
+   rounded terms are one structure seen twice, and the first in canonical order stays;
+2. of the rest, those that no other dominates in the (rounded) objectives form the front;
+3. a front larger than `size` loses its most crowded member, again and again, the extremes never;
+4. the `best` lowest values are kept as well, dominated or not, so that a search with a one-point front still ranks.
+
+Canonical order is (rounded objectives, value, number of atoms, content hash, uid). Steps 1, 2 and 4 give the same answer however
+the set was split and merged before; step 3 does so as long as no part overflowed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from .errors import InputError, nearest
+from .options import Options
+from .population import Individual
+
+# Losses below this are zero: what rounding leaves of an exact match.
+_ZERO = 1e-10
+
+
+class ArchiveOptions(Options):
+    """What the archive is judged by and how much it holds."""
+
+    objectives: tuple[str, ...] | None = Field(
+        default=None,
+        description="names of loss terms, or value, n_atoms, cost (n_atoms³ relative to the target's); "
+        "default: mean and variance, and n_atoms when the size is free",
+    )
+    size: int = Field(default=100, ge=2, le=100_000, description="largest number of individuals on the front [1]")
+    best: int = Field(default=10, ge=1, le=10_000, description="lowest values kept even when dominated [1]")
+    same: float = Field(
+        default=1e-6, gt=0, le=0.1, description="relative difference of all terms below which two are one structure [1]"
+    )
+    target_atoms: float = Field(default=1.0, gt=0, description="number of atoms whose cost is 1 [atoms]")
+
+
+def check_objectives(names: Sequence[str], term_names: Sequence[str]) -> tuple[str, ...]:
+    """The names, or an InputError that says which is unknown."""
+    allowed = (*term_names, "value", "n_atoms", "cost")
+    for name in names:
+        if name not in allowed:
+            raise InputError(
+                f"archive.objectives: {name!r} is not an objective; allowed are {', '.join(allowed)}"
+                + nearest(name, allowed)
+            )
+    if len(set(names)) != len(names) or not names:
+        raise InputError(f"archive.objectives: is {list(names)}; needs one or more names, each once")
+    return tuple(names)
+
+
+def default_objectives(term_names: Sequence[str], size_free: bool) -> tuple[str, ...]:
+    """Mean and variance losses where there are such terms, else the value; and the number of atoms when it is free."""
+    names = [name for name in ("mean", "variance") if name in term_names] or ["value"]
+    return (*names, "n_atoms") if size_free else tuple(names)
+
+
+def objectives(
+    individuals: Sequence[Individual], names: Sequence[str], term_names: Sequence[str], target_atoms: float = 1.0
+) -> NDArray[np.float64]:
+    """The objectives of each individual, (n, len(names)); all are minimised."""
+    columns = np.empty((len(individuals), len(names)))
+    index = {name: k for k, name in enumerate(term_names)}
+    for j, name in enumerate(names):
+        if name == "value":
+            columns[:, j] = [one.value for one in individuals]
+        elif name == "n_atoms":
+            columns[:, j] = [one.structure.n_atoms for one in individuals]
+        elif name == "cost":
+            columns[:, j] = [(one.structure.n_atoms / target_atoms) ** 3 for one in individuals]
+        else:
+            columns[:, j] = [one.terms[index[name]] for one in individuals]
+    return columns
+
+
+def rounded(values: NDArray[np.float64], same: float) -> NDArray[np.float64]:
+    """Values with their last bits cut, so that nearly equal losses compare equal; order is kept.
+
+    Done on the bits of the numbers and not by arithmetic, so that it is exact, monotone and idempotent.
+    """
+    drop = max(0, 52 - int(np.ceil(-np.log2(same))))
+    values = np.where(np.abs(values) < _ZERO, 0.0, values)
+    bits = np.ascontiguousarray(values, dtype=np.float64).view(np.int64)
+    return ((bits + (1 << drop >> 1)) & ~np.int64((1 << drop) - 1)).view(np.float64)
+
+
+def merge(
+    archives: Iterable[Sequence[Individual]], options: ArchiveOptions, term_names: Sequence[str]
+) -> list[Individual]:
+    """The archive of everything in the given archives, in canonical order.
+
+    Parameters
+    ----------
+    archives : sequences of individuals, in any order and split in any way
+    options : with `objectives` resolved (see `default_objectives`)
+    term_names : names of `Individual.terms`
+
+    Individuals whose value or terms are not finite are passed over: NaN can never enter.
+    """
+    pool = [one for archive in archives for one in archive if np.isfinite(one.value) and np.isfinite(one.terms).all()]
+    if not pool:
+        return []
+    names = options.objectives or default_objectives(term_names, size_free=True)
+    pool = _distinct(pool, options.same)
+    scores = rounded(objectives(pool, names, term_names, options.target_atoms), options.same)
+    order = _canonical_order(pool, scores)
+    pool = [pool[k] for k in order]
+    scores = scores[order]
+    front = np.flatnonzero(~dominated(scores))
+    if len(front) > options.size:
+        front = front[_thin(scores[front], options.size)]
+    best = np.argsort([one.value for one in pool], kind="stable")[: options.best]
+    return [pool[k] for k in sorted({*front.tolist(), *best.tolist()})]
+
+
+def extend(
+    archive: Sequence[Individual], found: Sequence[Individual], options: ArchiveOptions, term_names: Sequence[str]
+) -> tuple[Individual, ...]:
+    """The archive of `archive` (already one) and newly found individuals: `merge` behind a cheap first look."""
+    found = [one for one in found if np.isfinite(one.value) and np.isfinite(one.terms).all()]
+    if not found:
+        return tuple(archive)
+    names = options.objectives or default_objectives(term_names, size_free=True)
+    if len(archive) >= options.best:
+        worst_kept = np.partition([one.value for one in archive], options.best - 1)[options.best - 1]
+        old = rounded(objectives(archive, names, term_names, options.target_atoms), options.same)
+        new = rounded(objectives(found, names, term_names, options.target_atoms), options.same)
+        behind = (old[None] <= new[:, None]).all(2) & (old[None] < new[:, None]).any(2)
+        keep = ~behind.any(1) | (np.array([one.value for one in found]) < worst_kept)
+        found = [one for one, kept in zip(found, keep, strict=True) if kept]
+        if not found:
+            return tuple(archive)
+    return tuple(merge((archive, found), options, term_names))
+
+
+def dominated(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(n,) whether another row is nowhere worse and somewhere better; in blocks, so memory stays small."""
+    n = len(scores)
+    result = np.zeros(n, bool)
+    for start in range(0, n, 256):
+        mine = scores[start : start + 256, None]
+        result[start : start + 256] = ((scores[None] <= mine).all(2) & (scores[None] < mine).any(2)).any(1)
+    return result
+
+
+def archive_hash(individuals: Sequence[Individual]) -> str:
+    """16 hex digits of the content: structures, values and terms, whatever their order, time, host or number of ranks."""
+    parts = sorted(one.content.encode() + np.float64(one.value).tobytes() + one.terms.tobytes() for one in individuals)
+    return hashlib.blake2b(b"".join(parts), digest_size=8).hexdigest()
+
+
+def _distinct(pool: Sequence[Individual], same: float) -> list[Individual]:
+    terms = rounded(np.array([one.terms for one in pool]).reshape(len(pool), -1), same)
+    values = rounded(np.array([one.value for one in pool]), same)
+    classes: dict[tuple[bytes, ...], Individual] = {}
+    for one, row, value in zip(pool, terms, values, strict=True):
+        counts = np.bincount(one.structure.species).tobytes()
+        key = (counts, row.tobytes(), value.tobytes())
+        other = classes.get(key)
+        if other is None or (
+            other is not one and (one.value, one.content, one.uid) < (other.value, other.content, other.uid)
+        ):
+            classes[key] = one
+    return list(classes.values())
+
+
+def _canonical_order(pool: Sequence[Individual], scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    values = [one.value for one in pool]
+    sizes = [one.structure.n_atoms for one in pool]
+    order = np.lexsort((sizes, values, *scores.T[::-1]))
+    # Contents are hashed only where all else is equal, which is rare.
+    result: list[int] = []
+    tied: list[int] = []
+
+    def flush() -> None:
+        if len(tied) > 1:
+            tied.sort(key=lambda k: (pool[k].content, pool[k].uid))
+        result.extend(tied)
+        tied.clear()
+
+    for k in order.tolist():
+        if tied:
+            last = tied[-1]
+            if values[k] != values[last] or sizes[k] != sizes[last] or (scores[k] != scores[last]).any():
+                flush()
+        tied.append(k)
+    flush()
+    return np.array(result, np.int64)
+
+
+def _thin(scores: NDArray[np.float64], size: int) -> NDArray[np.int64]:
+    """Indices of `size` rows: the most crowded (the last of equals) goes, one at a time, extremes never."""
+    kept = np.arange(len(scores))
+    low, high = scores.min(0), scores.max(0)
+    span = np.where(high > low, high - low, 1.0)
+    unit = (scores - low) / span
+    extreme = np.unique(np.concatenate([unit.argmin(0), unit.argmax(0)]))
+    while len(kept) > size:
+        crowding = np.zeros(len(kept))
+        for column in unit[kept].T:
+            order = np.argsort(column, kind="stable")
+            gaps = np.zeros(len(kept))
+            gaps[order[1:-1]] = column[order[2:]] - column[order[:-2]]
+            crowding += gaps
+        crowding[np.isin(kept, extreme)] = np.inf
+        if not np.isfinite(crowding).any():
+            return kept[:size]
+        least = crowding.min()
+        kept = np.delete(kept, np.flatnonzero(crowding == least)[-1])
+    return kept

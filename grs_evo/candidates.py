@@ -1,0 +1,577 @@
+"""First guesses: occupations on parent lattices and their supercells, random cells at a density, given templates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from .composition import Composition, assignable, draw_occupation, free, largest_remainder, site_mask
+from .errors import InputError, nearest
+from .kernels.contacts import cartesian, cell_heights, closest_ratio, inverse, push_apart
+from .options import Options
+from .structure import Structure, from_atoms
+from .supercells import PARENTS, build, heights, parent_cell, sites_per_volume, supercells
+
+Reject = Callable[[str], None]
+
+# How often a random cell is drawn anew before the candidate is given up and counted.
+_TRIES = 20
+_SWEEPS = 400
+# Packing fraction of spheres of the minimum distance that random packing cannot exceed.
+_MAX_PACKING = 0.62
+
+
+class CandidateOptions(Options):
+    """Where candidates come from and what they must keep."""
+
+    kind: Literal["lattice", "supercells", "random", "templates"] = Field(
+        default="lattice",
+        description="lattice: one repeated parent cell; supercells: all distinct supercells of a parent within `sizes`; "
+        "random: random atoms in random cells; templates: the structures of `file`",
+    )
+    lattice: str = Field(
+        default="target",
+        description="parent: sc, bcc, fcc, hcp, diamond; target: found from the target's sites; file: the cell in `file`",
+    )
+    file: str | None = Field(default=None, description="structure file of the parent cell or of the templates")
+    a: float | None = Field(default=None, gt=0, description="lattice constant; default: from the target's density [Å]")
+    c_over_a: float = Field(default=1.6329931618554521, gt=0, description="of hcp [1]")
+    cubic: bool = Field(default=True, description="repeat the conventional cell instead of the primitive one")
+    repeat: tuple[int, int, int] = Field(default=(2, 2, 2), description="repetitions of the parent cell (lattice) [1]")
+    sizes: tuple[int, int] | None = Field(
+        default=None, description="smallest and largest number of atoms (supercells, random, and what add/remove may reach)"
+    )
+    height: float = Field(default=0.0, ge=0, description="minimum perpendicular height of a cell [Å]")
+    shape: Literal["cubic", "orthorhombic", "triclinic"] = Field(default="triclinic", description="of random cells")
+    number_density: float | None = Field(
+        default=None, gt=0, description="atoms per volume; default: the target's [1/Å³]"
+    )
+    density: tuple[float, float] = Field(
+        default=(0.97, 1.03), description="range of the density of random cells, relative to the number density [1]"
+    )
+    volume: tuple[float, float] = Field(
+        default=(0.8, 1.25),
+        description="volume per atom that operators and relaxation may reach, relative to the start's reference [1]",
+    )
+    min_distance: float | None = Field(
+        default=None, gt=0, description="smallest distance of two atoms; default: `contact` of the covalent radii [Å]"
+    )
+    contact: float = Field(
+        default=0.6, gt=0, le=2, description="smallest distance as a share of the sum of covalent radii [1]"
+    )
+    counts: dict[str, int] | None = Field(default=None, description="fixed number of atoms of each element")
+    fractions: dict[str, float] | None = Field(default=None, description="fixed fractions, rounded to whole atoms")
+    limits: dict[str, tuple[float, float]] | None = Field(
+        default=None, description="smallest and largest fraction of elements; others are free"
+    )
+    composition: Literal["target", "free", "keep"] | None = Field(
+        default=None,
+        description="when no counts, fractions or limits are given: the target's fractions, free, or (templates) as in "
+        "the file; default: keep for templates, else target",
+    )
+    endpoints: bool = Field(default=True, description="whether candidates of one element only are allowed")
+    sites: tuple[tuple[str, ...], ...] | None = Field(
+        default=None, description="elements allowed on each site of the parent cell (or of the one template), in order"
+    )
+    pinned: dict[str, str] = Field(default={}, description="site index of the final cell -> element that stays there")
+    rattle: float = Field(default=0.0, ge=0, description="standard deviation of random displacements [Å]")
+    rattled: float = Field(default=1.0, ge=0, le=1, description="share of candidates that are rattled [1]")
+    symprec: float = Field(default=0.01, gt=0, description="tolerance when the parent is found from the target [Å]")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> CandidateOptions:
+        given = [name for name in ("counts", "fractions", "limits") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are given; a composition needs only one of counts, fractions, limits")
+        for name in ("sizes", "density", "volume"):
+            pair = getattr(self, name)
+            if pair is not None and not 0 < pair[0] <= pair[1]:
+                raise ValueError(f"{name} is {list(pair)}; must be [smallest, largest] with 0 < smallest <= largest")
+        if min(self.repeat) < 1:
+            raise ValueError(f"repeat is {list(self.repeat)}; each number must be at least 1")
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class Limits:
+    """What every structure of an island must keep, whoever made it."""
+
+    composition: Composition
+    min_distance: NDArray[np.float64]  # (n_el, n_el) Å
+    sizes: tuple[int, int]  # smallest and largest number of atoms
+    volume_per_atom: tuple[float, float]  # Å³
+    height: float = 0.0  # minimum perpendicular height, Å; 0: none
+    allowed: NDArray[np.bool_] | None = None  # (period, n_el) elements of site i modulo period; None: all everywhere
+    lattice: bool = False  # sites never move and the cell is kept
+    periodic: bool = True  # along all three vectors; otherwise the cell's volume says nothing
+
+    @property
+    def n_elements(self) -> int:
+        return len(self.min_distance)
+
+    @property
+    def size_free(self) -> bool:
+        return self.sizes[0] < self.sizes[1]
+
+    def refuses(self, structure: Structure) -> str | None:
+        """The cause (one of problem.CAUSES) why the structure breaks a limit, or None."""
+        n = structure.n_atoms
+        if not self.sizes[0] <= n <= self.sizes[1]:
+            return "size"
+        species = structure.species
+        if not self.composition.admits(np.bincount(species, minlength=self.n_elements)):
+            return "composition"
+        if self.allowed is not None and not self.allowed[np.arange(n) % len(self.allowed), species].all():
+            return "composition"
+        if self.lattice:
+            return None
+        if self.periodic and not self.volume_per_atom[0] <= volume(structure.cell) / n <= self.volume_per_atom[1]:
+            return "density"
+        if self.height > 0.0 and cell_heights(inverse(structure.cell))[structure.pbc].min(initial=np.inf) < self.height:
+            return "height"
+        ratio = closest_ratio(structure.positions, structure.cell, species, structure.pbc, self.min_distance)
+        return "overlap" if ratio < 1.0 else None
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Candidate options bound to elements and target: ready to draw from."""
+
+    options: CandidateOptions
+    elements: tuple[str, ...]
+    limits: Limits
+    templates: tuple[Structure, ...]  # empty for random cells; species matter only when `keep`
+    keep: bool  # occupations of the templates are kept
+    sizes: tuple[int, ...]  # numbers of atoms that keep the composition rule, for random cells
+    volume_per_atom: float  # Å³, at the reference density
+
+    @property
+    def one_lattice(self) -> bool:
+        """Whether all candidates are occupations of one and the same set of sites."""
+        return len(self.templates) == 1 and self.limits.lattice and not self.keep
+
+
+def candidate(rng: np.random.Generator, source: Source, reject: Reject | None = None) -> Structure | None:
+    """A new candidate that keeps the source's limits, or None after a bounded number of tries.
+
+    Parameters
+    ----------
+    reject : called with the cause of every throw-away
+    """
+    for _ in range(_TRIES):
+        structure, cause = _random(rng, source) if not source.templates else _occupied(rng, source)
+        if structure is not None and source.options.rattle > 0.0 and rng.random() < source.options.rattled:
+            moved = structure.positions + source.options.rattle * rng.standard_normal(structure.positions.shape)
+            structure = structure.replace(positions=moved)
+        if structure is not None:
+            cause = source.limits.refuses(structure)
+            if cause is None:
+                return structure
+        if reject is not None and cause is not None:
+            reject(cause)
+    return None
+
+
+def volume(cell: NDArray[np.float64]) -> float:
+    """Cell volume in Å³, in a fixed order of operations."""
+    (a, b, c), (d, e, f), (g, h, i) = cell.tolist()
+    return abs(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))
+
+
+def bind(
+    options: CandidateOptions,
+    elements: Sequence[str],
+    targets: Sequence[Structure] = (),
+    *,
+    spatial: bool | None = None,
+    folder: Path | str = ".",
+    where: str = "candidates",
+) -> Source:
+    """Options, elements and the target's structures into a source of candidates.
+
+    Parameters
+    ----------
+    targets : give density, composition and, when asked, the parent lattice; may be empty when the options say all
+    spatial : whether atoms may move (operators, relaxation); default: only when rattled or random
+    folder : that relative file names start from
+    where : the section of the run file, for messages
+
+    Raises
+    ------
+    InputError
+        A composition that no size fits, a density that cannot be packed, an unknown element or lattice, a missing or
+        unreadable file, a site without an allowed element.
+    """
+    elements = tuple(elements)
+    rule = _rule(options, elements, targets, where)
+    templates: tuple[Structure, ...] = ()
+    per_site: NDArray[np.bool_] | None = None
+    keep = False
+    if options.kind == "random":
+        reference = 1.0 / _density(options, targets, where)
+    else:
+        templates, n_parent = _templates(options, elements, targets, folder, where)
+        keep = options.kind == "templates" and rule is None
+        per_site = _site_rules(options, elements, n_parent, templates, where)
+        if options.number_density is not None:
+            templates = tuple(_scaled(one, one.n_atoms / options.number_density) for one in templates)
+        reference = float(np.median([one.volume / one.n_atoms for one in templates]))
+    composition = rule if rule is not None else free(len(elements), options.endpoints)
+    minimum = _minimum_distances(options, elements)
+    possible = _possible_sizes(options, composition, templates, where)
+    if options.kind == "random":
+        _check_packing(options, composition, minimum, reference, possible, where)
+    else:
+        templates = tuple(one for one in templates if one.n_atoms in possible)
+    if spatial is None:
+        spatial = options.kind == "random" or options.rattle > 0.0
+    low, high = options.volume
+    sizes = options.sizes if options.sizes and spatial else (possible[0], possible[-1])
+    bounds = [one.volume / one.n_atoms for one in templates] or [reference]
+    limits = Limits(
+        composition=composition,
+        min_distance=minimum,
+        sizes=sizes,
+        volume_per_atom=(low * min(bounds), high * max(bounds)),
+        height=options.height,
+        allowed=per_site,
+        lattice=not spatial,
+        periodic=all(one.pbc.all() for one in templates),
+    )
+    source = Source(options, elements, limits, templates, keep, possible, reference)
+    _check_templates(source, where)
+    return source
+
+
+def _random(rng: np.random.Generator, source: Source) -> tuple[Structure | None, str | None]:
+    options, limits = source.options, source.limits
+    n = source.sizes[int(rng.random() * len(source.sizes))]
+    species = draw_occupation(rng, limits.composition, limits.allowed, n)
+    if species is None:
+        return None, "composition"
+    low, high = options.density
+    total = n * source.volume_per_atom / (low + (high - low) * rng.random())
+    cell = random_cell(rng, total, options.shape)
+    if min(cell_heights(inverse(cell))) < max(limits.height, float(limits.min_distance.diagonal().min())):
+        return None, "height"
+    positions, sweeps = push_apart(
+        cartesian(rng.random((n, 3)), cell),
+        cell,
+        species,
+        np.ones(3, np.bool_),
+        limits.min_distance,
+        np.ones(n, np.bool_),
+        _SWEEPS,
+    )
+    if sweeps < 0:
+        return None, "packing"
+    return Structure(positions, cell, species, np.ones(3, bool)), None
+
+
+def random_cell(rng: np.random.Generator, total: float, shape: str) -> NDArray[np.float64]:
+    """A cell of `total` Å³: cubic, or with edges up to 1.25 times shorter or longer, or tilted up to 0.25 as well."""
+    cell = np.eye(3)
+    if shape != "cubic":
+        cell *= np.exp(np.log(1.25) * (2.0 * rng.random(3) - 1.0))[:, None]
+    if shape == "triclinic":
+        tilt = 0.25 * (2.0 * rng.random(3) - 1.0)
+        cell[1, 0], cell[2, 0], cell[2, 1] = tilt * cell.diagonal()[[0, 0, 1]]
+    return cell * (total / volume(cell)) ** (1.0 / 3.0)
+
+
+def _occupied(rng: np.random.Generator, source: Source) -> tuple[Structure | None, str | None]:
+    template = source.templates[int(rng.random() * len(source.templates))]
+    if source.keep:
+        return template, None
+    species = draw_occupation(rng, source.limits.composition, source.limits.allowed, template.n_atoms)
+    return (None, "composition") if species is None else (template.replace(species=species), None)
+
+
+def _rule(
+    options: CandidateOptions, elements: tuple[str, ...], targets: Sequence[Structure], where: str
+) -> Composition | None:
+    """The composition rule; None: keep what the templates have."""
+    n = len(elements)
+
+    def vector(name: str, given: Mapping[str, float], rest: float) -> NDArray[np.float64]:
+        values = np.full(n, rest)
+        for symbol, value in given.items():
+            if symbol not in elements:
+                raise InputError(
+                    f"{where}.{name}: element {symbol!r} is not in the basis; its elements are {', '.join(elements)}"
+                    + nearest(symbol, elements)
+                )
+            if value < 0:
+                raise InputError(f"{where}.{name}.{symbol}: is {value}; must be 0 or more")
+            values[elements.index(symbol)] = value
+        return values
+
+    if options.counts is not None:
+        counts = vector("counts", options.counts, 0.0)
+        if counts.sum() < 1:
+            raise InputError(f"{where}.counts: add up to 0 atoms; a structure needs at least one")
+        return Composition("counts", counts, counts, options.endpoints)
+    if options.fractions is not None:
+        fractions = vector("fractions", options.fractions, 0.0)
+        if abs(fractions.sum() - 1.0) > 1e-6:
+            raise InputError(f"{where}.fractions: add up to {fractions.sum():g}; must be 1")
+        return Composition("fractions", fractions / fractions.sum(), fractions / fractions.sum(), options.endpoints)
+    if options.limits is not None:
+        low = vector("limits", {symbol: pair[0] for symbol, pair in options.limits.items()}, 0.0)
+        high = vector("limits", {symbol: pair[1] for symbol, pair in options.limits.items()}, 1.0)
+        for symbol, pair in options.limits.items():
+            if not 0 <= pair[0] <= pair[1] <= 1:
+                raise InputError(f"{where}.limits.{symbol}: is {list(pair)}; must be [smallest, largest] within 0 and 1")
+        if low.sum() > 1 + 1e-9 or high.sum() < 1 - 1e-9:
+            raise InputError(
+                f"{where}.limits: smallest fractions add up to {low.sum():g} and largest to {high.sum():g}; 1 must lie between"
+            )
+        return Composition("limits", low, high, options.endpoints)
+    kind = options.composition or ("keep" if options.kind == "templates" else "target")
+    if kind == "keep":
+        if options.kind != "templates":
+            raise InputError(f"{where}.composition: keep needs kind = \"templates\", not {options.kind!r}")
+        return None
+    if kind == "free" or n == 1:
+        return free(n, options.endpoints)
+    if not targets:
+        raise InputError(f"{where}: has no composition and the target has no structures; give fractions, counts or limits")
+    total = np.sum([one.counts(n) for one in targets], axis=0)
+    return Composition("fractions", total / total.sum(), total / total.sum(), options.endpoints)
+
+
+def _density(options: CandidateOptions, targets: Sequence[Structure], where: str) -> float:
+    """Atoms per Å³."""
+    if options.number_density is not None:
+        return options.number_density
+    if not targets:
+        raise InputError(f"{where}.number_density: must be given [1/Å³], since the target has no structures to take it from")
+    if not all(one.pbc.all() for one in targets):
+        raise InputError(
+            f"{where}.number_density: must be given [1/Å³], since the target is not periodic in all directions and its cell holds vacuum"
+        )
+    return sum(one.n_atoms for one in targets) / sum(one.volume for one in targets)
+
+
+def _templates(
+    options: CandidateOptions,
+    elements: tuple[str, ...],
+    targets: Sequence[Structure],
+    folder: Path | str,
+    where: str,
+) -> tuple[tuple[Structure, ...], int]:
+    """Structures to occupy, and how many sites their parent has (0: no parent)."""
+    if options.kind == "templates":
+        return tuple(_read(options, elements, folder, where)), 0
+    cell, sites, kinds, pbc = _parent(options, elements, targets, folder, where)
+    if options.kind == "lattice":
+        one = build(cell, sites, np.diag(np.array(options.repeat, np.int64)), compact=False)
+        return (one.replace(pbc=pbc),), len(sites)
+    sizes = options.sizes or (1, 8 * len(sites))
+    if not pbc.all():
+        raise InputError(f"{where}.kind: supercells needs a parent that is periodic in all directions, pbc is {pbc.tolist()}")
+    found = supercells(cell, sites, sizes, options.height, kinds)
+    if not found:
+        raise InputError(
+            f"{where}.sizes: no supercell of the {len(sites)}-site parent has {sizes[0]} to {sizes[1]} sites and heights of {options.height:g} Å or more"
+        )
+    return tuple(found), len(sites)
+
+
+def _parent(
+    options: CandidateOptions,
+    elements: tuple[str, ...],
+    targets: Sequence[Structure],
+    folder: Path | str,
+    where: str,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64] | None, NDArray[np.bool_]]:
+    periodic = np.ones(3, bool)
+    cubic = options.cubic and options.kind == "lattice"
+    if options.lattice in PARENTS:
+        a = options.a or (sites_per_volume(options.lattice, options.c_over_a) / _density(options, targets, where)) ** (1 / 3)
+        cell, sites = parent_cell(options.lattice, a, options.c_over_a, cubic)
+        return cell, sites, None, periodic
+    if options.lattice == "file":
+        one = _read(options, elements, folder, where)[0]
+    elif options.lattice == "target":
+        if not targets:
+            raise InputError(f"{where}.lattice: is \"target\", but the target has no structures; name a lattice or a file")
+        one = targets[0]
+    else:
+        allowed = (*PARENTS, "target", "file")
+        raise InputError(
+            f"{where}.lattice: {options.lattice!r} is not a parent lattice; allowed are {', '.join(allowed)}"
+            + nearest(options.lattice, allowed)
+        )
+    if options.lattice == "target":
+        cell, sites = _found_parent(one, cubic, options.symprec, where)
+        return cell, sites, None, periodic
+    kinds = None
+    if options.sites is not None:
+        # Sublattices with different elements are different kinds of site for the symmetry.
+        names = sorted({tuple(sorted(site)) for site in options.sites})
+        kinds = np.array([names.index(tuple(sorted(site))) for site in options.sites], np.int64)
+        if len(kinds) != one.n_atoms:
+            kinds = None
+    return one.cell, one.positions @ np.linalg.inv(one.cell), kinds, one.pbc
+
+
+def _found_parent(
+    target: Structure, cubic: bool, symprec: float, where: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The lattice under the target's atoms, whatever sits on it."""
+    import spglib
+
+    fractional = target.positions @ np.linalg.inv(target.cell)
+    found = spglib.standardize_cell(
+        (target.cell, fractional, np.ones(target.n_atoms, int)), to_primitive=not cubic, no_idealize=False, symprec=symprec
+    )
+    if found is None:
+        raise InputError(f"{where}.lattice: spglib finds no parent lattice in the target within symprec = {symprec:g} Å")
+    cell, sites, _ = found
+    return np.asarray(cell, np.float64), np.asarray(sites, np.float64) % 1.0
+
+
+def _read(options: CandidateOptions, elements: tuple[str, ...], folder: Path | str, where: str) -> list[Structure]:
+    if options.file is None:
+        raise InputError(f"{where}.file: must name a structure file for this kind of candidates")
+    path = Path(folder) / options.file
+    if not path.is_file():
+        raise InputError(f"{where}.file: {options.file} does not exist (looked for {path})")
+    from ase.io import read
+
+    try:
+        frames: Any = read(path, index=":")
+    except Exception as problem:  # ase readers raise whatever they like
+        raise InputError(f"{where}.file: {options.file} cannot be read as a structure file ({problem})") from None
+    # A parent cell may hold any symbols: its sites count, not what sits there.
+    if options.kind != "templates" or options.composition not in (None, "keep"):
+        for atoms in frames:
+            atoms.symbols = [s if s in elements else elements[0] for s in atoms.get_chemical_symbols()]
+    return [from_atoms(atoms, elements, f"{options.file}[{k}]") for k, atoms in enumerate(frames)]
+
+
+def _site_rules(
+    options: CandidateOptions, elements: tuple[str, ...], n_parent: int, templates: Sequence[Structure], where: str
+) -> NDArray[np.bool_] | None:
+    """(period, n_el) what may sit where, or None when everything may."""
+    if options.sites is None and not options.pinned:
+        return None
+
+    def index(symbol: str, key: str) -> int:
+        if symbol not in elements:
+            raise InputError(
+                f"{where}.{key}: element {symbol!r} is not in the basis; its elements are {', '.join(elements)}"
+                + nearest(symbol, elements)
+            )
+        return elements.index(symbol)
+
+    n_sites = templates[0].n_atoms
+    period = n_parent or n_sites
+    mask = np.ones((period, len(elements)), bool)
+    if options.sites is not None:
+        if len(options.sites) != period:
+            raise InputError(f"{where}.sites: has {len(options.sites)} entries; the parent cell has {period} sites")
+        mask[:] = False
+        for k, allowed in enumerate(options.sites):
+            if not allowed:
+                raise InputError(f"{where}.sites[{k}]: is empty; name at least one of {', '.join(elements)}")
+            mask[k, [index(symbol, f"sites[{k}]") for symbol in allowed]] = True
+    if options.pinned:
+        if len(templates) != 1:
+            raise InputError(f"{where}.pinned: needs one cell, but there are {len(templates)} templates")
+        mask = site_mask(mask, n_sites)  # type: ignore[assignment]
+        for key, symbol in options.pinned.items():
+            if not key.isdigit() or int(key) >= n_sites:
+                raise InputError(f"{where}.pinned: site {key!r} does not exist; sites are 0 to {n_sites - 1}")
+            mask[int(key)] = False
+            mask[int(key), index(symbol, f"pinned.{key}")] = True
+    return mask
+
+
+def _scaled(structure: Structure, total: float) -> Structure:
+    factor = (total / structure.volume) ** (1 / 3)
+    return structure.replace(positions=structure.positions * factor, cell=structure.cell * factor)
+
+
+def _minimum_distances(options: CandidateOptions, elements: tuple[str, ...]) -> NDArray[np.float64]:
+    if options.min_distance is not None:
+        return np.full((len(elements), len(elements)), options.min_distance)
+    from ase.data import atomic_numbers, covalent_radii
+
+    radii = np.array([covalent_radii[atomic_numbers[symbol]] for symbol in elements])
+    return options.contact * (radii[:, None] + radii[None, :])
+
+
+def _possible_sizes(
+    options: CandidateOptions, rule: Composition, templates: Sequence[Structure], where: str
+) -> tuple[int, ...]:
+    """Sizes that candidates may have; InputError when the rule leaves none."""
+    if templates:
+        offered = sorted({one.n_atoms for one in templates})
+    elif options.sizes is not None:
+        offered = list(range(options.sizes[0], options.sizes[1] + 1))
+    elif rule.kind == "counts":
+        offered = [int(rule.lower.sum())]
+    else:
+        raise InputError(f"{where}.sizes: must be given for random cells [atoms], e.g. [54, 54]")
+    possible = tuple(n for n in offered if rule.bounds(n) is not None)
+    if not possible:
+        span = f"{offered[0]}" if len(offered) == 1 else f"{offered[0]} to {offered[-1]}"
+        what = f"counts add up to {int(rule.lower.sum())} atoms" if rule.kind == "counts" else "limits leave no whole numbers"
+        raise InputError(f"{where}: {what}, but the cells have {span} sites; no size fits the composition")
+    return possible
+
+
+def _check_packing(
+    options: CandidateOptions,
+    rule: Composition,
+    minimum: NDArray[np.float64],
+    volume_per_atom: float,
+    sizes: Sequence[int],
+    where: str,
+) -> None:
+    fractions = rule.lower / rule.lower.sum() if rule.fixed else largest_remainder(np.ones(rule.n_elements), 1000) / 1000
+    sphere = float(fractions @ (np.pi / 6 * minimum.diagonal() ** 3))
+    dense = sphere / volume_per_atom * options.density[0]
+    if dense > _MAX_PACKING:
+        raise InputError(
+            f"{where}: spheres of the minimum distance {minimum.diagonal().max():.3g} Å would fill {dense:.2f} of the volume at "
+            f"{options.density[0] / volume_per_atom:.4g} atoms/Å³; random packing reaches {_MAX_PACKING}: lower min_distance or the density"
+        )
+    if options.height > 0:
+        widest = (sizes[-1] * volume_per_atom / options.density[0]) ** (1 / 3)
+        if options.height > 1.25 * widest:
+            raise InputError(
+                f"{where}.height: is {options.height:g} Å, but a cell of {sizes[-1]} atoms is only about {widest:.3g} Å wide"
+            )
+
+
+def _check_templates(source: Source, where: str) -> None:
+    """Every template keeps the limits by itself, and its sites can hold the composition."""
+    limits = source.limits
+    if not source.templates:
+        return
+    for k, one in enumerate(source.templates):
+        if limits.height > 0 and heights(one.cell)[one.pbc].min(initial=np.inf) < limits.height - 1e-9:
+            raise InputError(
+                f"{where}.height: template {k} is {heights(one.cell).min():.3g} Å high; at least {limits.height:g} Å is asked for"
+            )
+        shortest = closest_ratio(one.positions, one.cell, np.zeros(one.n_atoms, np.int32), one.pbc, limits.min_distance)
+        if not source.keep and shortest < 1.0 and len(source.elements) == 1:
+            raise InputError(
+                f"{where}: sites of template {k} are {shortest * limits.min_distance[0, 0]:.3g} Å apart; "
+                f"min_distance is {limits.min_distance[0, 0]:.3g} Å"
+            )
+        mask = site_mask(limits.allowed, one.n_atoms)
+        bounds = limits.composition.bounds(one.n_atoms)
+        if limits.composition.fixed and mask is not None and bounds is not None and not assignable(bounds[0], mask):
+            raise InputError(
+                f"{where}.sites: the allowed elements cannot hold the composition {dict(zip(source.elements, bounds[0].tolist(), strict=True))}"
+            )

@@ -1,0 +1,363 @@
+"""One island: from one generation to the next. No MPI, no files, no clock; the result depends on state and problem only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from .archive import ArchiveOptions, check_objectives, default_objectives, extend, rounded
+from .candidates import CandidateOptions, Source, bind
+from .composition import site_mask
+from .genetic import GeneticOptions, assess, evolve, fresh, gradient
+from .operators import OperatorOptions
+from .options import Options
+from .population import Individual
+from .problem import (
+    COUNTERS,
+    OPERATORS,
+    UID_BITS,
+    IslandState,
+    Ledger,
+    Poll,
+    Problem,
+    Strategy,
+    rng_from_array,
+    rng_to_array,
+)
+from .selection import SelectionOptions, pick
+from .structure import Structure
+
+STRATEGIES: dict[str, Strategy] = {
+    "genetic": evolve,
+    "gradient": gradient,
+}
+
+# Terms that agree to this relative precision count as the same structure in the measure of diversity.
+_ALIKE = 1e-4
+
+
+class MigrantOptions(Options):
+    """What an island sends and whom its guests replace."""
+
+    emigrants: int = Field(default=2, ge=0, le=10_000, description="individuals sent each time [1]")
+    interval: int = Field(default=5, ge=1, description="generations between emissions [generations]")
+    delay: int = Field(default=1, ge=1, le=1000, description="generations until emigrants arrive [generations]")
+    choice: Literal["best", "random", "tournament"] = Field(default="best", description="who leaves (as a copy)")
+    replace: Literal["worst", "random", "similar"] = Field(
+        default="worst", description="who makes room for a guest: similar is the one nearest in its loss terms"
+    )
+
+
+class IslandOptions(Options):
+    """How one island searches."""
+
+    strategy: Literal["genetic", "gradient"] = Field(default="genetic", description="how the next generation is made")
+    population: int = Field(default=50, ge=1, le=100_000, description="individuals of the island [1]")
+    candidates: CandidateOptions | None = Field(default=None, description="this island's own candidates, or the run's")
+    genetic: GeneticOptions = GeneticOptions()
+    operators: OperatorOptions = OperatorOptions()
+    selection: SelectionOptions = SelectionOptions()
+    collapse: float = Field(
+        default=0.1, ge=0, le=1, description="diversity below which a population counts as collapsed [1]"
+    )
+    patience: int = Field(default=5, ge=1, description="generations of collapse before a refresh [generations]")
+    refresh: float = Field(
+        default=0.0, ge=0, le=1, description="share of a collapsed population replaced by new candidates; 0: never [1]"
+    )
+
+
+def make_problem(
+    elements: Sequence[str],
+    objective: Any,
+    candidates: CandidateOptions,
+    islands: Sequence[IslandOptions],
+    *,
+    targets: Sequence[Structure] = (),
+    archive: ArchiveOptions | None = None,
+    migration: MigrantOptions | None = None,
+    relax: Any | None = None,
+    folder: Path | str = ".",
+) -> Problem:
+    """Options bound to elements, target and loss.
+
+    Parameters
+    ----------
+    candidates : of the run; an island may have its own
+    islands : one entry per island
+    targets : structures of the target, for density, composition and parent lattice; may be empty
+    relax : relax.RelaxOptions, or None for no relaxation
+    folder : that relative file names start from
+
+    Raises
+    ------
+    InputError
+        See `candidates.bind` and `archive.check_objectives`.
+    """
+    sources: list[Source] = []
+    lattices: list[Any | None] = []
+    made: dict[tuple[str, bool], int] = {}
+    for k, island in enumerate(islands):
+        own = island.candidates or candidates
+        # Sites stay where they are unless something moves them.
+        moves = relax is not None or own.kind == "random" or own.rattle > 0.0 or bool(island.operators.spatial)
+        key = (own.model_dump_json(), moves)
+        if key in made:
+            sources.append(sources[made[key]])
+            lattices.append(lattices[made[key]])
+            continue
+        made[key] = k
+        where = "candidates" if island.candidates is None else f"islands[{k}].candidates"
+        sources.append(bind(own, elements, targets, spatial=moves, folder=folder, where=where))
+        lattices.append(_lattice(objective, sources[-1]))
+    archive = archive or ArchiveOptions()
+    names = archive.objectives
+    if names is None:
+        sizes = {n for source in sources for n in (source.sizes[0], source.sizes[-1], *source.limits.sizes)}
+        names = default_objectives(tuple(objective.term_names), len(sizes) > 1)
+    archive = archive.model_copy(update={"objectives": check_objectives(names, objective.term_names)})
+    return Problem(
+        elements=tuple(elements),
+        objective=objective,
+        islands=tuple(islands),
+        sources=tuple(sources),
+        lattices=tuple(lattices),
+        archive=archive,
+        migration=migration or MigrantOptions(),
+        relax=relax,
+    )
+
+
+def with_objective(problem: Problem, objective: Any) -> Problem:
+    """The same problem judged by another loss: the set so far or the target has changed."""
+    made: dict[int, Any | None] = {}
+    for source in problem.sources:
+        if id(source) not in made:
+            made[id(source)] = _lattice(objective, source)
+    lattices = tuple(made[id(source)] for source in problem.sources)
+    return replace(problem, objective=objective, lattices=lattices)
+
+
+def _lattice(objective: Any, source: Source) -> Any | None:
+    """The loss tabulated on fixed sites, where there is one set of them (and the loss has a basis to tabulate)."""
+    if not source.one_lattice or not hasattr(objective, "basis"):
+        return None
+    from .lattice import MOST_SITES, make_lattice_objective
+
+    template = source.templates[0]
+    if template.n_atoms > MOST_SITES:
+        return None
+    return make_lattice_objective(objective, template, site_mask(source.limits.allowed, template.n_atoms))
+
+
+def start(
+    problem: Problem,
+    island: int,
+    seed: int,
+    round: int = 0,
+    previous: IslandState | None = None,
+    poll: Poll | None = None,
+) -> IslandState:
+    """Generation 0 of an island, evaluated.
+
+    Parameters
+    ----------
+    seed : of the run
+    round : of a search for a representative set; each has its own random stream
+    previous : the island's last state of the round before, whose counters and uids go on
+    """
+    key = (island,) if round == 0 else (island, round)
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
+    n_stats = _n_stats(problem)
+    empty = IslandState(
+        island=island,
+        generation=-1,
+        population=(),
+        archive=(),
+        rng_state=rng_to_array(rng),
+        counters=np.zeros(len(COUNTERS), np.int64) if previous is None else previous.counters,
+        tries=np.zeros(len(OPERATORS), np.int64) if previous is None else previous.tries,
+        successes=np.zeros(len(OPERATORS), np.int64) if previous is None else previous.successes,
+        next_uid=island << UID_BITS if previous is None else previous.next_uid,
+        history=np.empty((0, n_stats)),
+    )
+    return advance(empty, problem, poll=poll)
+
+
+def advance(
+    state: IslandState,
+    problem: Problem,
+    immigrants: Sequence[Individual] = (),
+    seeds: Sequence[Structure] = (),
+    poll: Poll | None = None,
+) -> IslandState:
+    """One generation.
+
+    Parameters
+    ----------
+    immigrants : individuals of other islands, evaluated there
+    seeds : structures from outside, evaluated here and counted
+    poll : called between individuals; what it raises ends the generation and leaves `state` as it was
+    """
+    options = problem.islands[state.island]
+    rng = rng_from_array(state.rng_state)
+    ledger = Ledger(
+        state.counters.copy(), state.tries.copy(), state.successes.copy(), state.next_uid, state.generation + 1, poll
+    )
+    population = list(state.population)
+    guests = _seeded(seeds, state.island, problem, ledger)
+    ledger.count("accepted_seeds", len(guests))
+    arrived = [one for one in immigrants if np.isfinite(one.value) and not _known(one, population)]
+    ledger.count("accepted_migrants", len(arrived))
+    guests += arrived
+    population = _admit(guests, population, problem.migration.replace, options.population, rng)
+
+    step = STRATEGIES[options.strategy](replace(state, population=tuple(population)), problem, rng, ledger)
+    population, found = list(step.population), list(step.found)
+
+    spread = diversity(population)
+    stale = state.stale + 1 if spread < options.collapse and state.generation >= 0 else 0
+    if stale >= options.patience and options.refresh > 0.0:
+        new = fresh(round(options.refresh * len(population)), state.island, problem, rng, ledger)
+        population.sort(key=_rank)
+        population = population[: max(1, len(population) - len(new))] + new
+        found += new
+        ledger.count("refreshes")
+        stale = 0
+
+    archive = extend(state.archive, [*guests, *found], problem.archive, problem.term_names)
+    generation = state.generation + 1
+    migration = problem.migration
+    outbox = [batch for batch in state.outbox if batch[0] > generation - migration.delay]
+    if migration.emigrants and generation > 0 and generation % migration.interval == 0:
+        outbox.append((generation, _emigrants(population, archive, migration, rng)))
+    row = _row(generation, population, archive, ledger, spread)
+    return IslandState(
+        island=state.island,
+        generation=generation,
+        population=tuple(population),
+        archive=archive,
+        rng_state=rng_to_array(rng),
+        counters=ledger.counters,
+        tries=ledger.tries,
+        successes=ledger.successes,
+        next_uid=ledger.next_uid,
+        history=np.concatenate([state.history, row[None]]),
+        outbox=tuple(outbox),
+        seen=step.seen,
+        walk=step.walk,
+        rates=step.rates,
+        stale=stale,
+    )
+
+
+def stats(state: IslandState) -> NDArray[np.float64]:
+    """The newest history row, (n_stats,); its columns are `problem.stat_names(term_names)`."""
+    return state.history[-1]
+
+
+def emigrants(state: IslandState, generation: int) -> tuple[Individual, ...]:
+    """Who left at the end of `generation`; nobody when it was no generation of emission."""
+    return next((batch for emitted, batch in state.outbox if emitted == generation), ())
+
+
+def diversity(population: Sequence[Individual]) -> float:
+    """Probability that two members drawn at random (without replacement) differ.
+
+    Two are alike when size, composition and all loss terms agree to 1e-4; images of each other under the symmetry of a
+    lattice are therefore alike, though no site may hold the same element.
+    """
+    n = len(population)
+    if n < 2:
+        return 0.0
+    terms = rounded(np.array([one.terms for one in population]).reshape(n, -1), _ALIKE)
+    counts: dict[tuple[bytes, bytes], int] = {}
+    for one, row in zip(population, terms, strict=True):
+        key = (np.bincount(one.structure.species).tobytes(), row.tobytes())
+        counts[key] = counts.get(key, 0) + 1
+    return 1.0 - sum(c * (c - 1) for c in counts.values()) / (n * (n - 1))
+
+
+def _n_stats(problem: Problem) -> int:
+    from .problem import stat_names
+
+    return len(stat_names(problem.term_names))
+
+
+def _rank(one: Individual) -> tuple[float, int]:
+    return (one.value, one.uid)
+
+
+def _known(one: Individual, population: Sequence[Individual]) -> bool:
+    """Whether the same structure already lives here (then a guest would only cost diversity)."""
+    return any(
+        other.uid == one.uid or (other.value == one.value and other.content == one.content) for other in population
+    )
+
+
+def _seeded(seeds: Sequence[Structure], island: int, problem: Problem, ledger: Ledger) -> list[Individual]:
+    made = [(structure, "seed", (-1, -1)) for structure in seeds]
+    return [one for one in assess(made, island, problem, ledger) if one is not None]
+
+
+def _admit(
+    guests: Sequence[Individual], population: list[Individual], rule: str, size: int, rng: np.random.Generator
+) -> list[Individual]:
+    """The population with the guests in the places of those that the rule names; never of another guest or the best."""
+    population = list(population)
+    free = list(range(len(population)))
+    if free:
+        free.remove(min(free, key=lambda k: _rank(population[k])))
+    for guest in guests:
+        if len(population) < size or not free:
+            population.append(guest)
+            continue
+        if rule == "worst":
+            place = max(free, key=lambda k: _rank(population[k]))
+        elif rule == "random":
+            place = free[int(rng.integers(len(free)))]
+        else:
+            place = min(free, key=lambda k: (float(np.abs(population[k].terms - guest.terms).sum()), k))
+        population[place] = guest
+        free.remove(place)
+    return population
+
+
+def _emigrants(
+    population: Sequence[Individual], archive: Sequence[Individual], options: MigrantOptions, rng: np.random.Generator
+) -> tuple[Individual, ...]:
+    count = min(options.emigrants, len(population))
+    if options.choice == "best":
+        pool = {one.uid: one for one in (*population, *archive)}
+        return tuple(sorted(pool.values(), key=_rank)[:count])
+    if options.choice == "random":
+        return tuple(population[k] for k in rng.permutation(len(population))[:count])
+    scores = np.array([one.value for one in population])
+    chosen: list[int] = []
+    for _ in range(8 * count):
+        k = pick(rng, scores, 3)
+        if k not in chosen:
+            chosen.append(k)
+        if len(chosen) == count:
+            break
+    return tuple(population[k] for k in chosen)
+
+
+def _row(
+    generation: int,
+    population: Sequence[Individual],
+    archive: Sequence[Individual],
+    ledger: Ledger,
+    spread: float,
+) -> NDArray[np.float64]:
+    values = np.array([one.value for one in population])
+    best = min(archive, key=_rank)
+    summary = (best.value, values.min(), np.median(values), values.max(), len(values), spread, len(archive))
+    return np.concatenate(
+        [[float(generation)], ledger.counters, summary, best.terms, ledger.tries, ledger.successes]
+    ).astype(np.float64)

@@ -1,0 +1,313 @@
+"""Distances between atoms and their images, for the few tens of atoms of a candidate: contacts, pushing apart, overlaps.
+
+Plain pair loops over all images that can matter, since at these sizes a neighbour list costs more than it saves. A pair is
+"too close" when its distance is below the (n_el, n_el) minimum of its two species. An atom's own images count.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, error_model="numpy")
+def inverse(cell):
+    """Inverse of a (3, 3) cell, written out so that no LAPACK enters a candidate's bits."""
+    out = np.empty((3, 3))
+    det = (
+        cell[0, 0] * (cell[1, 1] * cell[2, 2] - cell[1, 2] * cell[2, 1])
+        - cell[0, 1] * (cell[1, 0] * cell[2, 2] - cell[1, 2] * cell[2, 0])
+        + cell[0, 2] * (cell[1, 0] * cell[2, 1] - cell[1, 1] * cell[2, 0])
+    )
+    for i in range(3):
+        i1, i2 = (i + 1) % 3, (i + 2) % 3
+        for j in range(3):
+            j1, j2 = (j + 1) % 3, (j + 2) % 3
+            out[j, i] = (cell[i1, j1] * cell[i2, j2] - cell[i1, j2] * cell[i2, j1]) / det
+    return out
+
+
+@njit(cache=True, error_model="numpy")
+def cell_heights(inv):
+    """Perpendicular heights (3,) Å from the inverse cell: the columns of it are the reciprocal vectors."""
+    out = np.empty(3)
+    for k in range(3):
+        out[k] = 1.0 / math.sqrt(inv[0, k] ** 2 + inv[1, k] ** 2 + inv[2, k] ** 2)
+    return out
+
+
+@njit(cache=True, error_model="numpy")
+def image_range(heights, pbc, reach):
+    """Number of images (3,) to look at on each side once a separation is wrapped into [-1/2, 1/2)."""
+    out = np.zeros(3, np.int64)
+    for k in range(3):
+        if pbc[k]:
+            out[k] = max(0, int(math.ceil(reach / heights[k] - 0.5)))
+    return out
+
+
+@njit(cache=True, error_model="numpy")
+def wrapped(delta, cell, inv, pbc, out):
+    """The separation `delta` (3,) brought into the cell around the origin along periodic vectors, into `out`."""
+    for k in range(3):
+        out[k] = delta[k]
+    for k in range(3):
+        if pbc[k]:
+            s = delta[0] * inv[0, k] + delta[1] * inv[1, k] + delta[2] * inv[2, k]
+            shift = math.floor(s + 0.5)
+            for c in range(3):
+                out[c] -= shift * cell[k, c]
+
+
+@njit(cache=True, error_model="numpy")
+def closest_ratio(positions, cell, species, pbc, minimum):
+    """Smallest distance over minimum distance of all pairs and images; inf when none is within its minimum."""
+    n = len(species)
+    inv = inverse(cell)
+    images = image_range(cell_heights(inv), pbc, minimum.max())
+    delta = np.empty(3)
+    near = np.empty(3)
+    worst = np.inf
+    for i in range(n):
+        for j in range(i, n):
+            d0 = minimum[species[i], species[j]]
+            for c in range(3):
+                delta[c] = positions[j, c] - positions[i, c]
+            wrapped(delta, cell, inv, pbc, near)
+            for a in range(-images[0], images[0] + 1):
+                for b in range(-images[1], images[1] + 1):
+                    for c in range(-images[2], images[2] + 1):
+                        if i == j and a == 0 and b == 0 and c == 0:
+                            continue
+                        x = near[0] + a * cell[0, 0] + b * cell[1, 0] + c * cell[2, 0]
+                        y = near[1] + a * cell[0, 1] + b * cell[1, 1] + c * cell[2, 1]
+                        z = near[2] + a * cell[0, 2] + b * cell[1, 2] + c * cell[2, 2]
+                        ratio = math.sqrt(x * x + y * y + z * z) / d0
+                        if ratio < worst:
+                            worst = ratio
+    return worst if worst < 1.0 else np.inf
+
+
+@njit(cache=True, error_model="numpy")
+def overlapping(positions, cell, species, pbc, minimum, order):
+    """Which atoms to drop so that nobody overlaps: (n,) bool.
+
+    Atoms are visited in `order`; one that is too close to an atom already kept is dropped.
+    """
+    n = len(species)
+    inv = inverse(cell)
+    images = image_range(cell_heights(inv), pbc, minimum.max())
+    delta = np.empty(3)
+    near = np.empty(3)
+    drop = np.zeros(n, np.bool_)
+    for p in range(n):
+        i = order[p]
+        for q in range(p):
+            j = order[q]
+            if drop[j]:
+                continue
+            d0 = minimum[species[i], species[j]]
+            for c in range(3):
+                delta[c] = positions[j, c] - positions[i, c]
+            wrapped(delta, cell, inv, pbc, near)
+            for a in range(-images[0], images[0] + 1):
+                for b in range(-images[1], images[1] + 1):
+                    for c in range(-images[2], images[2] + 1):
+                        x = near[0] + a * cell[0, 0] + b * cell[1, 0] + c * cell[2, 0]
+                        y = near[1] + a * cell[0, 1] + b * cell[1, 1] + c * cell[2, 1]
+                        z = near[2] + a * cell[0, 2] + b * cell[1, 2] + c * cell[2, 2]
+                        if x * x + y * y + z * z < d0 * d0:
+                            drop[i] = True
+            if drop[i]:
+                break
+    return drop
+
+
+@njit(cache=True, error_model="numpy")
+def push_apart(positions, cell, species, pbc, minimum, movable, sweeps):
+    """Move atoms until no two are closer than their minimum; returns (positions, sweeps used or -1 when not reached).
+
+    Each sweep moves both atoms of every overlapping pair apart by half of what is missing and a little more (the little more
+    keeps the last contacts from closing in only asymptotically). Own images cannot be moved and fail at once.
+    """
+    n = len(species)
+    out = positions.copy()
+    inv = inverse(cell)
+    images = image_range(cell_heights(inv), pbc, minimum.max())
+    delta = np.empty(3)
+    near = np.empty(3)
+    shift = np.empty((n, 3))
+    for sweep in range(sweeps):
+        shift[:] = 0.0
+        touching = False
+        for i in range(n):
+            for j in range(i, n):
+                d0 = minimum[species[i], species[j]]
+                for c in range(3):
+                    delta[c] = out[j, c] - out[i, c]
+                wrapped(delta, cell, inv, pbc, near)
+                for a in range(-images[0], images[0] + 1):
+                    for b in range(-images[1], images[1] + 1):
+                        for c in range(-images[2], images[2] + 1):
+                            if i == j and a == 0 and b == 0 and c == 0:
+                                continue
+                            x = near[0] + a * cell[0, 0] + b * cell[1, 0] + c * cell[2, 0]
+                            y = near[1] + a * cell[0, 1] + b * cell[1, 1] + c * cell[2, 1]
+                            z = near[2] + a * cell[0, 2] + b * cell[1, 2] + c * cell[2, 2]
+                            d = math.sqrt(x * x + y * y + z * z)
+                            if d >= d0:
+                                continue
+                            touching = True
+                            if i == j or (not movable[i] and not movable[j]):
+                                return out, -1
+                            if d < 1e-8:
+                                # Exactly on top of each other: any direction will do, the same each time.
+                                x, y, z, d = 1e-8, 0.0, 0.0, 1e-8
+                            both = movable[i] and movable[j]
+                            part = (0.5 if both else 1.0) * (1.02 * d0 - d) / d
+                            if movable[i]:
+                                shift[i, 0] -= part * x
+                                shift[i, 1] -= part * y
+                                shift[i, 2] -= part * z
+                            if movable[j]:
+                                shift[j, 0] += part * x
+                                shift[j, 1] += part * y
+                                shift[j, 2] += part * z
+        if not touching:
+            return out, sweep
+        # A crowded atom is pushed by several at once; no step longer than a quarter of the largest minimum.
+        longest = 0.25 * minimum.max()
+        for i in range(n):
+            length = math.sqrt(shift[i, 0] ** 2 + shift[i, 1] ** 2 + shift[i, 2] ** 2)
+            scale = 0.6 if length * 0.6 < longest else longest / length
+            for c in range(3):
+                out[i, c] += scale * shift[i, c]
+    return out, -1
+
+
+@njit(cache=True, error_model="numpy")
+def cartesian(fractional, cell):
+    """(n, 3) fractional -> Å, in a fixed order of additions."""
+    out = np.empty_like(fractional)
+    for i in range(len(fractional)):
+        for c in range(3):
+            out[i, c] = fractional[i, 0] * cell[0, c] + fractional[i, 1] * cell[1, c] + fractional[i, 2] * cell[2, c]
+    return out
+
+
+@njit(cache=True, error_model="numpy")
+def slab_images(positions, cell, pbc, origin, into_inv, axis, low, width):
+    """Atoms (with their images) of one structure that fall into a slab of another structure's cell.
+
+    `origin` (3,) Å is the point of the first structure that comes to lie on the other's origin, `into_inv` the inverse of the
+    other cell; the slab holds points whose fractional coordinate along `axis` is in [low, low + width) modulo 1. Returns
+    atom indices (k,) and fractional coordinates in the other cell (k, 3).
+    """
+    n = len(positions)
+    inv = inverse(cell)
+    into = inverse(into_inv)
+    # The other cell's corners, in this structure's fractional coordinates, bound the images that can matter.
+    low_image = np.zeros(3, np.int64)
+    high_image = np.zeros(3, np.int64)
+    corner = np.empty(3)
+    for k in range(3):
+        if not pbc[k]:
+            continue
+        smallest, largest = np.inf, -np.inf
+        for which in range(8):
+            for c in range(3):
+                corner[c] = origin[c]
+                for v in range(3):
+                    if which >> v & 1:
+                        corner[c] += into[v, c]
+            s = corner[0] * inv[0, k] + corner[1] * inv[1, k] + corner[2] * inv[2, k]
+            smallest = min(smallest, s)
+            largest = max(largest, s)
+        low_image[k] = math.floor(smallest) - 1
+        high_image[k] = math.ceil(largest) + 1
+    capacity = 0
+    index = np.empty(4 * n + 16, np.int64)
+    where = np.empty((4 * n + 16, 3))
+    base = np.empty((n, 3))
+    point = np.empty(3)
+    for i in range(n):
+        for c in range(3):
+            base[i, c] = positions[i, c]
+        for k in range(3):
+            if pbc[k]:
+                s = positions[i, 0] * inv[0, k] + positions[i, 1] * inv[1, k] + positions[i, 2] * inv[2, k]
+                for c in range(3):
+                    base[i, c] -= math.floor(s) * cell[k, c]
+    for a in range(low_image[0], high_image[0] + 1):
+        for b in range(low_image[1], high_image[1] + 1):
+            for d in range(low_image[2], high_image[2] + 1):
+                for i in range(n):
+                    for c in range(3):
+                        point[c] = base[i, c] - origin[c] + a * cell[0, c] + b * cell[1, c] + d * cell[2, c]
+                    inside = True
+                    along = 0.0
+                    for k in range(3):
+                        s = point[0] * into_inv[0, k] + point[1] * into_inv[1, k] + point[2] * into_inv[2, k]
+                        if s < 0.0 or s >= 1.0:
+                            inside = False
+                            break
+                        if k == axis:
+                            along = s
+                    if not inside:
+                        continue
+                    offset = along - low
+                    if offset < 0.0:
+                        offset += 1.0
+                    if offset >= width:
+                        continue
+                    if capacity == len(index):
+                        return index, where, -1
+                    index[capacity] = i
+                    for k in range(3):
+                        where[capacity, k] = (
+                            point[0] * into_inv[0, k] + point[1] * into_inv[1, k] + point[2] * into_inv[2, k]
+                        )
+                    capacity += 1
+    return index, where, capacity
+
+
+@njit(cache=True, error_model="numpy")
+def roomiest(positions, cell, species, pbc, minimum, new_species, trials):
+    """Index of the trial point (k, 3) Å whose nearest atom, in units of the minimum distance, is farthest; and that ratio."""
+    n = len(species)
+    inv = inverse(cell)
+    images = image_range(cell_heights(inv), pbc, 1.5 * minimum.max())
+    delta = np.empty(3)
+    near = np.empty(3)
+    best, best_ratio = 0, -1.0
+    for t in range(len(trials)):
+        ratio = np.inf
+        for j in range(n):
+            d0 = minimum[new_species, species[j]]
+            for c in range(3):
+                delta[c] = positions[j, c] - trials[t, c]
+            wrapped(delta, cell, inv, pbc, near)
+            for a in range(-images[0], images[0] + 1):
+                for b in range(-images[1], images[1] + 1):
+                    for c in range(-images[2], images[2] + 1):
+                        x = near[0] + a * cell[0, 0] + b * cell[1, 0] + c * cell[2, 0]
+                        y = near[1] + a * cell[0, 1] + b * cell[1, 1] + c * cell[2, 1]
+                        z = near[2] + a * cell[0, 2] + b * cell[1, 2] + c * cell[2, 2]
+                        ratio = min(ratio, math.sqrt(x * x + y * y + z * z) / d0)
+            if ratio <= best_ratio:
+                break
+        if ratio > best_ratio:
+            best, best_ratio = t, ratio
+    return best, best_ratio
+
+
+@njit(cache=True, error_model="numpy")
+def fractional(positions, inv):
+    """(n, 3) Å -> fractional, in a fixed order of additions; not wrapped."""
+    out = np.empty_like(positions)
+    for i in range(len(positions)):
+        for k in range(3):
+            out[i, k] = positions[i, 0] * inv[0, k] + positions[i, 1] * inv[1, k] + positions[i, 2] * inv[2, k]
+    return out

@@ -1,0 +1,520 @@
+"""Parents into a child: crossover and mutation, each f(rng, parents, limits, options) -> Structure or None.
+
+*Chemical* operators change who sits where and leave positions and cell alone; *spatial* ones move atoms, change the cell or
+the number of atoms. A child keeps the limits (composition, sites, size, volume, distances) or is None; overlaps are repaired,
+by removing one of two atoms (slice) or by pushing apart (the rest), since rejection would fail nearly always in a dense cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from .candidates import Limits, volume
+from .composition import Allowed, repair, site_mask
+from .errors import nearest
+from .kernels.contacts import cartesian, fractional, inverse, overlapping, push_apart, roomiest, slab_images
+from .options import Options
+from .problem import OPERATORS
+from .structure import Structure
+
+CROSSOVERS = ("slice", "occupation")
+CHEMICAL = ("occupation", "swap", "flip", "swaps", "flips")
+# What each operator does unless told otherwise, relative to the others of its class.
+_WEIGHTS = {
+    "slice": 1.0,
+    "occupation": 1.0,
+    "swap": 1.0,
+    "flip": 1.0,
+    "swaps": 0.5,
+    "flips": 0.5,
+    "displace_one": 0.5,
+    "displace_some": 1.0,
+    "displace_all": 1.0,
+    "strain": 0.5,
+    "volume": 0.5,
+    "add": 1.0,
+    "remove": 1.0,
+    "replace": 0.2,
+}
+_TRIES = 20
+_SWEEPS = 100
+# Trial points for a new atom: enough that the roomiest of them is a real hole.
+_POINTS = 64
+_SHIFTS = 4
+
+
+class OperatorOptions(Options):
+    """How children are made."""
+
+    crossover: float = Field(default=0.4, ge=0, le=1, description="probability of crossover; else mutation, never both [1]")
+    spatial: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="probability that an operator is spatial and not chemical; default: 0 on a lattice, 1 with one "
+        "element, else 0.5 [1]",
+    )
+    weights: dict[str, float] = Field(
+        default={}, description="operator -> weight within its class (chemical or spatial); 0 switches it off [1]"
+    )
+    adaptive: bool = Field(default=False, description="let the weights follow the success of the operators")
+    floor: float = Field(
+        default=0.1, gt=0, le=1, description="smallest weight an operator keeps when adaptive, relative to the mean [1]"
+    )
+    memory: float = Field(default=0.9, ge=0, lt=1, description="share of the past in an adaptive weight per generation [1]")
+    displacement: float = Field(default=0.4, gt=0, description="standard deviation of random displacements [Å]")
+    some: float = Field(default=0.25, gt=0, le=1, description="share of atoms that displace_some moves [1]")
+    strain: float = Field(default=0.05, gt=0, lt=0.5, description="standard deviation of strain components [1]")
+    volume_change: float = Field(default=0.04, gt=0, lt=1, description="standard deviation of the change of volume [1]")
+    several: int = Field(default=4, ge=2, le=1000, description="largest number of swaps or flips in one child [1]")
+
+    @field_validator("weights")
+    @classmethod
+    def _known(cls, weights: dict[str, float]) -> dict[str, float]:
+        for name, weight in weights.items():
+            if name not in OPERATORS:
+                raise ValueError(
+                    f"{name!r} is not an operator; allowed are {', '.join(OPERATORS)}" + nearest(name, OPERATORS)
+                )
+            if weight < 0:
+                raise ValueError(f"the weight of {name} is {weight}; must be 0 or more")
+        return weights
+
+
+Operator = Callable[[np.random.Generator, Sequence[Structure], Limits, OperatorOptions], Structure | None]
+
+
+def probabilities(
+    limits: Limits, options: OperatorOptions, rates: NDArray[np.float64] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Cumulative probabilities over OPERATORS of being the crossover and of being the mutation, (n_op,) each.
+
+    Operators that could never act under the limits (a flip at fixed composition, add at fixed size, anything spatial on a
+    lattice) have none. An all-zero row means that there is no such operator.
+    """
+    spatial = options.spatial
+    if spatial is None:
+        spatial = 0.0 if limits.lattice else 1.0 if limits.n_elements == 1 else 0.5
+    weights = np.array([options.weights.get(name, _WEIGHTS[name]) for name in OPERATORS])
+    weights *= np.array([_possible(name, limits) for name in OPERATORS])
+    if rates is not None and options.adaptive:
+        weights *= rates
+    result = []
+    for kind in (True, False):
+        share = np.zeros(len(OPERATORS))
+        member = np.array([(name in CROSSOVERS) == kind for name in OPERATORS])
+        chemical = member & np.array([name in CHEMICAL for name in OPERATORS])
+        for group, probability in ((chemical, 1.0 - spatial), (member & ~chemical, spatial)):
+            total = weights[group].sum()
+            if total > 0.0:
+                share[group] = probability * weights[group] / total
+        # `replace` belongs to both classes: on a lattice it is the only way in for new blood.
+        if not kind and limits.lattice and spatial == 0.0:
+            k = OPERATORS.index("replace")
+            total = weights[chemical].sum() + weights[k]
+            if total > 0.0:
+                share = np.where(chemical, weights / total, 0.0)
+                share[k] = weights[k] / total
+        total = share.sum()
+        result.append(np.cumsum(share / total) if total > 0.0 else share)
+    return result[0], result[1]
+
+
+def draw_operator(rng: np.random.Generator, cumulative: NDArray[np.float64]) -> str:
+    """One of OPERATORS with these cumulative probabilities."""
+    return OPERATORS[min(int(np.searchsorted(cumulative, rng.random(), side="right")), len(OPERATORS) - 1)]
+
+
+def adapt(
+    rates: NDArray[np.float64], tries: NDArray[np.int64], successes: NDArray[np.int64], options: OperatorOptions
+) -> NDArray[np.float64]:
+    """Operator weights after a generation with these tries and successes, (n_op,): mean 1, none below the floor.
+
+    Each used operator's weight moves towards its share of success; unused ones stay. One success and one failure are added
+    to each count, so that a lucky first try does not rule.
+    """
+    if not options.adaptive:
+        return rates
+    quality = (successes + 1.0) / (tries + 2.0)
+    used = tries > 0
+    if not used.any():
+        return rates
+    wanted = np.where(used, quality / quality[used].mean(), rates)
+    new = options.memory * rates + (1.0 - options.memory) * wanted
+    new = np.maximum(new / new.mean(), options.floor)
+    return new / new.mean()
+
+
+def _possible(name: str, limits: Limits) -> bool:
+    if name in CHEMICAL:
+        if limits.n_elements == 1:
+            return False
+        return not (name in ("flip", "flips") and limits.composition.fixed)
+    if name == "replace":
+        return True
+    if limits.lattice:
+        return False
+    if name in ("add", "remove"):
+        return limits.size_free and limits.allowed is None and limits.composition.kind != "counts"
+    return not (name == "slice" and limits.allowed is not None)
+
+
+# ---- chemical, on bare species arrays (the lattice search uses these directly)
+
+
+def swap_species(
+    rng: np.random.Generator, species: NDArray[np.int32], mask: Allowed | None, times: int = 1
+) -> NDArray[np.int32] | None:
+    """Exchange two different species, `times` times; counts are kept. None when no pair can be exchanged."""
+    child = species.copy()
+    n = len(child)
+    for _ in range(times):
+        for _ in range(_TRIES):
+            i, j = int(rng.random() * n), int(rng.random() * n)
+            a, b = child[i], child[j]
+            if a != b and (mask is None or (mask[i, b] and mask[j, a])):
+                child[i], child[j] = b, a
+                break
+        else:
+            # Rare: nearly pure, or a narrow mask. Look at all pairs once.
+            differs = child[:, None] != child[None, :]
+            if mask is not None:
+                fits = mask[np.arange(n)[:, None], child[None, :]]
+                differs &= fits & fits.T
+            pairs = np.argwhere(np.triu(differs))
+            if not len(pairs):
+                return None
+            i, j = pairs[int(rng.random() * len(pairs))]
+            child[i], child[j] = child[j], child[i]
+    return None if (child == species).all() else child
+
+
+def flip_species(
+    rng: np.random.Generator, species: NDArray[np.int32], limits: Limits, mask: Allowed | None, times: int = 1
+) -> NDArray[np.int32] | None:
+    """Change the species of `times` different sites within mask and composition rule; None when that is impossible."""
+    child = species.copy()
+    n, n_elements = len(child), limits.n_elements
+    rule = limits.composition
+    plain = rule.kind == "free" and rule.endpoints
+    counts = None if plain else np.bincount(child, minlength=n_elements)
+    done: list[int] = []
+    for _ in range(_TRIES + times):
+        if len(done) == times:
+            break
+        i = int(rng.random() * n)
+        if i in done:
+            continue
+        old = int(child[i])
+        new = int(rng.random() * (n_elements - 1))
+        new += new >= old
+        if mask is not None and not mask[i, new]:
+            continue
+        if counts is not None:
+            counts[old] -= 1
+            counts[new] += 1
+            if not rule.admits(counts):
+                counts[old] += 1
+                counts[new] -= 1
+                continue
+        child[i] = new
+        done.append(i)
+    return child if done else None
+
+
+def mix_species(
+    rng: np.random.Generator,
+    mine: NDArray[np.int32],
+    theirs: NDArray[np.int32],
+    limits: Limits,
+    region: NDArray[np.bool_] | None = None,
+) -> NDArray[np.int32] | None:
+    """Species of one parent outside a region and of the other inside (default: a random subset), composition repaired."""
+    if region is None:
+        region = rng.random(len(mine)) < 0.2 + 0.6 * rng.random()
+    child = np.where(region, theirs, mine).astype(np.int32)
+    rule = limits.composition
+    if rule.kind == "free" and rule.endpoints:
+        return child
+    return repair(rng, child, rule, limits.allowed)
+
+
+def slab_region(rng: np.random.Generator, structure: Structure) -> NDArray[np.bool_]:
+    """(n,) atoms in a random slab of the cell."""
+    axis = int(rng.random() * 3)
+    low, width = rng.random(), 0.2 + 0.6 * rng.random()
+    along = fractional(structure.positions, inverse(structure.cell))[:, axis]
+    # A hair's breadth, so that sites on a lattice plane fall on one side together.
+    return np.asarray((along + 1e-9 - low) % 1.0 < width)
+
+
+# ---- the operators
+
+
+def slice_crossover(
+    rng: np.random.Generator, parents: Sequence[Structure], limits: Limits, options: OperatorOptions
+) -> Structure | None:
+    """Atoms of the second parent in a random slab of the first parent's cell, those of the first outside it.
+
+    The second parent fills the slab at its true lengths, with its periodic images and at a random origin; of a few origins
+    the one whose number of atoms fits best is taken. One of two overlapping atoms is removed, then number and composition are
+    repaired.
+    """
+    one, two = parents[0], parents[1]
+    inv = inverse(one.cell)
+    axis = int(rng.random() * 3)
+    low, width = rng.random(), 0.25 + 0.5 * rng.random()
+    own = fractional(one.positions, inv)
+    own = np.where(one.pbc, own % 1.0, own)
+    stays = (own[:, axis] - low) % 1.0 >= width
+    missing = one.n_atoms - int(stays.sum())
+    best: tuple[NDArray[np.int64], NDArray[np.float64], int] | None = None
+    for _ in range(_SHIFTS):
+        origin = cartesian(np.where(two.pbc, rng.random(3), 0.0)[None], two.cell)[0]
+        index, where, count = slab_images(two.positions, two.cell, two.pbc, origin, inv, axis, low, width)
+        if count >= 0 and (best is None or abs(count - missing) < abs(best[2] - missing)):
+            best = index, where, count
+    if best is None or best[2] == 0 or not stays.any():
+        return None
+    index, where, count = best
+    positions = np.concatenate([cartesian(own[stays], one.cell), cartesian(where[:count], one.cell)])
+    species = np.concatenate([one.species[stays], two.species[index[:count]]]).astype(np.int32)
+    order = rng.permutation(len(species))
+    keep = ~overlapping(positions, one.cell, species, one.pbc, limits.min_distance, order)
+    positions, species = positions[keep], species[keep]
+    low_size, high_size = limits.sizes
+    wanted = min(max(len(species), low_size), high_size)
+    if limits.composition.kind == "counts":
+        wanted = int(limits.composition.lower.sum())
+    # The cell decides how many atoms the density allows.
+    if limits.periodic:
+        total = volume(one.cell)
+        wanted = min(max(wanted, _ceil(total / limits.volume_per_atom[1])), int(total / limits.volume_per_atom[0]))
+    if not low_size <= wanted <= high_size:
+        return None
+    if len(species) > wanted:
+        chosen = np.sort(rng.permutation(len(species))[:wanted])
+        positions, species = positions[chosen], species[chosen]
+    child = Structure(positions, one.cell, species, one.pbc)
+    while child.n_atoms < wanted:
+        grown = _inserted(rng, child, limits, two.species[int(rng.random() * two.n_atoms)])
+        if grown is None:
+            return None
+        child = grown
+    return _finished(rng, child, limits)
+
+
+def occupation_crossover(
+    rng: np.random.Generator, parents: Sequence[Structure], limits: Limits, options: OperatorOptions
+) -> Structure | None:
+    """Positions and cell of the first parent; species mixed from both, at random or by slab.
+
+    Parents of different size are matched by the nearest fractional position.
+    """
+    one, two = parents[0], parents[1]
+    theirs = two.species
+    if two.n_atoms != one.n_atoms:
+        mine_f = fractional(one.positions, inverse(one.cell))
+        delta = mine_f[:, None, :] - fractional(two.positions, inverse(two.cell))[None, :, :]
+        delta -= np.floor(delta + 0.5)
+        theirs = two.species[(delta**2).sum(2).argmin(1)]
+    region = slab_region(rng, one) if rng.random() < 0.5 else None
+    species = mix_species(rng, one.species, theirs, limits, region)
+    if species is None or (species == one.species).all():
+        return None
+    return _occupied(one, species, limits)
+
+
+def swap(
+    rng: np.random.Generator, parents: Sequence[Structure], limits: Limits, options: OperatorOptions
+) -> Structure | None:
+    """Exchange the species of two atoms."""
+    one = parents[0]
+    return _occupied(one, swap_species(rng, one.species, site_mask(limits.allowed, one.n_atoms)), limits)
+
+
+def swaps(
+    rng: np.random.Generator, parents: Sequence[Structure], limits: Limits, options: OperatorOptions
+) -> Structure | None:
+    """Several swaps: what leaves a trap that no single one leaves."""
+    one = parents[0]
+    times = 2 + int(rng.random() * (options.several - 1))
+    return _occupied(one, swap_species(rng, one.species, site_mask(limits.allowed, one.n_atoms), times), limits)
+
+
+def flip(
+    rng: np.random.Generator, parents: Sequence[Structure], limits: Limits, options: OperatorOptions
+) -> Structure | None:
+    """Change the species of one atom."""
+    one = parents[0]
+    return _occupied(one, flip_species(rng, one.species, limits, site_mask(limits.allowed, one.n_atoms)), limits)
+
+
+def flips(
+    rng: np.random.Generator, parents: Sequence[Structure], limits: Limits, options: OperatorOptions
+) -> Structure | None:
+    """Change the species of several atoms."""
+    one = parents[0]
+    times = 2 + int(rng.random() * (options.several - 1))
+    return _occupied(one, flip_species(rng, one.species, limits, site_mask(limits.allowed, one.n_atoms), times), limits)
+
+
+def displace_one(
+    rng: np.random.Generator, parents: Sequence[Structure], limits: Limits, options: OperatorOptions
+) -> Structure | None:
+    """Move one atom."""
+    chosen = np.zeros(parents[0].n_atoms, bool)
+    chosen[int(rng.random() * len(chosen))] = True
+    return _displaced(rng, parents[0], chosen, limits, options)
+
+
+def displace_some(
+    rng: np.random.Generator, parents: Sequence[Structure], limits: Limits, options: OperatorOptions
+) -> Structure | None:
+    """Move a share of the atoms."""
+    n = parents[0].n_atoms
+    chosen = np.zeros(n, bool)
+    chosen[rng.permutation(n)[: max(1, round(options.some * n))]] = True
+    return _displaced(rng, parents[0], chosen, limits, options)
+
+
+def displace_all(
+    rng: np.random.Generator, parents: Sequence[Structure], limits: Limits, options: OperatorOptions
+) -> Structure | None:
+    """Move all atoms."""
+    return _displaced(rng, parents[0], np.ones(parents[0].n_atoms, bool), limits, options)
+
+
+def strain(
+    rng: np.random.Generator, parents: Sequence[Structure], limits: Limits, options: OperatorOptions
+) -> Structure | None:
+    """A random symmetric strain at constant volume; fractional positions stay."""
+    one = parents[0]
+    e = options.strain * rng.standard_normal(6)
+    deform = np.array(
+        [[1 + e[0], e[3] / 2, e[4] / 2], [e[3] / 2, 1 + e[1], e[5] / 2], [e[4] / 2, e[5] / 2, 1 + e[2]]]
+    )
+    size = volume(deform)
+    if size < 0.1:
+        return None
+    deform /= size ** (1.0 / 3.0)
+    return _deformed(rng, one, deform, limits)
+
+
+def volume_change(
+    rng: np.random.Generator, parents: Sequence[Structure], limits: Limits, options: OperatorOptions
+) -> Structure | None:
+    """The cell scaled evenly."""
+    factor = 1.0 + options.volume_change * rng.standard_normal()
+    if factor < 0.1:
+        return None
+    return _deformed(rng, parents[0], np.eye(3) * factor ** (1.0 / 3.0), limits)
+
+
+def add(
+    rng: np.random.Generator, parents: Sequence[Structure], limits: Limits, options: OperatorOptions
+) -> Structure | None:
+    """One more atom in the roomiest of some random points; the cell grows with it, so that the density stays."""
+    one = parents[0]
+    if one.n_atoms + 1 > limits.sizes[1]:
+        return None
+    species = one.species[int(rng.random() * one.n_atoms)]
+    if limits.periodic:
+        one = _scaled(one, ((one.n_atoms + 1) / one.n_atoms) ** (1.0 / 3.0))
+    grown = _inserted(rng, one, limits, species)
+    return None if grown is None else _finished(rng, grown, limits)
+
+
+def remove(
+    rng: np.random.Generator, parents: Sequence[Structure], limits: Limits, options: OperatorOptions
+) -> Structure | None:
+    """One atom less; the cell shrinks with it, so that the density stays."""
+    one = parents[0]
+    n = one.n_atoms
+    if n - 1 < limits.sizes[0] or n == 1:
+        return None
+    keep = np.ones(n, bool)
+    keep[int(rng.random() * n)] = False
+    child = one.replace(positions=one.positions[keep], species=one.species[keep])
+    if limits.periodic:
+        child = _scaled(child, ((n - 1) / n) ** (1.0 / 3.0))
+    return _finished(rng, child, limits)
+
+
+TABLE: dict[str, Operator] = {
+    "slice": slice_crossover,
+    "occupation": occupation_crossover,
+    "swap": swap,
+    "swaps": swaps,
+    "flip": flip,
+    "flips": flips,
+    "displace_one": displace_one,
+    "displace_some": displace_some,
+    "displace_all": displace_all,
+    "strain": strain,
+    "volume": volume_change,
+    "add": add,
+    "remove": remove,
+}
+
+
+# ---- shared ends
+
+
+def _ceil(x: float) -> int:
+    return -int(-x // 1)
+
+
+def _occupied(structure: Structure, species: NDArray[np.int32] | None, limits: Limits) -> Structure | None:
+    if species is None:
+        return None
+    child = structure.replace(species=species)
+    return None if limits.refuses(child) else child
+
+
+def _scaled(structure: Structure, factor: float) -> Structure:
+    return structure.replace(positions=structure.positions * factor, cell=structure.cell * factor)
+
+
+def _displaced(
+    rng: np.random.Generator, one: Structure, chosen: NDArray[np.bool_], limits: Limits, options: OperatorOptions
+) -> Structure | None:
+    moves = options.displacement * rng.standard_normal((one.n_atoms, 3))
+    return _finished(rng, one.replace(positions=one.positions + np.where(chosen[:, None], moves, 0.0)), limits)
+
+
+def _deformed(
+    rng: np.random.Generator, one: Structure, deform: NDArray[np.float64], limits: Limits
+) -> Structure | None:
+    cell = cartesian(one.cell, deform)
+    return _finished(rng, one.replace(cell=cell, positions=cartesian(one.positions, deform)), limits)
+
+
+def _inserted(rng: np.random.Generator, one: Structure, limits: Limits, species: int) -> Structure | None:
+    trials = cartesian(rng.random((_POINTS, 3)), one.cell)
+    best, ratio = roomiest(one.positions, one.cell, one.species, one.pbc, limits.min_distance, int(species), trials)
+    # Closer than that, pushing the neighbours away would tear the structure.
+    if ratio < 0.4:
+        return None
+    return one.replace(
+        positions=np.concatenate([one.positions, trials[best : best + 1]]),
+        species=np.append(one.species, np.int32(species)).astype(np.int32),
+    )
+
+
+def _finished(rng: np.random.Generator, child: Structure, limits: Limits) -> Structure | None:
+    """Composition repaired, contacts pushed apart, limits checked."""
+    species = repair(rng, child.species, limits.composition, limits.allowed)
+    if species is None:
+        return None
+    positions, sweeps = push_apart(
+        child.positions, child.cell, species, child.pbc, limits.min_distance, np.ones(len(species), np.bool_), _SWEEPS
+    )
+    if sweeps < 0:
+        return None
+    child = child.replace(species=species, positions=positions)
+    return None if limits.refuses(child) else child

@@ -1,0 +1,324 @@
+"""What islands search, and what an island is between two generations: data only, no behaviour beyond packing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .population import Individual, pack, unpack
+from .structure import Structure
+
+if TYPE_CHECKING:
+    from .archive import ArchiveOptions
+    from .candidates import Limits, Source
+    from .island import IslandOptions, MigrantOptions
+
+Poll = Callable[[], None]
+
+# Why a candidate was thrown away before or after its evaluation.
+CAUSES = (
+    "overlap",  # two atoms closer than the minimum distance
+    "density",  # volume per atom or volume outside its limits
+    "composition",  # counts that break the composition rule
+    "size",  # number of atoms outside its limits
+    "packing",  # no room found for an atom of a random cell
+    "height",  # cell thinner than the minimum perpendicular height
+    "operator",  # an operator found nothing valid to do
+    "repeat",  # the same structure was evaluated before
+    "evaluation",  # the loss was not finite
+)
+COUNTERS = (
+    "evaluations",  # full loss evaluations
+    "gradient_evaluations",  # loss and gradient together
+    "incremental",  # losses after a single flip or swap on a lattice
+    "accepted_migrants",
+    "accepted_seeds",
+    "refreshes",
+    *(f"rejected_{cause}" for cause in CAUSES),
+)
+OPERATORS = (
+    "slice",
+    "occupation",
+    "swap",
+    "flip",
+    "swaps",
+    "flips",
+    "displace_one",
+    "displace_some",
+    "displace_all",
+    "strain",
+    "volume",
+    "add",
+    "remove",
+    "replace",
+)
+# Always the first columns of a history row; the best terms and the operators' tries and successes follow.
+STAT_NAMES = (
+    "generation",
+    *COUNTERS,
+    "best_value",  # best ever found by the island
+    "population_best",
+    "population_median",
+    "population_worst",
+    "population_size",
+    "diversity",
+    "archive_size",
+)
+# uids: the island in the high bits, a running number in the low ones.
+UID_BITS = 40
+
+_COUNTER = {name: k for k, name in enumerate(COUNTERS)}
+_OPERATOR = {name: k for k, name in enumerate(OPERATORS)}
+_N_RNG_WORDS = 6
+_MASK64 = (1 << 64) - 1
+
+
+class ObjectiveLike(Protocol):
+    """What the search needs of a loss; `loss.Objective` is one."""
+
+    @property
+    def term_names(self) -> tuple[str, ...]: ...
+
+    def evaluate(self, structure: Structure) -> Any:
+        """An object with `value`, `terms` (n_terms,) and `ok`."""
+
+
+class LatticeLike(Protocol):
+    """What the search needs of a loss on fixed sites; `lattice.LatticeObjective` is one."""
+
+    def evaluate(self, occupations: NDArray[np.int32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(k, n_sites) species -> values (k,), terms (k, n_terms)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Everything a generation depends on besides the island's own state. Never changed while a round lasts."""
+
+    elements: tuple[str, ...]
+    objective: Any  # ObjectiveLike
+    islands: tuple[IslandOptions, ...]  # one per island of the run
+    sources: tuple[Source, ...]  # one per island; islands with equal candidates share one object
+    lattices: tuple[Any | None, ...]  # LatticeLike or None, one per island
+    archive: ArchiveOptions
+    migration: MigrantOptions
+    relax: Any | None = None  # relax.RelaxOptions
+
+    @property
+    def n_islands(self) -> int:
+        return len(self.islands)
+
+    @property
+    def term_names(self) -> tuple[str, ...]:
+        return tuple(self.objective.term_names)
+
+    def limits(self, island: int) -> Limits:
+        return self.sources[island].limits
+
+
+def stat_names(term_names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of the columns of a history row, which is also what `island.stats` returns."""
+    return (
+        *STAT_NAMES,
+        *(f"best_{name}" for name in term_names),
+        *(f"tries_{name}" for name in OPERATORS),
+        *(f"successes_{name}" for name in OPERATORS),
+    )
+
+
+@dataclass(eq=False)
+class Ledger:
+    """Running counts while one generation is made; `advance` freezes them into the next state.
+
+    Mutable on purpose: every rejection must be counted where it happens, however deep.
+    """
+
+    counters: NDArray[np.int64]  # (len(COUNTERS),)
+    tries: NDArray[np.int64]  # (len(OPERATORS),)
+    successes: NDArray[np.int64]  # (len(OPERATORS),)
+    next_uid: int
+    generation: int  # being made
+    poll: Poll | None = None
+
+    def count(self, name: str, by: int = 1) -> None:
+        """Add to one of COUNTERS."""
+        self.counters[_COUNTER[name]] += by
+
+    def reject(self, cause: str, by: int = 1) -> None:
+        """Count a candidate thrown away for one of CAUSES."""
+        self.counters[_COUNTER["rejected_" + cause]] += by
+
+    def attempt(self, operator: str, by: int = 1) -> None:
+        self.tries[_OPERATOR[operator]] += by
+
+    def success(self, operator: str, by: int = 1) -> None:
+        if operator in _OPERATOR:
+            self.successes[_OPERATOR[operator]] += by
+
+    def uid(self) -> int:
+        uid = self.next_uid
+        self.next_uid += 1
+        return uid
+
+    @property
+    def evaluations(self) -> int:
+        """Loss evaluations of every kind so far: the number stored with an individual."""
+        return int(self.counters[0] + self.counters[1] + self.counters[2])
+
+    def check(self) -> None:
+        """Let the caller of `advance` interrupt the generation here."""
+        if self.poll is not None:
+            self.poll()
+
+
+class Step(NamedTuple):
+    """What a strategy makes of an island in one generation."""
+
+    population: list[Individual]
+    found: list[Individual]  # newly evaluated; offered to the archive (the population may hold others besides)
+    seen: NDArray[np.uint64]  # content keys evaluated so far, oldest first
+    walk: Mapping[str, NDArray]  # whatever arrays the strategy needs to go on
+    rates: NDArray[np.float64]  # (len(OPERATORS),) adaptive operator weights
+
+
+# A strategy: (state, problem, rng, ledger) -> Step. `state.population` already holds the immigrants.
+Strategy = Callable[["IslandState", Problem, np.random.Generator, Ledger], Step]
+
+
+@dataclass(frozen=True, eq=False)
+class IslandState:
+    """One island between two generations. `from_arrays(state.to_arrays())` is the same state, bit for bit."""
+
+    island: int
+    generation: int
+    population: tuple[Individual, ...]
+    archive: tuple[Individual, ...]
+    rng_state: NDArray[np.uint64]  # (6,) PCG64
+    counters: NDArray[np.int64]  # (len(COUNTERS),)
+    tries: NDArray[np.int64]  # (len(OPERATORS),)
+    successes: NDArray[np.int64]  # (len(OPERATORS),)
+    next_uid: int
+    history: NDArray[np.float64]  # (generation + 1, n_stats) named by stat_names
+    outbox: tuple[tuple[int, tuple[Individual, ...]], ...] = ()  # (generation of emission, emigrants), oldest first
+    seen: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
+    walk: Mapping[str, NDArray] = field(default_factory=dict)
+    rates: NDArray[np.float64] = field(default_factory=lambda: np.ones(len(OPERATORS)))
+    stale: int = 0  # generations in a row with too little diversity
+
+    @property
+    def n_terms(self) -> int:
+        return self.history.shape[1] - len(STAT_NAMES) - 2 * len(OPERATORS)
+
+    def counter(self, name: str) -> int:
+        return int(self.counters[_COUNTER[name]])
+
+    def to_arrays(self) -> dict[str, NDArray]:
+        """Fixed dtypes, no objects; the same keys for every island, ragged along axis 0 only."""
+        emigrants = [one for _, batch in self.outbox for one in batch]
+        arrays: dict[str, NDArray] = {
+            "island": np.array([self.island], np.int64),
+            "generation": np.array([self.generation], np.int64),
+            "next_uid": np.array([self.next_uid], np.int64),
+            "stale": np.array([self.stale], np.int64),
+            "rng_state": self.rng_state,
+            "counters": self.counters,
+            "tries": self.tries,
+            "successes": self.successes,
+            "rates": self.rates,
+            "history": self.history,
+            "seen": self.seen,
+            "outbox_generations": np.array([g for g, _ in self.outbox], np.int64),
+            "outbox_sizes": np.array([len(batch) for _, batch in self.outbox], np.int64),
+        }
+        for prefix, individuals in (("population", self.population), ("archive", self.archive), ("outbox", emigrants)):
+            for name, column in pack(individuals, self.n_terms).items():
+                arrays[f"{prefix}.{name}"] = column
+        arrays.update(_pack_named(self.walk))
+        return arrays
+
+    @staticmethod
+    def from_arrays(arrays: Mapping[str, NDArray]) -> IslandState:
+        """The inverse of `to_arrays`."""
+
+        def individuals(prefix: str) -> list[Individual]:
+            start = prefix + "."
+            return unpack({name[len(start) :]: column for name, column in arrays.items() if name.startswith(start)})
+
+        emigrants = iter(individuals("outbox"))
+        outbox = tuple(
+            (int(generation), tuple(next(emigrants) for _ in range(int(size))))
+            for generation, size in zip(arrays["outbox_generations"], arrays["outbox_sizes"], strict=True)
+        )
+        return IslandState(
+            island=int(arrays["island"][0]),
+            generation=int(arrays["generation"][0]),
+            population=tuple(individuals("population")),
+            archive=tuple(individuals("archive")),
+            rng_state=np.array(arrays["rng_state"], np.uint64),
+            counters=np.array(arrays["counters"], np.int64),
+            tries=np.array(arrays["tries"], np.int64),
+            successes=np.array(arrays["successes"], np.int64),
+            next_uid=int(arrays["next_uid"][0]),
+            history=np.array(arrays["history"], np.float64),
+            outbox=outbox,
+            seen=np.array(arrays["seen"], np.uint64),
+            walk=_unpack_named(arrays),
+            rates=np.array(arrays["rates"], np.float64),
+            stale=int(arrays["stale"][0]),
+        )
+
+
+def rng_to_array(rng: np.random.Generator) -> NDArray[np.uint64]:
+    """The state of a PCG64 generator as (6,) words."""
+    state = rng.bit_generator.state
+    inner = state["state"]
+    words = (
+        inner["state"] & _MASK64,
+        inner["state"] >> 64,
+        inner["inc"] & _MASK64,
+        inner["inc"] >> 64,
+        state["has_uint32"],
+        state["uinteger"],
+    )
+    return np.array(words, dtype=np.uint64)
+
+
+def rng_from_array(words: NDArray[np.uint64]) -> np.random.Generator:
+    """A generator that goes on where the packed one stood."""
+    low, high, inc_low, inc_high, has_uint32, uinteger = (int(word) for word in words[:_N_RNG_WORDS])
+    bits = np.random.PCG64(0)
+    bits.state = {
+        "bit_generator": "PCG64",
+        "state": {"state": low | high << 64, "inc": inc_low | inc_high << 64},
+        "has_uint32": has_uint32,
+        "uinteger": uinteger,
+    }
+    return np.random.Generator(bits)
+
+
+def _pack_named(named: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """Arrays of any name, dtype and shape as a few flat ones, since storage wants the same keys for all islands."""
+    names = sorted(named)
+    arrays = [np.ascontiguousarray(named[name]) for name in names]
+    return {
+        "walk.names": np.array([name.encode() for name in names], dtype="S32"),
+        "walk.dtypes": np.array([array.dtype.str.encode() for array in arrays], dtype="S8"),
+        "walk.shapes": np.array([(named[n].shape + (-1,) * 4)[:4] for n in names], np.int64).reshape(-1, 4),
+        "walk.bytes": np.array(bytearray(b"".join(array.tobytes() for array in arrays)), np.uint8),
+    }
+
+
+def _unpack_named(packed: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    named, start = {}, 0
+    buffer = np.ascontiguousarray(packed["walk.bytes"]).tobytes()
+    for name, dtype, shape in zip(packed["walk.names"], packed["walk.dtypes"], packed["walk.shapes"], strict=True):
+        dims = tuple(int(size) for size in shape if size >= 0)
+        kind = np.dtype(bytes(dtype).decode())
+        count = int(np.prod(dims, dtype=np.int64))
+        end = start + count * kind.itemsize
+        named[bytes(name).decode()] = np.array(memoryview(buffer[start:end]).cast("B"), np.uint8).view(kind).reshape(dims)
+        start = end
+    return named

@@ -1,0 +1,196 @@
+"""A parent cell into its symmetry-distinct supercells (Hart and Forcade, Phys. Rev. B 77, 224115 (2008))."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+from .structure import Structure
+
+Matrix = NDArray[np.int64]
+
+PARENTS = ("sc", "bcc", "fcc", "hcp", "diamond")
+
+
+def parent_cell(
+    name: str, a: float, c_over_a: float = 1.6329931618554521, cubic: bool = True
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Cell (3, 3) Å and fractional sites (n, 3) of a parent lattice.
+
+    Parameters
+    ----------
+    name : sc, bcc, fcc, hcp or diamond
+    a : lattice constant of the conventional cell, Å
+    c_over_a : hcp only
+    cubic : the conventional cubic cell instead of the primitive one
+    """
+    cell = a * np.eye(3)
+    if name == "hcp":
+        cell = a * np.array([[1.0, 0.0, 0.0], [-0.5, np.sqrt(0.75), 0.0], [0.0, 0.0, c_over_a]])
+        return cell, np.array([[1 / 3, 2 / 3, 0.25], [2 / 3, 1 / 3, 0.75]])
+    face = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]], dtype=np.float64)
+    if name == "sc":
+        return cell, np.zeros((1, 3))
+    if cubic:
+        if name == "bcc":
+            return cell, np.array([[0, 0, 0], [0.5, 0.5, 0.5]])
+        return cell, face if name == "fcc" else np.concatenate([face, face + 0.25])
+    if name == "bcc":
+        return a / 2 * np.array([[-1.0, 1, 1], [1, -1, 1], [1, 1, -1]]), np.zeros((1, 3))
+    sites = np.zeros((1, 3)) if name == "fcc" else np.array([[0, 0, 0], [0.25, 0.25, 0.25]])
+    return a / 2 * np.array([[0.0, 1, 1], [1, 0, 1], [1, 1, 0]]), sites
+
+
+def sites_per_volume(name: str, c_over_a: float = 1.6329931618554521) -> float:
+    """Number of sites in a volume a³, to find the lattice constant from a density."""
+    return {"sc": 1.0, "bcc": 2.0, "fcc": 4.0, "diamond": 8.0, "hcp": 2.0 / (np.sqrt(0.75) * c_over_a)}[name]
+
+
+def hermite_forms(volume: int) -> NDArray[np.int64]:
+    """All Hermite normal forms [[a,b,d],[0,c,e],[0,0,f]] with acf = volume, 0 ≤ b < c, 0 ≤ d, e < f; (k, 3, 3).
+
+    Rows are the superlattice vectors in the parent's; each sublattice of this index appears once: σ-type counts
+    1, 7, 13, 35, 31, 91, …
+    """
+    forms = []
+    for a in range(1, volume + 1):
+        if volume % a:
+            continue
+        for c in range(1, volume // a + 1):
+            if (volume // a) % c:
+                continue
+            f = volume // (a * c)
+            b, d, e = np.meshgrid(np.arange(c), np.arange(f), np.arange(f), indexing="ij")
+            block = np.zeros((b.size, 3, 3), np.int64)
+            block[:, 0, 0], block[:, 1, 1], block[:, 2, 2] = a, c, f
+            block[:, 0, 1], block[:, 0, 2], block[:, 1, 2] = b.ravel(), d.ravel(), e.ravel()
+            forms.append(block)
+    return np.concatenate(forms)
+
+
+def hermite_form(matrix: Matrix) -> tuple[int, ...]:
+    """The upper triangular Hermite normal form of the lattice spanned by the ROWS of an integer matrix, as 9 numbers.
+
+    Pivots are positive and entries above a pivot are in [0, pivot): the members of `hermite_forms`.
+    """
+    m = [[int(x) for x in row] for row in matrix]
+    for col in range(3):
+        while True:
+            rows = [r for r in range(col, 3) if m[r][col]]
+            if len(rows) == 1:
+                break
+            rows.sort(key=lambda r: abs(m[r][col]))
+            for r in rows[1:]:
+                factor = m[r][col] // m[rows[0]][col]
+                m[r] = [x - factor * y for x, y in zip(m[r], m[rows[0]], strict=True)]
+        m[col], m[rows[0]] = m[rows[0]], m[col]
+        if m[col][col] < 0:
+            m[col] = [-x for x in m[col]]
+        for r in range(col):
+            factor = m[r][col] // m[col][col]
+            m[r] = [x - factor * y for x, y in zip(m[r], m[col], strict=True)]
+    return tuple(x for row in m for x in row)
+
+
+def rotations(cell: NDArray[np.float64], sites: NDArray[np.float64], kinds: NDArray[np.int64] | None = None) -> Matrix:
+    """Rotation parts (k, 3, 3) of the parent's space group, acting on ROWS of integer lattice vectors: H → H R."""
+    import spglib
+
+    symmetry = spglib.get_symmetry((cell, sites, np.ones(len(sites), int) if kinds is None else kinds), symprec=1e-4)
+    if symmetry is None:
+        raise InputError("parent cell: spglib finds no symmetry operations; check cell and positions [Å]")
+    unique = np.unique(np.asarray(symmetry["rotations"], np.int64), axis=0)
+    # spglib's rotations act on column vectors of fractional coordinates.
+    return np.ascontiguousarray(unique.transpose(0, 2, 1))
+
+
+def distinct_forms(volume: int, operations: Matrix) -> NDArray[np.int64]:
+    """One Hermite normal form of each class that the operations map onto each other, (k, 3, 3)."""
+    kept, seen = [], set()
+    for form in hermite_forms(volume):
+        if tuple(form.ravel().tolist()) in seen:
+            continue
+        kept.append(form)
+        seen.update(hermite_form(image) for image in form @ operations)
+    return np.array(kept)
+
+
+def reduced(cell: NDArray[np.float64]) -> tuple[NDArray[np.float64], Matrix]:
+    """A compact basis of the same lattice, pairs and triples reduced, and the integer matrix M with result = M cell."""
+    m = np.eye(3, dtype=np.int64)
+    rows = cell.copy()
+    for _ in range(1000):
+        order = np.argsort((rows**2).sum(1), kind="stable")
+        rows, m = rows[order], m[order]
+        # The longest vector against all small combinations of the others, then the middle one against the shortest.
+        changed = False
+        length = float((rows[2] ** 2).sum())
+        best, best_length = (0, 0), length
+        for i in (-1, 0, 1):
+            for j in (-1, 0, 1):
+                trial = float(((rows[2] + i * rows[0] + j * rows[1]) ** 2).sum())
+                if trial < best_length - 1e-9 * length:
+                    best, best_length = (i, j), trial
+        if best != (0, 0):
+            rows[2] += best[0] * rows[0] + best[1] * rows[1]
+            m[2] += best[0] * m[0] + best[1] * m[1]
+            changed = True
+        shift = int(np.rint(float(rows[1] @ rows[0]) / float(rows[0] @ rows[0])))
+        if shift and ((rows[1] - shift * rows[0]) ** 2).sum() < (1 - 1e-9) * (rows[1] ** 2).sum():
+            rows[1] -= shift * rows[0]
+            m[1] -= shift * m[0]
+            changed = True
+        if not changed:
+            break
+    if np.linalg.det(rows) * np.linalg.det(cell) < 0:
+        rows, m = -rows, -m
+    return m @ cell, m
+
+
+def heights(cell: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Perpendicular heights of the cell along its three vectors, Å."""
+    a, b, c = cell
+    normals = np.array([np.cross(b, c), np.cross(c, a), np.cross(a, b)])
+    return np.abs(np.einsum("ij,ij->i", cell, normals)) / np.sqrt((normals**2).sum(1))
+
+
+def build(cell: NDArray[np.float64], sites: NDArray[np.float64], form: Matrix, compact: bool = True) -> Structure:
+    """The supercell with vectors `form @ cell`; atom i sits on the parent's site i modulo the number of those.
+
+    Species are all 0: occupations come later.
+    """
+    big = form @ cell
+    if compact:
+        big, m = reduced(big)
+        form = m @ form
+    # The integer points of the supercell: all combinations that fall into the unit interval of its own coordinates.
+    corners = np.array(np.meshgrid(*[[0, 1]] * 3)).reshape(3, -1).T @ form
+    spans = [np.arange(lo, hi + 1) for lo, hi in zip(corners.min(0), corners.max(0), strict=True)]
+    points = np.array(np.meshgrid(*spans, indexing="ij")).reshape(3, -1).T
+    volume = round(float(np.linalg.det(form.astype(np.float64))))
+    adjugate = np.rint(np.linalg.inv(form.astype(np.float64)) * volume).astype(np.int64)
+    # In integers, so that no point is lost or doubled by rounding.
+    scaled = points @ adjugate * np.sign(volume)
+    inside = points[((scaled >= 0) & (scaled < abs(volume))).all(1)]
+    positions = ((inside[:, None, :] + sites[None, :, :]) @ cell).reshape(-1, 3)
+    return Structure(positions, big, np.zeros(len(positions), np.int32), np.ones(3, bool))
+
+
+def supercells(
+    cell: NDArray[np.float64],
+    sites: NDArray[np.float64],
+    sizes: tuple[int, int],
+    min_height: float = 0.0,
+    kinds: NDArray[np.int64] | None = None,
+) -> list[Structure]:
+    """All symmetry-distinct supercells with a number of sites in `sizes` (both included) and heights ≥ min_height Å."""
+    operations = rotations(cell, sites, kinds)
+    n = len(sites)
+    found = []
+    for volume in range(max(1, -(-sizes[0] // n)), sizes[1] // n + 1):
+        for form in distinct_forms(volume, operations):
+            structure = build(cell, sites, form)
+            if heights(structure.cell).min() >= min_height - 1e-9:
+                found.append(structure)
+    return found
