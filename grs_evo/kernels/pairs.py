@@ -1,0 +1,218 @@
+"""Compiled: which atoms are near which, from scratch at every evaluation.
+
+All periodic images that can matter are made once, sorted by element and into columns along z, and within a column by z.
+The neighbours of an atom lie in a few runs of consecutive images, which are tested eight at a time. One scheme serves
+the 1-atom cell thinner than its cutoff and the 10^6-atom box; the order of an atom's neighbours depends on the
+structure alone.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from .simd import COMPRESS, HAIR2, LANES, item
+from .tables import GROW, NOT_FINITE, OK, SINGULAR
+
+if COMPRESS:
+    from .simd import keep_near
+else:
+
+    @njit(cache=True, error_model="numpy")
+    def keep_near(gx, gy, gz, gid, at, left, x, y, z, limit2, px, py, pz, p2, pid, count):
+        """Of the `left` (at most 8) points from `at` on, append those with hair² <= r² < limit2 at `count`."""
+        closer = 0
+        for k in range(min(left, LANES)):
+            dx = item(gx, at + k) - x
+            dy = item(gy, at + k) - y
+            dz = item(gz, at + k) - z
+            r2 = dx * dx + (dy * dy + dz * dz)
+            px[count] = dx
+            py[count] = dy
+            pz[count] = dz
+            p2[count] = r2
+            pid[count] = item(gid, at + k)
+            if r2 < limit2:
+                if r2 >= HAIR2:
+                    count += 1
+                else:
+                    closer += 1
+        return count, closer
+
+
+# Images that an atom should meet per run: longer runs test more that are out of reach, shorter ones waste lanes.
+_RUN = 24.0
+# Bins along z per cutoff.
+_Z_BINS = 8.0
+# Positions farther than this many cells from the origin (or cells across) are as useless as NaN.
+_FAR = 1e9
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def sort_images(positions, cell, species, pbc, reach, n_el, work):
+    """Wrap the atoms, make the images within `reach` of the wrapped atoms, and sort them into columns."""
+    n = positions.shape[0]
+    need, grid, shape = work.need, work.grid, work.shape
+    need[:] = 0
+    if 3 * n > work.home.shape[0]:
+        need[0] = n
+        return GROW
+    shift, home = work.shift, work.home
+
+    # rows of `cell` are the vectors; columns of its inverse are the normals to the faces over their heights
+    det = (
+        cell[0, 0] * (cell[1, 1] * cell[2, 2] - cell[1, 2] * cell[2, 1])
+        - cell[0, 1] * (cell[1, 0] * cell[2, 2] - cell[1, 2] * cell[2, 0])
+        + cell[0, 2] * (cell[1, 0] * cell[2, 1] - cell[1, 1] * cell[2, 0])
+    )
+    if not (abs(det) > 0.0 and abs(det) < np.inf):
+        return SINGULAR
+    inverse = np.empty((3, 3))
+    for a in range(3):
+        b, c = (a + 1) % 3, (a + 2) % 3
+        for d in range(3):
+            e, f = (d + 1) % 3, (d + 2) % 3
+            inverse[d, a] = (cell[b, e] * cell[c, f] - cell[b, f] * cell[c, e]) / det
+
+    low, high, margin = np.empty(3), np.empty(3), np.zeros(3)
+    for a in range(3):
+        height = 1.0 / math.sqrt(inverse[0, a] ** 2 + inverse[1, a] ** 2 + inverse[2, a] ** 2)
+        if not (height > 0.0 and height < np.inf):
+            return SINGULAR
+        if pbc[a]:
+            margin[a] = reach / height + 1e-9
+        low[a], high[a] = np.inf, -np.inf
+    box_low, box_high = np.full(3, np.inf), np.full(3, -np.inf)
+    for i in range(n):
+        px, py, pz = positions[i, 0], positions[i, 1], positions[i, 2]
+        for a in range(3):
+            s = px * inverse[0, a] + py * inverse[1, a] + pz * inverse[2, a]
+            if not abs(s) < _FAR:
+                return NOT_FINITE
+            if pbc[a]:
+                turns = math.floor(s)
+                s -= turns
+                px -= turns * cell[a, 0]
+                py -= turns * cell[a, 1]
+                pz -= turns * cell[a, 2]
+            shift[3 * i + a] = s
+            low[a] = min(low[a], s)
+            high[a] = max(high[a], s)
+        home[3 * i], home[3 * i + 1], home[3 * i + 2] = px, py, pz
+        box_low[0], box_high[0] = min(box_low[0], px), max(box_high[0], px)
+        box_low[1], box_high[1] = min(box_low[1], py), max(box_high[1], py)
+        box_low[2], box_high[2] = min(box_low[2], pz), max(box_high[2], pz)
+
+    # images near the box around the wrapped atoms
+    raw, raw_id = work.raw, work.raw_id
+    capacity = min(raw_id.shape[0], work.gid.shape[0] - LANES)
+    fx, fy, fz = box_low[0] - reach, box_low[1] - reach, box_low[2] - reach
+    tx, ty, tz = box_high[0] + reach, box_high[1] + reach, box_high[2] + reach
+    count = 0
+    for i in range(n):
+        a0 = int(math.ceil(low[0] - margin[0] - shift[3 * i])) if pbc[0] else 0
+        a1 = int(math.floor(high[0] + margin[0] - shift[3 * i])) if pbc[0] else 0
+        b0 = int(math.ceil(low[1] - margin[1] - shift[3 * i + 1])) if pbc[1] else 0
+        b1 = int(math.floor(high[1] + margin[1] - shift[3 * i + 1])) if pbc[1] else 0
+        c0 = int(math.ceil(low[2] - margin[2] - shift[3 * i + 2])) if pbc[2] else 0
+        c1 = int(math.floor(high[2] + margin[2] - shift[3 * i + 2])) if pbc[2] else 0
+        room = count + (a1 - a0 + 1) * (b1 - b0 + 1) * (c1 - c0 + 1) <= capacity
+        for a in range(a0, a1 + 1):
+            for b in range(b0, b1 + 1):
+                for c in range(c0, c1 + 1):
+                    x = home[3 * i] + (a * cell[0, 0] + b * cell[1, 0] + c * cell[2, 0])
+                    y = home[3 * i + 1] + (a * cell[0, 1] + b * cell[1, 1] + c * cell[2, 1])
+                    z = home[3 * i + 2] + (a * cell[0, 2] + b * cell[1, 2] + c * cell[2, 2])
+                    if x >= fx and x <= tx and y >= fy and y <= ty and z >= fz and z <= tz:
+                        if room:
+                            raw[3 * count], raw[3 * count + 1], raw[3 * count + 2] = x, y, z
+                            raw_id[count] = i
+                        count += 1
+    if count > capacity:
+        need[1] = count
+        return GROW
+
+    # columns wide enough for runs of _RUN images of one element, bins along z as fine as there are images to fill them
+    lx, ly, lz = tx - fx, ty - fy, tz - fz
+    across = math.sqrt(_RUN * n_el * (lx * ly * lz) / (count * 2.0 * reach))
+    nx = int(max(1.0, min(lx / across, 1e5)))
+    ny = int(max(1.0, min(ly / across, 1e5)))
+    nz = int(max(1.0, min(lz / reach * _Z_BINS, 1e7)))
+    nz = max(1, min(nz, 1 + 4 * count // (nx * ny * n_el)))
+    n_bins = nx * ny * nz * n_el
+    if n_bins + 2 > work.bins.shape[0]:
+        need[2] = n_bins
+        return GROW
+    shape[0], shape[1], shape[2], shape[3] = nx, ny, nz, count
+    grid[0], grid[1], grid[2] = fx, fy, fz
+    grid[3], grid[4], grid[5] = lx / nx, ly / ny, lz / nz
+    grid[6], grid[7], grid[8] = nx / lx, ny / ly, nz / lz
+    per_x, per_y, per_z = grid[6], grid[7], grid[8]
+
+    bins, key = work.bins, work.raw_key
+    for k in range(n_bins + 2):
+        bins[k] = 0
+    for g in range(count):
+        ix = min(int((raw[3 * g] - fx) * per_x), nx - 1)
+        iy = min(int((raw[3 * g + 1] - fy) * per_y), ny - 1)
+        iz = min(int((raw[3 * g + 2] - fz) * per_z), nz - 1)
+        k = ((species[raw_id[g]] * nx + ix) * ny + iy) * nz + iz
+        key[g] = k
+        bins[k + 2] += 1
+    for k in range(2, n_bins + 2):
+        bins[k] += bins[k - 1]
+    gx, gy, gz, gid = work.gx, work.gy, work.gz, work.gid
+    for g in range(count):
+        k = key[g] + 1
+        at = bins[k]
+        bins[k] = at + 1
+        gx[at], gy[at], gz[at] = raw[3 * g], raw[3 * g + 1], raw[3 * g + 2]
+        gid[at] = raw_id[g]
+    return OK
+
+
+@njit(cache=True, error_model="numpy")
+def find_near(x, y, z, element, reach, work, first):
+    """Neighbours of element `element` nearer than `reach` to a point: into sx, sy, sz, s2 from 0, pair_id from `first`.
+
+    Returns their number, or -1 if there is no room, and how many points are nearer than a hair.
+    """
+    grid, bins = work.grid, work.bins
+    nx, ny, nz = work.shape[0], work.shape[1], work.shape[2]
+    gx, gy, gz, gid = work.gx, work.gy, work.gz, work.gid
+    sx, sy, sz, s2, pair_id = work.sx, work.sy, work.sz, work.s2, work.pair_id[first:]
+    room = min(sx.shape[0], pair_id.shape[0]) - LANES
+    fx, fy, fz = grid[0], grid[1], grid[2]
+    wx, wy = grid[3], grid[4]
+    per_z = grid[8]
+    reach2 = reach * reach
+    slack = reach2 * (1.0 + 1e-9)
+    ix0 = max(int((x - reach - fx) * grid[6]), 0)
+    ix1 = min(int((x + reach - fx) * grid[6]), nx - 1)
+    iy0 = max(int((y - reach - fy) * grid[7]), 0)
+    iy1 = min(int((y + reach - fy) * grid[7]), ny - 1)
+    count, closer = 0, 0
+    for ix in range(ix0, ix1 + 1):
+        left = fx + ix * wx
+        dx = max(max(left - x, x - left - wx), 0.0)
+        for iy in range(iy0, iy1 + 1):
+            front = fy + iy * wy
+            dy = max(max(front - y, y - front - wy), 0.0)
+            rest = slack - dx * dx - dy * dy
+            if rest <= 0.0:
+                continue
+            half = math.sqrt(rest)
+            iz0 = max(int((z - half - fz) * per_z), 0)
+            iz1 = min(int((z + half - fz) * per_z), nz - 1)
+            column = ((element * nx + ix) * ny + iy) * nz
+            begin, end = item(bins, column + iz0), item(bins, column + iz1 + 1)
+            if count + (end - begin) > room:
+                return -1, 0
+            for at in range(begin, end, LANES):
+                count, more = keep_near(
+                    gx, gy, gz, gid, at, end - at, x, y, z, reach2, sx, sy, sz, s2, pair_id, count
+                )
+                closer += more
+    return count, closer

@@ -1,0 +1,392 @@
+"""Eight numbers at once: a `lanes` value with arithmetic, loads, stores and the few shuffles that the kernels need.
+
+Numba's auto-vectoriser is fragile (an integer conversion or a possible wrap-around turns a loop scalar) and keeps to
+half-width registers on many machines, so the kernels say explicitly what is a vector. LLVM splits the eight lanes where
+registers are shorter. Nothing here reassociates: a lane's result does not depend on what the other lanes hold.
+
+With NUMBA_DISABLE_JIT the same names are plain functions on NumPy arrays of eight numbers.
+Indices are taken as they are: no wrap-around, no bounds check.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+
+import numpy as np
+from llvmlite import binding, ir
+from numba import config, types
+from numba.core import cgutils
+from numba.core.datamodel import models
+from numba.core.imputils import lower_builtin
+from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
+from numba.extending import intrinsic, register_model
+
+LANES = 8
+# Atoms nearer than this (Å) are on top of each other: no direction, no descriptor.
+HAIR = 1e-3
+HAIR2 = HAIR * HAIR
+JIT = not config.DISABLE_JIT
+
+_F64 = ir.DoubleType()
+_I32 = ir.IntType(32)
+_I64 = ir.IntType(64)
+_V = ir.VectorType(_F64, LANES)
+_VI = ir.VectorType(_I32, LANES)
+
+
+def _has_compress() -> bool:
+    """True where the compiler has a compress instruction in registers; elsewhere it would go through memory."""
+    if binding.llvm_version_info < (19, 0, 0):
+        return False
+    try:
+        features = binding.get_host_cpu_features()
+    except RuntimeError:
+        return False
+    return bool(features.get("avx512f") and features.get("avx512vl"))
+
+
+COMPRESS = JIT and _has_compress()
+
+
+class LanesType(types.Type):
+    def __init__(self):
+        super().__init__(name="lanes8")
+
+
+lanes = LanesType()
+
+
+@register_model(LanesType)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, dmm, fe_type):
+        super().__init__(dmm, fe_type, _V)
+
+
+def _constant(pattern):
+    return ir.Constant(ir.VectorType(_I32, len(pattern)), [ir.Constant(_I32, k) for k in pattern])
+
+
+def _wide(builder, value):
+    """A scalar spread over the lanes; a vector as it is."""
+    if value.type == _V:
+        return value
+    one = builder.insert_element(ir.Constant(_V, ir.Undefined), value, ir.Constant(_I32, 0))
+    return builder.shuffle_vector(one, ir.Constant(_V, ir.Undefined), _constant([0] * LANES))
+
+
+def _declared(builder, name, result, arguments):
+    return cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, arguments), name)
+
+
+def _address(context, builder, array_type, array, index, element):
+    base = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(builder.bitcast(base, element.as_pointer()), [index], inbounds=True)
+
+
+def _load(builder, pointer, vector, align):
+    value = builder.load(builder.bitcast(pointer, vector.as_pointer()))
+    value.align = align
+    return value
+
+
+def _store(builder, value, pointer, align):
+    builder.store(value, builder.bitcast(pointer, value.type.as_pointer()), align=align)
+
+
+def _binary(op, name):
+    @infer_global(op)
+    class _Typing(ConcreteTemplate):
+        cases = [  # noqa: RUF012
+            signature(lanes, lanes, lanes),
+            signature(lanes, lanes, types.float64),
+            signature(lanes, types.float64, lanes),
+        ]
+
+    def lower(context, builder, sig, args):
+        return getattr(builder, name)(_wide(builder, args[0]), _wide(builder, args[1]))
+
+    for pair in ((lanes, lanes), (lanes, types.float64), (types.float64, lanes)):
+        lower_builtin(op, *pair)(lower)
+
+
+_binary(operator.add, "fadd")
+_binary(operator.sub, "fsub")
+_binary(operator.mul, "fmul")
+_binary(operator.truediv, "fdiv")
+
+
+if JIT:
+
+    @intrinsic
+    def splat(typingctx, x):
+        def codegen(context, builder, sig, args):
+            return _wide(builder, args[0])
+
+        return lanes(types.float64), codegen
+
+    @intrinsic
+    def load(typingctx, array, index):
+        """array[index : index + 8]"""
+
+        def codegen(context, builder, sig, args):
+            pointer = _address(context, builder, sig.args[0], args[0], args[1], _F64)
+            return _load(builder, pointer, _V, 8)
+
+        return lanes(array, types.int64), codegen
+
+    @intrinsic
+    def store(typingctx, array, index, value):
+        """array[index : index + 8] = value"""
+
+        def codegen(context, builder, sig, args):
+            pointer = _address(context, builder, sig.args[0], args[0], args[1], _F64)
+            _store(builder, args[2], pointer, 8)
+            return context.get_dummy_value()
+
+        return types.none(array, types.int64, lanes), codegen
+
+    @intrinsic
+    def item(typingctx, array, index):
+        """array[index] of a one-dimensional array; 32-bit integers come out as 64-bit."""
+        element = array.dtype
+        result = types.int64 if isinstance(element, types.Integer) else element
+
+        def codegen(context, builder, sig, args):
+            kind = context.get_data_type(sig.args[0].dtype)
+            value = builder.load(_address(context, builder, sig.args[0], args[0], args[1], kind))
+            if isinstance(kind, ir.IntType) and kind.width < 64:
+                value = builder.sext(value, _I64)
+            return value
+
+        return result(array, types.int64), codegen
+
+    @intrinsic
+    def fma(typingctx, a, b, c):
+        """a * b + c, rounded once where the machine can."""
+
+        def codegen(context, builder, sig, args):
+            function = _declared(builder, "llvm.fmuladd.v8f64", _V, [_V, _V, _V])
+            return builder.call(function, [_wide(builder, value) for value in args])
+
+        as_lanes = [lanes if value == lanes else types.float64 for value in (a, b, c)]
+        return lanes(*as_lanes), codegen
+
+    @intrinsic
+    def root(typingctx, a):
+        """Square root."""
+
+        def codegen(context, builder, sig, args):
+            return builder.call(_declared(builder, "llvm.sqrt.v8f64", _V, [_V]), args)
+
+        return lanes(lanes), codegen
+
+    def _compare(symbol):
+        @intrinsic
+        def any_lane(typingctx, a, limit):
+            def codegen(context, builder, sig, args):
+                mask = builder.fcmp_ordered(symbol, args[0], _wide(builder, args[1]))
+                bits = builder.bitcast(mask, ir.IntType(LANES))
+                return builder.icmp_unsigned("!=", bits, ir.Constant(ir.IntType(LANES), 0))
+
+            return types.boolean(lanes, types.float64), codegen
+
+        return any_lane
+
+    any_below = _compare("<")
+    any_above = _compare(">")
+
+    @intrinsic
+    def total(typingctx, a):
+        """Sum of the lanes, always in the same order."""
+
+        def codegen(context, builder, sig, args):
+            value = args[0]
+            width = LANES
+            while width > 1:
+                half = width // 2
+                low = builder.shuffle_vector(value, value, _constant(range(half)))
+                high = builder.shuffle_vector(value, value, _constant(range(half, width)))
+                value = builder.fadd(low, high)
+                width = half
+            return builder.extract_element(value, ir.Constant(_I32, 0))
+
+        return types.float64(lanes), codegen
+
+    @intrinsic
+    def totals(typingctx, a, b, c, d, e, f, g, h):
+        """Lane k of the result is the sum of the lanes of the k-th argument."""
+
+        def codegen(context, builder, sig, args):
+            def fold(left, right, first, second):
+                return builder.fadd(
+                    builder.shuffle_vector(left, right, _constant(first)),
+                    builder.shuffle_vector(left, right, _constant(second)),
+                )
+
+            pairs = [fold(args[k], args[k + 1], (0, 8, 2, 10, 4, 12, 6, 14), (1, 9, 3, 11, 5, 13, 7, 15)) for k in (0, 2, 4, 6)]
+            fours = [fold(pairs[k], pairs[k + 1], (0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15)) for k in (0, 2)]
+            return fold(fours[0], fours[1], (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15))
+
+        return lanes(*([lanes] * LANES)), codegen
+
+    @intrinsic
+    def transpose(typingctx, source, start, stride, target, target_start, target_stride):
+        """target[target_start + target_stride c + r] = source[start + stride r + c] for r, c = 0 … 7."""
+
+        def codegen(context, builder, sig, args):
+            def combine(left, right, pattern):
+                return builder.shuffle_vector(left, right, _constant(pattern))
+
+            rows = []
+            for k in range(LANES):
+                at = builder.add(args[1], builder.mul(args[2], ir.Constant(_I64, k)))
+                rows.append(_load(builder, _address(context, builder, sig.args[0], args[0], at, _F64), _V, 8))
+            two = []
+            for k in (0, 2, 4, 6):
+                two.append(combine(rows[k], rows[k + 1], (0, 8, 2, 10, 4, 12, 6, 14)))
+                two.append(combine(rows[k], rows[k + 1], (1, 9, 3, 11, 5, 13, 7, 15)))
+            four = []
+            for k in (0, 4):
+                for m in (0, 1):
+                    four.append(combine(two[k + m], two[k + m + 2], (0, 1, 8, 9, 4, 5, 12, 13)))
+                    four.append(combine(two[k + m], two[k + m + 2], (2, 3, 10, 11, 6, 7, 14, 15)))
+            # four[0]: columns 0 and 4 of rows 0-3, four[1]: 2 and 6, four[2]: 1 and 5, four[3]: 3 and 7
+            low, high = (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15)
+            columns = [None] * LANES
+            for k, column in enumerate((0, 2, 1, 3)):
+                columns[column] = combine(four[k], four[k + 4], low)
+                columns[column + 4] = combine(four[k], four[k + 4], high)
+            for k in range(LANES):
+                at = builder.add(args[4], builder.mul(args[5], ir.Constant(_I64, k)))
+                _store(builder, columns[k], _address(context, builder, sig.args[3], args[3], at, _F64), 8)
+            return context.get_dummy_value()
+
+        i = types.int64
+        return types.none(source, i, i, target, i, i), codegen
+
+    @intrinsic
+    def scatter_add(typingctx, target, rows, start, x, y, z):
+        """target[4 rows[start + k] + (0, 1, 2)] += (x[k], y[k], z[k]), lane after lane."""
+
+        def codegen(context, builder, sig, args):
+            def combine(left, right, pattern):
+                return builder.shuffle_vector(left, right, _constant(pattern))
+
+            x, y, z = args[3:]
+            zero = ir.Constant(_V, None)
+            even, odd = (0, 8, 2, 10, 4, 12, 6, 14), (1, 9, 3, 11, 5, 13, 7, 15)
+            low, high = (0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15)
+            forces = [None] * LANES
+            for k, order in enumerate((even, odd)):
+                xy, z0 = combine(x, y, order), combine(z, zero, order)
+                for m, halves in enumerate((low, high)):
+                    both = combine(xy, z0, halves)
+                    forces[2 * m + k] = combine(both, both, (0, 1, 2, 3))
+                    forces[2 * m + k + 4] = combine(both, both, (4, 5, 6, 7))
+            four = ir.VectorType(_F64, 4)
+            for k in range(LANES):
+                at = builder.add(args[2], ir.Constant(_I64, k))
+                row = builder.sext(builder.load(_address(context, builder, sig.args[1], args[1], at, _I32)), _I64)
+                pointer = _address(context, builder, sig.args[0], args[0], builder.shl(row, ir.Constant(_I64, 2)), _F64)
+                _store(builder, builder.fadd(_load(builder, pointer, four, 8), forces[k]), pointer, 8)
+            return context.get_dummy_value()
+
+        return types.none(target, rows, types.int64, lanes, lanes, lanes), codegen
+
+    @intrinsic
+    def keep_near(typingctx, gx, gy, gz, gid, at, left, x, y, z, limit2, px, py, pz, p2, pid, count):
+        """Of the `left` (at most 8) points from `at` on, append those with hair² < r² < limit2 at `count`.
+
+        Returns the new count, and how many points are nearer than a hair (the atom itself is one).
+        """
+
+        def codegen(context, builder, sig, args):
+            gx, gy, gz, gid, at, left, x, y, z, limit2, px, py, pz, p2, pid, count = args
+            types_ = sig.args
+
+            def coordinate(k, array, centre):
+                pointer = _address(context, builder, types_[k], array, at, _F64)
+                return builder.fsub(_load(builder, pointer, _V, 8), _wide(builder, centre))
+
+            dx, dy, dz = coordinate(0, gx, x), coordinate(1, gy, y), coordinate(2, gz, z)
+            fused = _declared(builder, "llvm.fmuladd.v8f64", _V, [_V, _V, _V])
+            r2 = builder.call(fused, [dx, dx, builder.call(fused, [dy, dy, builder.fmul(dz, dz)])])
+            index = ir.Constant(ir.VectorType(_I64, LANES), [ir.Constant(_I64, k) for k in range(LANES)])
+            spread = builder.insert_element(ir.Constant(index.type, ir.Undefined), left, ir.Constant(_I32, 0))
+            spread = builder.shuffle_vector(spread, ir.Constant(index.type, ir.Undefined), _constant([0] * LANES))
+            inside = builder.and_(
+                builder.icmp_signed("<", index, spread), builder.fcmp_ordered("<", r2, _wide(builder, limit2))
+            )
+            apart = builder.fcmp_ordered(">=", r2, _wide(builder, ir.Constant(_F64, HAIR2)))
+            mask = builder.and_(inside, apart)
+            mask_type = mask.type
+
+            def pack(value, name):
+                function = _declared(
+                    builder, f"llvm.experimental.vector.compress.{name}", value.type, [value.type, mask_type, value.type]
+                )
+                return builder.call(function, [value, mask, ir.Constant(value.type, ir.Undefined)])
+
+            ids = _load(builder, _address(context, builder, types_[3], gid, at, _I32), _VI, 4)
+            for k, array, value in ((10, px, dx), (11, py, dy), (12, pz, dz), (13, p2, r2)):
+                pointer = _address(context, builder, types_[k], array, count, _F64)
+                _store(builder, pack(value, "v8f64"), pointer, 8)
+            _store(builder, pack(ids, "v8i32"), _address(context, builder, types_[14], pid, count, _I32), 4)
+
+            def ones(bits):
+                return builder.zext(builder.ctpop(builder.bitcast(bits, ir.IntType(LANES))), _I64)
+
+            kept = ones(mask)
+            return context.make_tuple(
+                builder, sig.return_type, [builder.add(count, kept), builder.sub(ones(inside), kept)]
+            )
+
+        f, i = types.float64, types.int64
+        arguments = (gx, gy, gz, gid, i, i, f, f, f, f, px, py, pz, p2, pid, i)
+        return types.UniTuple(i, 2)(*arguments), codegen
+
+else:
+
+    def splat(x):
+        return np.full(LANES, x)
+
+    def load(array, index):
+        return array[index : index + LANES].copy()
+
+    def store(array, index, value):
+        array[index : index + LANES] = value
+
+    def item(array, index):
+        return array[index]
+
+    def fma(a, b, c):
+        return a * b + c
+
+    def root(a):
+        return np.sqrt(a)
+
+    def any_below(a, limit):
+        return bool((a < limit).any())
+
+    def any_above(a, limit):
+        return bool((a > limit).any())
+
+    def total(a):
+        while len(a) > 1:
+            half = len(a) // 2
+            a = a[:half] + a[half:]
+        return float(a[0])
+
+    def totals(*values):
+        return np.array([math.fsum(value) for value in values])
+
+    def transpose(source, start, stride, target, target_start, target_stride):
+        for r in range(LANES):
+            for c in range(LANES):
+                target[target_start + target_stride * c + r] = source[start + stride * r + c]
+
+    def scatter_add(target, rows, start, x, y, z):
+        for k in range(LANES):
+            row = 4 * rows[start + k]
+            target[row : row + 3] += (x[k], y[k], z[k])
