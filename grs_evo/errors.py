@@ -14,6 +14,13 @@ class InputError(ValueError):
     """
 
 
+class StorageError(OSError):
+    """A file of the run cannot be written or read any more: full disk, read-only or vanished folder.
+
+    The message is one line; the command line prints it and exits with code 74.
+    """
+
+
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """' (did you mean …?)' for the allowed name nearest to `word`, or an empty string when none is near."""
     close = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)

@@ -47,7 +47,7 @@ def pack(individuals: Sequence[Individual], n_terms: int) -> Columns:
         "cells": np.array([s.cell for s in structures], dtype=np.float64).reshape(-1, 3, 3),
         "pbc": np.array([s.pbc for s in structures], dtype=np.bool_).reshape(-1, 3),
         "value": np.array([one.value for one in individuals], dtype=np.float64),
-        "terms": np.array([one.terms for one in individuals], dtype=np.float64).reshape(-1, n_terms),
+        "terms": np.array([one.terms for one in individuals], dtype=np.float64).reshape(len(individuals), n_terms),
         "uid": np.array([one.uid for one in individuals], dtype=np.int64),
         "parents": np.array([one.parents for one in individuals], dtype=np.int64).reshape(-1, 2),
         "operator": np.array([one.operator.encode() for one in individuals], dtype=f"S{_NAME_BYTES}"),

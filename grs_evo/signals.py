@@ -1,0 +1,41 @@
+"""Signals into a flag that waiting and working ranks look at."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+_CAUGHT = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+_INTERRUPTED = 130  # exit code of a process ended by a second SIGINT, as shells report it
+
+
+@dataclass
+class Alarm:
+    """What this process was told; handlers set it and do nothing else."""
+
+    heard: str = ""
+
+
+@contextmanager
+def listening() -> Iterator[Alarm]:
+    """Within it SIGTERM, SIGUSR1 and SIGINT ring the alarm; a second SIGINT ends the process at once."""
+    alarm = Alarm()
+
+    def ring(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGINT and alarm.heard == "SIGINT":
+            sys.stderr.write("interrupted twice: ending at once\n")
+            sys.stderr.flush()
+            os._exit(_INTERRUPTED)
+        alarm.heard = signal.Signals(number).name
+
+    previous = {number: signal.signal(number, ring) for number in _CAUGHT}
+    try:
+        yield alarm
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,246 @@
+"""Named arrays into HDF5 files and back, so that a reader finds either the old file or the new one, never half of one.
+
+The only room that knows h5py. Files are made in memory, written beside their place, flushed, read back, and renamed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError, StorageError
+
+Tree = dict[str, Any]  # "group/name" -> array or text
+Attributes = dict[str, Any]  # of the root: numbers and text
+
+# In front of a sealed file: what it is, how long the rest is, its checksum. HDF5 leaves room there ("user block").
+_SEAL_BYTES = 512
+_SEAL_WORD = "grs_evo sealed"
+
+UNITS = {
+    "positions": "Angstrom",
+    "cells": "Angstrom",
+    "seconds": "s",
+    "value": "1 (loss)",
+    "terms": "1 (loss)",
+    "species": "index into elements",
+}
+
+
+class Damaged(Exception):
+    """A sealed file whose content is not what was written; the message says what is wrong with it."""
+
+
+def to_image(tree: Mapping[str, Any], attributes: Mapping[str, Any]) -> bytes:
+    """An HDF5 file as bytes, made in memory."""
+    file = h5py.File("memory", "w", driver="core", backing_store=False)
+    try:
+        for name, value in attributes.items():
+            file.attrs[name] = value
+        for name, value in tree.items():
+            dataset = file.create_dataset(name, data=value)
+            dataset.attrs["unit"] = UNITS.get(name.rpartition("/")[2], "1")
+        file.flush()
+        return bytes(file.id.get_file_image())
+    finally:
+        file.close()
+
+
+def from_image(image: bytes) -> tuple[Tree, Attributes]:
+    """The inverse of `to_image`.
+
+    Raises
+    ------
+    Damaged
+        The bytes are no HDF5 file, or one that cannot be read to its end.
+    """
+    tree: Tree = {}
+    try:
+        with h5py.File(io.BytesIO(image), "r") as file:
+            attributes = {name: _plain(value) for name, value in file.attrs.items()}
+
+            def visit(name: str, item: Any) -> None:
+                if isinstance(item, h5py.Dataset):
+                    tree[name] = _plain(item[()])
+
+            file.visititems(visit)
+    # h5py turns what it finds in a broken file into any of these
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
+        raise Damaged(f"is no readable HDF5 file ({str(error).splitlines()[0] if str(error) else error!r})") from None
+    return tree, attributes
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, np.generic) and not isinstance(value, np.bytes_):
+        return value.item()
+    return value
+
+
+def sealed(image: bytes) -> bytes:
+    """The image with its length and checksum in front; any HDF5 reader skips them."""
+    digest = hashlib.blake2b(image, digest_size=16).hexdigest()
+    head = f"{_SEAL_WORD} {len(image)} {digest}\n".encode()
+    return head.ljust(_SEAL_BYTES, b"\0") + image
+
+
+def unsealed(data: bytes) -> bytes:
+    """The image of a sealed file.
+
+    Raises
+    ------
+    Damaged
+        Too short, no seal, or another checksum than the seal says.
+    """
+    if not data:
+        raise Damaged("is empty")
+    words = data[:_SEAL_BYTES].partition(b"\n")[0].decode("ascii", "replace").split()
+    if len(words) != 4 or " ".join(words[:2]) != _SEAL_WORD or not words[2].isdecimal():
+        raise Damaged("does not begin as a sealed file should")
+    image = data[_SEAL_BYTES:]
+    if len(image) != int(words[2]):
+        raise Damaged(f"has {len(image)} bytes of {words[2]}")
+    if (
+        hashlib.blake2b(image, digest_size=16).hexdigest() != words[3]
+        or data[:_SEAL_BYTES] != sealed(image)[:_SEAL_BYTES]
+    ):
+        raise Damaged("has another checksum than it was written with")
+    return image
+
+
+def write_whole(path: Path, data: bytes, check: Callable[[], None] = lambda: None) -> None:
+    """Put a file in its place in one step, on disk when this returns.
+
+    Parameters
+    ----------
+    check : called before the file is begun and before it takes its place; what it raises leaves the old file as it was
+
+    Raises
+    ------
+    StorageError
+        The disk is full, read-only or gone, or gives back other bytes than were written.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        check()
+        descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+        try:
+            _write_all(descriptor, data)
+            os.fsync(descriptor)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            if _digest_of(descriptor) != hashlib.blake2b(data).digest():
+                raise OSError(errno.EIO, "reads back other bytes than were written")
+        finally:
+            os.close(descriptor)
+        check()
+        os.replace(beside, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        if isinstance(error, StorageError):
+            raise
+        raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _digest_of(descriptor: int) -> bytes:
+    digest = hashlib.blake2b()
+    while block := os.read(descriptor, 1 << 20):
+        digest.update(block)
+    return digest.digest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames within a folder last through a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems know no such thing
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def stack(states: list[dict[str, NDArray[Any]]], prefix: str) -> Tree:
+    """Arrays of many islands under the same names, end to end along axis 0, with the offsets beside them."""
+    tree: Tree = {}
+    for name in states[0]:
+        parts = [state[name] for state in states]
+        tree[f"{prefix}/{name}"] = np.concatenate(parts)
+        tree[f"{prefix}/{name}.offsets"] = np.cumsum([0, *(len(part) for part in parts)])
+    return tree
+
+
+def unstack(tree: Mapping[str, Any], prefix: str) -> list[dict[str, NDArray[Any]]]:
+    """The inverse of `stack`."""
+    states: list[dict[str, NDArray[Any]]] = []
+    for key, stacked in tree.items():
+        if not key.startswith(prefix + "/") or key.endswith(".offsets"):
+            continue
+        offsets = tree[key + ".offsets"]
+        states = states or [{} for _ in offsets[1:]]
+        for state, begin, end in zip(states, offsets[:-1], offsets[1:], strict=True):
+            state[key[len(prefix) + 1 :]] = stacked[begin:end]
+    return states
+
+
+def below(tree: Mapping[str, Any], group: str) -> Tree:
+    """The part of a tree below a group, under shorter names."""
+    return {name[len(group) + 1 :]: value for name, value in tree.items() if name.startswith(group + "/")}
+
+
+def write_arrays(path: Path, what: str, tree: Mapping[str, Any], attributes: Mapping[str, Any]) -> None:
+    """A file of named arrays that says what it is, e.g. ``"grs_evo target"``."""
+    write_whole(path, to_image(tree, {"format": what, **attributes}))
+
+
+def read_arrays(path: Path, what: str) -> tuple[Tree, Attributes]:
+    """The inverse of `write_arrays`.
+
+    Raises
+    ------
+    InputError
+        Missing, unreadable, damaged, or a file of something else.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}; it must be a {what} file") from None
+    try:
+        tree, attributes = from_image(data)
+    except Damaged as error:
+        raise InputError(f"{path}: {error}; it must be a {what} file") from None
+    if attributes.get("format") != what:
+        found = attributes.get("format", "of another program")
+        raise InputError(f"{path}: is an HDF5 file ({found}), but no {what} file")
+    return tree, attributes
+
+
+def check_schema(path: Path, what: str, found: Any, newest: int, version: str) -> int:
+    """The schema version of a file, which must not be newer than this program knows."""
+    if not isinstance(found, int) or found < 1:
+        raise InputError(f"{path}: schema is {found!r}; a {what} file has a schema version from 1 to {newest}")
+    if found > newest:
+        raise InputError(
+            f"{path}: schema {found} was written by grs_evo {version}, newer than this one, which reads {what} "
+            f"files up to schema {newest}; upgrade grs_evo"
+        )
+    return found

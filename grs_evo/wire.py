@@ -1,0 +1,71 @@
+"""Named arrays into one block of bytes and back: the form of every message between ranks.
+
+The layout is fixed and says nothing a reader would have to execute: a count, one 128-byte entry per array (name, dtype,
+shape), then the arrays themselves, each starting at a multiple of eight bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MAX_DIMS = 6
+_ENTRY = np.dtype([("name", "S56"), ("dtype", "S16"), ("n_dims", "<i8"), ("shape", "<i8", (_MAX_DIMS,))])
+_ALIGN = 8
+# booleans, integers, floats and byte strings; never objects
+_KINDS = "?biufS"
+
+
+def encode(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
+    """The arrays as one block of bytes, (n_bytes,) uint8.
+
+    Raises
+    ------
+    ValueError
+        An array of objects, of more than six dimensions, or with a name over 56 bytes.
+    """
+    entries = np.zeros(len(arrays), dtype=_ENTRY)
+    blocks: list[bytes] = []
+    for k, (name, value) in enumerate(arrays.items()):
+        array = np.asarray(value)
+        if array.dtype.kind not in _KINDS or array.ndim > _MAX_DIMS or len(name.encode()) > _ENTRY["name"].itemsize:
+            raise ValueError(f"array {name!r} of dtype {array.dtype} and shape {array.shape} cannot be sent")
+        shape = array.shape + (0,) * (_MAX_DIMS - array.ndim)
+        entries[k] = (name.encode(), array.dtype.str.encode(), array.ndim, shape)
+        raw = array.tobytes()
+        blocks.append(raw + bytes(-len(raw) % _ALIGN))
+    head = np.array([len(arrays)], dtype="<i8").tobytes() + entries.tobytes()
+    return np.frombuffer(head + b"".join(blocks), dtype=np.uint8)
+
+
+def decode(block: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+    """The arrays of a block made by `encode`, bit for bit."""
+    raw = block.tobytes()
+    count = int(np.frombuffer(raw, dtype="<i8", count=1)[0])
+    entries = np.frombuffer(raw, dtype=_ENTRY, count=count, offset=8)
+    offset = 8 + entries.nbytes
+    arrays: dict[str, NDArray[Any]] = {}
+    for entry in entries:
+        dtype = np.dtype(entry["dtype"].decode())
+        if dtype.kind not in _KINDS:
+            raise ValueError(f"a message holds an array of dtype {dtype}")
+        shape = tuple(int(n) for n in entry["shape"][: entry["n_dims"]])
+        n_items = int(np.prod(shape, dtype=np.int64))
+        n_bytes = n_items * dtype.itemsize
+        array = np.frombuffer(raw[offset : offset + n_bytes], dtype=dtype) if n_bytes else np.empty(n_items, dtype)
+        arrays[entry["name"].decode()] = array.reshape(shape)
+        offset += n_bytes + (-n_bytes % _ALIGN)
+    return arrays
+
+
+def text_array(text: str) -> NDArray[np.uint8]:
+    """Text as an array that `encode` takes."""
+    return np.frombuffer(text.encode(), dtype=np.uint8)
+
+
+def array_text(array: NDArray[np.uint8]) -> str:
+    """The inverse of `text_array`."""
+    return array.tobytes().decode()

@@ -1,0 +1,251 @@
+"""Ranks as threads and islands as a few numbers: the machinery of a run without MPI and without physics."""
+
+from __future__ import annotations
+
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from grs_evo.conductor import Conductor, Terms
+from grs_evo.control import NEVER, CheckpointOptions, Pace, StopOptions, Totals, Verdict
+from grs_evo.errors import InputError, StorageError
+from grs_evo.evolution import Ending, Evolution, Leg, Quit
+from grs_evo.migration import MigrationOptions, Routes, shares, sources
+from grs_evo.population import Individual, pack, unpack
+from grs_evo.signals import Alarm
+from grs_evo.structure import Structure
+
+N_STATS = 3  # generation, evaluations, best
+
+
+class ThreadWorld:
+    """A `mpi.World` whose ranks are threads of this process."""
+
+    def __init__(self, rank: int, boxes: list[queue.Queue], barrier: threading.Barrier, sunk: threading.Event) -> None:
+        self._sunk = sunk
+        self.rank, self.size = rank, len(boxes)
+        self.library, self.notice = "threads", ""
+        self._boxes, self._barrier = boxes, barrier
+
+    def post(self, dest: int, tag: int, block: Any) -> None:
+        assert dest != self.rank
+        self._boxes[dest].put((self.rank, int(tag), block.copy()))
+
+    def post_all(self, tag: int, block: Any) -> None:
+        for dest in range(self.size):
+            if dest != self.rank:
+                self.post(dest, tag, block)
+
+    def arrived(self) -> list:
+        messages = []
+        if self._sunk.is_set():
+            raise SystemExit(1)
+        while True:
+            try:
+                messages.append(self._boxes[self.rank].get_nowait())
+            except queue.Empty:
+                return messages
+
+    def settle(self, take: Callable, seconds: float | None = None) -> bool:
+        self._barrier.wait(timeout=20)
+        self.arrived()
+        self._barrier.wait(timeout=20)
+        return True
+
+    def orphaned(self) -> bool:
+        return False
+
+    def abort(self, code: int) -> None:
+        raise SystemExit(code)
+
+
+@dataclass(frozen=True)
+class Toy:
+    """An island of the stand-in: numbers that depend on everything that ever reached it."""
+
+    island: int
+    generation: int
+    rng: np.ndarray  # (2,) uint64
+    best: Individual
+    outbox: tuple[tuple[int, tuple[Individual, ...]], ...]
+
+
+@dataclass(frozen=True)
+class ToyWork:
+    """Islands that walk at random and mix in what they receive."""
+
+    seed: int
+    options: MigrationOptions
+    jitter: float = 0.0  # s, largest random time a generation takes
+    fail_at: tuple[int, int] | None = None  # (island, generation) that raises
+    error: type[Exception] = RuntimeError
+    n_terms: int = 1
+
+    def start(self, island: int, poll: Callable[[], None]) -> Toy:
+        rng = np.random.default_rng([self.seed, island]).integers(0, 2**62, 2, dtype=np.uint64)
+        return Toy(island, 0, rng, self._individual(island, 0, 1000.0 + island, rng), ())
+
+    def advance(self, state: Toy, immigrants: Sequence, seeds: Sequence[Structure], poll: Callable[[], None]) -> Toy:
+        made = state.generation + 1
+        if self.fail_at == (state.island, made):
+            raise self.error(f"island {state.island} cannot make generation {made}")
+        if self.jitter:
+            end = time.monotonic() + random.uniform(0, self.jitter)
+            while time.monotonic() < end:
+                poll()
+                time.sleep(1e-4)
+        rng = np.random.default_rng([*state.rng, made])
+        value = state.best.value * (1.0 - 0.1 * rng.random())
+        for one in immigrants:
+            value = 0.9 * value + 0.1 * one.value + 1e-3 * one.uid % 7
+        for k, structure in enumerate(seeds):
+            value += structure.positions.sum() * (k + 1)
+        words = np.array([rng.integers(0, 2**62), np.float64(value).view(np.uint64) >> 2], np.uint64)
+        best = self._individual(state.island, made, value, words)
+        outbox = tuple(batch for batch in state.outbox if batch[0] > made - self.options.delay)
+        if made % self.options.interval == 0:
+            outbox = (*outbox, (made, (best, replace(best, uid=best.uid + 1))))
+        return Toy(state.island, made, words, best, outbox)
+
+    def _individual(self, island: int, generation: int, value: float, words: np.ndarray) -> Individual:
+        positions = np.random.default_rng(words).random((2, 3))
+        structure = Structure(positions, np.eye(3), np.zeros(2, np.int32), np.ones(3, bool))
+        return Individual(structure, value, np.array([value]), island * 1000 + 2 * generation, island=island)
+
+    def stats(self, state: Toy) -> np.ndarray:
+        return np.array([state.generation, 10.0 * (state.generation + 1), state.best.value])
+
+    def emigrants(self, state: Toy, generation: int) -> Sequence[Individual]:
+        return next((batch for emitted, batch in state.outbox if emitted == generation), ())
+
+    def pack(self, state: Toy) -> dict:
+        everybody = [state.best, *(one for _, batch in state.outbox for one in batch)]
+        return {
+            "head": np.array([state.island, state.generation]),
+            "rng": state.rng,
+            "emitted": np.array([g for g, _ in state.outbox], np.int64),
+            **pack(everybody, 1),
+        }
+
+    def unpack(self, arrays: Mapping[str, np.ndarray]) -> Toy:
+        best, *gone = unpack({k: v for k, v in arrays.items() if k not in ("head", "rng", "emitted")})
+        outbox = tuple((int(g), tuple(gone[2 * k : 2 * k + 2])) for k, g in enumerate(arrays["emitted"]))
+        return Toy(int(arrays["head"][0]), int(arrays["head"][1]), np.array(arrays["rng"]), best, outbox)
+
+
+class ToyDesk:
+    """Keeps what a real desk would put on disk."""
+
+    def __init__(self, halt_after: int | None = None, seeds: Mapping[int, list] | None = None) -> None:
+        self.saved: dict[int, tuple[list, Verdict]] = {}
+        self.newest = -1
+        self.halt_after = halt_after
+        self.seeds = dict(seeds or {})  # generation judged -> structures dropped by then
+        self.taken: dict[int, list] = {}  # generation made -> (island, structure)
+        self.fail_save = False
+
+    def totals(self, generation: int, rows: np.ndarray) -> Totals:
+        return Totals(generation, float(rows[:, 2].min()), float(rows[:, 1].sum()))
+
+    def observe(self, rows: np.ndarray, verdict: Verdict, pace: Pace) -> None:
+        self.newest = verdict.generation
+
+    def halt_reason(self, heard: str) -> str:
+        halted = self.halt_after is not None and self.newest >= self.halt_after
+        return heard or ("test" if halted else "")
+
+    def new_seeds(self, made: int) -> list:
+        if made in self.taken:  # a resume repeats it
+            return self.taken[made]
+        found = self.seeds.pop(made, [])
+        if found:
+            self.taken[made] = found
+        return found
+
+    def save(self, generation: int, states: Sequence, verdict: Verdict, final: bool) -> None:
+        self.saved[generation] = ([{k: v.copy() for k, v in one.items()} for one in states], verdict)
+
+
+def sail(
+    n_ranks: int,
+    n_islands: int = 5,
+    *,
+    generations: int | None = 12,
+    stop: StopOptions | None = None,
+    options: MigrationOptions | None = None,
+    seed: int = 3,
+    resume: ToyDesk | None = None,
+    at: int | None = None,
+    desk: ToyDesk | None = None,
+    work: ToyWork | None = None,
+    every: int = 1,
+    ring: tuple[int, float] | None = None,
+) -> tuple[list[Ending | Exception], ToyDesk]:
+    """A round of the stand-in on ranks that are threads; what each rank returned or raised, and rank 0's desk."""
+    options = options or MigrationOptions(interval=2, emigrants=1)
+    work = work or ToyWork(seed, options, jitter=2e-3)
+    desk = desk or ToyDesk(seeds=resume.seeds if resume else None)
+    boxes: list[queue.Queue] = [queue.Queue() for _ in range(n_ranks)]
+    barrier, sunk = threading.Barrier(n_ranks), threading.Event()
+    heard = sources(n_islands, options, seed)
+    owned = shares(n_islands, n_ranks)
+    start, verdict, states = -1, None, None
+    if resume is not None:
+        start = max(resume.saved) if at is None else at
+        states, verdict = resume.saved[start]
+        desk.taken = dict(resume.taken)
+    stop_at = verdict.stop_at if verdict else NEVER
+    again = {made: desk.taken[made] for made in range(start + 1, start + options.delay + 2) if made in desk.taken}
+    endings: list[Any] = [None] * n_ranks
+    alarms = [Alarm() for _ in range(n_ranks)]
+
+    def live(rank: int) -> None:
+        world = ThreadWorld(rank, boxes, barrier, sunk)
+        conductor = None
+        if rank == 0:
+            terms = Terms(
+                n_islands,
+                N_STATS,
+                generations,
+                options.delay,
+                stop or StopOptions(generations=generations),
+                CheckpointOptions(generations=every, max_cost=1.0),
+            )
+            conductor = Conductor(terms, desk, start, verdict)
+        leg = Leg(0, generations, start, stop_at, again)
+        routes = Routes(heard, owned, rank, options.interval, options.delay)
+        evolution = Evolution(world, work, routes, leg, alarms[rank], conductor)  # type: ignore[arg-type]
+        given = None if states is None else {k: work.unpack(states[k]) for k in owned[rank]}
+        try:
+            endings[rank] = evolution.run(given)
+        except Exception as error:
+            endings[rank] = error
+            if not isinstance(error, InputError | StorageError | Quit):
+                sunk.set()
+
+    threads = [threading.Thread(target=live, args=(rank,), daemon=True) for rank in range(n_ranks)]
+    for thread in threads:
+        thread.start()
+    if ring is not None:
+        time.sleep(ring[1])
+        alarms[ring[0]].heard = "SIGTERM"
+    for thread in threads:
+        thread.join(timeout=60)
+    for ending in endings:
+        if isinstance(ending, Exception) and not isinstance(ending, InputError | StorageError | Quit):
+            raise ending
+    assert not any(thread.is_alive() for thread in threads), "a rank hangs"
+    return endings, desk
+
+
+def digest(desk: ToyDesk, generation: int) -> list[tuple]:
+    """What is saved at a generation, as something that compares."""
+    states, verdict = desk.saved[generation]
+    content = [tuple((name, array.dtype.str, array.tobytes()) for name, array in one.items()) for one in states]
+    return [*content, (verdict.best, verdict.improved, verdict.stop_at, verdict.reason)]
