@@ -1,0 +1,121 @@
+"""Compiled: V_eff of a structure in one call: list → A → B → moments → loss → dQ/dB → forces and strain, and the core."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from .engine import describe_into, pull_into
+from .objective import CORE, rows_loss
+from .simd import LANES
+from .tables import FIELDS, OK, R_INVERSE, UX, UY, UZ
+
+POLYNOMIAL, ZBL = 1, 2
+# Universal screening function of Ziegler, Biersack and Littmark: exponents and weights, and e²/(4πε0) in eV Å.
+_ZBL_EXPONENT = (3.19980, 0.94229, 0.40290, 0.20162)
+_ZBL_WEIGHT = (0.18175, 0.50986, 0.28022, 0.02817)
+_COULOMB = 14.399645
+_SCREENING = 0.46850
+
+
+@njit(cache=True, error_model="numpy")
+def core_of_pair(r, kind, inner, outer, za, zb):
+    """Energy and dV/dr of a pair at distance r < outer, for strength 1."""
+    if kind == POLYNOMIAL:
+        x = (outer - r) / (outer - inner)
+        return x * x * x, -3.0 * x * x / (outer - inner)
+    a = _SCREENING / (za**0.23 + zb**0.23)
+    screen = 0.0
+    slope = 0.0
+    for k in range(4):
+        part = _ZBL_WEIGHT[k] * math.exp(-_ZBL_EXPONENT[k] * r / a)
+        screen += part
+        slope -= _ZBL_EXPONENT[k] / a * part
+    charge = _COULOMB * za * zb
+    energy = charge * screen / r
+    derivative = charge * (slope / r - screen / (r * r))
+    # (1 - (r / R)²)³ takes it to 0 at R with two continuous derivatives
+    s = 1.0 - r * r / (outer * outer)
+    fade = s * s * s
+    return energy * fade, derivative * fade - energy * 6.0 * r * s * s / (outer * outer)
+
+
+@njit(cache=True, error_model="numpy")
+def core_into(species, plan, tables, engine, gradient, forces, strain):
+    """V_core per atom, from the pairs that `describe_into` left in `engine`; adds +dV/dR and +dV/dstrain.
+
+    Every pair is met from both of its ends, so each end counts half of it.
+    """
+    n_atoms = species.shape[0]
+    n_el = tables.n_el
+    share = 0.5 * plan.core_strength / n_atoms
+    total = 0.0
+    pair = engine.pair
+    for slot in range(engine.shape[4]):
+        i = engine.slots[slot]
+        if i < 0:
+            continue
+        for e in range(n_el):
+            outer = plan.core_outer[species[i], e]
+            if outer == 0.0:
+                continue
+            inner = plan.core_inner[species[i], e]
+            near = 1.0 / outer
+            for block in range(engine.section[slot * n_el + e], engine.section[slot * n_el + e + 1]):
+                fields = pair[block * FIELDS : (block + 1) * FIELDS]
+                for lane in range(LANES):
+                    if fields[R_INVERSE + lane] <= near:
+                        continue
+                    energy, slope = core_of_pair(
+                        1.0 / fields[R_INVERSE + lane], plan.core_kind, inner, outer, plan.numbers[species[i]],
+                        plan.numbers[e],
+                    )  # fmt: skip
+                    total += share * energy
+                    if gradient:
+                        j = engine.pair_id[block * LANES + lane]
+                        x = fields[UX + lane]
+                        y = fields[UY + lane]
+                        z = fields[UZ + lane]
+                        push = share * slope
+                        forces[i, 0] -= push * x
+                        forces[i, 1] -= push * y
+                        forces[i, 2] -= push * z
+                        forces[j, 0] += push * x
+                        forces[j, 1] += push * y
+                        forces[j, 2] += push * z
+                        stretch = push / fields[R_INVERSE + lane]
+                        strain[0, 0] += stretch * x * x
+                        strain[1, 1] += stretch * y * y
+                        strain[2, 2] += stretch * z * z
+                        strain[0, 1] += stretch * x * y
+                        strain[1, 0] += stretch * x * y
+                        strain[0, 2] += stretch * x * z
+                        strain[2, 0] += stretch * x * z
+                        strain[1, 2] += stretch * y * z
+                        strain[2, 1] += stretch * y * z
+    return total
+
+
+@njit(cache=True, error_model="numpy")
+def evaluate_into(
+    positions, cell, species, pbc, tables, engine, plan, work, norm, delta, gradient, rows, slopes, terms, forces, strain
+):
+    """V_eff of a structure. Returns (status, value descended, value reported).
+
+    With `gradient`, forces (n_atoms, 3) and strain (3, 3) hold +dV/dR and +dV/dε of the value descended.
+    """
+    status = describe_into(positions, cell, species, pbc, tables, engine, rows)
+    if status != OK:
+        return status, np.nan, np.nan
+    value, reported = rows_loss(rows, species, plan, norm, delta, gradient, work, terms, slopes)
+    if gradient:
+        status = pull_into(positions, cell, species, pbc, tables, slopes, engine, forces, strain)
+        if status != OK:
+            return status, np.nan, np.nan
+    core = 0.0
+    if plan.core_kind != 0:
+        core = core_into(species, plan, tables, engine, gradient, forces, strain)
+        terms[CORE] = core
+    return OK, value + core, reported + core

@@ -1,0 +1,75 @@
+"""V_eff as an ASE calculator: for ASE's optimisers, filters and dynamics, or anything else that speaks ASE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from ase.calculators.calculator import Calculator, CalculatorSetupError, all_changes
+
+from .basis import Basis
+from .loss import LossOptions, Objective, make_objective
+from .structure import from_atoms
+from .target import Target
+
+
+class GRSCalculator(Calculator):
+    """The effective potential V_eff (eq. 16) with forces and stress.
+
+    Parameters
+    ----------
+    objective : an Objective; or a Target together with `basis` and, if wanted, `options`
+    basis : the basis of the target
+    options : LossOptions
+    scale : eV per unit of the loss, which has no dimension of its own
+    options_for_objective : further arguments of `loss.make_objective` (``reference``, ``set_moments``)
+
+    Notes
+    -----
+    The loss belongs to the structure as a whole: there are no energies per atom. ``results["terms"]`` holds the parts
+    of V_eff by name, in units of the loss.
+    """
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
+    discard_results_on_any_change = True
+
+    def __init__(
+        self,
+        objective: Objective | Target,
+        basis: Basis | None = None,
+        options: LossOptions | None = None,
+        scale: float = 1.0,
+        **options_for_objective: Any,
+    ) -> None:
+        super().__init__()
+        if isinstance(objective, Target):
+            if basis is None:
+                raise CalculatorSetupError("GRSCalculator of a Target needs the basis too")
+            objective = make_objective(basis, objective, options, **options_for_objective)
+        self.objective = objective
+        self.scale = float(scale)
+
+    def calculate(
+        self,
+        atoms: Any = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = tuple(all_changes),
+    ) -> None:
+        """Fill `results`. Raises ValueError where V_eff is not finite (atoms on top of each other)."""
+        super().calculate(atoms, list(properties), list(system_changes))
+        structure = from_atoms(self.atoms, self.objective.basis.elements, "atoms")
+        evaluation, forces, virial = self.objective.gradient(structure)
+        if not evaluation.ok:
+            raise ValueError("V_eff is not finite: atoms on top of each other, or a cell without volume")
+        energy = self.scale * evaluation.value
+        self.results = {
+            "energy": energy,
+            "free_energy": energy,
+            "forces": self.scale * forces,
+            "terms": dict(zip(self.objective.term_names, evaluation.terms.tolist(), strict=True)),
+        }
+        if structure.pbc.all():
+            # stress = dV/dε over the volume, in ASE's order xx, yy, zz, yz, xz, xy
+            stress = -self.scale * virial / structure.volume
+            self.results["stress"] = np.array([stress[k] for k in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))])

@@ -1,0 +1,343 @@
+"""What candidates are compared with: the moments of one structure, of many, of a random alloy, or stored before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from ase.data import atomic_numbers, covalent_radii
+from numpy.typing import NDArray
+
+from .basis import Basis
+from .descriptors import describe_compact, neighbours, stream_descriptors
+from .errors import InputError
+from .moments import MOMENT_NAMES, Moments, merge, merge_all, of
+from .structure import Structure, from_atoms
+
+# Environments kept by a target to draw from: for the sampling noise, histograms and projections.
+SAMPLE = 4096
+# Atoms nearer than this share of the sum of their covalent radii overlap: no real structure has them.
+_OVERLAP = 0.3
+_CHUNK = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A distribution of environments in one basis."""
+
+    moments: Moments
+    basis_hash: str
+    basis_facts: Mapping[str, Any]  # what a refusal can name: elements, functions per element, cutoffs, λ
+    sample_rows: NDArray[np.float64]  # (n_sample, max_size) compact rows
+    sample_species: NDArray[np.int32]  # (n_sample,)
+    sample_weights: NDArray[np.float64]  # (n_sample,)
+    n_atoms: NDArray[np.int64]  # (n_structures,)
+    volumes: NDArray[np.float64]  # (n_structures,) Å³; 0 where a structure is not periodic in all directions
+    weights: NDArray[np.float64]  # (n_structures,)
+    names: tuple[str, ...] = ()  # (n_structures,)
+    groups: tuple[str, ...] = ()  # (n_structures,)
+    description: str = ""
+    mean_is_exact: bool = False  # random alloys: the mean is an expectation, not a sample's
+    errors: NDArray[np.float64] | None = None  # (4, n_desc) standard errors of the pooled mean, variance, skewness, kurtosis
+    nearest: float = field(default=float("nan"))  # shortest distance in any of the structures, Å
+
+    # -- making ----------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def from_structures(
+        structures: Any,
+        basis: Basis,
+        weights: Sequence[float] | None = None,
+        names: Sequence[str] | None = None,
+        groups: Sequence[str] | None = None,
+        covariance: bool = False,
+        sample: int = SAMPLE,
+        description: str = "",
+    ) -> Target:
+        """The distribution of all environments of some structures.
+
+        Parameters
+        ----------
+        structures : Structure or ase.Atoms, or a sequence of them
+        weights : weight of every environment of each structure, > 0; default 1, so that environments count alike
+        names : how messages call each structure; default ``structure 0``, …
+        groups : a group name of each structure, kept for reports
+        covariance : keep the full covariance of each element's functions too
+        sample : most environments that are kept (spread evenly over all of them, by weight)
+
+        Raises
+        ------
+        InputError
+            No structures, a weight that is not > 0, an element outside the basis, atoms that overlap.
+        """
+        given = list(structures) if isinstance(structures, list | tuple) else [structures]
+        if not given:
+            raise InputError("target: no structures; at least one is needed")
+        called = list(names) if names is not None else [f"structure {k}" for k in range(len(given))]
+        each = np.ones(len(given)) if weights is None else np.asarray(weights, dtype=np.float64)
+        for what, count in (("weights", len(each)), ("names", len(called)), ("groups", len(groups or given))):
+            if count != len(given):
+                raise InputError(f"target: {count} {what} for {len(given)} structures")
+        for weight, name in zip(each, called, strict=True):
+            if not (np.isfinite(weight) and weight > 0):
+                raise InputError(f"target: the weight of {name} is {weight}; it must be > 0")
+        checked = [
+            one if isinstance(one, Structure) else from_atoms(one, basis.elements, name)
+            for one, name in zip(given, called, strict=True)
+        ]
+        nearest = min(_check_overlap(one, basis, name) for one, name in zip(checked, called, strict=True))
+        picks = _systematic(np.array([s.n_atoms for s in checked]), each, sample)
+        parts: list[Moments] = []
+        rows: list[NDArray[np.float64]] = []
+        species: list[NDArray[np.int32]] = []
+        total = empty_moments(basis, covariance)
+        first = 0
+        for structure, weight, name in zip(checked, each, called, strict=True):
+            for block, kinds in _blocks(structure, basis, name):
+                parts.append(of(block, kinds, basis.sizes, float(weight), covariance))
+                chosen = picks[(picks >= first) & (picks < first + len(kinds))] - first
+                rows.append(np.array(block[chosen]))
+                species.append(np.asarray(kinds[chosen], dtype=np.int32))
+                first += len(kinds)
+                if len(parts) == 64:
+                    total = merge(total, merge_all(parts, basis.sizes, covariance))
+                    parts = []
+        total = merge(total, merge_all(parts, basis.sizes, covariance))
+        kept = np.concatenate(rows)
+        _check_finite(total, basis)
+        n_atoms = np.array([s.n_atoms for s in checked], dtype=np.int64)
+        sample_weights = (
+            np.repeat(each, n_atoms) if len(kept) == n_atoms.sum() else np.ones(len(kept))
+        )  # all kept: their own weights; else the draw was by weight already
+        return Target(
+            moments=total,
+            basis_hash=basis.hash,
+            basis_facts=basis_facts(basis),
+            sample_rows=kept,
+            sample_species=np.concatenate(species),
+            sample_weights=sample_weights,
+            n_atoms=n_atoms,
+            volumes=np.array([s.volume if s.pbc.all() else 0.0 for s in checked]),
+            weights=each,
+            names=tuple(called),
+            groups=tuple(groups) if groups is not None else (),
+            description=description or _describe(called),
+            nearest=nearest,
+        )
+
+    @staticmethod
+    def random_alloy(
+        lattice: Any,
+        basis: Basis,
+        composition: Mapping[str, float] | Sequence[Mapping[str, float]],
+        samples: int = SAMPLE,
+        seed: int = 0,
+        covariance: bool = False,
+    ) -> Target:
+        """A random alloy: every site of an ideal lattice is occupied independently. See `alloy.random_alloy`."""
+        from .alloy import random_alloy
+
+        return random_alloy(lattice, basis, composition, samples, seed, covariance)
+
+    def merged(self, other: Target, weight: float = 1.0) -> Target:
+        """Both distributions together, the other's environments `weight` times as heavy (bootstrap)."""
+        if other.basis_hash != self.basis_hash:
+            raise InputError("targets of different bases cannot be merged: " + _difference(self, other.basis_facts))
+        rows = np.concatenate([self.sample_rows, other.sample_rows])
+        species = np.concatenate([self.sample_species, other.sample_species])
+        weights = np.concatenate([self._each_sample(), weight * other._each_sample()])
+        if len(rows) > SAMPLE:
+            picks = _systematic(np.ones(len(rows), dtype=np.int64), weights, SAMPLE)
+            rows, species, weights = rows[picks], species[picks], np.full(len(picks), weights.sum() / len(picks))
+        return replace(
+            self,
+            moments=merge(self.moments, other.moments.scaled(weight)),
+            sample_rows=rows,
+            sample_species=species,
+            sample_weights=weights,
+            n_atoms=np.concatenate([self.n_atoms, other.n_atoms]),
+            volumes=np.concatenate([self.volumes, other.volumes]),
+            weights=np.concatenate([self.weights, weight * other.weights]),
+            names=(*self.names, *other.names),
+            groups=(),
+            description=f"{self.description} + {other.description}",
+            mean_is_exact=False,
+            errors=None,
+            nearest=float(np.fmin(self.nearest, other.nearest)),
+        )
+
+    def _each_sample(self) -> NDArray[np.float64]:
+        """Weights of the kept environments that add up to the weight of all."""
+        return self.sample_weights * (self.moments.total / self.sample_weights.sum())
+
+    # -- looking ---------------------------------------------------------------------------------------------------
+
+    @property
+    def n_environments(self) -> int:
+        return int(self.n_atoms.sum())
+
+    @property
+    def volume_per_atom(self) -> float:
+        """Weighted mean volume per atom in Å³ of the fully periodic structures; NaN when there are none."""
+        bulk = self.volumes > 0
+        if not bulk.any():
+            return float("nan")
+        return float((self.weights * self.volumes)[bulk].sum() / (self.weights * self.n_atoms)[bulk].sum())
+
+    @property
+    def fractions(self) -> NDArray[np.float64]:
+        """(n_elements,) share of each element's environments."""
+        return self.moments.counts / self.moments.total
+
+    def check_basis(self, basis: Basis) -> None:
+        """Raise InputError, naming what differs, unless the target was made with this basis."""
+        if basis.hash != self.basis_hash:
+            raise InputError("the target belongs to another basis: " + _difference(self, basis_facts(basis)))
+
+    # -- storing ---------------------------------------------------------------------------------------------------
+
+    def to_arrays(self) -> dict[str, NDArray]:
+        """Named arrays of plain dtypes that hold all of it; text is UTF-8 JSON as uint8."""
+        text = {
+            "basis_hash": self.basis_hash,
+            "basis_facts": dict(self.basis_facts),
+            "names": list(self.names),
+            "groups": list(self.groups),
+            "description": self.description,
+            "mean_is_exact": self.mean_is_exact,
+            "schema": 1,
+        }
+        arrays = {f"moments_{key}": value for key, value in self.moments.to_arrays().items()}
+        arrays |= {
+            "sample_rows": self.sample_rows,
+            "sample_species": self.sample_species,
+            "sample_weights": self.sample_weights,
+            "n_atoms": self.n_atoms,
+            "volumes": self.volumes,
+            "weights": self.weights,
+            "nearest": np.array([self.nearest]),
+            "text": np.frombuffer(json.dumps(text, sort_keys=True).encode(), dtype=np.uint8).copy(),
+        }
+        if self.errors is not None:
+            arrays["errors"] = self.errors
+        return arrays
+
+    @staticmethod
+    def from_arrays(arrays: Mapping[str, NDArray], source: str = "target") -> Target:
+        """The inverse of `to_arrays`, bit for bit."""
+        try:
+            text = json.loads(bytes(np.asarray(arrays["text"], dtype=np.uint8)).decode())
+            if text["schema"] != 1:
+                raise InputError(f"{source}: target schema {text['schema']}; this version reads 1")
+            prefix = "moments_"
+            return Target(
+                moments=Moments.from_arrays({k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}),
+                basis_hash=text["basis_hash"],
+                basis_facts=text["basis_facts"],
+                sample_rows=np.array(arrays["sample_rows"], dtype=np.float64),
+                sample_species=np.array(arrays["sample_species"], dtype=np.int32),
+                sample_weights=np.array(arrays["sample_weights"], dtype=np.float64),
+                n_atoms=np.array(arrays["n_atoms"], dtype=np.int64),
+                volumes=np.array(arrays["volumes"], dtype=np.float64),
+                weights=np.array(arrays["weights"], dtype=np.float64),
+                names=tuple(text["names"]),
+                groups=tuple(text["groups"]),
+                description=text["description"],
+                mean_is_exact=bool(text["mean_is_exact"]),
+                errors=np.array(arrays["errors"]) if "errors" in arrays else None,
+                nearest=float(arrays["nearest"][0]),
+            )
+        except (KeyError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{source}: is no stored target ({error})") from error
+
+
+def empty_moments(basis: Basis, covariance: bool = False) -> Moments:
+    return merge_all([], basis.sizes, covariance)
+
+
+def basis_facts(basis: Basis) -> dict[str, Any]:
+    """What tells two bases apart in words, as JSON-able values."""
+    facts: dict[str, Any] = {
+        "elements": list(basis.elements),
+        "functions per element": [int(n) for n in basis.sizes],
+    }
+    for key, name, unit in (
+        ("cutoff", "cutoff", "Å"),
+        ("lam", "lambda", ""),
+        ("cutoff_in", "inner cutoff", "Å"),
+        ("taper_in", "inner taper", "Å"),
+        ("taper", "outer taper", "Å"),
+    ):
+        value = getattr(basis, key, None)
+        if value is not None:
+            facts[f"{name} [{unit}]" if unit else name] = np.asarray(value, dtype=np.float64).tolist()
+    return facts
+
+
+def _difference(target: Target, other: Mapping[str, Any]) -> str:
+    for key, value in target.basis_facts.items():
+        if key in other and other[key] != value:
+            return f"{key} {value} in the target, {other[key]} here"
+    return "the functions have other labels or coefficients"
+
+
+def _describe(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names)} structures, {names[0]} to {names[-1]}"
+
+
+def _blocks(structure: Structure, basis: Basis, name: str) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int32]]]:
+    """Compact descriptor rows of a structure with their elements, in pieces of bounded size."""
+    if structure.n_atoms <= _CHUNK:
+        yield describe_compact(structure, basis, source=name), structure.species
+        return
+    first = 0
+    for block in stream_descriptors(structure, basis, chunk=_CHUNK, source=name):
+        yield block, structure.species[first : first + len(block)]
+        first += len(block)
+
+
+def _systematic(n_atoms: NDArray[np.int64], weights: NDArray[np.float64], sample: int) -> NDArray[np.int64]:
+    """Sorted indices of the environments kept: all, or `sample` at even steps of cumulative weight."""
+    total = int(n_atoms.sum())
+    if total <= sample:
+        return np.arange(total)
+    ends = np.cumsum(np.repeat(weights, n_atoms))
+    steps = (np.arange(sample) + 0.5) * (ends[-1] / sample)
+    return np.minimum(np.searchsorted(ends, steps), total - 1)
+
+
+def _check_overlap(structure: Structure, basis: Basis, name: str) -> float:
+    """Raise InputError for overlapping atoms; return the shortest distance below the core's reach (inf if none)."""
+    radii = np.array([covalent_radii[atomic_numbers[e]] for e in basis.elements])
+    listed = neighbours(structure, float(2.0 * radii.max()))
+    i, j, distance = listed.first, listed.second, listed.distances
+    if len(distance) == 0:
+        return float("inf")
+    ratio = distance / (radii[structure.species[i]] + radii[structure.species[j]])
+    worst = int(np.argmin(ratio))
+    if ratio[worst] < _OVERLAP:
+        a, b = int(i[worst]), int(j[worst])
+        kinds = [basis.elements[structure.species[k]] for k in (a, b)]
+        raise InputError(
+            f"{name}: atoms {a} ({kinds[0]}) and {b} ({kinds[1]}) overlap: {distance[worst]:.4f} Å apart; at least"
+            f" {_OVERLAP * distance[worst] / ratio[worst]:.2f} Å is needed"
+        )
+    return float(distance.min())
+
+
+def _check_finite(moments: Moments, basis: Basis) -> None:
+    bad = ~(np.isfinite(moments.mean) & np.isfinite(moments.sums).all(axis=0))
+    if bad.any():
+        column = int(np.argmax(bad))
+        element = basis.elements[int(moments.elements[column])]
+        raise InputError(f"target: function {column} (of element {element}) is not finite on the structures given")
+
+
+def error_names() -> tuple[str, ...]:
+    """The rows of `Target.errors`."""
+    return MOMENT_NAMES
