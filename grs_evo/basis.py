@@ -29,6 +29,8 @@ MAX_RANK = 6
 # More blocks than this take minutes to set up and gigabytes to hold.
 _MAX_BLOCKS = 500_000
 
+PAIR_TABLES = ("cutoff", "lam", "cutoff_in", "taper_in", "taper")
+
 PairTable = float | Mapping[str, float] | NDArray[np.float64] | None
 
 
@@ -49,7 +51,7 @@ class Basis:
     e0: tuple[float, ...] | None = None  # eV per atom of each element, the linear potential's constant
 
     def __post_init__(self) -> None:
-        for name in ("cutoff", "lam", "cutoff_in", "taper_in", "taper"):
+        for name in PAIR_TABLES:
             array = np.array(getattr(self, name), dtype=np.float64, order="C")
             array.flags.writeable = False
             object.__setattr__(self, name, array)
@@ -101,7 +103,7 @@ class Basis:
         """16 hex digits over all that determines descriptor values (not the potential's coefficients)."""
         return _digest(
             list(self.elements),
-            [getattr(self, name).tolist() for name in _PAIR_TABLES],
+            [getattr(self, name).tolist() for name in PAIR_TABLES],
             list(self.n_of_l),
             [_plain_labels(labels) for labels in self.labels],
             [_plain_mixing(mixing) for mixing in self.mixing],
@@ -121,7 +123,7 @@ class Basis:
                 "format": "grs_evo basis",
                 "schema": 1,
                 "elements": list(self.elements),
-                **{name: getattr(self, name).tolist() for name in _PAIR_TABLES},
+                **{name: getattr(self, name).tolist() for name in PAIR_TABLES},
                 "n_of_l": list(self.n_of_l),
                 "blocks": distinct,
                 "block_of_element": which,
@@ -155,7 +157,7 @@ class Basis:
                 )
             basis = cls(
                 tuple(data["elements"]),
-                **{name: np.array(data[name], dtype=np.float64) for name in _PAIR_TABLES},
+                **{name: np.array(data[name], dtype=np.float64) for name in PAIR_TABLES},
                 n_of_l=tuple(data["n_of_l"]),
                 labels=tuple(labels),
                 mixing=tuple(mixing),
@@ -168,9 +170,6 @@ class Basis:
         if basis.hash != wanted:
             raise InputError(f"basis description: its content has hash {basis.hash}, it says {wanted}; it was changed")
         return basis
-
-
-_PAIR_TABLES = ("cutoff", "lam", "cutoff_in", "taper_in", "taper")
 
 
 def build_basis(
@@ -334,10 +333,10 @@ def check_radial(
                     f"{pair.format('cutoff_in')} = {start:g} Å; it must be at least 0 and below the outer cutoff less"
                     f" its taper, {rc - taper[a, b]:g} Å"
                 )
-            if start > 0 and not 0.0 < taper_in[a, b] <= start:
+            if start > 0 and not 0.0 < taper_in[a, b] <= rc:
                 raise InputError(
-                    f"{pair.format('taper_in')} = {taper_in[a, b]:g} Å; it must be above 0 and at most the inner"
-                    f" cutoff, {start:g} Å"
+                    f"{pair.format('taper_in')} = {taper_in[a, b]:g} Å; it must be above 0 and at most the"
+                    f" cutoff, {rc:g} Å"
                 )
 
 

@@ -1,0 +1,549 @@
+"""LAMMPS's `.yace` files (ML-PACE), read and written: linear ACE with ChebExpCos radial functions.
+
+Reading expresses each function of the file in coupling trees of its own (μ, n, l) block, so that it is evaluated with
+the file's own coefficients whatever convention made them: all m combinations or half of them, normalised or fitted.
+What a file may hold and this program does not compute is refused by name: other radial functions than ChebExpCos, radial
+coefficients other than the identity, core repulsion (it adds to energies), several densities, non-linear embeddings.
+`deltaSplineBins` is the step of LAMMPS's interpolation tables; functions are evaluated exactly here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from itertools import product
+from math import fsum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from ase.data import atomic_numbers, chemical_symbols
+from numpy.typing import NDArray
+
+from .angular import couplings, independent_couplings, symmetrise, tree_tensor
+from .basis import MAX_RANK, PAIR_TABLES, Basis, check_radial
+from .errors import InputError, nearest
+from .program import Label, Mixing
+
+# A function may differ by this share of its length from a rotation invariant, and a single tree must meet it closer.
+_NOT_INVARIANT = 1e-10
+_SINGLE_TREE = 1e-12
+
+_TOP = {"elements", "E0", "deltaSplineBins", "embeddings", "bonds", "functions", "metadata"}
+_EMBEDDING = {"ndensity", "FS_parameters", "npoti", "rho_core_cutoff", "drho_core_cutoff"}
+_BOND = {
+    "nradmax", "lmax", "nradbasemax", "radbasename", "radparameters", "radcoefficients", "prehc", "lambdahc", "rcut",
+    "dcut", "rcut_in", "dcut_in", "inner_cutoff_type",
+}  # fmt: skip
+_FUNCTION = {"mu0", "rank", "ndensity", "num_ms_combs", "mus", "ns", "ls", "ms_combs", "ctildes"}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# reading
+
+
+def read_yace(path: str | os.PathLike[str]) -> Basis:
+    """A basis from a `.yace` file, functions in the file's order with rank 1 first, as LAMMPS numbers them.
+
+    The values equal LAMMPS's descriptors, so its energy of the file is ``e0[element] + coefficients[element] @ B`` with
+    `coefficients` all equal to the embedding's prefactor (1 in FitSNAP's files).
+
+    Raises
+    ------
+    InputError
+        Not a readable file; more than one density or a non-linear embedding; radial functions other than ChebExpCos
+        or with other than identity coefficients; core repulsion; an inner cutoff of other type than ``distance``; a
+        function that is not invariant under rotations; anything incomplete or out of range.
+    """
+    name = str(path)
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{name}: cannot be read ({error})") from error
+    data = _parse(text, name)
+    _only(data, _TOP, name)
+    elements = _elements(data, name)
+    prefactors = _embeddings(data, elements, name)
+    bonds, tables = _bonds(data, elements, name)
+    e0 = data.get("E0", [0.0] * len(elements))
+    if not isinstance(e0, list) or len(e0) != len(elements):
+        raise InputError(f"{name}: E0 = {e0!r}; it must be a list of {len(elements)} energies in eV")
+    e0 = [_number(x, f"{name}: E0") for x in e0]
+    sections = data.get("functions")
+    if not isinstance(sections, Mapping):
+        raise InputError(f"{name}: has no functions; a basis needs at least one per element")
+    for key in sections:
+        if key not in range(len(elements)):
+            raise InputError(f"{name}: functions of element {key!r}; element numbers are 0 to {len(elements) - 1}")
+    labels, mixing = [], []
+    for mu0, element in enumerate(elements):
+        entries = sections.get(mu0)
+        if not isinstance(entries, list) or not entries:
+            raise InputError(f"{name}: element {element} (number {mu0}) has no functions; it needs at least one")
+        made = _functions(entries, mu0, elements, bonds, name)
+        labels.append(made[0])
+        mixing.append(made[1])
+    highest = [0] * (1 + max(l for block in labels for label in block for l in label.ls))
+    for block in labels:
+        for label in block:
+            for n, l in zip(label.ns, label.ls, strict=True):
+                highest[l] = max(highest[l], n)
+    n_of_l = tuple(max(highest[l:]) for l in range(len(highest)))
+    basis = Basis(
+        elements, n_of_l=n_of_l, labels=tuple(labels), mixing=tuple(mixing), coefficients=None, e0=tuple(e0), **tables
+    )
+    coefficients = tuple(np.full(size, prefactor) for size, prefactor in zip(basis.sizes, prefactors, strict=True))
+    return replace(basis, coefficients=coefficients)
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Plain data only; keys may be lists ("[0, 1]:"), and a key given twice is an error."""
+
+    def unique_mapping(self, node: Any) -> dict[Any, Any]:
+        out: dict[Any, Any] = {}
+        for key_node, value_node in node.value:
+            key = self.construct_object(key_node, deep=True)
+            key = tuple(key) if isinstance(key, list) else key
+            if isinstance(key, dict) or key in out:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is given twice", key_node.start_mark
+                )
+            out[key] = self.construct_object(value_node, deep=True)
+        return out
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _Loader.unique_mapping)
+
+
+def _parse(text: str, name: str) -> dict[Any, Any]:
+    """The file as nested dictionaries; lists of functions in the usual one-per-line form by a short cut."""
+    head, functions = _usual_form(text)
+    try:
+        data = yaml.load(text if functions is None else head, Loader=_Loader)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or type(error).__name__
+        raise InputError(f"{name}: is no YAML{where} ({problem})") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{name}: is no .yace file; it must hold the keys elements, embeddings, bonds and functions")
+    if functions is not None:
+        data["functions"] = functions
+    return data
+
+
+def _usual_form(text: str) -> tuple[str, dict[int, list[Any]] | None]:
+    """Split off the functions where each is one flow mapping per line, as FitSNAP writes them: faster than YAML."""
+    start = re.search(r"^functions:[ \t]*\r?\n", text, re.MULTILINE)
+    if start is None:
+        return text, None
+    functions: dict[int, list[Any]] = {}
+    current: list[Any] | None = None
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        out = dict(pairs)
+        if len(out) != len(pairs):
+            raise ValueError
+        return out
+
+    try:
+        for line in text[start.end() :].splitlines():
+            line = line.strip()
+            if line.startswith("- {"):
+                if current is None:
+                    return text, None
+                current.append(
+                    json.loads(re.sub(r"([{,]\s*)([A-Za-z_]\w*):", r'\1"\2":', line[2:]), object_pairs_hook=unique)
+                )
+            elif re.fullmatch(r"\d+:", line) and int(line[:-1]) not in functions:
+                current = functions.setdefault(int(line[:-1]), [])
+            elif line:
+                return text, None
+    except ValueError:  # not JSON after all: let YAML have the word
+        return text, None
+    return text[: start.start()], functions
+
+
+def _only(group: Mapping[Any, Any], known: set[str], where: str) -> None:
+    for key in group:
+        if key not in known:
+            raise InputError(f"{where}: {key!r} is not supported{nearest(str(key), known)}")
+
+
+def _number(value: Any, where: str, whole: bool = False) -> float:
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        out = float(value)  # YAML 1.1 takes 1e-5 for text
+    except (TypeError, ValueError):
+        raise InputError(f"{where} = {value!r}; it must be a number") from None
+    if not np.isfinite(out) or (whole and out != int(out)):
+        raise InputError(f"{where} = {value!r}; it must be {'an integer' if whole else 'finite'}")
+    return out
+
+
+def _elements(data: Mapping[Any, Any], name: str) -> tuple[str, ...]:
+    elements = data.get("elements")
+    if not isinstance(elements, list) or not elements:
+        raise InputError(f"{name}: elements = {elements!r}; it must be a list of chemical symbols")
+    for k, symbol in enumerate(elements):
+        # YAML 1.1 reads the symbols No, Y and N as truth values
+        if isinstance(symbol, bool) and symbol is False:
+            elements[k] = symbol = "No"
+        if not isinstance(symbol, str) or atomic_numbers.get(symbol, 0) == 0:
+            raise InputError(
+                f"{name}: element {symbol!r} is no chemical symbol{nearest(str(symbol), chemical_symbols[1:])}"
+            )
+        if symbol in elements[:k]:
+            raise InputError(f"{name}: element {symbol} is given twice; each element must be given once")
+    return tuple(elements)
+
+
+def _embeddings(data: Mapping[Any, Any], elements: Sequence[str], name: str) -> list[float]:
+    """The factor between Σ c B and the energy, per element."""
+    embeddings = data.get("embeddings")
+    if not isinstance(embeddings, Mapping):
+        raise InputError(f"{name}: has no embeddings; there must be one per element")
+    prefactors = []
+    for k, element in enumerate(elements):
+        embedding, where = embeddings.get(k), f"{name}: embedding of {element}"
+        if not isinstance(embedding, Mapping):
+            raise InputError(f"{where} is missing")
+        _only(embedding, _EMBEDDING, where)
+        if _number(embedding.get("ndensity", 1), f"{where}: ndensity") != 1:
+            raise InputError(f"{where}: ndensity = {embedding['ndensity']}; only 1, a linear potential, is supported")
+        if embedding.get("npoti") not in ("FinnisSinclair", "FinnisSinclairShiftedScaled"):
+            raise InputError(
+                f"{where}: npoti = {embedding.get('npoti')!r} is not supported; FinnisSinclair and"
+                " FinnisSinclairShiftedScaled are"
+            )
+        parameters = embedding.get("FS_parameters")
+        if not isinstance(parameters, list) or len(parameters) != 2:
+            raise InputError(
+                f"{where}: FS_parameters = {parameters!r}; two numbers are supported, prefactor and exponent"
+            )
+        prefactor, exponent = (_number(x, f"{where}: FS_parameters") for x in parameters)
+        if exponent != 1.0:
+            raise InputError(
+                f"{where}: FS_parameters exponent {exponent:g} is not supported; only 1, a linear embedding, is"
+            )
+        prefactors.append(prefactor)
+    return prefactors
+
+
+def _bonds(
+    data: Mapping[Any, Any], elements: Sequence[str], name: str
+) -> tuple[dict[tuple[int, int], dict[str, int]], dict[str, NDArray[np.float64]]]:
+    """Limits of the radial functions per ordered pair, and the pair tables of the basis."""
+    bonds = data.get("bonds")
+    if not isinstance(bonds, Mapping):
+        raise InputError(f"{name}: has no bonds; there must be one per ordered pair of elements")
+    n = len(elements)
+    limits: dict[tuple[int, int], dict[str, int]] = {}
+    tables = {key: np.zeros((n, n)) for key in PAIR_TABLES}
+    for a, b in product(range(n), repeat=2):
+        bond, where = bonds.get((a, b)), f"{name}: bond {elements[a]}-{elements[b]}"
+        if not isinstance(bond, Mapping):
+            raise InputError(f"{where} ([{a}, {b}]) is missing")
+        _only(bond, _BOND, where)
+        if bond.get("radbasename") != "ChebExpCos":
+            raise InputError(f"{where}: radbasename = {bond.get('radbasename')!r} is not supported; only ChebExpCos is")
+        if _number(bond.get("prehc", 0.0), f"{where}: prehc") != 0.0:
+            raise InputError(f"{where}: prehc = {bond['prehc']}; core repulsion is not supported, only 0 is")
+        limits[a, b] = {
+            key: int(_number(bond.get(key), f"{where}: {key}", whole=True))
+            for key in ("nradmax", "lmax", "nradbasemax")
+        }
+        _check_identity(bond.get("radcoefficients"), limits[a, b], where)
+        parameters = bond.get("radparameters")
+        if not isinstance(parameters, list) or len(parameters) != 1:
+            raise InputError(f"{where}: radparameters = {parameters!r}; one number, λ, is supported")
+        inner = _number(bond.get("rcut_in", 0.0), f"{where}: rcut_in")
+        kind = bond.get("inner_cutoff_type", "density")  # LAMMPS's default for files without the key
+        if kind not in ("distance", "density") or (kind == "density" and inner != 0.0):
+            raise InputError(
+                f"{where}: inner_cutoff_type = {kind!r} with rcut_in = {inner:g} Å; only distance is supported"
+            )
+        width = _number(bond.get("dcut_in", 0.01), f"{where}: dcut_in")
+        tables["cutoff"][a, b] = _number(bond.get("rcut"), f"{where}: rcut")
+        tables["lam"][a, b] = _number(parameters[0], f"{where}: radparameters")
+        tables["cutoff_in"][a, b] = inner
+        tables["taper_in"][a, b] = width if inner > 0.0 or width > 0.0 else 0.01
+        tables["taper"][a, b] = _number(bond.get("dcut"), f"{where}: dcut")
+    for key in bonds:
+        if key not in limits:
+            raise InputError(f"{name}: bond {key!r} is between elements that the file does not have")
+    check_radial(elements, source=name, **tables)
+    return limits, tables
+
+
+def _check_identity(coefficients: Any, limit: Mapping[str, int], where: str) -> None:
+    """R_nl must be g_n: coefficients[n][l][k] = δ_nk."""
+    shape = (limit["nradmax"], limit["lmax"] + 1, limit["nradbasemax"])
+    try:
+        array = np.array(coefficients, dtype=np.float64)
+    except (TypeError, ValueError):
+        array = np.zeros(0)
+    if array.shape != shape:
+        raise InputError(f"{where}: radcoefficients must be numbers of shape {shape} (nradmax, lmax + 1, nradbasemax)")
+    if not np.array_equal(array, np.broadcast_to(np.eye(shape[0], shape[2])[:, None, :], shape)):
+        raise InputError(f"{where}: radcoefficients other than the identity are not supported")
+
+
+def _functions(
+    entries: Sequence[Any],
+    mu0: int,
+    elements: Sequence[str],
+    bonds: Mapping[tuple[int, int], Mapping[str, int]],
+    name: str,
+) -> tuple[tuple[Label, ...], Mixing | None]:
+    """The functions of one central element as trees and weights."""
+    parsed = []
+    for k, entry in enumerate(entries):
+        where = f"{name}: function {k} of {elements[mu0]}"
+        parsed.append(_one_function(entry, mu0, len(elements), bonds, where))
+    parsed.sort(key=lambda item: len(item[0].ls) != 1)  # stable: rank 1 first, else the file's order
+    index: dict[Label, int] = {}
+    terms: list[tuple[int, int, float]] = []
+    for function, (block, combination) in enumerate(parsed):
+        for Ls, weight in combination:
+            terms.append((function, index.setdefault(block._replace(Ls=Ls), len(index)), weight))
+    if len(index) == len(parsed) and [(f, t, w) for f, t, w in terms] == [(k, k, 1.0) for k in range(len(parsed))]:
+        return tuple(index), None
+    return tuple(index), Mixing(
+        len(parsed),
+        np.array([f for f, _, _ in terms], dtype=np.int32),
+        np.array([t for _, t, _ in terms], dtype=np.int32),
+        np.array([w for _, _, w in terms], dtype=np.float64),
+    )
+
+
+def _one_function(
+    entry: Any, mu0: int, n_elements: int, bonds: Mapping[tuple[int, int], Mapping[str, int]], where: str
+) -> tuple[Label, tuple[tuple[tuple[int, ...], float], ...]]:
+    if not isinstance(entry, Mapping):
+        raise InputError(f"{where} is no mapping of mu0, rank, mus, ns, ls, ms_combs and ctildes")
+    _only(entry, _FUNCTION, where)
+    rank = int(_number(entry.get("rank"), f"{where}: rank", whole=True))
+    if not 1 <= rank <= MAX_RANK:
+        raise InputError(f"{where}: rank = {rank}; ranks 1 to {MAX_RANK} are supported")
+    if entry.get("mu0", mu0) != mu0:
+        raise InputError(f"{where}: mu0 = {entry['mu0']!r} in the list of element {mu0}")
+    if entry.get("ndensity", 1) != 1:
+        raise InputError(f"{where}: ndensity = {entry['ndensity']!r}; only 1, a linear potential, is supported")
+    mus, ns, ls = (_integers(entry.get(key), rank, f"{where}: {key}") for key in ("mus", "ns", "ls"))
+    for mu, n, l in zip(mus, ns, ls, strict=True):
+        if not 0 <= mu < n_elements:
+            raise InputError(f"{where}: mus = {list(mus)}; element numbers are 0 to {n_elements - 1}")
+        limit = bonds[mu0, mu]
+        n_top, key = (limit["nradbasemax"], "nradbasemax") if rank == 1 else (limit["nradmax"], "nradmax")
+        if not 1 <= n <= n_top:
+            raise InputError(f"{where}: ns = {list(ns)}; n must be from 1 to {key} = {n_top} of the bond")
+        if not 0 <= l <= limit["lmax"]:
+            raise InputError(f"{where}: ls = {list(ls)}; l must be from 0 to lmax = {limit['lmax']} of the bond")
+    weights = _floats(entry.get("ctildes"), f"{where}: ctildes")
+    ms = _integers(entry.get("ms_combs"), rank * len(weights), f"{where}: ms_combs")
+    if entry.get("num_ms_combs", len(weights)) != len(weights):
+        raise InputError(f"{where}: num_ms_combs = {entry['num_ms_combs']!r}, but there are {len(weights)} ctildes")
+    label = Label(mu0, mus, ns, ls, ())
+    triples = list(zip(mus, ns, ls, strict=True))
+    found = _combination(ls, tuple(triples.index(t) for t in triples), ms, weights)
+    if isinstance(found, str):
+        raise InputError(f"{where} (mus {list(mus)}, ns {list(ns)}, ls {list(ls)}): {found}")
+    return label, found
+
+
+def _integers(values: Any, count: int, where: str) -> tuple[int, ...]:
+    try:
+        array = np.array(values if isinstance(values, list) else [values])
+        if array.dtype.kind not in "iu" or array.size != count:
+            raise ValueError
+    except ValueError:
+        raise InputError(f"{where} = {str(values)[:60]}; it must be {count} integers") from None
+    return tuple(int(x) for x in array.ravel())
+
+
+def _floats(values: Any, where: str) -> tuple[float, ...]:
+    try:
+        array = np.array(values if isinstance(values, list) else [values], dtype=np.float64).ravel()
+        if array.size == 0 or not np.isfinite(array).all():
+            raise ValueError
+    except (TypeError, ValueError):
+        raise InputError(f"{where} = {str(values)[:60]}; it must be finite numbers") from None
+    return tuple(float(x) for x in array)
+
+
+@lru_cache(maxsize=4096)
+def _trees(
+    ls: tuple[int, ...], groups: tuple[int, ...]
+) -> tuple[tuple[tuple[int, ...], ...], int, NDArray[np.float64], tuple[float, ...]]:
+    """Trees of a block, the independent ones first: (couplings, how many are independent, symmetrised, squares)."""
+    independent = independent_couplings(ls, groups)
+    order = independent + tuple(Ls for Ls in couplings(ls) if Ls not in independent) if independent else ()
+    flat = np.array([symmetrise(tree_tensor(ls, Ls), groups).ravel() for Ls in order])
+    return order, len(independent), flat, tuple(_dot(row, row) for row in flat)
+
+
+def _dot(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Correctly rounded, so that a file gives the same basis, to the bit, on every machine."""
+    return fsum((a * b).tolist())
+
+
+@lru_cache(maxsize=65536)
+def _combination(
+    ls: tuple[int, ...], groups: tuple[int, ...], ms: tuple[int, ...], weights: tuple[float, ...]
+) -> tuple[tuple[tuple[int, ...], float], ...] | str:
+    """A function of a file, Re Σ_m c_m Π A_m, as ((Ls, weight), …); or what is wrong with it."""
+    rank = len(ls)
+    shape = tuple(2 * l + 1 for l in ls)
+    raw = np.zeros(shape)
+    for k, c in enumerate(weights):
+        m = ms[k * rank : (k + 1) * rank]
+        if any(abs(x) > l for x, l in zip(m, ls, strict=True)):
+            return f"ms_combs {list(m)} has |m| > l"
+        if c != 0.0 and sum(m) != 0:
+            return f"is not invariant under rotations (the sum of m in {list(m)} is not 0)"
+        raw[tuple(x + l for x, l in zip(m, ls, strict=True))] += c
+    # LAMMPS takes the real part, and Π A_m is the conjugate of Π A_−m where Σ m = 0
+    target = symmetrise((raw + raw[(slice(None, None, -1),) * rank]) / 2, groups).ravel()
+    length = max(_dot(raw.ravel(), raw.ravel()), 1e-300) ** 0.5
+    if _dot(target, target) ** 0.5 <= _SINGLE_TREE * length:
+        return ()
+    order, n_independent, trees, squares = _trees(ls, groups)
+    for Ls, row, square in zip(order, trees, squares, strict=True):
+        if square > _SINGLE_TREE:
+            weight = _dot(row, target) / square
+            rest = target - weight * row
+            if _dot(rest, rest) ** 0.5 <= _SINGLE_TREE * length:
+                return ((Ls, 1.0 if abs(weight - 1.0) < 2e-15 else weight),)
+    chosen = trees[:n_independent]
+    solution = _solve([[_dot(a, b) for b in chosen] for a in chosen], [_dot(a, target) for a in chosen])
+    rest = target - sum((x * row for x, row in zip(solution, chosen, strict=True)), np.zeros_like(target))
+    residual = _dot(rest, rest) ** 0.5 / length
+    if residual > _NOT_INVARIANT:
+        return f"is not invariant under rotations (the part that is not has a share of {residual:.1e})"
+    top = max(abs(x) for x in solution)
+    return tuple((Ls, x) for Ls, x in zip(order, solution, strict=False) if abs(x) > 1e-14 * top)
+
+
+def _solve(matrix: list[list[float]], right: list[float]) -> list[float]:
+    """Gaussian elimination of a small positive definite system in plain floats: the same bits on every machine."""
+    n = len(right)
+    rows = [[*row, x] for row, x in zip(matrix, right, strict=True)]
+    for k in range(n):
+        for below in range(k + 1, n):
+            factor = rows[below][k] / rows[k][k]
+            rows[below] = [x - factor * y for x, y in zip(rows[below], rows[k], strict=True)]
+    out = [0.0] * n
+    for k in reversed(range(n)):
+        out[k] = (rows[k][n] - fsum(rows[k][j] * out[j] for j in range(k + 1, n))) / rows[k][k]
+    return out
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# writing
+
+
+def write_yace(
+    basis: Basis,
+    path: str | os.PathLike[str],
+    coefs: Sequence[Sequence[float]] | NDArray[np.float64] | None = None,
+    e0: Sequence[float] | None = None,
+) -> None:
+    """Write a basis so that LAMMPS gives the same numbers.
+
+    Parameters
+    ----------
+    coefs : per element one coefficient per function, eV: the file is then the linear potential
+        E = Σ_i (e0 + coefs · B_i), and LAMMPS's descriptors of it are coefs · B function by function. Default: ones,
+        and LAMMPS's descriptors are those of `basis`
+    e0 : eV per atom of each element; default the basis's own, or 0
+    """
+    n = basis.n_elements
+    if coefs is None:
+        columns = [np.ones(size) for size in basis.sizes]
+    else:
+        columns = [np.asarray(c, dtype=np.float64) for c in coefs]
+    for k, size in enumerate(basis.sizes):
+        if len(columns) != n or columns[k].shape != (size,) or not np.isfinite(columns[k]).all():
+            raise InputError(f"coefs: must be {n} rows of {list(basis.sizes)} finite numbers, one per function")
+    constants = tuple(basis.e0 or [0.0] * n) if e0 is None else tuple(float(x) for x in e0)
+    if len(constants) != n or not np.isfinite(constants).all():
+        raise InputError(f"e0 = {list(constants)}; it must be {n} finite energies in eV, one per element")
+    n_max, l_max = max(basis.n_of_l), len(basis.n_of_l) - 1
+    identity = [[[int(k == i) for k in range(n_max)] for _ in range(l_max + 1)] for i in range(n_max)]
+    lines = [
+        f"elements: [{', '.join(repr(e) if e in ('No', 'Y', 'N') else e for e in basis.elements)}]",
+        f"E0: {_flow(constants)}",
+        "deltaSplineBins: 0.001",
+        "embeddings:",
+    ]
+    lines += [
+        f"  {k}: {{ndensity: 1, FS_parameters: [1.0, 1.0], npoti: FinnisSinclair, rho_core_cutoff: 100000,"
+        " drho_core_cutoff: 250}"
+        for k in range(n)
+    ]
+    lines.append("bonds:")
+    for a, b in product(range(n), repeat=2):
+        lam = _text(basis.lam[a, b])
+        lines.append(
+            f"  [{a}, {b}]: {{nradmax: {n_max}, lmax: {l_max}, nradbasemax: {n_max}, radbasename: ChebExpCos,"
+            f" radparameters: [{lam}], radcoefficients: {identity}, prehc: 0, lambdahc: {lam},"
+            f" rcut: {_text(basis.cutoff[a, b])}, dcut: {_text(basis.taper[a, b])},"
+            f" rcut_in: {_text(basis.cutoff_in[a, b])}, dcut_in: {_text(basis.taper_in[a, b])},"
+            " inner_cutoff_type: distance}"
+        )
+    lines.append("functions:")
+    for mu0 in range(n):
+        lines.append(f"  {mu0}:")
+        for block, terms, c in zip(*_function_terms(basis, mu0), columns[mu0], strict=True):
+            lines.append("    - " + _function_text(block, terms, float(c)))
+    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _function_terms(basis: Basis, mu0: int) -> tuple[list[Label], list[list[tuple[tuple[int, ...], float]]]]:
+    """Per function a label of its block and ((Ls, weight), …)."""
+    labels, mixing = basis.labels[mu0], basis.mixing[mu0]
+    if mixing is None:
+        return list(labels), [[(label.Ls, 1.0)] for label in labels]
+    blocks: list[Label | None] = [None] * mixing.n_functions
+    terms: list[list[tuple[tuple[int, ...], float]]] = [[] for _ in range(mixing.n_functions)]
+    for function, tree, weight in zip(mixing.function, mixing.tree, mixing.weight, strict=True):
+        blocks[function] = labels[tree]
+        terms[function].append((labels[tree].Ls, float(weight)))
+    # a function that vanishes identically keeps its place as 0 times the first radial function
+    zero = Label(mu0, (0,), (1,), (0,), ())
+    return [zero if block is None else block for block in blocks], terms
+
+
+@lru_cache(maxsize=4096)
+def _nonzero(ls: tuple[int, ...], terms: tuple[tuple[tuple[int, ...], float], ...]) -> tuple[list[int], list[float]]:
+    tensor = np.zeros(tuple(2 * l + 1 for l in ls))
+    for Ls, weight in terms:
+        tensor = tensor + weight * tree_tensor(ls, Ls)
+    places = np.argwhere(np.abs(tensor) > 1e-15)
+    return (places - np.array(ls)).ravel().tolist(), [float(tensor[tuple(p)]) for p in places]
+
+
+def _function_text(label: Label, terms: Sequence[tuple[tuple[int, ...], float]], c: float) -> str:
+    ms, weights = _nonzero(label.ls, tuple(terms)) if terms else ([0], [0.0])
+    return (
+        f"{{mu0: {label.mu0}, rank: {len(label.ls)}, ndensity: 1, num_ms_combs: {len(weights)},"
+        f" mus: {list(label.mus)}, ns: {list(label.ns)}, ls: {list(label.ls)}, ms_combs: {ms},"
+        f" ctildes: {_flow([c * w for w in weights])}}}"
+    )
+
+
+def _text(x: float) -> str:
+    """Shortest text that reads back as the same number, with a point so that every YAML reader takes it for one."""
+    text = repr(float(x))
+    return text if "e" not in text or "." in text else text.replace("e", ".0e")
+
+
+def _flow(values: Sequence[float]) -> str:
+    return "[" + ", ".join(_text(x) for x in values) + "]"
