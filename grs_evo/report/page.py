@@ -1,0 +1,192 @@
+"""Tiles, facts, plots and structures into one HTML page that needs nothing but itself.
+
+Everything that comes from files passes through `text` (HTML) or `script_json` (inside a script element) on its way in.
+The page carries a content security policy under which a browser fetches nothing from anywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import html
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from ..analysis.figures import number
+from ..errors import InputError
+from .plot import Plot
+
+_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the page: an anchor, a heading, an introduction, and HTML that is ready."""
+
+    key: str
+    title: str
+    about: str
+    body: str
+
+
+def text(value: object) -> str:
+    """Any value as HTML text: markup in it shows as it was written."""
+    return html.escape(str(value), quote=True)
+
+
+def script_json(value: Any) -> str:
+    """JSON that may stand inside a script element: no character in it can end the element or begin a comment."""
+    encoded = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return encoded.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def csv_text(columns: Mapping[str, Iterable[object]]) -> str:
+    """Columns of one length as CSV."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(columns)
+    for row in zip(*columns.values(), strict=True):
+        writer.writerow([number(value) for value in row])
+    return stream.getvalue()
+
+
+def download(name: str, content: str, label: str, kind: str = "text/csv") -> str:
+    """A link that saves the content, which it carries itself."""
+    encoded = base64.b64encode(content.encode()).decode()
+    return f'<a class="take" download="{text(name)}" href="data:{kind};charset=utf-8;base64,{encoded}">{text(label)}</a>'
+
+
+def tiles(entries: Sequence[tuple[str, str, str]]) -> str:
+    """(name, value, remark) as a row of tiles."""
+    cells = "".join(
+        f"<div><dt>{text(name)}</dt><dd>{text(value)}{f'<small>{text(remark)}</small>' if remark else ''}</dd></div>"
+        for name, value, remark in entries
+    )
+    return f'<dl class="tiles">{cells}</dl>'
+
+
+def facts(entries: Sequence[tuple[str, object]]) -> str:
+    """(name, value) as a list of definitions."""
+    return (
+        '<dl class="facts">'
+        + "".join(f"<dt>{text(name)}</dt><dd>{text(value)}</dd>" for name, value in entries)
+        + "</dl>"
+    )
+
+
+def table(columns: Mapping[str, Sequence[object]], words: Sequence[str] = ()) -> str:
+    """Columns as a table that scrolls by itself where it is too wide; those named in `words` are set flush left."""
+    kinds = {name: ' class="text"' if name in words else "" for name in columns}
+    head = "".join(f"<th{kinds[name]}>{text(name)}</th>" for name in columns)
+    rows = "".join(
+        "<tr>" + "".join(f"<td{kinds[name]}>{text(value)}</td>" for name, value in zip(columns, row, strict=True)) + "</tr>"
+        for row in zip(*columns.values(), strict=True)
+    )
+    return f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def figure(plot: Plot | None, wide: bool = False) -> str:
+    """A plot as a card with its title, caption and data; nothing for no plot."""
+    if plot is None:
+        return ""
+    return (
+        f'<figure class="plot card{" wide" if wide else ""}" id="fig-{plot.key}">'
+        f"<figcaption><h3>{text(plot.title)}</h3><p>{text(plot.caption)}</p></figcaption>"
+        f'<div class="canvas" data-plot="{plot.key}" style="height:{plot.height}px"></div>{_data_of(plot)}</figure>'
+    )
+
+
+def small_figure(plot: Plot) -> str:
+    """A plot without a card of its own, for a row of small ones."""
+    return (
+        f'<figure class="bare" id="fig-{plot.key}"><figcaption><h4>{text(plot.title)}</h4><p>{text(plot.caption)}</p>'
+        f'</figcaption><div class="canvas" data-plot="{plot.key}" style="height:{plot.height}px"></div>'
+        f"{_data_of(plot)}</figure>"
+    )
+
+
+def _data_of(plot: Plot) -> str:
+    return download(f"{plot.key}.csv", csv_text(plot.columns), "Data (CSV)") if plot.columns else ""
+
+
+def structures(stills: Sequence[tuple[str, str, str, str]], elements: Sequence[str]) -> str:
+    """The chooser and the stage. `stills`: (SVG, first line, second line, third line) of each structure."""
+    buttons = "".join(
+        f'<button type="button" aria-pressed="{"true" if k == 0 else "false"}">{svg}<b>{text(first)}</b>'
+        f"<span>{text(second)}</span><span>{text(third)}</span></button>"
+        for k, (svg, first, second, third) in enumerate(stills)
+    )
+    legend = "".join(
+        f'<span><i style="background:var(--e{k % 8})"></i>{text(symbol)}</span>' for k, symbol in enumerate(elements)
+    )
+    return (
+        f'<div class="structures"><div class="choice">{buttons}</div><div class="stage card">'
+        '<h3 id="stage-title"></h3><div id="scene" role="img" aria-label="The chosen structure, to turn with the mouse or a finger"></div>'
+        f'<div class="legend">{legend}<label><input type="checkbox" id="wrap" checked> atoms wrapped into the cell</label></div>'
+        '<dl class="facts" id="stage-facts"></dl><a class="take" id="stage-file">This structure (extended XYZ)</a></div></div>'
+    )
+
+
+def plotly_script() -> str:
+    """plotly's JavaScript, from the installed package."""
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError:
+        raise InputError(
+            "report: the package plotly is not installed; install grs-evo[analysis] to write reports"
+        ) from None
+    script: str = get_plotlyjs()
+    return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def render(
+    *,
+    title: str,
+    over: str,
+    lead: str,
+    summary: str,
+    sections: Sequence[Section],
+    plots: Sequence[Plot],
+    scenes: Sequence[Mapping[str, Any]],
+    elements: Sequence[str],
+    radii: Sequence[float],
+    footer: str,
+) -> str:
+    """The whole page."""
+    room = files(__package__)
+    style, script = (room.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    data = {
+        "elements": list(elements),
+        "radii": list(radii),
+        "structures": list(scenes),
+        "plots": {plot.key: {"traces": list(plot.traces), "layout": dict(plot.layout)} for plot in plots},
+    }
+    links = "".join(f'<li><a href="#{one.key}">{text(one.title)}</a></li>' for one in sections)
+    body = "".join(
+        f'<section id="{one.key}"><h2>{text(one.title)}</h2>'
+        + (f'<p class="about">{text(one.about)}</p>' if one.about else "")
+        + f"{one.body}</section>"
+        for one in sections
+    )
+    shades = "".join(
+        f'<radialGradient id="g{k}" class="e{k}" cx="38%" cy="32%" r="70%"><stop offset="0"/><stop offset="0.55"/><stop offset="1"/></radialGradient>'
+        for k in range(8)
+    )
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n<link rel="icon" href="data:,">\n'
+        f"<title>{text(title)}: grs_evo report</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
+        f'<svg class="shades" aria-hidden="true"><defs>{shades}</defs></svg>\n'
+        f'<header><p class="over">{text(over)}</p><h1>{text(title)}</h1><p class="lead">{text(lead)}</p>{summary}</header>\n'
+        f'<nav aria-label="Sections"><ul>{links}</ul></nav>\n<main>\n'
+        '<noscript><p class="note">The plots and the 3-D view need JavaScript; the tables, facts and stills do not.</p></noscript>\n'
+        f"{body}\n</main>\n<footer>{text(footer)}</footer>\n"
+        f'<script type="application/json" id="data">{script_json(data)}</script>\n'
+        f"<script>{plotly_script()}</script>\n<script>\n{script}</script>\n</body>\n</html>\n"
+    )

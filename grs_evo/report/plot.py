@@ -1,0 +1,95 @@
+"""One interactive plot as data: traces and layout for plotly's JavaScript, and the numbers behind it for download.
+
+Colours are names ("@c0", "@ink", …) that the page replaces by those of the light or dark theme it is shown in.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# As many distinguishable styles as there are; a seventh line shares its colour with the first but not its dash.
+N_COLOURS = 6
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star")
+PATTERNS = ("", "/", "x", ".", "\\", "-", "|", "+")
+
+
+@dataclass(frozen=True)
+class Plot:
+    """What one figure of the report shows."""
+
+    key: str  # names the element and the file for download: letters, digits and hyphens
+    title: str
+    caption: str  # what to see in it, in a sentence or two
+    traces: Sequence[dict[str, Any]]
+    layout: Mapping[str, Any]
+    columns: Mapping[str, Iterable[object] | NDArray] = field(default_factory=dict)  # the numbers, for the CSV
+    height: int = 360  # px
+
+
+def plain(text: object) -> str:
+    """Text from a file for a label of a plot: plotly reads a few HTML tags in labels, so markup is escaped there too."""
+    return html.escape(str(text), quote=False)
+
+
+def rounded(values: Any, digits: int = 6) -> list[Any]:
+    """Numbers for the page with so many significant digits, missing ones as None: what a plot can show, in few bytes."""
+    array = np.asarray(values, dtype=np.float64).ravel()
+    return [float(f"{value:.{digits}g}") if np.isfinite(value) else None for value in array]
+
+
+def axis(title: str, values: Any = None, log: bool | None = None, **options: Any) -> dict[str, Any]:
+    """An axis; logarithmic if asked for, or by itself where the values are positive and span a factor of 50."""
+    result: dict[str, Any] = {"title": {"text": title}, "automargin": True, **options}
+    if log is None and values is not None:
+        finite = np.asarray(values, dtype=np.float64)
+        finite = finite[np.isfinite(finite)]
+        log = len(finite) > 1 and finite.min() > 0 and finite.max() > 50 * finite.min()
+    if log:
+        # Powers of ten, and 2 and 5 between where there is room: never "2" for 20.
+        result |= {"type": "log", "exponentformat": "power", "dtick": 1}
+        finite = np.asarray(values if values is not None else [1.0], dtype=np.float64)
+        finite = finite[finite > 0]
+        if len(finite) and finite.max() < 1e3 * finite.min():
+            result |= {"dtick": "D2", "exponentformat": "e"}
+    return result
+
+
+def line(k: int, name: str, x: Any, y: Any, **options: Any) -> dict[str, Any]:
+    """The k-th line of a plot: colour and dash differ, so that it reads in greyscale."""
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": plain(name),
+        "x": rounded(x, 9),
+        "y": rounded(y),
+        "line": {"color": f"@c{k % N_COLOURS}", "dash": DASHES[k % len(DASHES)], "width": 2},
+        **options,
+    }
+
+
+def points(k: int, name: str, x: Any, y: Any, size: float = 8, **options: Any) -> dict[str, Any]:
+    """The k-th cloud of points of a plot: colour and symbol differ."""
+    marker = {"color": f"@c{k % N_COLOURS}", "symbol": SYMBOLS[k % len(SYMBOLS)], "size": size}
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": plain(name),
+        "x": rounded(x),
+        "y": rounded(y),
+        **options,
+        "marker": {**marker, **options.get("marker", {})},
+    }
+
+
+def thinned(count: int, most: int) -> NDArray[np.int64]:
+    """At most so many of the indices 0 … count - 1, evenly spread, first and last among them."""
+    if count <= most:
+        return np.arange(count)
+    return np.unique(np.linspace(0, count - 1, most).round().astype(np.int64))

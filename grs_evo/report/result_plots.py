@@ -1,0 +1,279 @@
+"""Plots of what was found: the front, the distributions, and the coverage of the target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import ConvexHull, QhullError
+
+from ..analysis import Components, Histograms, hypervolume_over_generations, pareto_front, project
+from ..population import Individual
+from .plot import N_COLOURS, SYMBOLS, Plot, axis, line, plain, points, rounded, thinned
+
+# Points drawn of a cloud; the CSV holds all of them.
+_CLOUD = 1500
+_FRONT = 1500
+# What the objectives mean, for axis titles; an unknown name stands for itself.
+_WORDS = {
+    "mean": "loss of the means",
+    "variance": "loss of the variances",
+    "skewness": "loss of the skewnesses",
+    "kurtosis": "loss of the kurtoses",
+    "covariance": "loss of the covariance",
+    "value": "total loss",
+    "set": "set loss",
+    "n_atoms": "number of atoms",
+    "cost": "cost, n³ relative to the target",
+}
+
+
+def words(name: str) -> str:
+    """What an objective is called in a sentence."""
+    return _WORDS.get(name, name)
+
+
+def front(individuals: Sequence[Individual], objectives: NDArray[np.float64], names: Sequence[str]) -> Plot | None:
+    """The first two losses against each other, with the size of the cell in the symbol."""
+    if not len(individuals) or not len(names):
+        return None
+    on_front = pareto_front(objectives)
+    atoms = np.array([one.structure.n_atoms for one in individuals])
+    columns = {
+        "uid": [one.uid for one in individuals],
+        "n_atoms": atoms,
+        "on_front": on_front.astype(int),
+        **{name: objectives[:, k] for k, name in enumerate(names)},
+    }
+    losses = [k for k, name in enumerate(names) if name not in ("n_atoms", "cost")] or [0]
+    sized = [k for k, name in enumerate(names) if name in ("n_atoms", "cost")]
+    if len(losses) > 1:
+        first, second = losses[0], losses[1]
+    elif sized and sized[0] != losses[0]:
+        first, second = sized[0], losses[0]
+    else:
+        first = second = losses[0]
+    x = objectives[:, first] if first != second else atoms.astype(float)
+    x_name = names[first] if first != second else "n_atoms"
+    y, y_name = objectives[:, second], names[second]
+    shown = np.concatenate([np.flatnonzero(on_front), np.flatnonzero(~on_front)])[:_FRONT]
+    sizes = np.unique(atoms)
+    groups = [atoms == size for size in sizes] if len(sizes) <= 6 else _size_groups(atoms)
+    traces = []
+    for k, group in enumerate(groups):
+        for of_front in (True, False):
+            which = shown[group[shown] & (on_front[shown] == of_front)]
+            if not len(which):
+                continue
+            low, high = atoms[group].min(), atoms[group].max()
+            label = f"{low} atoms" if low == high else f"{low}–{high} atoms"
+            open_symbol = "" if of_front else "-open"
+            traces.append(
+                points(
+                    k,
+                    label,
+                    x[which],
+                    y[which],
+                    size=10 if of_front else 7,
+                    legendgroup=label,
+                    showlegend=of_front or not (on_front & group).any(),
+                    marker={"symbol": SYMBOLS[k % len(SYMBOLS)] + open_symbol, "color": f"@c{k % N_COLOURS}"},
+                    text=[f"uid {individuals[i].uid}, {atoms[i]} atoms" for i in which],
+                    hovertemplate="%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>",
+                )
+            )
+    left = len(individuals) - len(shown)
+    return Plot(
+        "pareto",
+        "Pareto front",
+        "Filled symbols: nothing in the archive is better in all objectives "
+        f"({', '.join(words(name) for name in names)}). Open symbols are kept for their low loss."
+        + (f" {left} more are in the data." if left else ""),
+        traces,
+        {
+            "xaxis": axis(plain(words(x_name)), x[shown], log=False if x_name == "n_atoms" else None),
+            "yaxis": axis(plain(words(y_name)), y[shown]),
+            "showlegend": len(traces) > 1,
+        },
+        columns,
+        height=420,
+    )
+
+
+def _size_groups(atoms: NDArray[np.int64]) -> list[NDArray[np.bool_]]:
+    """Up to six ranges of cell sizes with about as many structures each."""
+    edges = np.unique(np.quantile(atoms, np.linspace(0, 1, 7)[1:-1]).round())
+    group = np.searchsorted(edges, atoms)
+    return [group == k for k in np.unique(group)]
+
+
+def cost(individuals: Sequence[Individual]) -> Plot | None:
+    """The lowest loss of each cell size: what more atoms buy (Fig. 4)."""
+    atoms = np.array([one.structure.n_atoms for one in individuals])
+    sizes = np.unique(atoms)
+    if len(sizes) < 2:
+        return None
+    values = np.array([one.value for one in individuals])
+    best = np.array([values[atoms == size].min() for size in sizes])
+    trace = line(0, "best", sizes, best, mode="lines+markers")
+    trace["marker"] = {"size": 9, "symbol": "circle"}
+    return Plot(
+        "cost",
+        "What more atoms buy",
+        "Lowest loss of each cell size. The cost of a DFT calculation grows about as the cube of the number of atoms.",
+        [trace],
+        {"xaxis": axis("atoms in the cell"), "yaxis": axis("lowest loss", best), "showlegend": False},
+        {"n_atoms": sizes, "relative_cost": (sizes / sizes[0]) ** 3.0, "best_value": best},
+        height=300,
+    )
+
+
+def worth(individuals: Sequence[Individual], objectives: NDArray[np.float64]) -> Plot | None:
+    """Hypervolume of the front over the generations."""
+    generations = np.array([one.generation for one in individuals])
+    # Above four objectives the exact volume takes longer than it is worth.
+    if len(np.unique(generations)) < 2 or not 1 <= objectives.shape[1] <= 4:
+        return None
+    when, share = hypervolume_over_generations(generations, objectives, steps=60)
+    trace = line(0, "hypervolume", when, share)
+    trace["line"] |= {"shape": "hv"}
+    return Plot(
+        "hypervolume",
+        "Hypervolume over the generations",
+        "How much of the final front stood by each generation (1 is the end). A line still rising says: search on.",
+        [trace],
+        {"xaxis": axis("generation"), "yaxis": axis("share of the final hypervolume", rangemode="tozero"), "showlegend": False},
+        {"generation": when, "share": share},
+        height=300,
+    )
+
+
+def function_distances(found: Histograms, labels: Sequence[str], name: str) -> Plot:
+    """The distance of every function's distribution from the target's."""
+    order = np.argsort(-found.wasserstein, kind="stable")
+    shown = order[:400]
+    trace = {
+        "type": "bar",
+        "x": list(range(1, len(shown) + 1)),
+        "y": rounded(found.wasserstein[shown]),
+        "text": [plain(labels[k]) for k in shown],
+        "textposition": "none",
+        "hovertemplate": "%{text}<br>%{y:.3g}<extra></extra>",
+        "marker": {"color": "@c0"},
+    }
+    return Plot(
+        "functions",
+        "Distance of every function",
+        f"Earth mover's distance between the {name} and the target for each descriptor function, in standard "
+        "deviations of the target, largest first."
+        + ("" if len(shown) == len(order) else f" The {len(shown)} largest of {len(order)}."),
+        [trace],
+        {
+            "xaxis": axis("function, by distance"),
+            "yaxis": axis("distance (σ of the target)", rangemode="tozero"),
+            "showlegend": False,
+            "bargap": 0.15,
+        },
+        {
+            "function": [labels[k] for k in order],
+            "wasserstein_sigma": found.wasserstein[order],
+            "ks": found.ks[order],
+            "sigma": found.scale[order],
+        },
+        height=300,
+    )
+
+
+def histogram(found: Histograms, k: int, label: str, name: str, rank: int) -> Plot:
+    """The distribution of one function over target and set."""
+    edges = found.edges[k]
+    middle = (edges[:-1] + edges[1:]) / 2
+    steps = {"shape": "hvh", "width": 2}
+    target = {
+        "type": "scatter", "mode": "lines", "name": "target", "x": rounded(middle), "y": rounded(found.target[k]),
+        "fill": "tozeroy", "fillcolor": "@fill", "line": {**steps, "color": "@muted"},
+    }  # fmt: skip
+    chosen = {
+        "type": "scatter", "mode": "lines", "name": plain(name), "x": rounded(middle), "y": rounded(found.chosen[k]),
+        "line": {**steps, "color": "@c0", "dash": "dash"},
+    }  # fmt: skip
+    return Plot(
+        f"histogram-{rank}",
+        label,
+        f"distance {found.wasserstein[k]:.3g} σ, KS {found.ks[k]:.3g}",
+        [target, chosen],
+        {
+            "xaxis": {"automargin": True, "nticks": 4, "exponentformat": "power"},
+            "yaxis": {"automargin": True, "nticks": 4, "rangemode": "tozero"},
+            "showlegend": rank == 1,
+            "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+            "margin": {"t": 30},
+        },
+        {"low": edges[:-1], "high": edges[1:], "target": found.target[k], "set": found.chosen[k]},
+        height=220,
+    )
+
+
+def _outline(cloud: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Corners of the hull of points in a plane, closed; the points' own range where they lie on a line."""
+    try:
+        corners = ConvexHull(cloud).vertices
+    except (QhullError, ValueError):
+        order = np.lexsort(cloud.T[::-1])
+        return cloud[[order[0], order[-1]]]
+    return cloud[np.append(corners, corners[0])]
+
+
+def plane(components: Components, target: NDArray, clouds: Sequence[tuple[str, NDArray]], sentence: str) -> Plot:
+    """Target and sets in the two widest principal components of the target, with their hulls in that plane."""
+    places = [("target", project(components, target)), *((name, project(components, rows)) for name, rows in clouds)]
+    traces, owner, coordinates = [], [], []
+    for k, (name, cloud) in enumerate(places):
+        if cloud.shape[1] == 1:
+            cloud = np.concatenate([cloud, np.zeros_like(cloud)], axis=1)
+        cloud = cloud[:, :2]
+        owner += [name] * len(cloud)
+        coordinates.append(cloud)
+        shown = cloud[thinned(len(cloud), _CLOUD)]
+        style = {"color": "@muted", "opacity": 0.45} if k == 0 else {"opacity": 0.85}
+        symbol = {"symbol": "circle" if k == 0 else SYMBOLS[k % len(SYMBOLS)]}
+        traces.append(
+            points(max(0, k - 1), name, shown[:, 0], shown[:, 1], size=4 if k == 0 else 6, marker=style | symbol, hoverinfo="skip")
+        )
+        hull = _outline(cloud)
+        edge = line(max(0, k - 1), f"hull of the {name}", hull[:, 0], hull[:, 1], hoverinfo="skip")
+        edge["line"] |= {"color": "@muted"} if k == 0 else {}
+        edge["line"] |= {"dash": "solid" if k == 0 else "dash", "width": 1.5}
+        traces.append(edge)
+    together = np.concatenate(coordinates)
+    return Plot(
+        "coverage",
+        "Coverage in the target's principal components",
+        sentence,
+        traces,
+        {
+            "xaxis": axis("first principal component", zeroline=False),
+            "yaxis": axis("second principal component", zeroline=False),
+        },
+        {"set": owner, "pc1": together[:, 0], "pc2": together[:, 1]},
+        height=460,
+    )
+
+
+def growth(rows: Sequence[tuple[int, int, float, float]]) -> Plot | None:
+    """V_rep of the first n structures of the set."""
+    if len(rows) < 2:
+        return None
+    count, environments, v_rep, inside = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
+    hull = line(0, "V_rep", count, v_rep, mode="lines+markers")
+    share = line(1, "target inside", count, inside, mode="lines+markers")
+    return Plot(
+        "growth",
+        "Coverage as the set grows",
+        "V_rep (eq. 18) and the share of the target's environments inside the hull, for the first structures of the set.",
+        [hull, share],
+        {"xaxis": axis("structures"), "yaxis": axis("share", rangemode="tozero"), "showlegend": True},
+        {"structures": count, "environments": environments, "v_rep": v_rep, "inside": inside},
+        height=300,
+    )

@@ -1,0 +1,216 @@
+"""Plots of how the search went: from the history columns of the archive, one row per island and generation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .plot import N_COLOURS, PATTERNS, Plot, axis, line, plain, rounded, thinned
+
+History = Mapping[str, NDArray]
+
+# Points of one line: more than a screen has columns to show.
+_MOST = 600
+# Islands drawn one by one; the rest only as the best of all.
+_ISLANDS = 12
+
+
+def island_rows(history: History) -> dict[int, NDArray[np.int64]]:
+    """Rows of each island in order of generation."""
+    islands = np.asarray(history["island"]).astype(np.int64)
+    generations = np.asarray(history["generation"])
+    return {
+        int(one): rows[np.argsort(generations[rows], kind="stable")]
+        for one in np.unique(islands)
+        for rows in [np.flatnonzero(islands == one)]
+    }
+
+
+def spent(history: History) -> NDArray[np.float64]:
+    """Loss evaluations of every kind up to each row: plain ones, with gradient, and incremental ones count 1 each."""
+    parts = [np.asarray(history[name], dtype=np.float64) for name in _EVALUATIONS if name in history]
+    return np.sum(parts, axis=0) if parts else np.zeros(len(history["generation"]))
+
+
+_EVALUATIONS = ("evaluations", "gradient_evaluations", "incremental")
+
+
+def convergence(history: History) -> Plot | None:
+    """Best loss so far against the evaluations of each island."""
+    if "best_value" not in history or not len(history["generation"]):
+        return None
+    best, count = np.asarray(history["best_value"], dtype=np.float64), spent(history)
+    rows = island_rows(history)
+    traces, island_column, x_column, y_column = [], [], [], []
+    values = []
+    for k, (island, which) in enumerate(rows.items()):
+        x, y = count[which], best[which]
+        island_column += [island] * len(which)
+        x_column.append(x)
+        y_column.append(y)
+        if k >= _ISLANDS:
+            continue
+        keep = thinned(len(which), _MOST)
+        values.append(y[keep])
+        lines = line(k, f"island {island}", x[keep], y[keep], legendgroup=str(island))
+        lines["line"] |= {"shape": "hv"}
+        traces.append(lines)
+    return Plot(
+        "convergence",
+        "Best loss against evaluations",
+        "Each step down is a better structure; every loss evaluation counts once, with or without gradient. "
+        + (f"{len(rows)} islands searched, the first {_ISLANDS} are drawn." if len(rows) > _ISLANDS else ""),
+        traces,
+        {
+            "xaxis": axis("evaluations of the island", log=False, rangemode="tozero"),
+            "yaxis": axis("best loss", np.concatenate(values)),
+            "showlegend": len(rows) > 1,
+        },
+        {"island": island_column, "evaluations": np.concatenate(x_column), "best_value": np.concatenate(y_column)},
+    )
+
+
+def per_generation(history: History, key: str, column: str, title: str, label: str, caption: str) -> Plot | None:
+    """One column of the history over generations, a line per island."""
+    if column not in history or not len(history["generation"]):
+        return None
+    values, generations = np.asarray(history[column], dtype=np.float64), np.asarray(history["generation"])
+    traces = []
+    for k, (island, which) in enumerate(island_rows(history).items()):
+        if k >= _ISLANDS:
+            break
+        which = which[thinned(len(which), _MOST)]
+        traces.append(line(k, f"island {island}", generations[which], values[which]))
+    return Plot(
+        key,
+        title,
+        caption,
+        traces,
+        {
+            "xaxis": axis("generation", rangemode="tozero"),
+            "yaxis": axis(label, rangemode="tozero"),
+            "showlegend": len(traces) > 1,
+        },
+        {"island": history["island"], "generation": generations, column: values},
+        height=300,
+    )
+
+
+def last_totals(history: History, prefix: str) -> dict[str, float]:
+    """Sum over islands of the last value of each counter whose name starts with the prefix."""
+    names = [name for name in history if name.startswith(prefix)]
+    last = [which[-1] for which in island_rows(history).values()]
+    return {name[len(prefix) :]: float(np.asarray(history[name])[last].sum()) for name in names}
+
+
+def operators(history: History) -> Plot | None:
+    """How often each operator was tried and how often it gave an improvement."""
+    if not len(history["generation"]):
+        return None
+    tries, successes = last_totals(history, "tries_"), last_totals(history, "successes_")
+    names = sorted((name for name in tries if tries[name] > 0), key=lambda name: tries[name])
+    if not names:
+        return None
+    share = [100.0 * successes.get(name, 0.0) / tries[name] for name in names]
+    traces = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "x": rounded(share),
+            "y": [plain(name.replace("_", " ")) for name in names],
+            "text": [f"{successes.get(name, 0):.0f} of {tries[name]:.0f}" for name in names],
+            "textposition": "auto",
+            "cliponaxis": False,
+            "marker": {"color": "@c0"},
+            "hovertemplate": "%{y}: %{x:.3g} % of %{text}<extra></extra>",
+        }
+    ]
+    return Plot(
+        "operators",
+        "Success of the operators",
+        "Share of an operator's tries that made a child better than its parents; the counts stand at the bars.",
+        traces,
+        {
+            "xaxis": axis("successful tries (%)", rangemode="tozero"),
+            "yaxis": {"automargin": True},
+            "showlegend": False,
+            "bargap": 0.3,
+        },
+        {
+            "operator": names,
+            "tries": [tries[name] for name in names],
+            "successes": [successes.get(name, 0.0) for name in names],
+        },
+        height=80 + 34 * len(names),
+    )
+
+
+def rejections(history: History) -> Plot | None:
+    """Why candidates were thrown away, per island."""
+    if not len(history["generation"]):
+        return None
+    names = [name for name in history if name.startswith("rejected_")]
+    rows = island_rows(history)
+    counts = {name: np.array([float(np.asarray(history[name])[which[-1]]) for which in rows.values()]) for name in names}
+    names = [name for name in names if counts[name].sum() > 0]
+    if not names:
+        return None
+    labels = [f"island {island}" for island in rows]
+    traces = [
+        {
+            "type": "bar",
+            "name": name.removeprefix("rejected_"),
+            "x": labels,
+            "y": rounded(counts[name]),
+            "marker": {
+                "color": f"@c{k % N_COLOURS}",
+                "pattern": {"shape": PATTERNS[k % len(PATTERNS)], "fgcolor": "@paper", "solidity": 0.25},
+            },
+        }
+        for k, name in enumerate(names)
+    ]
+    return Plot(
+        "rejections",
+        "Candidates thrown away, and why",
+        "Nothing fails silently: each rejected candidate is counted under its cause. “repeat” was evaluated before.",
+        traces,
+        {"barmode": "stack", "xaxis": {"automargin": True}, "yaxis": axis("candidates", rangemode="tozero")},
+        {"island": list(rows), **{name: counts[name] for name in names}},
+        height=320,
+    )
+
+
+def time_column(history: History) -> str | None:
+    """The history column that holds seconds since the start, if the run wrote one."""
+    return next((name for name in ("seconds", "wall_seconds", "elapsed", "time") if name in history), None)
+
+
+def timing(history: History) -> Plot | None:
+    """Evaluations over wall time."""
+    name = time_column(history)
+    if name is None or not len(history["generation"]):
+        return None
+    seconds, count = np.asarray(history[name], dtype=np.float64), spent(history)
+    if not np.isfinite(seconds).any() or seconds.max() <= 0:
+        return None
+    traces = []
+    for k, (island, which) in enumerate(island_rows(history).items()):
+        if k >= _ISLANDS:
+            break
+        which = which[thinned(len(which), _MOST)]
+        traces.append(line(k, f"island {island}", seconds[which], count[which]))
+    return Plot(
+        "timing",
+        "Evaluations over time",
+        "The slope is the speed of an island. A level stretch is a stop and a resume, or an island that waits.",
+        traces,
+        {
+            "xaxis": axis("time since the start (s)", rangemode="tozero"),
+            "yaxis": axis("evaluations of the island", rangemode="tozero"),
+            "showlegend": len(traces) > 1,
+        },
+        {"island": history["island"], "seconds": seconds, "evaluations": count},
+        height=300,
+    )
