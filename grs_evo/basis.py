@@ -362,6 +362,41 @@ class BasisOptions(Options):
 # text
 
 
+def format_labels(basis: Basis) -> str:
+    """A table of all functions: column in the descriptor matrix, rank, factors as element n l, and couplings L.
+
+    Functions of a file that are combinations or multiples of trees show their weights.
+    """
+    lines = []
+    for mu0, element in enumerate(basis.elements):
+        labels, mixing = basis.labels[mu0], basis.mixing[mu0]
+        reach = ", ".join(f"{other} {basis.cutoff[mu0, k]:g}" for k, other in enumerate(basis.elements))
+        lines.append(f"central element {element}: {basis.sizes[mu0]} functions; cutoff to {reach} Å")
+        terms: list[list[tuple[Label, float]]] = [[] for _ in range(basis.sizes[mu0])]
+        if mixing is None:
+            terms = [[(label, 1.0)] for label in labels]
+        else:
+            for function, which, weight in zip(mixing.function, mixing.tree, mixing.weight, strict=True):
+                terms[function].append((labels[which], float(weight)))
+        for k, parts in enumerate(terms):
+            column = basis.offsets[mu0] + k
+            if not parts:
+                lines.append(f"{column:6d}  zero")
+                continue
+            first = parts[0][0]
+            factors = "  ".join(
+                f"{basis.elements[mu]} n={n} l={l}" for mu, n, l in zip(first.mus, first.ns, first.ls, strict=True)
+            )
+            tail = ""
+            if any(label.Ls for label, _ in parts) or any(weight != 1.0 for _, weight in parts):
+                tail = "  | " + " ".join(
+                    ("" if weight == 1.0 else f"{weight:+.6g} ") + f"L=({','.join(map(str, label.Ls))})"
+                    for label, weight in parts
+                )
+            lines.append(f"{column:6d}  rank {len(first.ls)}  {factors}{tail}")
+    return "\n".join(lines)
+
+
 def _plain_labels(labels: Sequence[Label]) -> list[list[list[int]]]:
     return [[list(part) for part in label[1:]] for label in labels]
 

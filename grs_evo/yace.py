@@ -2,8 +2,9 @@
 
 Reading expresses each function of the file in coupling trees of its own (μ, n, l) block, so that it is evaluated with
 the file's own coefficients whatever convention made them: all m combinations or half of them, normalised or fitted.
-What a file may hold and this program does not compute is refused by name: other radial functions than ChebExpCos, radial
-coefficients other than the identity, core repulsion (it adds to energies), several densities, non-linear embeddings.
+What a file may hold and this program does not compute is refused by name: other radial functions than ChebExpCos,
+radial coefficients other than the identity, core repulsion (it adds to energies), several densities, non-linear
+embeddings.
 `deltaSplineBins` is the step of LAMMPS's interpolation tables; functions are evaluated exactly here.
 """
 
@@ -26,7 +27,7 @@ from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
 from .angular import couplings, independent_couplings, symmetrise, tree_tensor
-from .basis import MAX_RANK, PAIR_TABLES, Basis, check_radial
+from .basis import MAX_RANK, PAIR_TABLES, Basis, BasisOptions, build_basis, check_radial
 from .errors import InputError, nearest
 from .program import Label, Mixing
 
@@ -443,6 +444,23 @@ def _solve(matrix: list[list[float]], right: list[float]) -> list[float]:
     for k in reversed(range(n)):
         out[k] = (rows[k][n] - fsum(rows[k][j] * out[j] for j in range(k + 1, n))) / rows[k][k]
     return out
+
+
+def make_basis(options: BasisOptions, folder: str | os.PathLike[str] = ".") -> Basis:
+    """The basis of a run file's options; a relative `yace` path starts from `folder`."""
+    if options.yace is None:
+        return build_basis(**options.model_dump(exclude={"yace"}))
+    others = sorted(options.model_fields_set - {"yace", "elements"})
+    if others:
+        raise InputError(
+            f"basis: {', '.join(others)} given beside yace = {options.yace!r}; the file sets them, leave them out"
+        )
+    basis = read_yace(Path(folder) / options.yace)
+    if options.elements and tuple(options.elements) != basis.elements:
+        raise InputError(
+            f"basis: elements = {options.elements}, but {options.yace} is for {list(basis.elements)}; leave it out"
+        )
+    return basis
 
 
 # ---------------------------------------------------------------------------------------------------------------------
