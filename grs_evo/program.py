@@ -16,7 +16,6 @@ import hashlib
 import json
 import os
 import tempfile
-import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -497,15 +496,16 @@ def cached_program(labels: Sequence[Label], mixing: Mixing | None, n_of_l: Seque
 def _load(path: Path, n_functions: int) -> Program | None:
     """A stored program, or None when there is none that is whole and fits: compiled code does not check its indices."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             data = {name: stored[name] for name in Program._fields}
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+    except Exception:  # a damaged archive can fail in any way; whatever it is, the file is of no use
         return None
     program = Program(int(data.pop("n_a")), int(data.pop("n_rows")), **data)
     sound = len(program.b_rows) == n_functions
     for part in ("fwd", "bwd"):
         dst, start, x, y, c = (data[f"{part}_{name}"] for name in ("dst", "start", "x", "y", "c"))
-        sound = sound and len(start) == len(dst) + 1 and start[-1] == len(x) == len(y) == len(c)
+        sound = sound and len(start) == len(dst) + 1 and start[0] == 0 and bool(np.all(np.diff(start) >= 0))
+        sound = sound and start[-1] == len(x) == len(y) == len(c)
         for rows in (dst, x, y, program.b_rows):
             sound = sound and rows.dtype == np.int32
             sound = sound and (rows.size == 0 or 0 <= rows.min() <= rows.max() < 2 * program.n_rows)
