@@ -17,11 +17,15 @@ from .harmonics import harmonic_gradient, harmonics
 from .interpreter import run_program
 from .pairs import find_near, sort_images
 from .radial import radial_section
-from .simd import HAIR, LANES, fma, item, load, scatter_add, splat, store, total, totals, transpose
+from .simd import HAIR, LANES, fma, item, load, put, scatter_add, splat, store, total, totals, transpose, transpose_rows
 from .tables import (
+    BLOCK,
     CHEB,
     CHEB_SLOPE,
     COLUMNS,
+    DX,
+    DY,
+    DZ,
     ENV,
     ENV_SLOPE,
     FIELDS,
@@ -30,9 +34,6 @@ from .tables import (
     OVERLAP,
     R_INVERSE,
     RC,
-    UX,
-    UY,
-    UZ,
     Tables,
     Work,
     kernel_tables,
@@ -60,22 +61,22 @@ __all__ = [
 
 
 @njit(cache=True, error_model="numpy")
-def fill_slots(species, first, last, n_el, slots):
-    """Atoms first … last - 1 by element, each element's filled up with -1 to whole lanes. Returns the slots used."""
+def fill_slots(species, first, last, group, n_groups, slots):
+    """Atoms first … last - 1 by program, each program's filled up with -1 to whole blocks. Returns the slots used."""
     used = 0
-    for element in range(n_el):
+    for g in range(n_groups):
         for i in range(first, last):
-            if species[i] == element:
+            if group[species[i]] == g:
                 slots[used] = i
                 used += 1
-        while used % LANES != 0:
+        while used % BLOCK != 0:
             slots[used] = -1
             used += 1
     return used
 
 
 @njit(cache=True, error_model="numpy")
-def fast_moments(pair, begin, end, n_of_l, l_offset, spare, out, at):
+def fast_moments(pair, begin, end, tables, spare, out, at):
     """Chebyshev moments of one section for l <= 2 with at most 8, 2 and 2 radial functions, all in registers."""
     zero = splat(0.0)
     a0, a1, a2, a3, a4, a5, a6, a7 = zero, zero, zero, zero, zero, zero, zero, zero
@@ -84,7 +85,8 @@ def fast_moments(pair, begin, end, n_of_l, l_offset, spare, out, at):
     third = -1.0 / 3.0
     for block in range(begin, end):
         p = block * FIELDS
-        ux, uy, uz = load(pair, p + UX), load(pair, p + UY), load(pair, p + UZ)
+        r_inverse = load(pair, p + R_INVERSE)
+        ux, uy, uz = load(pair, p + DX) * r_inverse, load(pair, p + DY) * r_inverse, load(pair, p + DZ) * r_inverse
         x = load(pair, p + CHEB)
         t0 = load(pair, p + ENV)
         t1 = t0 * x
@@ -124,13 +126,18 @@ def fast_moments(pair, begin, end, n_of_l, l_offset, spare, out, at):
         a5 = a5 + t5
         a6 = a6 + t6
         a7 = a7 + t7
+    if tables.full:
+        store(out, at, totals(a0, a1, a2, a3, a4, a5, a6, a7))
+        store(out, at + 8, totals(b0, b1, b2, b3, b4, b5, c0, c1))
+        store(out, at + 16, totals(c2, c3, c4, c5, c6, c7, c8, c9))
+        return
     store(spare, 0, totals(a0, a1, a2, a3, a4, a5, a6, a7))
     store(spare, 8, totals(b0, b1, b2, b3, b4, b5, c0, c1))
     store(spare, 16, totals(c2, c3, c4, c5, c6, c7, c8, c9))
     source = 0
-    for l in range(n_of_l.shape[0]):
-        for k in range(n_of_l[l] * (2 * l + 1)):
-            out[at + l_offset[l] + k] = item(spare, source + k)
+    for l in range(tables.l_max + 1):
+        for k in range(tables.n_of_l[l] * (2 * l + 1)):
+            out[at + tables.l_offset[l] + k] = item(spare, source + k)
         source += 8 if l == 0 else 6
 
 
@@ -149,9 +156,9 @@ def any_moments(pair, begin, end, tables, spare, out, at):
         store(spare, heap + row * LANES, splat(0.0))
     for block in range(begin, end):
         p = block * FIELDS
-        harmonics(
-            load(pair, p + UX), load(pair, p + UY), load(pair, p + UZ), l_max, tables.climb, spare, 0, legendre, powers
-        )
+        r_inverse = load(pair, p + R_INVERSE)
+        ux, uy, uz = load(pair, p + DX) * r_inverse, load(pair, p + DY) * r_inverse, load(pair, p + DZ) * r_inverse
+        harmonics(ux, uy, uz, l_max, tables.climb, spare, 0, legendre, powers)
         x = load(pair, p + CHEB)
         x2 = x + x
         now = load(pair, p + ENV)
@@ -172,66 +179,79 @@ def any_moments(pair, begin, end, tables, spare, out, at):
 
 
 @njit(cache=True, error_model="numpy")
-def to_rows(work, tables, block, element):
-    """Moments of eight atoms into their rows of A (the first rows of the value buffer), lanes abreast."""
+def to_rows(work, tables, block, group, halves):
+    """Moments of a block's atoms into their rows of A (the first rows of the value buffer), atoms abreast."""
     n_el, rows, rows8 = tables.n_el, tables.rows, tables.rows8
     spare, values, scale = work.spare, work.values, tables.row_scale
     stride = n_el * rows8
-    for other in range(n_el):
-        for k in range(0, rows8, LANES):
-            transpose(work.moments, block * LANES * stride + other * rows8 + k, stride, spare, k * LANES, LANES)
-        into = other * rows * LANES
-        for l in range(tables.l_max + 1):
-            width = 2 * l + 1
-            for m in range(width):
-                first = tables.l_offset[l] + m
-                zeroth = load(spare, first * LANES) * item(scale, first)
-                store(values, into + first * LANES, zeroth)
-                for n in range(1, tables.n_of_l[l]):
-                    row = first + n * width
-                    # g_n = (T_0 - T_{n-1}) e / 2
-                    value = zeroth - load(spare, row * LANES) * item(scale, row)
-                    store(values, into + row * LANES, value * 0.5)
-    store(values, tables.n_a[element] * LANES, splat(1.0))
+    for half in range(halves):
+        shift = half * LANES
+        atoms = (block * BLOCK + shift) * stride
+        for other in range(n_el):
+            for k in range(0, rows8, LANES):
+                transpose(work.moments, atoms + other * rows8 + k, stride, spare, k * LANES, LANES)
+            into = other * rows * BLOCK + shift
+            for l in range(tables.l_max + 1):
+                width = 2 * l + 1
+                for m in range(width):
+                    first = tables.l_offset[l] + m
+                    zeroth = load(spare, first * LANES) * item(scale, first)
+                    store(values, into + first * BLOCK, zeroth)
+                    for n in range(1, tables.n_of_l[l]):
+                        row = first + n * width
+                        # g_n = (T_0 - T_{n-1}) e / 2
+                        value = zeroth - load(spare, row * LANES) * item(scale, row)
+                        store(values, into + row * BLOCK, value * 0.5)
+        store(values, tables.n_a[group] * BLOCK + shift, splat(1.0))
 
 
 @njit(cache=True, error_model="numpy")
-def from_rows(work, tables, element):
-    """Adjoints of A of eight atoms back into adjoints of their moments; the inverse way of `to_rows`."""
+def from_rows(work, tables, group, halves):
+    """Adjoints of A of a block's atoms back into adjoints of their moments; the inverse way of `to_rows`."""
     n_el, rows, rows8 = tables.n_el, tables.rows, tables.rows8
     spare, values, scale = work.spare, work.values, tables.row_scale
     stride = n_el * rows8
-    for other in range(n_el):
-        source = (tables.n_rows[element] + other * rows) * LANES
-        for l in range(tables.l_max + 1):
-            width = 2 * l + 1
-            for m in range(width):
-                first = tables.l_offset[l] + m
-                zeroth = load(values, source + first * LANES)
-                for n in range(1, tables.n_of_l[l]):
-                    row = first + n * width
-                    half = load(values, source + row * LANES) * 0.5
-                    store(spare, row * LANES, half * (-item(scale, row)))
-                    zeroth = zeroth + half
-                store(spare, first * LANES, zeroth * item(scale, first))
-        for k in range(0, rows8, LANES):
-            transpose(spare, k * LANES, LANES, work.adjoint, other * rows8 + k, stride)
+    for half in range(halves):
+        shift = half * LANES
+        for other in range(n_el):
+            source = (tables.n_rows[group] + other * rows) * BLOCK + shift
+            for l in range(tables.l_max + 1):
+                width = 2 * l + 1
+                for m in range(width):
+                    first = tables.l_offset[l] + m
+                    zeroth = load(values, source + first * BLOCK)
+                    for n in range(1, tables.n_of_l[l]):
+                        row = first + n * width
+                        share = load(values, source + row * BLOCK) * 0.5
+                        store(spare, row * LANES, share * (-item(scale, row)))
+                        zeroth = zeroth + share
+                    store(spare, first * LANES, zeroth * item(scale, first))
+            for k in range(0, rows8, LANES):
+                transpose(spare, k * LANES, LANES, work.adjoint, shift * stride + other * rows8 + k, stride)
 
 
 @njit(cache=True, error_model="numpy")
-def forward(work, tables, block, element):
-    """A and the value buffer of one block of lanes."""
-    to_rows(work, tables, block, element)
-    run_program(
-        work.values,
-        tables.segments[element, 0],
-        tables.segments[element, 1],
-        tables.dst,
-        tables.start,
-        tables.x,
-        tables.y,
-        tables.c,
-    )
+def run(work, tables, group, which, halves):
+    """The forward (which = 0) or backward (2) program of a group on the value buffer."""
+    first, last = tables.segments[group, which], tables.segments[group, which + 1]
+    run_program(work.values, first, last, tables.dst, tables.start, tables.x, tables.y, tables.c, halves > 1)
+
+
+@njit(cache=True, error_model="numpy")
+def block_atoms(work, block, first_atom, row_size):
+    """Where the rows of B of a block's atoms start, in `lane_rows`; returns how many atoms there are.
+
+    Lanes without an atom get the row of the first atom of their half, so that whole vectors can be moved.
+    """
+    count = 0
+    for lane in range(BLOCK):
+        i = work.slots[block * BLOCK + lane]
+        if i >= 0:
+            count += 1
+        else:
+            i = work.slots[block * BLOCK + lane // LANES * LANES]
+        work.lane_rows[lane] = (i - first_atom) * row_size
+    return count
 
 
 @njit(cache=True, error_model="numpy")
@@ -269,10 +289,10 @@ def accumulate(species, tables, work, n_slots, keep):
                 return GROW
             closer += more
             section[slot * n_el + other] = block
-            end = radial_section(count, block, which, tables, work)
+            end = radial_section(count, block, which, keep, tables, work)
             at = (slot * n_el + other) * rows8
             if tables.fast:
-                fast_moments(work.pair, block, end, tables.n_of_l, tables.l_offset, spare, moments, at)
+                fast_moments(work.pair, block, end, tables, spare, moments, at)
             else:
                 any_moments(work.pair, block, end, tables, spare, moments, at)
             block = end
@@ -287,27 +307,31 @@ def accumulate(species, tables, work, n_slots, keep):
 @njit(cache=True, error_model="numpy")
 def values_out(species, tables, work, n_slots, first_atom, out):
     """B of the atoms in the slots, from their moments; row i - first_atom of `out` belongs to atom i."""
-    slots, values = work.slots, work.values
-    for block in range(n_slots // LANES):
-        element = species[slots[block * LANES]]
-        forward(work, tables, block, element)
-        size = tables.sizes[element]
-        b_rows = tables.b_rows[tables.b_from[element] :]
-        for lane in range(LANES):
-            i = slots[block * LANES + lane]
-            if i < 0:
-                break
-            row = out[i - first_atom]
-            for k in range(size):
-                row[k] = values[item(b_rows, k) * LANES + lane]
-            for k in range(size, row.shape[0]):
+    values, lane_rows, row_size = work.values, work.lane_rows, out.shape[1]
+    for block in range(n_slots // BLOCK):
+        group = tables.group[species[work.slots[block * BLOCK]]]
+        count = block_atoms(work, block, first_atom, row_size)
+        halves = (count + LANES - 1) // LANES
+        to_rows(work, tables, block, group, halves)
+        run(work, tables, group, 0, halves)
+        size = tables.sizes[group]
+        b_rows = tables.b_rows[tables.b_from[group] :]
+        whole = size // LANES * LANES
+        for half in range(halves):
+            for k in range(0, whole, LANES):
+                transpose_rows(values, b_rows, k, half * LANES, out, lane_rows, half * LANES, k)
+        for lane in range(count):
+            row = out[work.slots[block * BLOCK + lane] - first_atom]
+            for k in range(whole, size):
+                row[k] = item(values, item(b_rows, k) + lane)
+            for k in range(size, row_size):
                 row[k] = 0.0
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def describe_range(species, tables, work, first, last, out):
     """B of atoms first … last - 1 after `sort_images`; `out` is (last - first, max_size). No gradient can follow."""
-    n_slots = fill_slots(species, first, last, tables.n_el, work.slots)
+    n_slots = fill_slots(species, first, last, tables.group, tables.n_groups, work.slots)
     status = accumulate(species, tables, work, n_slots, False)
     if status == OK:
         values_out(species, tables, work, n_slots, first, out)
@@ -333,7 +357,7 @@ def describe_into(positions, cell, species, pbc, tables, work, out):
     status = sort_images(positions, cell, species, pbc, tables.reach, tables.n_el, work)
     if status != OK:
         return status
-    n_slots = fill_slots(species, 0, species.shape[0], tables.n_el, work.slots)
+    n_slots = fill_slots(species, 0, species.shape[0], tables.group, tables.n_groups, work.slots)
     status = accumulate(species, tables, work, n_slots, True)
     if status == OK:
         values_out(species, tables, work, n_slots, 0, out)
@@ -353,7 +377,8 @@ def fast_pull(pair, pair_id, begin, end, w, push, virial):
     third = -1.0 / 3.0
     for block in range(begin, end):
         p = block * FIELDS
-        ux, uy, uz = load(pair, p + UX), load(pair, p + UY), load(pair, p + UZ)
+        r_inverse = load(pair, p + R_INVERSE)
+        ux, uy, uz = load(pair, p + DX) * r_inverse, load(pair, p + DY) * r_inverse, load(pair, p + DZ) * r_inverse
         x = load(pair, p + CHEB)
         # l = 0: value and x-derivative of Σ w_k T_k, with U_k = (T_{k+1})' / (k + 1)
         x2 = x + x
@@ -409,7 +434,7 @@ def fast_pull(pair, pair_id, begin, end, w, push, virial):
         gz = fma(q1, uy, fma(q3, ux, fma(q2 + q2, uz, p2)))
         along = fma(gx, ux, fma(gy, uy, gz * uz))
         env = load(pair, p + ENV)
-        across = env * load(pair, p + R_INVERSE)
+        across = env * r_inverse
         radial = fma(s, load(pair, p + ENV_SLOPE), env * d * load(pair, p + CHEB_SLOPE)) - along * across
         gx = fma(gx, across, radial * ux)
         gy = fma(gy, across, radial * uy)
@@ -418,16 +443,13 @@ def fast_pull(pair, pair_id, begin, end, w, push, virial):
         fx = fx + gx
         fy = fy + gy
         fz = fz + gz
-        r = 1.0 / load(pair, p + R_INVERSE)
-        gx = gx * r
-        gy = gy * r
-        gz = gz * r
-        vxx = fma(gx, ux, vxx)
-        vyy = fma(gy, uy, vyy)
-        vzz = fma(gz, uz, vzz)
-        vyz = fma(gy, uz, vyz)
-        vxz = fma(gx, uz, vxz)
-        vxy = fma(gx, uy, vxy)
+        dx, dy, dz = load(pair, p + DX), load(pair, p + DY), load(pair, p + DZ)
+        vxx = fma(gx, dx, vxx)
+        vyy = fma(gy, dy, vyy)
+        vzz = fma(gz, dz, vzz)
+        vyz = fma(gy, dz, vyz)
+        vxz = fma(gx, dz, vxz)
+        vxy = fma(gx, dy, vxy)
     sums = totals(vxx, vyy, vzz, vyz, vxz, vxy, fx, fy)
     store(virial, 0, load(virial, 0) + sums)
     virial[8] += total(fz)
@@ -447,7 +469,8 @@ def any_pull(pair, pair_id, begin, end, tables, w, spare, push, virial):
     vxx, vyy, vzz, vyz, vxz, vxy = zero, zero, zero, zero, zero, zero
     for block in range(begin, end):
         p = block * FIELDS
-        ux, uy, uz = load(pair, p + UX), load(pair, p + UY), load(pair, p + UZ)
+        r_inverse = load(pair, p + R_INVERSE)
+        ux, uy, uz = load(pair, p + DX) * r_inverse, load(pair, p + DY) * r_inverse, load(pair, p + DZ) * r_inverse
         harmonics(ux, uy, uz, l_max, tables.climb, spare, 0, legendre, powers)
         x = load(pair, p + CHEB)
         x2 = x + x
@@ -479,7 +502,7 @@ def any_pull(pair, pair_id, begin, end, tables, w, spare, push, virial):
                 gz = fma(hz, value, gz)
         along = fma(gx, ux, fma(gy, uy, gz * uz))
         env = load(pair, p + ENV)
-        across = env * load(pair, p + R_INVERSE)
+        across = env * r_inverse
         radial = fma(s, load(pair, p + ENV_SLOPE), env * d * load(pair, p + CHEB_SLOPE)) - along * across
         gx = fma(gx, across, radial * ux)
         gy = fma(gy, across, radial * uy)
@@ -488,16 +511,13 @@ def any_pull(pair, pair_id, begin, end, tables, w, spare, push, virial):
         fx = fx + gx
         fy = fy + gy
         fz = fz + gz
-        r = 1.0 / load(pair, p + R_INVERSE)
-        gx = gx * r
-        gy = gy * r
-        gz = gz * r
-        vxx = fma(gx, ux, vxx)
-        vyy = fma(gy, uy, vyy)
-        vzz = fma(gz, uz, vzz)
-        vyz = fma(gy, uz, vyz)
-        vxz = fma(gx, uz, vxz)
-        vxy = fma(gx, uy, vxy)
+        dx, dy, dz = load(pair, p + DX), load(pair, p + DY), load(pair, p + DZ)
+        vxx = fma(gx, dx, vxx)
+        vyy = fma(gy, dy, vyy)
+        vzz = fma(gz, dz, vzz)
+        vyz = fma(gy, dz, vyz)
+        vxz = fma(gx, dz, vxz)
+        vxy = fma(gx, dy, vxy)
     sums = totals(vxx, vyy, vzz, vyz, vxz, vxy, fx, fy)
     store(virial, 0, load(virial, 0) + sums)
     virial[8] += total(fz)
@@ -518,48 +538,45 @@ def pull_into(positions, cell, species, pbc, tables, dq_db, work, grad, dq_dstra
     OK
     """
     n_el, rows8 = tables.n_el, tables.rows8
-    slots, section, values = work.slots, work.section, work.values
+    slots, section, values, lane_rows = work.slots, work.section, work.values, work.lane_rows
     spare, push, sums = work.spare, work.push, work.total
-    n, n_slots = species.shape[0], work.shape[4]
+    n, n_slots, row_size = species.shape[0], work.shape[4], dq_db.shape[1]
     for k in range(push.shape[0]):
         push[k] = 0.0
-    strain = np.zeros(6)
-    for block in range(n_slots // LANES):
-        element = species[slots[block * LANES]]
-        forward(work, tables, block, element)
-        n_rows, size = tables.n_rows[element], tables.sizes[element]
-        b_rows = tables.b_rows[tables.b_from[element] :]
-        for k in range(n_rows * LANES, 2 * n_rows * LANES, LANES):
+    sxx, syy, szz, syz, sxz, sxy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for block in range(n_slots // BLOCK):
+        group = tables.group[species[slots[block * BLOCK]]]
+        count = block_atoms(work, block, 0, row_size)
+        halves = (count + LANES - 1) // LANES
+        # cheaper than keeping all value buffers out of the way until now
+        to_rows(work, tables, block, group, halves)
+        run(work, tables, group, 0, halves)
+        n_rows, size = tables.n_rows[group], tables.sizes[group]
+        b_rows = tables.b_rows[tables.b_from[group] :]
+        for k in range(n_rows * BLOCK, 2 * n_rows * BLOCK, LANES):
             store(values, k, splat(0.0))
-        for lane in range(LANES):
-            i = slots[block * LANES + lane]
-            if i < 0:
-                break
-            row = dq_db[i]
-            for k in range(size):
-                values[(n_rows + item(b_rows, k)) * LANES + lane] = row[k]
-        run_program(
-            values,
-            tables.segments[element, 2],
-            tables.segments[element, 3],
-            tables.dst,
-            tables.start,
-            tables.x,
-            tables.y,
-            tables.c,
-        )
-        from_rows(work, tables, element)
-        for lane in range(LANES):
-            slot = block * LANES + lane
+        whole = size // LANES * LANES
+        adjoint = n_rows * BLOCK
+        for half in range(halves):
+            for k in range(0, whole, LANES):
+                transpose_rows(dq_db, lane_rows, half * LANES, k, values, b_rows, k, adjoint + half * LANES)
+        for lane in range(count):
+            row = dq_db[slots[block * BLOCK + lane]]
+            for k in range(whole, size):
+                put(values, adjoint + item(b_rows, k) + lane, row[k])
+        run(work, tables, group, 2, halves)
+        from_rows(work, tables, group, halves)
+        for lane in range(count):
+            slot = block * BLOCK + lane
             i = slots[slot]
-            if i < 0:
-                break
             for k in range(16):
                 sums[k] = 0.0
             for other in range(n_el):
                 begin, end = section[slot * n_el + other], section[slot * n_el + other + 1]
                 w = work.adjoint[(lane * n_el + other) * rows8 :]
-                if tables.fast:
+                if tables.full:
+                    fast_pull(work.pair, work.pair_id, begin, end, w, push, sums)
+                elif tables.fast:
                     source = 0
                     for k in range(24):
                         spare[k] = 0.0
@@ -573,12 +590,16 @@ def pull_into(positions, cell, species, pbc, tables, dq_db, work, grad, dq_dstra
             push[4 * i] -= sums[6]
             push[4 * i + 1] -= sums[7]
             push[4 * i + 2] -= sums[8]
-            for k in range(6):
-                strain[k] += sums[k]
+            sxx += sums[0]
+            syy += sums[1]
+            szz += sums[2]
+            syz += sums[3]
+            sxz += sums[4]
+            sxy += sums[5]
     for i in range(n):
         grad[i, 0], grad[i, 1], grad[i, 2] = push[4 * i], push[4 * i + 1], push[4 * i + 2]
-    dq_dstrain[0, 0], dq_dstrain[1, 1], dq_dstrain[2, 2] = strain[0], strain[1], strain[2]
-    dq_dstrain[1, 2], dq_dstrain[2, 1] = strain[3], strain[3]
-    dq_dstrain[0, 2], dq_dstrain[2, 0] = strain[4], strain[4]
-    dq_dstrain[0, 1], dq_dstrain[1, 0] = strain[5], strain[5]
+    dq_dstrain[0, 0], dq_dstrain[1, 1], dq_dstrain[2, 2] = sxx, syy, szz
+    dq_dstrain[1, 2], dq_dstrain[2, 1] = syz, syz
+    dq_dstrain[0, 2], dq_dstrain[2, 0] = sxz, sxz
+    dq_dstrain[0, 1], dq_dstrain[1, 0] = sxy, sxy
     return OK

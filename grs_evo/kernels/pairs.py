@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numba import njit
 
-from .simd import COMPRESS, HAIR2, LANES, item
+from .simd import COMPRESS, HAIR2, LANES, item, put
 from .tables import GROW, NOT_FINITE, OK, SINGULAR
 
 if COMPRESS:
@@ -21,7 +21,7 @@ if COMPRESS:
 else:
 
     @njit(cache=True, error_model="numpy")
-    def keep_near(gx, gy, gz, gid, at, left, x, y, z, limit2, px, py, pz, p2, pid, count):
+    def keep_near(gx, gy, gz, gid, at, left, x, y, z, limit2, px, py, pz, pid, count):
         """Of the `left` (at most 8) points from `at` on, append those with hair² <= r² < limit2 at `count`."""
         closer = 0
         for k in range(min(left, LANES)):
@@ -32,7 +32,6 @@ else:
             px[count] = dx
             py[count] = dy
             pz[count] = dz
-            p2[count] = r2
             pid[count] = item(gid, at + k)
             if r2 < limit2:
                 if r2 >= HAIR2:
@@ -59,7 +58,7 @@ def sort_images(positions, cell, species, pbc, reach, n_el, work):
     if 3 * n > work.home.shape[0]:
         need[0] = n
         return GROW
-    shift, home = work.shift, work.home
+    shift, home, raw, raw_id = work.shift, work.home, work.raw, work.raw_id
 
     # rows of `cell` are the vectors; columns of its inverse are the normals to the faces over their heights
     det = (
@@ -105,84 +104,101 @@ def sort_images(positions, cell, species, pbc, reach, n_el, work):
         box_low[1], box_high[1] = min(box_low[1], py), max(box_high[1], py)
         box_low[2], box_high[2] = min(box_low[2], pz), max(box_high[2], pz)
 
-    # images near the box around the wrapped atoms
-    raw, raw_id = work.raw, work.raw_id
+    # how many images there can be, and bins for that many: columns wide enough for runs of _RUN images of one element,
+    # and along z as fine as there are images to fill them
     capacity = min(raw_id.shape[0], work.gid.shape[0] - LANES)
+    possible = 0.0
+    for i in range(n):
+        product = 1.0
+        for a in range(3):
+            s = shift[3 * i + a]
+            product *= 1.0 + math.floor(high[a] + margin[a] - s) - math.ceil(low[a] - margin[a] - s)
+        possible += product
     fx, fy, fz = box_low[0] - reach, box_low[1] - reach, box_low[2] - reach
     tx, ty, tz = box_high[0] + reach, box_high[1] + reach, box_high[2] + reach
-    count = 0
-    for i in range(n):
-        a0 = int(math.ceil(low[0] - margin[0] - shift[3 * i])) if pbc[0] else 0
-        a1 = int(math.floor(high[0] + margin[0] - shift[3 * i])) if pbc[0] else 0
-        b0 = int(math.ceil(low[1] - margin[1] - shift[3 * i + 1])) if pbc[1] else 0
-        b1 = int(math.floor(high[1] + margin[1] - shift[3 * i + 1])) if pbc[1] else 0
-        c0 = int(math.ceil(low[2] - margin[2] - shift[3 * i + 2])) if pbc[2] else 0
-        c1 = int(math.floor(high[2] + margin[2] - shift[3 * i + 2])) if pbc[2] else 0
-        room = count + (a1 - a0 + 1) * (b1 - b0 + 1) * (c1 - c0 + 1) <= capacity
-        for a in range(a0, a1 + 1):
-            for b in range(b0, b1 + 1):
-                for c in range(c0, c1 + 1):
-                    x = home[3 * i] + (a * cell[0, 0] + b * cell[1, 0] + c * cell[2, 0])
-                    y = home[3 * i + 1] + (a * cell[0, 1] + b * cell[1, 1] + c * cell[2, 1])
-                    z = home[3 * i + 2] + (a * cell[0, 2] + b * cell[1, 2] + c * cell[2, 2])
-                    if x >= fx and x <= tx and y >= fy and y <= ty and z >= fz and z <= tz:
-                        if room:
-                            raw[3 * count], raw[3 * count + 1], raw[3 * count + 2] = x, y, z
-                            raw_id[count] = i
-                        count += 1
-    if count > capacity:
-        need[1] = count
+    if possible > capacity:
+        need[1] = int(min(possible, 1e18))
         return GROW
-
-    # columns wide enough for runs of _RUN images of one element, bins along z as fine as there are images to fill them
     lx, ly, lz = tx - fx, ty - fy, tz - fz
-    across = math.sqrt(_RUN * n_el * (lx * ly * lz) / (count * 2.0 * reach))
+    across = math.sqrt(_RUN * n_el * (lx * ly * lz) / (possible * 2.0 * reach))
     nx = int(max(1.0, min(lx / across, 1e5)))
     ny = int(max(1.0, min(ly / across, 1e5)))
     nz = int(max(1.0, min(lz / reach * _Z_BINS, 1e7)))
-    nz = max(1, min(nz, 1 + 4 * count // (nx * ny * n_el)))
+    nz = max(1, min(nz, 1 + 4 * int(possible) // (nx * ny * n_el)))
     n_bins = nx * ny * nz * n_el
     if n_bins + 2 > work.bins.shape[0]:
         need[2] = n_bins
         return GROW
-    shape[0], shape[1], shape[2], shape[3] = nx, ny, nz, count
+    shape[0], shape[1], shape[2] = nx, ny, nz
     grid[0], grid[1], grid[2] = fx, fy, fz
     grid[3], grid[4], grid[5] = lx / nx, ly / ny, lz / nz
     grid[6], grid[7], grid[8] = nx / lx, ny / ly, nz / lz
-    per_x, per_y, per_z = grid[6], grid[7], grid[8]
+    per_x, per_y, per_z = nx / lx, ny / ly, nz / lz
 
     bins, key = work.bins, work.raw_key
     for k in range(n_bins + 2):
         bins[k] = 0
-    for g in range(count):
-        ix = min(int((raw[3 * g] - fx) * per_x), nx - 1)
-        iy = min(int((raw[3 * g + 1] - fy) * per_y), ny - 1)
-        iz = min(int((raw[3 * g + 2] - fz) * per_z), nz - 1)
-        k = ((species[raw_id[g]] * nx + ix) * ny + iy) * nz + iz
-        key[g] = k
-        bins[k + 2] += 1
+    ax, ay, az = cell[0, 0], cell[0, 1], cell[0, 2]
+    bx, by, bz = cell[1, 0], cell[1, 1], cell[1, 2]
+    cx, cy, cz = cell[2, 0], cell[2, 1], cell[2, 2]
+    count = 0
+    for i in range(n):
+        a0 = int(math.ceil(low[0] - margin[0] - shift[3 * i]))
+        a1 = int(math.floor(high[0] + margin[0] - shift[3 * i]))
+        b0 = int(math.ceil(low[1] - margin[1] - shift[3 * i + 1]))
+        b1 = int(math.floor(high[1] + margin[1] - shift[3 * i + 1]))
+        c0 = int(math.ceil(low[2] - margin[2] - shift[3 * i + 2]))
+        c1 = int(math.floor(high[2] + margin[2] - shift[3 * i + 2]))
+        if not pbc[0]:
+            a0, a1 = 0, 0
+        if not pbc[1]:
+            b0, b1 = 0, 0
+        if not pbc[2]:
+            c0, c1 = 0, 0
+        hx, hy, hz = item(home, 3 * i), item(home, 3 * i + 1), item(home, 3 * i + 2)
+        element = species[i] * nx
+        for a in range(a0, a1 + 1):
+            for b in range(b0, b1 + 1):
+                sx, sy, sz = a * ax + b * bx, a * ay + b * by, a * az + b * bz
+                for c in range(c0, c1 + 1):
+                    x, y, z = hx + (sx + c * cx), hy + (sy + c * cy), hz + (sz + c * cz)
+                    if x >= fx and x <= tx and y >= fy and y <= ty and z >= fz and z <= tz:
+                        ix = min(int((x - fx) * per_x), nx - 1)
+                        iy = min(int((y - fy) * per_y), ny - 1)
+                        iz = min(int((z - fz) * per_z), nz - 1)
+                        k = ((element + ix) * ny + iy) * nz + iz
+                        put(raw, 3 * count, x)
+                        put(raw, 3 * count + 1, y)
+                        put(raw, 3 * count + 2, z)
+                        put(raw_id, count, i)
+                        put(key, count, k)
+                        put(bins, k + 2, item(bins, k + 2) + 1)
+                        count += 1
+    shape[3] = count
     for k in range(2, n_bins + 2):
         bins[k] += bins[k - 1]
     gx, gy, gz, gid = work.gx, work.gy, work.gz, work.gid
     for g in range(count):
-        k = key[g] + 1
-        at = bins[k]
-        bins[k] = at + 1
-        gx[at], gy[at], gz[at] = raw[3 * g], raw[3 * g + 1], raw[3 * g + 2]
-        gid[at] = raw_id[g]
+        k = item(key, g) + 1
+        at = item(bins, k)
+        put(bins, k, at + 1)
+        put(gx, at, item(raw, 3 * g))
+        put(gy, at, item(raw, 3 * g + 1))
+        put(gz, at, item(raw, 3 * g + 2))
+        put(gid, at, item(raw_id, g))
     return OK
 
 
 @njit(cache=True, error_model="numpy")
 def find_near(x, y, z, element, reach, work, first):
-    """Neighbours of element `element` nearer than `reach` to a point: into sx, sy, sz, s2 from 0, pair_id from `first`.
+    """Neighbours of element `element` nearer than `reach` to a point: into sx, sy, sz from 0, pair_id from `first`.
 
     Returns their number, or -1 if there is no room, and how many points are nearer than a hair.
     """
     grid, bins = work.grid, work.bins
     nx, ny, nz = work.shape[0], work.shape[1], work.shape[2]
     gx, gy, gz, gid = work.gx, work.gy, work.gz, work.gid
-    sx, sy, sz, s2, pair_id = work.sx, work.sy, work.sz, work.s2, work.pair_id[first:]
+    sx, sy, sz, pair_id = work.sx, work.sy, work.sz, work.pair_id[first:]
     room = min(sx.shape[0], pair_id.shape[0]) - LANES
     fx, fy, fz = grid[0], grid[1], grid[2]
     wx, wy = grid[3], grid[4]
@@ -212,7 +228,7 @@ def find_near(x, y, z, element, reach, work, first):
                 return -1, 0
             for at in range(begin, end, LANES):
                 count, more = keep_near(
-                    gx, gy, gz, gid, at, end - at, x, y, z, reach2, sx, sy, sz, s2, pair_id, count
+                    gx, gy, gz, gid, at, end - at, x, y, z, reach2, sx, sy, sz, pair_id, count
                 )
                 closer += more
     return count, closer

@@ -1,8 +1,8 @@
-"""Compiled: from neighbour vectors to unit vectors, Chebyshev arguments and envelopes, with slopes.
+"""Compiled: from neighbour vectors to distances, Chebyshev arguments and envelopes, with slopes.
 
 g_1 = e and g_k = (1 - T_{k-1}(x)) e / 2, with x = 1 - 2 (e^{-lam r/rc} - e^{-lam}) / (1 - e^{-lam}) and the envelope
 e = (1 + cos(pi r / rc)) / 2 times LAMMPS's outer taper and inner cutoff (arXiv:2409.13871 eq. 9; ML-PACE ChebExpCos).
-x and the cosine are polynomials in r/rc - 1/2: a call to libm in the loop would end its vectorisation.
+x and the cosine are polynomials in y = r/rc - 1/2: a call to libm in the loop would end its vectorisation.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ import math
 
 from numba import njit
 
-from .simd import LANES, any_above, any_below, fma, item, load, root, splat, store
+from .simd import LANES, any_above, any_below, fma, inverse_root, item, load, put, splat, store
 from .tables import (
     CHEB,
     CHEB_SLOPE,
     COLUMNS,
+    DX,
+    DY,
+    DZ,
     ENV,
     ENV_SLOPE,
     FIELDS,
@@ -28,15 +31,38 @@ from .tables import (
     SLOPE_ADD,
     TAPER,
     TAPER_FROM,
-    UX,
-    UY,
-    UZ,
 )
+
+# sin(pi y) / y and cos(pi y) as polynomials in y² for |y| <= 1/2, interpolated at Chebyshev nodes in exact arithmetic;
+# errors 6e-16 and 1e-16.
+_SINE = (
+    3.1415926535897927,
+    -5.1677127800497855,
+    2.5501640398618677,
+    -0.599264528825224,
+    0.08214587881631043,
+    -0.0073703643265304155,
+    0.0004659870158043378,
+    -2.113362735205297e-05,
+)
+_COSINE = (
+    1.0,
+    -4.934802200544676,
+    4.058712126416497,
+    -1.335262768843447,
+    0.23533063012953284,
+    -0.025806888737002202,
+    0.0019295562724817132,
+    -0.00010456655338748738,
+    4.149564353942586e-06,
+)
+_S0, _S1, _S2, _S3, _S4, _S5, _S6, _S7 = _SINE
+_C0, _C1, _C2, _C3, _C4, _C5, _C6, _C7, _C8 = _COSINE
 
 
 @njit(cache=True, error_model="numpy")
 def taper_block(pair, at, radial):
-    """Outer taper and inner cutoff of the pairs of one block that are within their ranges (few are)."""
+    """Outer taper and inner cutoff of the pairs of one block, if any is within their ranges (few are)."""
     taper_from, taper = radial[TAPER_FROM], radial[TAPER]
     inner_to, inner = radial[INNER_TO], radial[INNER]
     for k in range(LANES):
@@ -62,59 +88,78 @@ def taper_block(pair, at, radial):
 
 
 @njit(cache=True, error_model="numpy")
-def radial_section(count, block, which, tables, work):
+def radial_section(count, block, which, slopes, tables, work):
     """Turn the `count` neighbours found by `find_near` into blocks of pairs, from `block` on. Returns the next block.
 
     The last block is filled up with pairs without weight (envelope and slope 0) whose neighbour is nobody (the row
     after the last atom in `push`).
     """
-    sx, sy, sz, s2, pair, pair_id = work.sx, work.sy, work.sz, work.s2, work.pair, work.pair_id
+    if count == 0:
+        return block
+    sx, sy, sz, pair, pair_id = work.sx, work.sy, work.sz, work.pair, work.pair_id
     radial = tables.radial[which * COLUMNS : (which + 1) * COLUMNS]
     degree = tables.degree
     cheb = tables.cheb[which * (degree + 1) : (which + 1) * (degree + 1)]
-    sine, cosine = tables.sine, tables.cosine
-    n_sine, n_cosine = sine.shape[0], cosine.shape[0]
-    rc, rc_inverse = radial[RC], radial[RC_INVERSE]
-    lam, slope_add = radial[LAM_OVER_RC], radial[SLOPE_ADD]
-    taper_from, inner_to = radial[TAPER_FROM], radial[INNER_TO]
-    bend = 0.5 * math.pi * rc_inverse
+    rc, rc_inverse = item(radial, RC), item(radial, RC_INVERSE)
+    lam = item(radial, LAM_OVER_RC)
+    slope_add = lam + lam * item(radial, SLOPE_ADD)
+    taper_from, inner_to = item(radial, TAPER_FROM), item(radial, INNER_TO)
+    bend = -0.5 * math.pi * rc_inverse
 
     full = (count + LANES - 1) // LANES * LANES
     nobody = work.push.shape[0] // 4 - 1
-    halfway = 0.5 * rc
+    store(sx, count, splat(0.5 * rc))
+    store(sy, count, splat(0.0))
+    store(sz, count, splat(0.0))
     for k in range(count, full):
-        sx[k], sy[k], sz[k], s2[k] = halfway, 0.0, 0.0, halfway * halfway
-        pair_id[block * LANES + k] = nobody
+        put(pair_id, block * LANES + k, nobody)
     for k in range(0, full, LANES):
         at = block * FIELDS
-        r2 = load(s2, k)
-        r = root(r2)
-        r_inverse = 1.0 / r
-        store(pair, at + UX, load(sx, k) * r_inverse)
-        store(pair, at + UY, load(sy, k) * r_inverse)
-        store(pair, at + UZ, load(sz, k) * r_inverse)
+        dx, dy, dz = load(sx, k), load(sy, k), load(sz, k)
+        r2 = fma(dx, dx, fma(dy, dy, dz * dz))
+        r_inverse = inverse_root(r2)
+        r = r2 * r_inverse
+        store(pair, at + DX, dx)
+        store(pair, at + DY, dy)
+        store(pair, at + DZ, dz)
         store(pair, at + R_INVERSE, r_inverse)
         y = fma(r, rc_inverse, -0.5)
         x = splat(item(cheb, degree))
-        for d in range(degree - 1, -1, -1):
+        # the degree is a multiple of four (tables.py)
+        for d in range(degree - 4, -1, -4):
+            x = fma(x, y, item(cheb, d + 3))
+            x = fma(x, y, item(cheb, d + 2))
+            x = fma(x, y, item(cheb, d + 1))
             x = fma(x, y, item(cheb, d))
         y2 = y * y
-        s = splat(item(sine, n_sine - 1))
-        for d in range(n_sine - 2, -1, -1):
-            s = fma(s, y2, item(sine, d))
-        c = splat(item(cosine, n_cosine - 1))
-        for d in range(n_cosine - 2, -1, -1):
-            c = fma(c, y2, item(cosine, d))
+        s = fma(y2, _S7, _S6)
+        s = fma(s, y2, _S5)
+        s = fma(s, y2, _S4)
+        s = fma(s, y2, _S3)
+        s = fma(s, y2, _S2)
+        s = fma(s, y2, _S1)
+        s = fma(s, y2, _S0)
+        env = fma(s * y, -0.5, 0.5)
         store(pair, at + CHEB, x)
-        store(pair, at + ENV, fma(s * y, -0.5, 0.5))
-        store(pair, at + CHEB_SLOPE, fma(x, -lam, lam + lam * slope_add))
-        store(pair, at + ENV_SLOPE, c * (-bend))
+        last = k + LANES > count
+        if last:
+            weight = load(tables.tail, full - count)
+            env = env * weight
+        store(pair, at + ENV, env)
+        if slopes:
+            c = fma(y2, _C8, _C7)
+            c = fma(c, y2, _C6)
+            c = fma(c, y2, _C5)
+            c = fma(c, y2, _C4)
+            c = fma(c, y2, _C3)
+            c = fma(c, y2, _C2)
+            c = fma(c, y2, _C1)
+            c = fma(c, y2, _C0) * bend
+            if last:
+                c = c * load(tables.tail, full - count)
+            store(pair, at + CHEB_SLOPE, fma(x, -lam, slope_add))
+            store(pair, at + ENV_SLOPE, c)
         if any_above(r, taper_from) or any_below(r, inner_to):
             taper_block(pair, at, radial)
         block += 1
-    at = (block - 1) * FIELDS
-    for k in range(count - full + LANES, LANES):
-        if count > 0:
-            pair[at + ENV + k] = 0.0
-            pair[at + ENV_SLOPE + k] = 0.0
     return block

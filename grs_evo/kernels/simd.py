@@ -94,6 +94,29 @@ def _store(builder, value, pointer, align):
     builder.store(value, builder.bitcast(pointer, value.type.as_pointer()), align=align)
 
 
+def _transposed(builder, rows):
+    """Eight vectors as the rows of a matrix into its columns."""
+
+    def combine(left, right, pattern):
+        return builder.shuffle_vector(left, right, _constant(pattern))
+
+    two = []
+    for k in (0, 2, 4, 6):
+        two.append(combine(rows[k], rows[k + 1], (0, 8, 2, 10, 4, 12, 6, 14)))
+        two.append(combine(rows[k], rows[k + 1], (1, 9, 3, 11, 5, 13, 7, 15)))
+    four = []
+    for k in (0, 4):
+        for m in (0, 1):
+            four.append(combine(two[k + m], two[k + m + 2], (0, 1, 8, 9, 4, 5, 12, 13)))
+            four.append(combine(two[k + m], two[k + m + 2], (2, 3, 10, 11, 6, 7, 14, 15)))
+    # four[0]: columns 0 and 4 of rows 0-3, four[1]: 2 and 6, four[2]: 1 and 5, four[3]: 3 and 7
+    columns = [None] * LANES
+    for k, column in enumerate((0, 2, 1, 3)):
+        columns[column] = combine(four[k], four[k + 4], (0, 1, 2, 3, 8, 9, 10, 11))
+        columns[column + 4] = combine(four[k], four[k + 4], (4, 5, 6, 7, 12, 13, 14, 15))
+    return columns
+
+
 def _binary(op, name):
     @infer_global(op)
     class _Typing(ConcreteTemplate):
@@ -172,15 +195,6 @@ if JIT:
         as_lanes = [lanes if value == lanes else types.float64 for value in (a, b, c)]
         return lanes(*as_lanes), codegen
 
-    @intrinsic
-    def root(typingctx, a):
-        """Square root."""
-
-        def codegen(context, builder, sig, args):
-            return builder.call(_declared(builder, "llvm.sqrt.v8f64", _V, [_V]), args)
-
-        return lanes(lanes), codegen
-
     def _compare(symbol):
         @intrinsic
         def any_lane(typingctx, a, limit):
@@ -235,28 +249,11 @@ if JIT:
         """target[target_start + target_stride c + r] = source[start + stride r + c] for r, c = 0 … 7."""
 
         def codegen(context, builder, sig, args):
-            def combine(left, right, pattern):
-                return builder.shuffle_vector(left, right, _constant(pattern))
-
             rows = []
             for k in range(LANES):
                 at = builder.add(args[1], builder.mul(args[2], ir.Constant(_I64, k)))
                 rows.append(_load(builder, _address(context, builder, sig.args[0], args[0], at, _F64), _V, 8))
-            two = []
-            for k in (0, 2, 4, 6):
-                two.append(combine(rows[k], rows[k + 1], (0, 8, 2, 10, 4, 12, 6, 14)))
-                two.append(combine(rows[k], rows[k + 1], (1, 9, 3, 11, 5, 13, 7, 15)))
-            four = []
-            for k in (0, 4):
-                for m in (0, 1):
-                    four.append(combine(two[k + m], two[k + m + 2], (0, 1, 8, 9, 4, 5, 12, 13)))
-                    four.append(combine(two[k + m], two[k + m + 2], (2, 3, 10, 11, 6, 7, 14, 15)))
-            # four[0]: columns 0 and 4 of rows 0-3, four[1]: 2 and 6, four[2]: 1 and 5, four[3]: 3 and 7
-            low, high = (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15)
-            columns = [None] * LANES
-            for k, column in enumerate((0, 2, 1, 3)):
-                columns[column] = combine(four[k], four[k + 4], low)
-                columns[column + 4] = combine(four[k], four[k + 4], high)
+            columns = _transposed(builder, rows)
             for k in range(LANES):
                 at = builder.add(args[4], builder.mul(args[5], ir.Constant(_I64, k)))
                 _store(builder, columns[k], _address(context, builder, sig.args[3], args[3], at, _F64), 8)
@@ -295,14 +292,83 @@ if JIT:
         return types.none(target, rows, types.int64, lanes, lanes, lanes), codegen
 
     @intrinsic
-    def keep_near(typingctx, gx, gy, gz, gid, at, left, x, y, z, limit2, px, py, pz, p2, pid, count):
-        """Of the `left` (at most 8) points from `at` on, append those with hair² < r² < limit2 at `count`.
+    def inverse_root(typingctx, a):
+        """1 / √a to within two roundings: the estimate of AVX-512 and two Newton steps cost a tenth of √ and ÷."""
+
+        def codegen(context, builder, sig, args):
+            (value,) = args
+            if not COMPRESS:
+                return builder.fdiv(
+                    _wide(builder, ir.Constant(_F64, 1.0)),
+                    builder.call(_declared(builder, "llvm.sqrt.v8f64", _V, [_V]), [value]),
+                )
+            i8 = ir.IntType(LANES)
+            estimate = _declared(builder, "llvm.x86.avx512.rsqrt14.pd.512", _V, [_V, _V, i8])
+            fused = _declared(builder, "llvm.fmuladd.v8f64", _V, [_V, _V, _V])
+            guess = builder.call(estimate, [value, value, ir.Constant(i8, -1)])
+            half = _wide(builder, ir.Constant(_F64, 0.5))
+            halved = builder.fmul(value, half)
+            for _ in range(2):
+                error = builder.call(fused, [builder.fneg(builder.fmul(halved, guess)), guess, half])
+                guess = builder.call(fused, [guess, error, guess])
+            return guess
+
+        return lanes(lanes), codegen
+
+    @intrinsic
+    def put(typingctx, array, index, value):
+        """array[index] = value"""
+
+        def codegen(context, builder, sig, args):
+            kind = context.get_data_type(sig.args[0].dtype)
+            value = args[2]
+            if isinstance(kind, ir.IntType) and kind.width < 64:
+                value = builder.trunc(value, kind)
+            builder.store(value, _address(context, builder, sig.args[0], args[0], args[1], kind))
+            return context.get_dummy_value()
+
+        kind = types.int64 if isinstance(array.dtype, types.Integer) else array.dtype
+        return types.none(array, types.int64, kind), codegen
+
+    @intrinsic
+    def transpose_rows(typingctx, source, source_rows, s, source_shift, target, target_rows, t, target_shift):
+        """Eight vectors source[source_rows[s + r] + source_shift …] transposed into those of target, the last first.
+
+        Where a target row comes twice, the first one named wins.
+        """
+
+        def codegen(context, builder, sig, args):
+            source, source_rows, s, source_shift, target, target_rows, t, target_shift = args
+
+            def at(k, array, rows_type, rows, first, shift, array_type):
+                kind = context.get_data_type(rows_type.dtype)
+                index = builder.add(first, ir.Constant(_I64, k))
+                row = builder.load(_address(context, builder, rows_type, rows, index, kind))
+                if kind != _I64:
+                    row = builder.sext(row, _I64)
+                return _address(context, builder, array_type, array, builder.add(row, shift), _F64)
+
+            rows = [
+                _load(builder, at(k, source, sig.args[1], source_rows, s, source_shift, sig.args[0]), _V, 8)
+                for k in range(LANES)
+            ]
+            columns = _transposed(builder, rows)
+            for k in reversed(range(LANES)):
+                _store(builder, columns[k], at(k, target, sig.args[5], target_rows, t, target_shift, sig.args[4]), 8)
+            return context.get_dummy_value()
+
+        i = types.int64
+        return types.none(source, source_rows, i, i, target, target_rows, i, i), codegen
+
+    @intrinsic
+    def keep_near(typingctx, gx, gy, gz, gid, at, left, x, y, z, limit2, px, py, pz, pid, count):
+        """Of the `left` (at most 8) points from `at` on, append those with hair² <= r² < limit2 at `count`.
 
         Returns the new count, and how many points are nearer than a hair (the atom itself is one).
         """
 
         def codegen(context, builder, sig, args):
-            gx, gy, gz, gid, at, left, x, y, z, limit2, px, py, pz, p2, pid, count = args
+            gx, gy, gz, gid, at, left, x, y, z, limit2, px, py, pz, pid, count = args
             types_ = sig.args
 
             def coordinate(k, array, centre):
@@ -320,19 +386,18 @@ if JIT:
             )
             apart = builder.fcmp_ordered(">=", r2, _wide(builder, ir.Constant(_F64, HAIR2)))
             mask = builder.and_(inside, apart)
-            mask_type = mask.type
 
             def pack(value, name):
                 function = _declared(
-                    builder, f"llvm.experimental.vector.compress.{name}", value.type, [value.type, mask_type, value.type]
+                    builder, f"llvm.experimental.vector.compress.{name}", value.type, [value.type, mask.type, value.type]
                 )
                 return builder.call(function, [value, mask, ir.Constant(value.type, ir.Undefined)])
 
             ids = _load(builder, _address(context, builder, types_[3], gid, at, _I32), _VI, 4)
-            for k, array, value in ((10, px, dx), (11, py, dy), (12, pz, dz), (13, p2, r2)):
+            for k, array, value in ((10, px, dx), (11, py, dy), (12, pz, dz)):
                 pointer = _address(context, builder, types_[k], array, count, _F64)
                 _store(builder, pack(value, "v8f64"), pointer, 8)
-            _store(builder, pack(ids, "v8i32"), _address(context, builder, types_[14], pid, count, _I32), 4)
+            _store(builder, pack(ids, "v8i32"), _address(context, builder, types_[13], pid, count, _I32), 4)
 
             def ones(bits):
                 return builder.zext(builder.ctpop(builder.bitcast(bits, ir.IntType(LANES))), _I64)
@@ -343,7 +408,7 @@ if JIT:
             )
 
         f, i = types.float64, types.int64
-        arguments = (gx, gy, gz, gid, i, i, f, f, f, f, px, py, pz, p2, pid, i)
+        arguments = (gx, gy, gz, gid, i, i, f, f, f, f, px, py, pz, pid, i)
         return types.UniTuple(i, 2)(*arguments), codegen
 
 else:
@@ -360,11 +425,14 @@ else:
     def item(array, index):
         return array[index]
 
+    def put(array, index, value):
+        array[index] = value
+
     def fma(a, b, c):
         return a * b + c
 
-    def root(a):
-        return np.sqrt(a)
+    def inverse_root(a):
+        return 1.0 / np.sqrt(a)
 
     def any_below(a, limit):
         return bool((a < limit).any())
@@ -385,6 +453,17 @@ else:
         for r in range(LANES):
             for c in range(LANES):
                 target[target_start + target_stride * c + r] = source[start + stride * r + c]
+
+    def transpose_rows(source, source_rows, s, source_shift, target, target_rows, t, target_shift):
+        # matrices of any shape come flat, as the compiled version sees them
+        source, target = source.reshape(-1), target.reshape(-1)
+        block = np.empty((LANES, LANES))
+        for r in range(LANES):
+            row = source_rows[s + r] + source_shift
+            block[r] = source[row : row + LANES]
+        for c in range(LANES - 1, -1, -1):
+            row = target_rows[t + c] + target_shift
+            target[row : row + LANES] = block[:, c]
 
     def scatter_add(target, rows, start, x, y, z):
         for k in range(LANES):

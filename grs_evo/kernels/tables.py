@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import Any, NamedTuple
 
@@ -16,8 +17,11 @@ OK, GROW, OVERLAP, NOT_FINITE, SINGULAR = 0, 1, 2, 3, 4
 # Columns of Tables.radial, one row per ordered pair (central, neighbour).
 RC, RC_INVERSE, LAM_OVER_RC, SLOPE_ADD, TAPER_FROM, TAPER, INNER_TO, INNER, COLUMNS = 0, 1, 2, 3, 4, 5, 6, 7, 8
 
+# Atoms that share the steps of a program: two vectors.
+BLOCK = 2 * LANES
+
 # Fields of a block of eight pairs, eight numbers each.
-UX, UY, UZ, R_INVERSE, CHEB, ENV, CHEB_SLOPE, ENV_SLOPE, FIELDS = 0, 8, 16, 24, 32, 40, 48, 56, 64
+DX, DY, DZ, R_INVERSE, CHEB, ENV, CHEB_SLOPE, ENV_SLOPE, FIELDS = 0, 8, 16, 24, 32, 40, 48, 56, 64
 
 # Largest truncation error of the polynomials, absolute, on values of order one.
 _TRUNCATION = 1e-17
@@ -34,6 +38,7 @@ class Tables(NamedTuple):
     max_size: int  # functions of the element that has most
     n_rows_max: int  # rows of the largest value buffer
     fast: bool  # l <= 2 with at most 8, 2, 2 radial functions: the fused kernels
+    full: bool  # l <= 2 with exactly 8, 2, 2
     n_of_l: NDArray[np.int64]  # (l_max + 1,)
     l_offset: NDArray[np.int64]  # (l_max + 1,)
     row_scale: NDArray[np.float64]  # (rows,) what turns an accumulated moment into a row of A (before the change to g_n)
@@ -41,18 +46,19 @@ class Tables(NamedTuple):
     radial: NDArray[np.float64]  # (n_el * n_el * COLUMNS,)
     cheb: NDArray[np.float64]  # (n_el * n_el * (degree + 1),) Chebyshev argument x as polynomial in r / rc - 1/2
     degree: int
-    sine: NDArray[np.float64]  # sin(pi y) / y as polynomial in y², |y| <= 1/2
-    cosine: NDArray[np.float64]  # cos(pi y) as polynomial in y²
     climb: NDArray[np.float64]  # (2, (l_max + 1)²) recursion of the associated Legendre functions
     slope: NDArray[np.float64]  # ((l_max + 1)²,) d/dz of them
-    sizes: NDArray[np.int64]  # (n_el,) functions
-    n_a: NDArray[np.int64]  # (n_el,) rows of A, all neighbour elements
-    n_rows: NDArray[np.int64]  # (n_el,) rows of the value buffer
-    b_rows: NDArray[np.int32]  # functions' rows; elements with the same functions share them …
-    b_from: NDArray[np.int64]  # (n_el,)
-    dst: NDArray[np.int32]  # segments of all programs; rows are counted in numbers (row times LANES)
+    n_groups: int  # distinct programs; elements with the same functions share one
+    group: NDArray[np.int64]  # (n_el,) program of each element
+    tail: NDArray[np.float64]  # (2 LANES,) ones, then zeros: weights of a block that is not full
+    sizes: NDArray[np.int64]  # (n_groups,) functions
+    n_a: NDArray[np.int64]  # (n_groups,) rows of A, all neighbour elements
+    n_rows: NDArray[np.int64]  # (n_groups,) rows of the value buffer
+    b_rows: NDArray[np.int32]  # functions' rows of all programs; rows are counted in numbers (row times BLOCK)
+    b_from: NDArray[np.int64]  # (n_groups,)
+    dst: NDArray[np.int32]  # segments of all programs, in an order of equal lengths (fewer mispredicted loop ends)
     start: NDArray[np.int32]  # steps of segment s are start[s] … start[s + 1]
-    segments: NDArray[np.int64]  # (n_el, 4) first and last segment of each element's program, forward and backward
+    segments: NDArray[np.int64]  # (n_groups, 4) first and last segment of each program, forward and backward
     x: NDArray[np.int32]
     y: NDArray[np.int32]
     c: NDArray[np.float64]
@@ -74,18 +80,18 @@ class Work(NamedTuple):
     raw_id: NDArray[np.int32]
     raw_key: NDArray[np.int32]
     bins: NDArray[np.int32]  # first image of each bin
-    slots: NDArray[np.int32]  # atoms by element, each element's padded with -1 to whole lanes
+    slots: NDArray[np.int32]  # atoms by program, each program's padded with -1 to whole blocks
     section: NDArray[np.int64]  # (n_slots * n_el + 1,) first block of pairs of each slot and neighbour element
     sx: NDArray[np.float64]  # neighbours of one section
     sy: NDArray[np.float64]
     sz: NDArray[np.float64]
-    s2: NDArray[np.float64]
     pair: NDArray[np.float64]  # (n_blocks * FIELDS,)
     pair_id: NDArray[np.int32]  # (n_blocks * LANES,)
     moments: NDArray[np.float64]  # (n_slots * n_el * rows8,) Chebyshev moments
-    adjoint: NDArray[np.float64]  # (LANES * n_el * rows8,) their adjoints, one block of lanes
+    adjoint: NDArray[np.float64]  # (BLOCK * n_el * rows8,) their adjoints, one block of atoms
     spare: NDArray[np.float64]  # rows of lanes: harmonics, transposes
-    values: NDArray[np.float64]  # (2 * n_rows_max * LANES,) value buffer of one block of lanes and its adjoint
+    values: NDArray[np.float64]  # (2 * n_rows_max * BLOCK,) value buffer of one block of lanes and its adjoint
+    lane_rows: NDArray[np.int64]  # (BLOCK,) where the rows of B of a block's atoms start
     push: NDArray[np.float64]  # ((n_atoms + 1) * 4,) gradient on neighbours
     total: NDArray[np.float64]  # (16,)
 
@@ -130,7 +136,7 @@ def _own_arrays(n: int, tables: Tables, pairs: int, keep: bool) -> dict[str, NDA
     # all pairs for a gradient, those of one atom for values only
     pairs = max(pairs, n * (80 + LANES * tables.n_el) if keep else 0, 2048)
     blocks = (pairs + LANES - 1) // LANES + 2
-    n_slots = n + LANES * tables.n_el
+    n_slots = n + BLOCK * tables.n_groups
     lm = (tables.l_max + 1) ** 2
     return {
         "need": np.zeros(4, np.int64),
@@ -139,15 +145,15 @@ def _own_arrays(n: int, tables: Tables, pairs: int, keep: bool) -> dict[str, NDA
         "sx": aligned(pairs + 2 * LANES),
         "sy": aligned(pairs + 2 * LANES),
         "sz": aligned(pairs + 2 * LANES),
-        "s2": aligned(pairs + 2 * LANES),
         "pair": aligned(blocks * FIELDS),
         "pair_id": np.zeros(blocks * LANES, np.int32),
         "moments": aligned(n_slots * tables.n_el * tables.rows8),
-        "adjoint": aligned(LANES * tables.n_el * tables.rows8),
+        "adjoint": aligned(BLOCK * tables.n_el * tables.rows8),
         "spare": aligned(
             LANES * (2 * lm + 2 * (tables.l_max + 1) + 2 * (tables.k_max + 2) + tables.rows8 + LANES)
         ),
-        "values": aligned(2 * (tables.n_rows_max + 1) * LANES),
+        "values": aligned(2 * (tables.n_rows_max + 1) * BLOCK),
+        "lane_rows": np.zeros(BLOCK, np.int64),
         "push": aligned(4 * (n + 1)),
         "total": np.zeros(16),
     }
@@ -194,18 +200,6 @@ def polynomial_degree(lam: float) -> int:
     return degree
 
 
-def _pi_series(first: int) -> NDArray[np.float64]:
-    """Taylor coefficients in y² of sin(pi y) / y (first = 1) or cos(pi y) (first = 0), exact to rounding on |y| <= 1/2."""
-    terms = []
-    k = first
-    while True:
-        term = math.pi**k / math.factorial(k)
-        terms.append(term * (-1.0) ** len(terms))
-        if term * 0.5**k < _TRUNCATION:
-            return np.array(terms)
-        k += 2
-
-
 def _legendre(l_max: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Recursion for Q_lm(z) with Y_lm = Q_lm(z) · Re or Im (x + iy)^|m|, normalised so that Y_00 = 1.
 
@@ -241,16 +235,40 @@ _FAST_SCALE = (
 _FAST_COUNTS = (8, 2, 2)
 
 
+def _by_length(
+    dst: NDArray, start: NDArray, x: NDArray, y: NDArray, c: NDArray, n_rows: int
+) -> tuple[NDArray, NDArray, NDArray, NDArray, NDArray]:
+    """The segments of a program in another valid order: level after level of their dependences, by length in each.
+
+    Equal lengths one after the other are loop ends that the processor predicts.
+    """
+    written = np.full(n_rows, -1)  # level of the last segment that wrote a row, and of the last one that read it
+    read = np.full(n_rows, -1)
+    lengths = np.diff(start)
+    level = np.zeros(len(dst), np.int64)
+    for s, row in enumerate(dst):
+        steps = slice(start[s], start[s + 1])
+        rows = np.concatenate([x[steps], y[steps]])
+        earliest = max(int(written[row]), int(read[row]))
+        if len(rows):
+            earliest = max(earliest, int(written[rows].max()))
+        level[s] = earliest + 1
+        read[rows] = np.maximum(read[rows], level[s])
+        written[row] = level[s]
+    order = np.lexsort((lengths, level))
+    steps = np.concatenate([np.arange(start[s], start[s + 1]) for s in order] or [np.empty(0)]).astype(np.int64)
+    new_start = np.concatenate([[0], np.cumsum(lengths[order])]).astype(np.int64)
+    return dst[order], new_start, x[steps], y[steps], c[steps]
+
+
 def kernel_tables(basis: Any) -> Tables:
     """A basis as flat arrays for the kernels; made once and kept on the basis."""
     kept = getattr(basis, "__dict__", {}).get("_kernel_tables")
     if kept is not None:
         return kept
     tables = _make_tables(basis)
-    try:
+    with contextlib.suppress(AttributeError):
         object.__setattr__(basis, "_kernel_tables", tables)
-    except AttributeError:
-        pass
     return tables
 
 
@@ -264,7 +282,8 @@ def _make_tables(basis: Any) -> Tables:
     fast = l_max <= 2 and all(n <= limit for n, limit in zip(n_of_l, _FAST_COUNTS, strict=False))
 
     radial = np.zeros((n_el, n_el, COLUMNS))
-    degree = max(polynomial_degree(float(lam)) for lam in np.ravel(basis.lam))
+    # whole groups of four terms, as the kernel unrolls them
+    degree = -(-max(polynomial_degree(float(lam)) for lam in np.ravel(basis.lam)) // 4) * 4
     cheb = np.zeros((n_el, n_el, degree + 1))
     for i in range(n_el):
         for j in range(n_el):
@@ -285,34 +304,35 @@ def _make_tables(basis: Any) -> Tables:
                 scale[at : at + 2 * l + 1] = _FAST_SCALE[l]
     climb, slope = _legendre(l_max)
 
-    dst, start, x, y, c, b_rows = [], [0], [], [], [], []
-    segments, b_from = np.zeros((n_el, 4), np.int64), np.zeros(n_el, np.int64)
+    dst, start, x, y, c, b_rows, b_from, segments = [], [0], [], [], [], [], [], []
+    programs: list[Any] = []
+    group = np.zeros(n_el, np.int64)
     n_segments, n_functions = 0, 0
-    placed: dict[int, int] = {}
     for element, program in enumerate(basis.programs):
-        twin = placed.setdefault(id(program), element)
-        if twin != element:
-            segments[element], b_from[element] = segments[twin], b_from[twin]
+        same = [k for k, one in enumerate(programs) if one is program]
+        group[element] = same[0] if same else len(programs)
+        if same:
             continue
-        b_rows.append(np.asarray(program.b_rows, dtype=np.int32))
-        b_from[element] = n_functions
+        programs.append(program)
+        b_rows.append(np.asarray(program.b_rows, dtype=np.int32) * BLOCK)
+        b_from.append(n_functions)
         n_functions += len(program.b_rows)
-        for k, prefix in ((0, "fwd"), (2, "bwd")):
-            p_dst, p_start, p_x, p_y, p_c = (
-                np.asarray(getattr(program, f"{prefix}_{name}")) for name in ("dst", "start", "x", "y", "c")
-            )
-            dst.append(p_dst * LANES)
-            x.append(p_x * LANES)
-            y.append(p_y * LANES)
+        segments.append([])
+        for prefix in ("fwd", "bwd"):
+            parts = [np.asarray(getattr(program, f"{prefix}_{name}")) for name in ("dst", "start", "x", "y", "c")]
+            p_dst, p_start, p_x, p_y, p_c = _by_length(*parts, 2 * int(program.n_rows))
+            dst.append(p_dst * BLOCK)
+            x.append(p_x * BLOCK)
+            y.append(p_y * BLOCK)
             c.append(p_c)
-            start.extend(start[-1] + np.asarray(p_start[1:], dtype=np.int64) - int(p_start[0]))
-            segments[element, k : k + 2] = n_segments, n_segments + len(p_dst)
+            start.extend(start[-1] + p_start[1:])
+            segments[-1] += [n_segments, n_segments + len(p_dst)]
             n_segments += len(p_dst)
 
     def joined(parts: list, dtype: Any) -> NDArray:
         return np.ascontiguousarray(np.concatenate(parts or [np.empty(0)]), dtype=dtype)
 
-    sizes = np.array([len(program.b_rows) for program in basis.programs], dtype=np.int64)
+    sizes = np.array([len(program.b_rows) for program in programs], dtype=np.int64)
     return Tables(
         n_el=n_el,
         l_max=l_max,
@@ -322,6 +342,7 @@ def _make_tables(basis: Any) -> Tables:
         max_size=int(sizes.max()),
         n_rows_max=max(int(program.n_rows) for program in basis.programs),
         fast=bool(fast),
+        full=tuple(n_of_l) == _FAST_COUNTS,
         n_of_l=n_of_l,
         l_offset=l_offset,
         row_scale=scale,
@@ -329,18 +350,19 @@ def _make_tables(basis: Any) -> Tables:
         radial=radial.ravel(),
         cheb=cheb.ravel(),
         degree=degree,
-        sine=_pi_series(1),
-        cosine=_pi_series(0),
         climb=np.ascontiguousarray(climb),
         slope=slope,
+        n_groups=len(programs),
+        group=group,
+        tail=np.repeat([1.0, 0.0], LANES),
         sizes=sizes,
-        n_a=np.array([program.n_a for program in basis.programs], dtype=np.int64),
-        n_rows=np.array([program.n_rows for program in basis.programs], dtype=np.int64),
+        n_a=np.array([program.n_a for program in programs], dtype=np.int64),
+        n_rows=np.array([program.n_rows for program in programs], dtype=np.int64),
         b_rows=joined(b_rows, np.int32),
-        b_from=b_from,
+        b_from=np.array(b_from, dtype=np.int64),
         dst=joined(dst, np.int32),
         start=np.array(start, dtype=np.int32),
-        segments=segments,
+        segments=np.array(segments, dtype=np.int64),
         x=joined(x, np.int32),
         y=joined(y, np.int32),
         c=joined(c, np.float64),
