@@ -2,14 +2,14 @@
 
 The archive of a set of individuals is a pure function of the set:
 
-1. losses are rounded to a relative precision (`same`); individuals with equal numbers of atoms of each element and equal
-   rounded terms are one structure seen twice, and the first in canonical order stays;
+1. losses are rounded to a relative precision (`same`); individuals with equal numbers of atoms of each element and
+   equal rounded terms are one structure seen twice, and the first in canonical order stays;
 2. of the rest, those that no other dominates in the (rounded) objectives form the front;
 3. a front larger than `size` loses its most crowded member, again and again, the extremes never;
 4. the `best` lowest values are kept as well, dominated or not, so that a search with a one-point front still ranks.
 
-Canonical order is (rounded objectives, value, number of atoms, content hash, uid). Steps 1, 2 and 4 give the same answer however
-the set was split and merged before; step 3 does so as long as no part overflowed.
+Canonical order is (rounded objectives, value, number of atoms, content hash, uid). Steps 1, 2 and 4 give the same
+answer however the set was split and merged before; step 3 does so as long as no part overflowed.
 """
 
 from __future__ import annotations
@@ -135,8 +135,8 @@ def extend(
         worst_kept = np.partition([one.value for one in archive], options.best - 1)[options.best - 1]
         old = rounded(objectives(archive, names, term_names, options.target_atoms), options.same)
         new = rounded(objectives(found, names, term_names, options.target_atoms), options.same)
-        behind = (old[None] <= new[:, None]).all(2) & (old[None] < new[:, None]).any(2)
-        keep = ~behind.any(1) | (np.array([one.value for one in found]) < worst_kept)
+        behind = _beaten(new, old)
+        keep = ~behind | (np.array([one.value for one in found]) < worst_kept)
         found = [one for one, kept in zip(found, keep, strict=True) if kept]
         if not found:
             return tuple(archive)
@@ -148,13 +148,20 @@ def dominated(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
     n = len(scores)
     result = np.zeros(n, bool)
     for start in range(0, n, 256):
-        mine = scores[start : start + 256, None]
-        result[start : start + 256] = ((scores[None] <= mine).all(2) & (scores[None] < mine).any(2)).any(1)
+        mine = scores[start : start + 256]
+        result[start : start + 256] = _beaten(mine, scores)
     return result
 
 
+def _beaten(mine: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(n,) whether any of the others dominates each row."""
+    nowhere_worse = np.all(others[None] <= mine[:, None], axis=2)
+    somewhere_better = np.any(others[None] < mine[:, None], axis=2)
+    return np.asarray(np.any(nowhere_worse & somewhere_better, axis=1))
+
+
 def archive_hash(individuals: Sequence[Individual]) -> str:
-    """16 hex digits of the content: structures, values and terms, whatever their order, time, host or number of ranks."""
+    """16 hex digits of the content: structures, values and terms; order, time, host and ranks play no part."""
     parts = sorted(one.content.encode() + np.float64(one.value).tobytes() + one.terms.tobytes() for one in individuals)
     return hashlib.blake2b(b"".join(parts), digest_size=8).hexdigest()
 
@@ -191,7 +198,7 @@ def _canonical_order(pool: Sequence[Individual], scores: NDArray[np.float64]) ->
     for k in order.tolist():
         if tied:
             last = tied[-1]
-            if values[k] != values[last] or sizes[k] != sizes[last] or (scores[k] != scores[last]).any():
+            if values[k] != values[last] or sizes[k] != sizes[last] or not np.array_equal(scores[k], scores[last]):
                 flush()
         tied.append(k)
     flush()

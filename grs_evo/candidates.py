@@ -32,12 +32,12 @@ class CandidateOptions(Options):
 
     kind: Literal["lattice", "supercells", "random", "templates"] = Field(
         default="lattice",
-        description="lattice: one repeated parent cell; supercells: all distinct supercells of a parent within `sizes`; "
+        description="lattice: one repeated parent; supercells: all distinct supercells of a parent within `sizes`; "
         "random: random atoms in random cells; templates: the structures of `file`",
     )
     lattice: str = Field(
         default="target",
-        description="parent: sc, bcc, fcc, hcp, diamond; target: found from the target's sites; file: the cell in `file`",
+        description="parent: sc, bcc, fcc, hcp, diamond; target: found from its sites; file: the cell in `file`",
     )
     file: str | None = Field(default=None, description="structure file of the parent cell or of the templates")
     a: float | None = Field(default=None, gt=0, description="lattice constant; default: from the target's density [Å]")
@@ -45,7 +45,8 @@ class CandidateOptions(Options):
     cubic: bool = Field(default=True, description="repeat the conventional cell instead of the primitive one")
     repeat: tuple[int, int, int] = Field(default=(2, 2, 2), description="repetitions of the parent cell (lattice) [1]")
     sizes: tuple[int, int] | None = Field(
-        default=None, description="smallest and largest number of atoms (supercells, random, and what add/remove may reach)"
+        default=None,
+        description="smallest and largest number of atoms (supercells, random, and what add/remove may reach)",
     )
     height: float = Field(default=0.0, ge=0, description="minimum perpendicular height of a cell [Å]")
     shape: Literal["cubic", "orthorhombic", "triclinic"] = Field(default="triclinic", description="of random cells")
@@ -88,7 +89,9 @@ class CandidateOptions(Options):
     def _consistent(self) -> CandidateOptions:
         given = [name for name in ("counts", "fractions", "limits") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} are given; a composition needs only one of counts, fractions, limits")
+            raise ValueError(
+                f"{' and '.join(given)} are given; a composition needs only one of counts, fractions, limits"
+            )
         for name in ("sizes", "density", "volume"):
             pair = getattr(self, name)
             if pair is not None and not 0 < pair[0] <= pair[1]:
@@ -327,21 +330,26 @@ def _rule(
         high = vector("limits", {symbol: pair[1] for symbol, pair in options.limits.items()}, 1.0)
         for symbol, pair in options.limits.items():
             if not 0 <= pair[0] <= pair[1] <= 1:
-                raise InputError(f"{where}.limits.{symbol}: is {list(pair)}; must be [smallest, largest] within 0 and 1")
+                raise InputError(
+                    f"{where}.limits.{symbol}: is {list(pair)}; must be [smallest, largest] within 0 and 1"
+                )
         if low.sum() > 1 + 1e-9 or high.sum() < 1 - 1e-9:
             raise InputError(
-                f"{where}.limits: smallest fractions add up to {low.sum():g} and largest to {high.sum():g}; 1 must lie between"
+                f"{where}.limits: smallest fractions add up to {low.sum():g}, largest to {high.sum():g}; "
+                "1 must lie between"
             )
         return Composition("limits", low, high, options.endpoints)
     kind = options.composition or ("keep" if options.kind == "templates" else "target")
     if kind == "keep":
         if options.kind != "templates":
-            raise InputError(f"{where}.composition: keep needs kind = \"templates\", not {options.kind!r}")
+            raise InputError(f'{where}.composition: keep needs kind = "templates", not {options.kind!r}')
         return None
     if kind == "free" or n == 1:
         return free(n, options.endpoints)
     if not targets:
-        raise InputError(f"{where}: has no composition and the target has no structures; give fractions, counts or limits")
+        raise InputError(
+            f"{where}: has no composition and the target has no structures; give fractions, counts or limits"
+        )
     total = np.sum([one.counts(n) for one in targets], axis=0)
     return Composition("fractions", total / total.sum(), total / total.sum(), options.endpoints)
 
@@ -351,10 +359,13 @@ def _density(options: CandidateOptions, targets: Sequence[Structure], where: str
     if options.number_density is not None:
         return options.number_density
     if not targets:
-        raise InputError(f"{where}.number_density: must be given [1/Å³], since the target has no structures to take it from")
+        raise InputError(
+            f"{where}.number_density: must be given [1/Å³], since the target has no structures to take it from"
+        )
     if not all(one.pbc.all() for one in targets):
         raise InputError(
-            f"{where}.number_density: must be given [1/Å³], since the target is not periodic in all directions and its cell holds vacuum"
+            f"{where}.number_density: must be given [1/Å³], since the target is not periodic in all directions "
+            "and its cell holds vacuum"
         )
     return sum(one.n_atoms for one in targets) / sum(one.volume for one in targets)
 
@@ -375,11 +386,14 @@ def _templates(
         return (one.replace(pbc=pbc),), len(sites)
     sizes = options.sizes or (1, 8 * len(sites))
     if not pbc.all():
-        raise InputError(f"{where}.kind: supercells needs a parent that is periodic in all directions, pbc is {pbc.tolist()}")
+        raise InputError(
+            f"{where}.kind: supercells needs a parent that is periodic in all directions, pbc is {pbc.tolist()}"
+        )
     found = supercells(cell, sites, sizes, options.height, kinds)
     if not found:
         raise InputError(
-            f"{where}.sizes: no supercell of the {len(sites)}-site parent has {sizes[0]} to {sizes[1]} sites and heights of {options.height:g} Å or more"
+            f"{where}.sizes: no supercell of the {len(sites)}-site parent has {sizes[0]} to {sizes[1]} sites "
+            f"and heights of {options.height:g} Å or more"
         )
     return tuple(found), len(sites)
 
@@ -394,14 +408,18 @@ def _parent(
     periodic = np.ones(3, bool)
     cubic = options.cubic and options.kind == "lattice"
     if options.lattice in PARENTS:
-        a = options.a or (sites_per_volume(options.lattice, options.c_over_a) / _density(options, targets, where)) ** (1 / 3)
+        a = options.a or (sites_per_volume(options.lattice, options.c_over_a) / _density(options, targets, where)) ** (
+            1 / 3
+        )
         cell, sites = parent_cell(options.lattice, a, options.c_over_a, cubic)
         return cell, sites, None, periodic
     if options.lattice == "file":
         one = _read(options, elements, folder, where)[0]
     elif options.lattice == "target":
         if not targets:
-            raise InputError(f"{where}.lattice: is \"target\", but the target has no structures; name a lattice or a file")
+            raise InputError(
+                f'{where}.lattice: is "target", but the target has no structures; name a lattice or a file'
+            )
         one = targets[0]
     else:
         allowed = (*PARENTS, "target", "file")
@@ -429,11 +447,17 @@ def _found_parent(
     import spglib
 
     fractional = target.positions @ np.linalg.inv(target.cell)
+    sites_only: Any = (target.cell, fractional, np.ones(target.n_atoms, int))
     found = spglib.standardize_cell(
-        (target.cell, fractional, np.ones(target.n_atoms, int)), to_primitive=not cubic, no_idealize=False, symprec=symprec
+        sites_only,
+        to_primitive=not cubic,
+        no_idealize=False,
+        symprec=symprec,
     )
     if found is None:
-        raise InputError(f"{where}.lattice: spglib finds no parent lattice in the target within symprec = {symprec:g} Å")
+        raise InputError(
+            f"{where}.lattice: spglib finds no parent lattice in the target within symprec = {symprec:g} Å"
+        )
     cell, sites, _ = found
     return np.asarray(cell, np.float64), np.asarray(sites, np.float64) % 1.0
 
@@ -524,7 +548,11 @@ def _possible_sizes(
     possible = tuple(n for n in offered if rule.bounds(n) is not None)
     if not possible:
         span = f"{offered[0]}" if len(offered) == 1 else f"{offered[0]} to {offered[-1]}"
-        what = f"counts add up to {int(rule.lower.sum())} atoms" if rule.kind == "counts" else "limits leave no whole numbers"
+        what = (
+            f"counts add up to {int(rule.lower.sum())} atoms"
+            if rule.kind == "counts"
+            else "limits leave no whole numbers"
+        )
         raise InputError(f"{where}: {what}, but the cells have {span} sites; no size fits the composition")
     return possible
 
@@ -537,19 +565,23 @@ def _check_packing(
     sizes: Sequence[int],
     where: str,
 ) -> None:
-    fractions = rule.lower / rule.lower.sum() if rule.fixed else largest_remainder(np.ones(rule.n_elements), 1000) / 1000
+    fractions = (
+        rule.lower / rule.lower.sum() if rule.fixed else largest_remainder(np.ones(rule.n_elements), 1000) / 1000
+    )
     sphere = float(fractions @ (np.pi / 6 * minimum.diagonal() ** 3))
     dense = sphere / volume_per_atom * options.density[0]
     if dense > _MAX_PACKING:
         raise InputError(
-            f"{where}: spheres of the minimum distance {minimum.diagonal().max():.3g} Å would fill {dense:.2f} of the volume at "
-            f"{options.density[0] / volume_per_atom:.4g} atoms/Å³; random packing reaches {_MAX_PACKING}: lower min_distance or the density"
+            f"{where}: spheres of the minimum distance {minimum.diagonal().max():.3g} Å would fill {dense:.2f} "
+            f"of the volume at {options.density[0] / volume_per_atom:.4g} atoms/Å³; random packing reaches "
+            f"{_MAX_PACKING}: lower min_distance or the density"
         )
     if options.height > 0:
         widest = (sizes[-1] * volume_per_atom / options.density[0]) ** (1 / 3)
         if options.height > 1.25 * widest:
             raise InputError(
-                f"{where}.height: is {options.height:g} Å, but a cell of {sizes[-1]} atoms is only about {widest:.3g} Å wide"
+                f"{where}.height: is {options.height:g} Å, but a cell of {sizes[-1]} atoms is "
+                f"only about {widest:.3g} Å wide"
             )
 
 
@@ -561,7 +593,8 @@ def _check_templates(source: Source, where: str) -> None:
     for k, one in enumerate(source.templates):
         if limits.height > 0 and heights(one.cell)[one.pbc].min(initial=np.inf) < limits.height - 1e-9:
             raise InputError(
-                f"{where}.height: template {k} is {heights(one.cell).min():.3g} Å high; at least {limits.height:g} Å is asked for"
+                f"{where}.height: template {k} is {heights(one.cell).min():.3g} Å high; "
+                f"at least {limits.height:g} Å is asked for"
             )
         shortest = closest_ratio(one.positions, one.cell, np.zeros(one.n_atoms, np.int32), one.pbc, limits.min_distance)
         if not source.keep and shortest < 1.0 and len(source.elements) == 1:
@@ -573,5 +606,6 @@ def _check_templates(source: Source, where: str) -> None:
         bounds = limits.composition.bounds(one.n_atoms)
         if limits.composition.fixed and mask is not None and bounds is not None and not assignable(bounds[0], mask):
             raise InputError(
-                f"{where}.sites: the allowed elements cannot hold the composition {dict(zip(source.elements, bounds[0].tolist(), strict=True))}"
+                f"{where}.sites: the allowed elements cannot hold the composition "
+                f"{dict(zip(source.elements, bounds[0].tolist(), strict=True))}"
             )

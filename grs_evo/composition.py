@@ -196,7 +196,7 @@ def _exchange_path(
     """Sites to change, (site, old, new), that carry one atom from an element in excess to one that is short."""
     n_elements = len(excess)
     came_from: dict[int, tuple[int, int]] = {}
-    reached = list(np.flatnonzero(excess > 0))
+    reached = [int(k) for k in np.flatnonzero(excess > 0)]
     seen = set(reached)
     while reached:
         old = reached.pop(0)
@@ -205,7 +205,7 @@ def _exchange_path(
             open_sites = sites[mask[sites, new]]
             if new in seen or not len(open_sites):
                 continue
-            came_from[new] = (int(open_sites[int(rng.random() * len(open_sites))]), int(old))
+            came_from[new] = (int(open_sites[int(rng.random() * len(open_sites))]), old)
             if excess[new] < 0:
                 path = []
                 while new in came_from:

@@ -1,7 +1,8 @@
 """How an island makes its next generation: evolution, or relaxation of fresh candidates only.
 
-Every strategy has the form (state, problem, rng, ledger) -> Step; an island without a population makes its first one. Any new
-structure goes through `assess`, which counts: one loss evaluation is 1, gradient and incremental ones are counted apart.
+Every strategy has the form (state, problem, rng, ledger) -> Step; an island without a population makes its first one.
+Any new structure goes through `assess`, which counts: one loss evaluation is 1, gradient and incremental ones are
+counted apart.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ class GeneticOptions(Options):
     children: int | None = Field(
         default=None, ge=1, le=100_000, description="new individuals per generation (plus); default: the population [1]"
     )
-    repeats: int = Field(default=20, ge=0, le=1000, description="tries to make a child that was not evaluated before [1]")
+    repeats: int = Field(
+        default=20, ge=0, le=1000, description="tries to make a child that was not evaluated before [1]"
+    )
     memory: int = Field(
         default=100_000, ge=0, le=10_000_000, description="evaluated structures remembered against repeats [1]"
     )
@@ -125,9 +128,12 @@ class NoCandidates(InputError):
         from .problem import COUNTERS
 
         counts = dict(zip(COUNTERS, ledger.counters.tolist(), strict=True))
-        causes = [f"{name.removeprefix('rejected_')} {n}" for name, n in counts.items() if name.startswith("rejected_") and n]
+        causes = [
+            f"{name.removeprefix('rejected_')} {n}" for name, n in counts.items() if name.startswith("rejected_") and n
+        ]
         super().__init__(
-            f"candidates: island {island} could not make a single valid candidate; thrown away for: {', '.join(causes) or 'nothing'}"
+            f"candidates: island {island} could not make a single valid candidate; thrown away for: "
+            f"{', '.join(causes) or 'nothing'}"
         )
 
 
@@ -246,7 +252,9 @@ def _children(
                 if cumulative[-1] == 0.0:
                     made = _replaced(rng, problem, state.island, ledger)
                 else:
-                    made = _child(rng, draw_operator(rng, cumulative), population, scores, problem, state.island, ledger)
+                    made = _child(
+                        rng, draw_operator(rng, cumulative), population, scores, problem, state.island, ledger
+                    )
                 if made is None:
                     continue
                 key = content_key(made[0], limits.lattice)

@@ -1,4 +1,4 @@
-"""One island: from one generation to the next. No MPI, no files, no clock; the result depends on state and problem only."""
+"""One island: from one generation to the next. No MPI, files or clock: state and problem say it all."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Parents into a child: crossover and mutation, each f(rng, parents, limits, options) -> Structure or None.
 
-*Chemical* operators change who sits where and leave positions and cell alone; *spatial* ones move atoms, change the cell or
-the number of atoms. A child keeps the limits (composition, sites, size, volume, distances) or is None; overlaps are repaired,
-by removing one of two atoms (slice) or by pushing apart (the rest), since rejection would fail nearly always in a dense cell.
+*Chemical* operators change who sits where and leave positions and cell alone; *spatial* ones move atoms, change the
+cell or the number of atoms. A child keeps the limits (composition, sites, size, volume, distances) or is None;
+overlaps are repaired, by removing one of two atoms (slice) or by pushing apart (the rest), since rejection would fail
+nearly always in a dense cell.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ _SHIFTS = 4
 class OperatorOptions(Options):
     """How children are made."""
 
-    crossover: float = Field(default=0.4, ge=0, le=1, description="probability of crossover; else mutation, never both [1]")
+    crossover: float = Field(
+        default=0.4, ge=0, le=1, description="probability of crossover; else mutation, never both [1]"
+    )
     spatial: float | None = Field(
         default=None,
         ge=0,
@@ -65,7 +68,9 @@ class OperatorOptions(Options):
     floor: float = Field(
         default=0.1, gt=0, le=1, description="smallest weight an operator keeps when adaptive, relative to the mean [1]"
     )
-    memory: float = Field(default=0.9, ge=0, lt=1, description="share of the past in an adaptive weight per generation [1]")
+    memory: float = Field(
+        default=0.9, ge=0, lt=1, description="share of the past in an adaptive weight per generation [1]"
+    )
     displacement: float = Field(default=0.4, gt=0, description="standard deviation of random displacements [Å]")
     some: float = Field(default=0.25, gt=0, le=1, description="share of atoms that displace_some moves [1]")
     strain: float = Field(default=0.05, gt=0, lt=0.5, description="standard deviation of strain components [1]")
@@ -93,8 +98,8 @@ def probabilities(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Cumulative probabilities over OPERATORS of being the crossover and of being the mutation, (n_op,) each.
 
-    Operators that could never act under the limits (a flip at fixed composition, add at fixed size, anything spatial on a
-    lattice) have none. An all-zero row means that there is no such operator.
+    Operators that could never act under the limits (a flip at fixed composition, add at fixed size, anything spatial
+    on a lattice) have none. An all-zero row means that there is no such operator.
     """
     spatial = options.spatial
     if spatial is None:
@@ -134,8 +139,8 @@ def adapt(
 ) -> NDArray[np.float64]:
     """Operator weights after a generation with these tries and successes, (n_op,): mean 1, none below the floor.
 
-    Each used operator's weight moves towards its share of success; unused ones stay. One success and one failure are added
-    to each count, so that a lucky first try does not rule.
+    Each used operator's weight moves towards its share of success; unused ones stay. One success and one failure are
+    added to each count, so that a lucky first try does not rule.
     """
     if not options.adaptive:
         return rates
@@ -233,7 +238,7 @@ def mix_species(
     limits: Limits,
     region: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.int32] | None:
-    """Species of one parent outside a region and of the other inside (default: a random subset), composition repaired."""
+    """Species of one parent outside a region and of the other inside (default: at random); composition repaired."""
     if region is None:
         region = rng.random(len(mine)) < 0.2 + 0.6 * rng.random()
     child = np.where(region, theirs, mine).astype(np.int32)
@@ -260,9 +265,9 @@ def slice_crossover(
 ) -> Structure | None:
     """Atoms of the second parent in a random slab of the first parent's cell, those of the first outside it.
 
-    The second parent fills the slab at its true lengths, with its periodic images and at a random origin; of a few origins
-    the one whose number of atoms fits best is taken. One of two overlapping atoms is removed, then number and composition are
-    repaired.
+    The second parent fills the slab at its true lengths, with its periodic images and at a random origin; of a few
+    origins the one whose number of atoms fits best is taken. One of two overlapping atoms is removed, then number and
+    composition are repaired.
     """
     one, two = parents[0], parents[1]
     inv = inverse(one.cell)
@@ -395,9 +400,7 @@ def strain(
     """A random symmetric strain at constant volume; fractional positions stay."""
     one = parents[0]
     e = options.strain * rng.standard_normal(6)
-    deform = np.array(
-        [[1 + e[0], e[3] / 2, e[4] / 2], [e[3] / 2, 1 + e[1], e[5] / 2], [e[4] / 2, e[5] / 2, 1 + e[2]]]
-    )
+    deform = np.array([[1 + e[0], e[3] / 2, e[4] / 2], [e[3] / 2, 1 + e[1], e[5] / 2], [e[4] / 2, e[5] / 2, 1 + e[2]]])
     size = volume(deform)
     if size < 0.1:
         return None

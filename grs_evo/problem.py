@@ -319,6 +319,8 @@ def _unpack_named(packed: Mapping[str, NDArray]) -> dict[str, NDArray]:
         kind = np.dtype(bytes(dtype).decode())
         count = int(np.prod(dims, dtype=np.int64))
         end = start + count * kind.itemsize
-        named[bytes(name).decode()] = np.array(memoryview(buffer[start:end]).cast("B"), np.uint8).view(kind).reshape(dims)
+        named[bytes(name).decode()] = (
+            np.array(memoryview(buffer[start:end]).cast("B"), np.uint8).view(kind).reshape(dims)
+        )
         start = end
     return named

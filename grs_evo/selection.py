@@ -31,7 +31,7 @@ class _Point:
 
 
 def pick(rng: np.random.Generator, scores: NDArray[np.float64], tournament: int) -> int:
-    """Index of the best of `tournament` contestants drawn with replacement; the lower score wins, then the lower index."""
+    """Index of the best of `tournament` contestants drawn with replacement; lower score, then lower index wins."""
     n = len(scores)
     winner = int(rng.random() * n)
     for _ in range(tournament - 1):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -97,7 +99,8 @@ def rotations(cell: NDArray[np.float64], sites: NDArray[np.float64], kinds: NDAr
     """Rotation parts (k, 3, 3) of the parent's space group, acting on ROWS of integer lattice vectors: H → H R."""
     import spglib
 
-    symmetry = spglib.get_symmetry((cell, sites, np.ones(len(sites), int) if kinds is None else kinds), symprec=1e-4)
+    parent: Any = (cell, sites, np.ones(len(sites), int) if kinds is None else kinds)
+    symmetry = spglib.get_symmetry(parent, symprec=1e-4)
     if symmetry is None:
         raise InputError("parent cell: spglib finds no symmetry operations; check cell and positions [Å]")
     unique = np.unique(np.asarray(symmetry["rotations"], np.int64), axis=0)
@@ -107,7 +110,8 @@ def rotations(cell: NDArray[np.float64], sites: NDArray[np.float64], kinds: NDAr
 
 def distinct_forms(volume: int, operations: Matrix) -> NDArray[np.int64]:
     """One Hermite normal form of each class that the operations map onto each other, (k, 3, 3)."""
-    kept, seen = [], set()
+    kept: list[Matrix] = []
+    seen: set[tuple[int, ...]] = set()
     for form in hermite_forms(volume):
         if tuple(form.ravel().tolist()) in seen:
             continue

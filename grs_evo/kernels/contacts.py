@@ -1,7 +1,8 @@
-"""Distances between atoms and their images, for the few tens of atoms of a candidate: contacts, pushing apart, overlaps.
+"""Distances between atoms and their images, for the few tens of atoms of a candidate: contacts, pushing apart,
+overlaps.
 
-Plain pair loops over all images that can matter, since at these sizes a neighbour list costs more than it saves. A pair is
-"too close" when its distance is below the (n_el, n_el) minimum of its two species. An atom's own images count.
+Plain pair loops over all images that can matter, since at these sizes a neighbour list costs more than it saves. A
+pair is "too close" when its distance is below the (n_el, n_el) minimum of its two species. An atom's own images count.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def image_range(heights, pbc, reach):
     out = np.zeros(3, np.int64)
     for k in range(3):
         if pbc[k]:
-            out[k] = max(0, int(math.ceil(reach / heights[k] - 0.5)))
+            out[k] = max(0, math.ceil(reach / heights[k] - 0.5))
     return out
 
 
@@ -129,8 +130,9 @@ def overlapping(positions, cell, species, pbc, minimum, order):
 def push_apart(positions, cell, species, pbc, minimum, movable, sweeps):
     """Move atoms until no two are closer than their minimum; returns (positions, sweeps used or -1 when not reached).
 
-    Each sweep moves both atoms of every overlapping pair apart by half of what is missing and a little more (the little more
-    keeps the last contacts from closing in only asymptotically). Own images cannot be moved and fail at once.
+    Each sweep moves both atoms of every overlapping pair apart by half of what is missing and a little more (the
+    little more keeps the last contacts from closing in only asymptotically). Own images cannot be moved and fail at
+    once.
     """
     n = len(species)
     out = positions.copy()
@@ -201,9 +203,9 @@ def cartesian(fractional, cell):
 def slab_images(positions, cell, pbc, origin, into_inv, axis, low, width):
     """Atoms (with their images) of one structure that fall into a slab of another structure's cell.
 
-    `origin` (3,) Å is the point of the first structure that comes to lie on the other's origin, `into_inv` the inverse of the
-    other cell; the slab holds points whose fractional coordinate along `axis` is in [low, low + width) modulo 1. Returns
-    atom indices (k,) and fractional coordinates in the other cell (k, 3).
+    `origin` (3,) Å is the point of the first structure that comes to lie on the other's origin, `into_inv` the inverse
+    of the other cell; the slab holds points whose fractional coordinate along `axis` is in [low, low + width) modulo
+    1. Returns atom indices (k,) and fractional coordinates in the other cell (k, 3).
     """
     n = len(positions)
     inv = inverse(cell)
@@ -275,7 +277,7 @@ def slab_images(positions, cell, pbc, origin, into_inv, axis, low, width):
 
 @njit(cache=True, error_model="numpy")
 def roomiest(positions, cell, species, pbc, minimum, new_species, trials):
-    """Index of the trial point (k, 3) Å whose nearest atom, in units of the minimum distance, is farthest; and that ratio."""
+    """Index of the trial point (k, 3) Å whose nearest atom, in minimum distances, is farthest; and that ratio."""
     n = len(species)
     inv = inverse(cell)
     images = image_range(cell_heights(inv), pbc, 1.5 * minimum.max())
