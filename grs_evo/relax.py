@@ -116,6 +116,7 @@ def relax(
             f"relax: cell = {options.cell!r} needs a structure that is periodic in all directions; pbc is"
             f" {structure.pbc.tolist()}"
         )
+    plan = objective.plan
     geometry = compiled.Geometry(
         cell=np.array(structure.cell),
         species=np.array(structure.species),
@@ -125,8 +126,9 @@ def relax(
         mode=_MODES[options.cell],
         length=float((structure.volume / n_atoms) ** (1 / 3) * np.sqrt(n_atoms)),
         stretch=options.max_volume_change,
+        # A loss that is to grow has no lower bound and would push atoms through any finite core.
+        wall=bool(objective.has_core and (plan.alpha.min() < 0 or min(plan.w_structure, plan.w_set) < 0)),
     )
-    plan = objective.plan
     if options.method == "recipe":
         stages = [(HUBER, delta, options.stage_evaluations) for delta in options.deltas]
     else:

@@ -11,6 +11,7 @@ import numpy as np
 from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import NDArray
 
+from .alloy import draw_alloy, expected_descriptors, site_fractions
 from .basis import Basis
 from .descriptors import describe_compact, neighbours, stream_descriptors
 from .errors import InputError
@@ -22,6 +23,8 @@ SAMPLE = 4096
 # Atoms nearer than this share of the sum of their covalent radii overlap: no real structure has them.
 _OVERLAP = 0.3
 _CHUNK = 2048
+# Independent cells that the standard errors of a random alloy come from, at least.
+_LEAST_CELLS = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,10 +140,67 @@ class Target:
         seed: int = 0,
         covariance: bool = False,
     ) -> Target:
-        """A random alloy: every site of an ideal lattice is occupied independently. See `alloy.random_alloy`."""
-        from .alloy import random_alloy
+        """A random alloy: every site of an ideal lattice is occupied independently of all others.
 
-        return random_alloy(lattice, basis, composition, samples, seed, covariance)
+        The mean is the exact expectation over all occupations (unless the basis is too large for it: see
+        `mean_is_exact`). Variance, skewness, kurtosis and covariance, and the kept environments, come from cells
+        occupied at random; `errors` holds their standard errors, and 0 for an exact mean.
+
+        Parameters
+        ----------
+        lattice : Structure or ase.Atoms: the sites of one cell; its elements are ignored
+        composition : fraction of each element, for all sites or one mapping per site; sums to 1
+        samples : environments to draw, at least
+        seed : of the random occupations
+
+        Raises
+        ------
+        InputError
+            Fractions that do not sum to 1, an element outside the basis, a lattice whose sites overlap.
+        """
+        sites = lattice if isinstance(lattice, Structure) else _bare_sites(lattice)
+        fractions = site_fractions(composition, basis.elements, sites.n_atoms)
+        sites = sites.replace(species=np.argmax(fractions, axis=1).astype(np.int32))
+        _check_overlap(sites, basis, "lattice")
+        rng = np.random.default_rng(seed)
+        first = draw_alloy(sites, basis, fractions, rng)
+        n_cells = max(_LEAST_CELLS, -(-samples // first.n_atoms))
+        cells = [first, *(draw_alloy(sites, basis, fractions, rng) for _ in range(n_cells - 1))]
+        listed = ", ".join(f"{e} {x:g}" for e, x in zip(basis.elements, fractions.mean(axis=0), strict=True) if x > 0)
+        drawn = Target.from_structures(
+            cells,
+            basis,
+            names=[f"random cell {k}" for k in range(n_cells)],
+            covariance=covariance,
+            description=f"random alloy, {listed}",
+        )
+        found = drawn.moments
+        missing = (found.counts == 0) & (fractions.sum(axis=0) > 0)
+        if missing.any():
+            element = basis.elements[int(np.argmax(missing))]
+            raise InputError(
+                f"random alloy: none of {drawn.n_environments} random sites holds {element}"
+                f" (fraction {fractions.mean(axis=0)[missing][0]:g}); ask for more samples"
+            )
+        parts = [of(describe_compact(c, basis), c.species, basis.sizes) for c in cells]
+        errors = _jackknife(parts, basis.sizes)
+        exact = expected_descriptors(sites, basis, fractions)
+        # Exact shares of the elements, with the weight of all that was drawn.
+        share = np.divide(
+            fractions.mean(axis=0) * found.total, found.counts, out=np.zeros(len(found.counts)), where=found.counts > 0
+        )
+        columns = share[found.elements]
+        flat = found.covariance_sums
+        moments = Moments(
+            found.sizes,
+            found.counts * share,
+            found.mean if exact is None else exact,
+            found.sums * columns,
+            None if flat is None else flat * np.repeat(share, np.array(found.sizes) ** 2),
+        )
+        if exact is not None:
+            errors[0] = 0.0
+        return replace(drawn, moments=moments, mean_is_exact=exact is not None, errors=errors)
 
     def merged(self, other: Target, weight: float = 1.0) -> Target:
         """Both distributions together, the other's environments `weight` times as heavy (bootstrap)."""
@@ -254,6 +314,26 @@ class Target:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{source}: is no stored target ({error})") from error
+
+
+def _bare_sites(atoms: Any) -> Structure:
+    """The sites of some ase.Atoms, whatever elements stand on them."""
+    symbols = sorted(set(atoms.get_chemical_symbols()))
+    return from_atoms(atoms, symbols, "lattice")
+
+
+def _jackknife(parts: Sequence[Moments], sizes: Sequence[int]) -> NDArray[np.float64]:
+    """(4, n_desc) standard errors of the pooled moments, from independent cells left out one at a time."""
+    n = len(parts)
+    before = [merge_all([], sizes)]
+    for part in parts[:-1]:
+        before.append(merge(before[-1], part))
+    after = [merge_all([], sizes)]
+    for part in reversed(parts[1:]):
+        after.append(merge(after[-1], part))
+    left = np.array([merge(a, b).standardised("pooled") for a, b in zip(before, reversed(after), strict=True)])
+    errors: NDArray[np.float64] = np.sqrt((n - 1) * left.var(axis=0))
+    return errors
 
 
 def empty_moments(basis: Basis, covariance: bool = False) -> Moments:

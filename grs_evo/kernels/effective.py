@@ -43,15 +43,17 @@ def core_of_pair(r, kind, inner, outer, za, zb):
 
 
 @njit(cache=True, error_model="numpy")
-def core_into(species, plan, tables, engine, gradient, forces, strain):
+def core_into(species, plan, tables, engine, gradient, forces, strain, closest):
     """V_core per atom, from the pairs that `describe_into` left in `engine`; adds +dV/dR and +dV/dstrain.
 
+    closest (1,) becomes the smallest distance over the pair's core distance, inf when all are out of the core's reach.
     Every pair is met from both of its ends, so each end counts half of it.
     """
     n_atoms = species.shape[0]
     n_el = tables.n_el
     share = 0.5 * plan.core_strength / n_atoms
     total = 0.0
+    closest[0] = np.inf
     pair = engine.pair
     for slot in range(engine.shape[4]):
         i = engine.slots[slot]
@@ -73,6 +75,7 @@ def core_into(species, plan, tables, engine, gradient, forces, strain):
                         plan.numbers[e],
                     )  # fmt: skip
                     total += share * energy
+                    closest[0] = min(closest[0], 1.0 / (fields[R_INVERSE + lane] * inner))
                     if gradient:
                         j = engine.pair_id[block * LANES + lane]
                         x = fields[UX + lane]
@@ -116,6 +119,6 @@ def evaluate_into(
             return status, np.nan, np.nan
     core = 0.0
     if plan.core_kind != 0:
-        core = core_into(species, plan, tables, engine, gradient, forces, strain)
+        core = core_into(species, plan, tables, engine, gradient, forces, strain, work.closest)
         terms[CORE] = core
     return OK, value + core, reported + core

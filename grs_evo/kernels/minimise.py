@@ -34,6 +34,7 @@ class Geometry(NamedTuple):
     mode: int  # CELL_…
     length: float  # Å, what a strain of 1 weighs as a displacement
     stretch: float  # largest factor by which the volume may change, either way
+    wall: bool  # whether no pair may come nearer than the core distance, or than it was at the start if that is less
 
 
 class Limits(NamedTuple):
@@ -63,6 +64,7 @@ class Room(NamedTuple):
     best_value: NDArray[np.float64]  # (1,)
     count: NDArray[np.int64]  # (1,) evaluations so far
     status: NDArray[np.int64]  # (1,) of the last evaluation
+    wall: NDArray[np.float64]  # (1,) smallest allowed distance over core distance, set by the first evaluation
 
 
 class Potential(NamedTuple):
@@ -92,6 +94,7 @@ def make_room(n_atoms: int, max_size: int, n_terms: int) -> Room:
         np.full(1, np.inf),
         np.zeros(1, np.int64),
         np.zeros(1, np.int64),
+        np.zeros(1),
     )
 
 
@@ -194,6 +197,11 @@ def _value(x, g, geometry, potential, room):
     room.status[0] = status
     if status != OK or not np.isfinite(value) or not np.isfinite(reported):
         return np.inf
+    if geometry.wall:
+        if room.count[0] == 1:
+            room.wall[0] = min(1.0, potential.work.closest[0])
+        elif potential.work.closest[0] < room.wall[0]:
+            return np.inf
     if reported < room.best_value[0]:
         room.best_value[0] = reported
         room.best_positions[:, :] = room.positions

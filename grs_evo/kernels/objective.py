@@ -73,6 +73,7 @@ class LossWork(NamedTuple):
     residual: NDArray[np.float64]
     dresidual: NDArray[np.float64]
     set_terms: NDArray[np.float64]
+    closest: NDArray[np.float64]  # (1,) smallest distance over core distance of the last structure; inf: out of reach
 
 
 def make_loss_work(plan: LossPlan) -> LossWork:
@@ -89,6 +90,7 @@ def make_loss_work(plan: LossPlan) -> LossWork:
         np.zeros(longest),
         np.zeros(longest),
         np.zeros(N_TERMS),
+        np.full(1, np.inf),
     )
 
 
