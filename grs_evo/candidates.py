@@ -16,15 +16,15 @@ from .errors import InputError, nearest
 from .kernels.contacts import cartesian, cell_heights, closest_ratio, inverse, push_apart
 from .options import Options
 from .structure import Structure, from_atoms
-from .supercells import PARENTS, build, heights, parent_cell, sites_per_volume, supercells
+from .supercells import PARENTS, build, conventional, heights, parent_cell, sites_per_volume, supercells
 
 Reject = Callable[[str], None]
 
 # How often a random cell is drawn anew before the candidate is given up and counted.
 _TRIES = 20
 _SWEEPS = 400
-# Packing fraction of spheres of the minimum distance that random packing cannot exceed.
-_MAX_PACKING = 0.62
+# Packing fraction of spheres of the minimum distance that pushing apart has no hope of (random close packing is 0.64).
+_MAX_PACKING = 0.68
 
 
 class CandidateOptions(Options):
@@ -444,22 +444,12 @@ def _found_parent(
     target: Structure, cubic: bool, symprec: float, where: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The lattice under the target's atoms, whatever sits on it."""
-    import spglib
-
-    fractional = target.positions @ np.linalg.inv(target.cell)
-    sites_only: Any = (target.cell, fractional, np.ones(target.n_atoms, int))
-    found = spglib.standardize_cell(
-        sites_only,
-        to_primitive=not cubic,
-        no_idealize=False,
-        symprec=symprec,
-    )
+    found = conventional(target.cell, target.positions @ np.linalg.inv(target.cell), cubic, symprec)
     if found is None:
         raise InputError(
             f"{where}.lattice: spglib finds no parent lattice in the target within symprec = {symprec:g} Å"
         )
-    cell, sites, _ = found
-    return np.asarray(cell, np.float64), np.asarray(sites, np.float64) % 1.0
+    return found
 
 
 def _read(options: CandidateOptions, elements: tuple[str, ...], folder: Path | str, where: str) -> list[Structure]:
