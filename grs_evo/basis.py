@@ -227,7 +227,10 @@ def build_basis(
 
 
 def _complete_set(n_elements: int, n_max: Sequence[int], l_max: Sequence[int]) -> list[Label]:
-    """Labels in the order of LAMMPS and FitSNAP files: rank, then l, n, μ, L lexicographically."""
+    """Labels in the order of FitSNAP's files: rank, then l, n, μ, L lexicographically.
+
+    FitSNAP writes the factors of a function in the order (μ, l, n) up to rank 3 and (l, μ, n) above.
+    """
     labels = []
     for rank, (n_top, l_top) in enumerate(zip(n_max, l_max, strict=True), start=1):
         factors = [
@@ -236,6 +239,8 @@ def _complete_set(n_elements: int, n_max: Sequence[int], l_max: Sequence[int]) -
             for mu in range(n_elements)
             for n in range(1, n_top + 1)
         ]
+        if rank <= 3:
+            factors.sort(key=lambda factor: (factor[1], factor[0], factor[2]))
         for block in combinations_with_replacement(factors, rank):
             ls, mus, ns = (tuple(part) for part in zip(*block, strict=True))
             for Ls in independent_couplings(ls, tuple(block.index(factor) for factor in block)):
