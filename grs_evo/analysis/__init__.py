@@ -14,6 +14,7 @@ figures.py       matplotlib's look, files and CSV
 from __future__ import annotations
 
 from .components import Components, principal_components, project
+from .convergence import bands, best_against_evaluations, evaluations_to_reach
 from .coverage import Coverage, coverage, coverage_growth, hull_volume
 from .distances import MomentDistances, halves_floor, moment_distances
 from .embedding import common_embedding
@@ -28,9 +29,12 @@ __all__ = [
     "Histograms",
     "MomentDistances",
     "ancestry",
+    "bands",
+    "best_against_evaluations",
     "common_embedding",
     "coverage",
     "coverage_growth",
+    "evaluations_to_reach",
     "halves_floor",
     "histograms",
     "hull_volume",

@@ -1,11 +1,11 @@
 """`grs-evo report`: a run folder or archive into one HTML page that opens offline.
 
-    content.py       what stands on the page
-    search_plots.py  how the search went
-    result_plots.py  what was found
-    plot.py          one plot as data
-    solid.py         structures: stills, 3-D scenes, files
-    page.py          HTML, escaping, downloads; page.css and page.js beside it
+content.py       what stands on the page
+search_plots.py  how the search went
+result_plots.py  what was found
+plot.py          one plot as data
+solid.py         structures: stills, 3-D scenes, files
+page.py          HTML, escaping, downloads; page.css and page.js beside it
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from ..analysis import environments
+from ..analysis import convergence, environments
+from ..analysis.sources import target_of
 from ..errors import InputError
+from ..storage import Archive, read_archive
 from . import content, page, search_plots, solid
 
 __all__ = ["compose", "write_report"]
@@ -40,8 +42,6 @@ def write_report(run_dir: str | Path, out_path: str | Path | None = None, title:
     InputError
         No archive, an archive of a newer schema, an empty archive, or a place that cannot be written to.
     """
-    from .. import read_archive
-
     source = Path(run_dir)
     archive = read_archive(source)
     folder = source if source.is_dir() else source.parent
@@ -57,21 +57,23 @@ def write_report(run_dir: str | Path, out_path: str | Path | None = None, title:
     return out
 
 
-def compose(archive: Any, title: str, folder: Path | None = None) -> str:
+def compose(archive: Archive, title: str, folder: Path | None = None) -> str:
     """The report as HTML text, from an archive in memory; `folder` adds what else the run folder tells."""
     if not archive.individuals:
         raise InputError(f"{title}: the archive holds no structures yet, so there is nothing to report on")
-    basis, target = archive.basis, archive.target
+    basis, target = archive.basis, target_of(archive, title)
     ranked = content.ranked(archive.individuals)
     best = ranked[0]
     structures, scenes = content.structures_section(archive)
     front, plots = content.front_section(archive)
     sections = [structures, front]
+    what = f"{solid.formula(best.structure, archive.elements)}, {best.structure.n_atoms} atoms"
+    in_set = f"; {len(archive.set)} in the set" if archive.set else ""
     tiles = [
-        ("Best loss", content.significant(best.value), f"{solid.formula(best.structure, archive.elements)}, {best.structure.n_atoms} atoms"),
-        ("Structures", content.whole(len(archive.individuals)), f"{_sizes(archive)} atoms; {len(archive.set)} in the set" if archive.set else f"{_sizes(archive)} atoms"),
-    ]  # fmt: skip
-    if target is not None and basis is not None:
+        ("Best loss", content.significant(best.value), what),
+        ("Structures", content.whole(len(archive.individuals)), f"{_sizes(archive)} atoms{in_set}"),
+    ]
+    if target is not None:
         chosen = [one.structure for one in archive.set] or [best.structure]
         name = "representative set" if archive.set else "best structure"
         match, more, remarks = content.match_section(
@@ -111,14 +113,14 @@ def _lead(archive: Any, target: Any, best: Any) -> str:
     what = f"“{target.description}”" if target is not None and target.description else "the target"
     size = f" ({content.whole(target.n_environments)} environments)" if target is not None else ""
     return (
-        f"A search for cells small enough for DFT whose atomic environments are distributed like those of {what}{size}. "
-        f"The best one has {best.structure.n_atoms} atoms and a loss of {content.significant(best.value)}."
+        f"A search for cells small enough for DFT whose atomic environments are distributed like those of {what}{size}."
+        f" The best one has {best.structure.n_atoms} atoms and a loss of {content.significant(best.value)}."
     )
 
 
 def _effort(history: Any) -> list[tuple[str, str, str]]:
     rows = search_plots.island_rows(history)
-    spent = search_plots.spent(history)
+    spent = convergence.spent(history)
     last = [which[-1] for which in rows.values()]
     generations = int(np.asarray(history["generation"])[last].max())
     tiles = [
@@ -139,4 +141,6 @@ def _effort(history: Any) -> list[tuple[str, str, str]]:
 
 def _footer(archive: Any) -> str:
     made = [f"archive {archive.archive_hash}" if getattr(archive, "archive_hash", "") else "", "written by grs_evo"]
-    return ", ".join(part for part in made if part) + ". This page carries all it shows and asks the network for nothing."
+    return (
+        ", ".join(part for part in made if part) + ". This page carries all it shows and asks the network for nothing."
+    )

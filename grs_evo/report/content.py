@@ -20,6 +20,8 @@ from ..analysis import (
 from ..analysis.environments import Environments
 from ..errors import InputError
 from ..population import NO_PARENT, Individual
+from ..storage import Archive
+from ..target import Target
 from . import page, result_plots, search_plots, solid
 from .page import Section
 from .plot import Plot
@@ -68,7 +70,10 @@ def ranked(individuals: Sequence[Individual]) -> list[Individual]:
 
 def shown_structures(individuals: Sequence[Individual], objectives: NDArray[np.float64]) -> list[int]:
     """Which structures get a view: the best, and the best of every cell size on the front."""
-    order = sorted(range(len(individuals)), key=lambda k: (individuals[k].value, individuals[k].structure.n_atoms, individuals[k].uid))
+    order = sorted(
+        range(len(individuals)),
+        key=lambda k: (individuals[k].value, individuals[k].structure.n_atoms, individuals[k].uid),
+    )
     chosen = order[: SHOWN // 2]
     front = pareto_front(objectives) if objectives.shape[1] else np.zeros(len(individuals), bool)
     sizes: set[int] = {individuals[k].structure.n_atoms for k in chosen}
@@ -108,9 +113,9 @@ def _shortest(one: Individual) -> float:
     return float("nan")
 
 
-def structures_section(archive: Any, title: str = "Best structures") -> tuple[Section, list[dict[str, Any]]]:
+def structures_section(archive: Archive, title: str = "Best structures") -> tuple[Section, list[dict[str, Any]]]:
     """Pictures, the 3-D stage, and a table of the front."""
-    individuals: Sequence[Individual] = archive.individuals
+    individuals = archive.individuals
     elements = archive.elements
     objectives = np.asarray(archive.objectives, dtype=np.float64)
     chosen = shown_structures(individuals, objectives)
@@ -131,13 +136,22 @@ def structures_section(archive: Any, title: str = "Best structures") -> tuple[Se
             ("loss", f"{one.value:.8g}"),
             *((name, f"{term:.6g}") for name, term in zip(archive.term_names, one.terms, strict=True)),
             ("cell", _cell(structure.cell)),
-            ("volume", f"{structure.volume / structure.n_atoms:.3f} Å³ per atom" if structure.pbc.all() else "not periodic"),
+            (
+                "volume",
+                f"{structure.volume / structure.n_atoms:.3f} Å³ per atom" if structure.pbc.all() else "not periodic",
+            ),
             ("shortest distance", f"{_shortest(one):.3f} Å"),
             ("made by", _made(one)),
             ("found", f"island {one.island}, generation {one.generation}, after {whole(one.evaluation)} evaluations"),
             ("uid", str(one.uid)),
         ]
-        info = {"grs_value": one.value, "grs_uid": one.uid, "grs_operator": one.operator, "grs_island": one.island, "grs_generation": one.generation}
+        info = {
+            "grs_value": one.value,
+            "grs_uid": one.uid,
+            "grs_operator": one.operator,
+            "grs_island": one.island,
+            "grs_generation": one.generation,
+        }
         scenes.append(
             solid.scene(structure)
             | {
@@ -149,8 +163,8 @@ def structures_section(archive: Any, title: str = "Best structures") -> tuple[Se
         )
     body = page.structures(stills, elements) + _front_table(archive, objectives)
     about = (
-        f"{len(chosen)} of the {whole(len(individuals))} structures in the archive, lowest loss first; turn the view with the "
-        "mouse or a finger. Files hold positions and cells exactly as they were found."
+        f"{len(chosen)} of the {whole(len(individuals))} structures in the archive, lowest loss first; turn the view "
+        "with the mouse or a finger. Files hold positions and cells exactly as they were found."
     )
     return Section("structures", title, about, body), scenes
 
@@ -160,8 +174,8 @@ def _made(one: Individual) -> str:
     return one.operator.replace("_", " ") + (f" of {' and '.join(parents)}" if parents else "")
 
 
-def _front_table(archive: Any, objectives: NDArray[np.float64]) -> str:
-    individuals: Sequence[Individual] = archive.individuals
+def _front_table(archive: Archive, objectives: NDArray[np.float64]) -> str:
+    individuals = archive.individuals
     order = sorted(range(len(individuals)), key=lambda k: (individuals[k].value, individuals[k].uid))
     front = pareto_front(objectives)
     columns: dict[str, list[object]] = {
@@ -176,11 +190,11 @@ def _front_table(archive: Any, objectives: NDArray[np.float64]) -> str:
         "generation": [individuals[k].generation for k in order],
         "evaluation": [individuals[k].evaluation for k in order],
     }
-    numbers = {"loss", *archive.term_names}
     brief: dict[str, list[object]] = {
-        name: [significant(float(v)) if name in numbers else ("yes" if v else "") if name == "on front" else v for v in values[:_TABLE]]  # type: ignore[arg-type]
+        name: [significant(v) if isinstance(v, float) else v for v in values[:_TABLE]]
         for name, values in columns.items()
     }
+    brief["on front"] = ["yes" if on else "" for on in brief["on front"]]
     more = "" if len(order) <= _TABLE else f", the first {_TABLE}"
     return (
         f"<details><summary>Table of the archive{more}</summary>"
@@ -193,7 +207,7 @@ def _front_table(archive: Any, objectives: NDArray[np.float64]) -> str:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def asked_section(archive: Any, target: Any, basis: Any, extra: Sequence[tuple[str, object]]) -> Section:
+def asked_section(archive: Archive, target: Target | None, basis: Any, extra: Sequence[tuple[str, object]]) -> Section:
     """The question: target, basis, and the run file."""
     entries: list[tuple[str, object]] = []
     if target is not None:
@@ -206,14 +220,17 @@ def asked_section(archive: Any, target: Any, basis: Any, extra: Sequence[tuple[s
                 + (f", {target.volume_per_atom:.3f} Å³ per atom" if np.isfinite(target.volume_per_atom) else ""),
             )
         )
-        fractions = ", ".join(f"{100 * x:.4g} % {symbol}" for symbol, x in zip(archive.elements, target.fractions, strict=True))
+        fractions = ", ".join(
+            f"{100 * x:.4g} % {symbol}" for symbol, x in zip(archive.elements, target.fractions, strict=True)
+        )
         entries.append(("composition", fractions))
     else:
         entries.append(("target", "not stored in this archive"))
     if basis is not None:
         ranks = sorted({len(label.ls) for labels in basis.labels for label in labels})
         functions = ", ".join(f"{symbol} {size}" for symbol, size in zip(basis.elements, basis.sizes, strict=True))
-        entries.append(("descriptors", f"ACE, ranks {ranks[0]} to {ranks[-1]} (bodies {ranks[0] + 1} to {ranks[-1] + 1}); functions: {functions}"))
+        bodies = f"ranks {ranks[0]} to {ranks[-1]} (bodies {ranks[0] + 1} to {ranks[-1] + 1})"
+        entries.append(("descriptors", f"ACE, {bodies}; functions: {functions}"))
         low, high = float(basis.cutoff.min()), float(basis.cutoff.max())
         entries.append(("cutoff", f"{low:.3f} Å" if low == high else f"{low:.3f} to {high:.3f} Å, by pair"))
     entries.append(("loss terms", ", ".join(archive.term_names)))
@@ -222,14 +239,15 @@ def asked_section(archive: Any, target: Any, basis: Any, extra: Sequence[tuple[s
     body = f'<div class="card">{page.facts(entries)}'
     if archive.run_file:
         body += (
-            f"<details><summary>The run file, with every default filled in</summary><pre>{page.text(archive.run_file)}</pre>"
+            "<details><summary>The run file, with every default filled in</summary>"
+            f"<pre>{page.text(archive.run_file)}</pre>"
             + page.download("run.toml", archive.run_file, "run.toml", "text/plain")
             + "</details>"
         )
     return Section("asked", "What was asked", "", body + "</div>")
 
 
-def search_section(archive: Any) -> tuple[Section | None, list[Plot]]:
+def search_section(archive: Archive) -> tuple[Section | None, list[Plot]]:
     """How the search went."""
     history: Mapping[str, NDArray] = archive.history
     if not history or not len(history.get("generation", ())):
@@ -255,7 +273,7 @@ def search_section(archive: Any) -> tuple[Section | None, list[Plot]]:
     return Section("search", "How the search went", "", body), plots
 
 
-def front_section(archive: Any) -> tuple[Section, list[Plot]]:
+def front_section(archive: Archive) -> tuple[Section, list[Plot]]:
     """The front, and what cells of each size reached."""
     objectives = np.asarray(archive.objectives, dtype=np.float64)
     front = result_plots.front(archive.individuals, objectives, archive.objective_names)
@@ -264,7 +282,12 @@ def front_section(archive: Any) -> tuple[Section, list[Plot]]:
     body = page.figure(front, wide=True)
     if any(others):
         body += '<div class="grid">' + "".join(page.figure(plot) for plot in others) + "</div>"
-    return Section("front", "Pareto front", "What is best depends on what counts: the front holds every answer that nothing beats.", body), plots
+    return Section(
+        "front",
+        "Pareto front",
+        "What is best depends on what counts: the front holds every answer that nothing beats.",
+        body,
+    ), plots
 
 
 def match_section(
@@ -280,10 +303,18 @@ def match_section(
     moments = environments.compare_moments(target, chosen, basis)
     wide_target, wide_chosen = target.wide(basis), chosen.wide(basis)
     tiles: list[tuple[str, str, str]] = []
-    rows: dict[str, list[object]] = {"": [f"{name} to target"], "mean |Δ mean|": [significant(moments.mae_first)], "mean |Δ variance|": [significant(moments.mae_second)], "means (σ)": [significant(moments.scaled_first)], "variances (σ²)": [significant(moments.scaled_second)]}
+    rows: dict[str, list[object]] = {
+        "": [f"{name} to target"],
+        "mean |Δ mean|": [significant(moments.mae_first)],
+        "mean |Δ variance|": [significant(moments.mae_second)],
+        "means (σ)": [significant(moments.scaled_first)],
+        "variances (σ²)": [significant(moments.scaled_second)],
+    }
     if len(target) > 1:
         floor = environments.floor(target, basis)
-        for column, value in zip(list(rows)[1:], (floor.mae_first, floor.mae_second, floor.scaled_first, floor.scaled_second), strict=True):
+        for column, value in zip(
+            list(rows)[1:], (floor.mae_first, floor.mae_second, floor.scaled_first, floor.scaled_second), strict=True
+        ):
             rows[column].append(significant(float(value)))
         rows[""].append("halves of the target to each other")
         remark = f"σ from the target’s, on average; halves of the target: {significant(floor.scaled_first, 2)}"
@@ -300,14 +331,16 @@ def match_section(
     except InputError as error:
         body += f'<p class="note">Coverage: {page.text(error)}.</p>'
     else:
-        plane = result_plots.plane(
-            components, wide_target, [(name, wide_chosen)],
-            f"{result.sentence()}. {100 * result.inside:.1f} % of the target’s environments lie inside the hull of the {name}"
-            + (" (an upper bound)" if result.method == "widths" else "")
-            + f", {100 * result.beyond:.1f} % of the {name}’s lie outside the target’s.",
-        )  # fmt: skip
+        bound = " (an upper bound)" if result.method == "widths" else ""
+        caption = (
+            f"{result.sentence()}. {100 * result.inside:.1f} % of the target’s environments lie inside the hull of the "
+            f"{name}{bound}, {100 * result.beyond:.1f} % of the {name}’s lie outside the target’s."
+        )
+        plane = result_plots.plane(components, wide_target, [(name, wide_chosen)], caption)
         plots.append(plane)
-        remark = "hull volume, set to target" if result.method == "hull" else f"± {significant(result.error, 2)}, by widths"
+        remark = (
+            "hull volume, set to target" if result.method == "hull" else f"± {significant(result.error, 2)}, by widths"
+        )
         if len(np.unique(chosen.owner)) > 1:  # one small cell spans next to nothing, and that says nothing about it
             tiles.append(("V_rep", significant(result.v_rep, 3), f"{remark}; {result.dimension} components"))
         steps = None
@@ -318,14 +351,18 @@ def match_section(
         body += '<div class="grid">' + page.figure(plane, wide=steps is None) + page.figure(steps) + "</div>"
         plots += [steps] if steps else []
     body += (
-        f'<div class="card"><h3>Distributions of single functions</h3><p class="about">The {len(small)} functions that fit '
-        f'worst of {len(labels)}: share of environments over the value of the function.</p><div class="small">'
+        f'<div class="card"><h3>Distributions of single functions</h3><p class="about">The {len(small)} functions that '
+        f'fit worst of {len(labels)}: share of environments over the value of the function.</p><div class="small">'
         + "".join(page.small_figure(plot) for plot in small)
         + "</div></div>"
         + page.figure(bars)
     )
     plots += [*small, bars]
-    thin = "" if len(chosen) == chosen.total else f" Drawn from {whole(len(chosen))} of its {whole(chosen.total)} environments."
+    thin = (
+        ""
+        if len(chosen) == chosen.total
+        else f" Drawn from {whole(len(chosen))} of its {whole(chosen.total)} environments."
+    )
     about = f"The {name} against the target.{thin}"
     return Section("match", "How well it matches", about, body), plots, tiles
 

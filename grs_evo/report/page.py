@@ -57,7 +57,9 @@ def csv_text(columns: Mapping[str, Iterable[object]]) -> str:
 def download(name: str, content: str, label: str, kind: str = "text/csv") -> str:
     """A link that saves the content, which it carries itself."""
     encoded = base64.b64encode(content.encode()).decode()
-    return f'<a class="take" download="{text(name)}" href="data:{kind};charset=utf-8;base64,{encoded}">{text(label)}</a>'
+    return (
+        f'<a class="take" download="{text(name)}" href="data:{kind};charset=utf-8;base64,{encoded}">{text(label)}</a>'
+    )
 
 
 def tiles(entries: Sequence[tuple[str, str, str]]) -> str:
@@ -83,7 +85,9 @@ def table(columns: Mapping[str, Sequence[object]], words: Sequence[str] = ()) ->
     kinds = {name: ' class="text"' if name in words else "" for name in columns}
     head = "".join(f"<th{kinds[name]}>{text(name)}</th>" for name in columns)
     rows = "".join(
-        "<tr>" + "".join(f"<td{kinds[name]}>{text(value)}</td>" for name, value in zip(columns, row, strict=True)) + "</tr>"
+        "<tr>"
+        + "".join(f"<td{kinds[name]}>{text(value)}</td>" for name, value in zip(columns, row, strict=True))
+        + "</tr>"
         for row in zip(*columns.values(), strict=True)
     )
     return f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
@@ -125,9 +129,12 @@ def structures(stills: Sequence[tuple[str, str, str, str]], elements: Sequence[s
     )
     return (
         f'<div class="structures"><div class="choice">{buttons}</div><div class="stage card">'
-        '<h3 id="stage-title"></h3><div id="scene" role="img" aria-label="The chosen structure, to turn with the mouse or a finger"></div>'
-        f'<div class="legend">{legend}<label><input type="checkbox" id="wrap" checked> atoms wrapped into the cell</label></div>'
-        '<dl class="facts" id="stage-facts"></dl><a class="take" id="stage-file">This structure (extended XYZ)</a></div></div>'
+        '<h3 id="stage-title"></h3>'
+        '<div id="scene" role="img" aria-label="The chosen structure, to turn with the mouse or a finger"></div>'
+        f'<div class="legend">{legend}<label><input type="checkbox" id="wrap" checked> '
+        "atoms wrapped into the cell</label></div>"
+        '<dl class="facts" id="stage-facts"></dl>'
+        '<a class="take" id="stage-file">This structure (extended XYZ)</a></div></div>'
     )
 
 
@@ -173,7 +180,8 @@ def render(
         for one in sections
     )
     shades = "".join(
-        f'<radialGradient id="g{k}" class="e{k}" cx="38%" cy="32%" r="70%"><stop offset="0"/><stop offset="0.55"/><stop offset="1"/></radialGradient>'
+        f'<radialGradient id="g{k}" class="e{k}" cx="38%" cy="32%" r="70%">'
+        '<stop offset="0"/><stop offset="0.55"/><stop offset="1"/></radialGradient>'
         for k in range(8)
     )
     return (
@@ -183,9 +191,11 @@ def render(
         '<meta name="color-scheme" content="light dark">\n<link rel="icon" href="data:,">\n'
         f"<title>{text(title)}: grs_evo report</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
         f'<svg class="shades" aria-hidden="true"><defs>{shades}</defs></svg>\n'
-        f'<header><p class="over">{text(over)}</p><h1>{text(title)}</h1><p class="lead">{text(lead)}</p>{summary}</header>\n'
+        f'<header><p class="over">{text(over)}</p><h1>{text(title)}</h1>'
+        f'<p class="lead">{text(lead)}</p>{summary}</header>\n'
         f'<nav aria-label="Sections"><ul>{links}</ul></nav>\n<main>\n'
-        '<noscript><p class="note">The plots and the 3-D view need JavaScript; the tables, facts and stills do not.</p></noscript>\n'
+        '<noscript><p class="note">The plots and the 3-D view need JavaScript; the tables, facts and stills do not.'
+        "</p></noscript>\n"
         f"{body}\n</main>\n<footer>{text(footer)}</footer>\n"
         f'<script type="application/json" id="data">{script_json(data)}</script>\n'
         f"<script>{plotly_script()}</script>\n<script>\n{script}</script>\n</body>\n</html>\n"

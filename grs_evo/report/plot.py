@@ -34,12 +34,12 @@ class Plot:
 
 
 def plain(text: object) -> str:
-    """Text from a file for a label of a plot: plotly reads a few HTML tags in labels, so markup is escaped there too."""
+    """Text from a file for a label of a plot: plotly reads a few HTML tags there, so markup is escaped."""
     return html.escape(str(text), quote=False)
 
 
 def rounded(values: Any, digits: int = 6) -> list[Any]:
-    """Numbers for the page with so many significant digits, missing ones as None: what a plot can show, in few bytes."""
+    """Numbers for the page with so many significant digits, missing ones as None: what a plot shows, in few bytes."""
     array = np.asarray(values, dtype=np.float64).ravel()
     return [float(f"{value:.{digits}g}") if np.isfinite(value) else None for value in array]
 

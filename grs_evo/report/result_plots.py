@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ def front(individuals: Sequence[Individual], objectives: NDArray[np.float64], na
         return None
     on_front = pareto_front(objectives)
     atoms = np.array([one.structure.n_atoms for one in individuals])
-    columns = {
+    columns: dict[str, Iterable[object]] = {
         "uid": [one.uid for one in individuals],
         "n_atoms": atoms,
         "on_front": on_front.astype(int),
@@ -143,7 +143,11 @@ def worth(individuals: Sequence[Individual], objectives: NDArray[np.float64]) ->
         "Hypervolume over the generations",
         "How much of the final front stood by each generation (1 is the end). A line still rising says: search on.",
         [trace],
-        {"xaxis": axis("generation"), "yaxis": axis("share of the final hypervolume", rangemode="tozero"), "showlegend": False},
+        {
+            "xaxis": axis("generation"),
+            "yaxis": axis("share of the final hypervolume", rangemode="tozero"),
+            "showlegend": False,
+        },
         {"generation": when, "share": share},
         height=300,
     )
@@ -239,7 +243,15 @@ def plane(components: Components, target: NDArray, clouds: Sequence[tuple[str, N
         style = {"color": "@muted", "opacity": 0.45} if k == 0 else {"opacity": 0.85}
         symbol = {"symbol": "circle" if k == 0 else SYMBOLS[k % len(SYMBOLS)]}
         traces.append(
-            points(max(0, k - 1), name, shown[:, 0], shown[:, 1], size=4 if k == 0 else 6, marker=style | symbol, hoverinfo="skip")
+            points(
+                max(0, k - 1),
+                name,
+                shown[:, 0],
+                shown[:, 1],
+                size=4 if k == 0 else 6,
+                marker=style | symbol,
+                hoverinfo="skip",
+            )
         )
         hull = _outline(cloud)
         edge = line(max(0, k - 1), f"hull of the {name}", hull[:, 0], hull[:, 1], hoverinfo="skip")
@@ -271,7 +283,7 @@ def growth(rows: Sequence[tuple[int, int, float, float]]) -> Plot | None:
     return Plot(
         "growth",
         "Coverage as the set grows",
-        "V_rep (eq. 18) and the share of the target's environments inside the hull, for the first structures of the set.",
+        "V_rep (eq. 18) and the share of the target's environments in the hull, for the first structures of the set.",
         [hull, share],
         {"xaxis": axis("structures"), "yaxis": axis("share", rangemode="tozero"), "showlegend": True},
         {"structures": count, "environments": environments, "v_rep": v_rep, "inside": inside},

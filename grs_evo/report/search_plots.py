@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from ..analysis.convergence import spent
 from .plot import N_COLOURS, PATTERNS, Plot, axis, line, plain, rounded, thinned
 
 History = Mapping[str, NDArray]
@@ -26,15 +27,6 @@ def island_rows(history: History) -> dict[int, NDArray[np.int64]]:
         for one in np.unique(islands)
         for rows in [np.flatnonzero(islands == one)]
     }
-
-
-def spent(history: History) -> NDArray[np.float64]:
-    """Loss evaluations of every kind up to each row: plain ones, with gradient, and incremental ones count 1 each."""
-    parts = [np.asarray(history[name], dtype=np.float64) for name in _EVALUATIONS if name in history]
-    return np.sum(parts, axis=0) if parts else np.zeros(len(history["generation"]))
-
-
-_EVALUATIONS = ("evaluations", "gradient_evaluations", "incremental")
 
 
 def convergence(history: History) -> Plot | None:
@@ -153,7 +145,9 @@ def rejections(history: History) -> Plot | None:
         return None
     names = [name for name in history if name.startswith("rejected_")]
     rows = island_rows(history)
-    counts = {name: np.array([float(np.asarray(history[name])[which[-1]]) for which in rows.values()]) for name in names}
+    counts = {
+        name: np.array([float(np.asarray(history[name])[which[-1]]) for which in rows.values()]) for name in names
+    }
     names = [name for name in names if counts[name].sum() > 0]
     if not names:
         return None
@@ -166,7 +160,12 @@ def rejections(history: History) -> Plot | None:
             "y": rounded(counts[name]),
             "marker": {
                 "color": f"@c{k % N_COLOURS}",
-                "pattern": {"shape": PATTERNS[k % len(PATTERNS)], "fgcolor": "@paper", "solidity": 0.25},
+                "pattern": {
+                    "shape": PATTERNS[k % len(PATTERNS)],
+                    "bgcolor": f"@c{k % N_COLOURS}",
+                    "fgcolor": "@paper",
+                    "solidity": 0.25,
+                },
             },
         }
         for k, name in enumerate(names)

@@ -75,7 +75,12 @@ def still(structure: Structure, elements: Sequence[str], label: str, most: int =
     nearest = np.argsort(-atoms[:, 2], kind="stable")[:most]
     for k in nearest:
         x, y = place(atoms[k])
-        parts.append((float(atoms[k, 2]), f'<circle class="e{structure.species[k]}" cx="{x:.1f}" cy="{y:.1f}" r="{scale * sizes[k]:.1f}"/>'))
+        parts.append(
+            (
+                float(atoms[k, 2]),
+                f'<circle class="e{structure.species[k]}" cx="{x:.1f}" cy="{y:.1f}" r="{scale * sizes[k]:.1f}"/>',
+            )
+        )
     drawn = "".join(text for _, text in sorted(parts, key=lambda part: part[0]))
     return f'<svg class="still" viewBox="0 0 100 100" role="img" aria-label="{html.escape(label)}">{drawn}</svg>'
 

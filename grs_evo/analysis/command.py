@@ -1,0 +1,77 @@
+"""What the programs in tools/ have in common: options, errors, and the files they leave."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..errors import InputError
+from .sources import PICKS
+
+_SOURCES = (
+    "A source is a run folder, an archive file (.h5) or a structure file (anything ASE reads, with an index as in "
+    "melt.extxyz@0:100:10). NAME=SOURCE sets its name in the legend."
+)
+
+
+def parser(text: str | None) -> argparse.ArgumentParser:
+    """A parser that shows a tool's own text, examples included, as --help."""
+    summary, _, rest = (text or "").strip().partition("\n")
+    made = argparse.ArgumentParser(
+        description=summary,
+        epilog=rest.strip() + "\n\n" + _SOURCES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument(
+        "-o", "--out", default=None, metavar="STEM", help="plots go to STEM.png, .svg, .pdf, numbers to STEM.csv"
+    )
+    return made
+
+
+def add_basis(made: argparse.ArgumentParser) -> None:
+    """The option --basis."""
+    made.add_argument(
+        "--basis",
+        metavar="SOURCE",
+        help="basis to describe with: an archive or a .yace file (default: that of the first archive named; with "
+        "structure files alone the paper's settings)",
+    )
+
+
+def add_pick(made: argparse.ArgumentParser) -> None:
+    """The option --pick."""
+    made.add_argument(
+        "--pick",
+        choices=PICKS,
+        default="auto",
+        help="what to take of an archive (default: its representative set, else its Pareto front)",
+    )
+
+
+def stem(given: str | None, default: str) -> Path:
+    """Where the files go: as asked, or named after the tool in the working folder."""
+    from .figures import output_stem
+
+    return output_stem(given or default)
+
+
+def tell(paths: Sequence[Path]) -> None:
+    """Say which files were written."""
+    print("wrote " + ", ".join(str(path) for path in paths))
+
+
+def run(main: Callable[[Sequence[str] | None], None], arguments: Sequence[str] | None = None) -> int:
+    """Run a tool: an `InputError` becomes one line on standard error and exit code 2."""
+    try:
+        main(arguments)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except ImportError as error:
+        if error.name is None or error.name.startswith("grs_evo"):
+            raise
+        print(f"error: the package {error.name} is missing; install grs-evo[analysis]", file=sys.stderr)
+        return 2
+    return 0

@@ -1,0 +1,108 @@
+"""How much of a target's environments sets of structures cover: V_rep (eq. 18) in the target's principal components.
+
+The principal components hold 99 % of the variance of the target's environments. Where they are too many for convex
+hulls (more than six), V_rep is estimated from mean widths and printed with its error; the exact value in the first six
+components is given beside it.
+
+Examples:
+    python tools/coverage.py runs/liquid-ta/out                       # the run's set against its target
+    python tools/coverage.py training.extxyz small=cells4.extxyz large=cells54.extxyz -o coverage
+    python tools/coverage.py runs/liquid-ta/out --scale none --growth 20
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+
+from grs_evo.analysis import (
+    command,
+    coverage,
+    coverage_growth,
+    environments,
+    figures,
+    principal_components,
+    project,
+    sources,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = command.parser(__doc__)
+    parser.add_argument("target", help="source of the target; of an archive, what it was made for")
+    parser.add_argument("sets", nargs="*", help="sources of the sets (default: the target's archive itself)")
+    command.add_basis(parser)
+    command.add_pick(parser)
+    parser.add_argument(
+        "--variance", type=float, default=0.99, help="share of the variance to keep (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--scale", choices=("target", "none"), default="target",
+        help="divide functions by the target's standard deviation, or keep raw values as the paper (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-dimension", type=int, default=6, help="largest dimension of exact hulls (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--growth",
+        type=int,
+        default=12,
+        metavar="N",
+        help="sizes at which growing sets are measured (default: %(default)s)",
+    )
+    given = parser.parse_args(arguments)
+    named = given.sets or [given.target]
+    basis = sources.basis(given.basis, [given.target, *given.sets])
+    _, target = sources.target(given.target, basis)
+    wide = target.wide(basis)
+    components = principal_components(wide, given.variance, given.scale)
+    print(
+        f"target: {len(wide)} environments, {components.count} principal components hold {100 * components.share:.2f} % of the variance"
+    )
+
+    rows: list[dict[str, object]] = []
+    drawing, (left, right) = figures.figure(8.2, 3.8, columns=2)
+    points = project(components, wide)
+    second = min(1, components.count - 1)
+    left.plot(points[:, 0], points[:, second], ".", color="#9a9a9a", markersize=2, label="target", rasterized=True)
+    for k, source in enumerate(named):
+        found = sources.structures(source, given.pick, basis.elements)
+        chosen = environments.of_structures(found.structures, basis)
+        result = coverage(wide, chosen.wide(basis), components=components, max_dimension=given.max_dimension)
+        print(f"{found.name}: {len(found.structures)} structures, {chosen.total} environments: {result.sentence()}; "
+              f"{100 * result.inside:.1f} % of the target inside, {100 * result.beyond:.1f} % of the set beyond")  # fmt: skip
+        look = figures.style(k)
+        cloud = project(components, chosen.wide(basis))
+        left.plot(cloud[:, 0], cloud[:, second], look["marker"], color=look["color"], markersize=3, label=found.name)
+        grown = coverage_growth(
+            wide, chosen.of_structures(basis), given.growth,
+            variance=given.variance, scale=given.scale, max_dimension=given.max_dimension,
+        )  # fmt: skip
+        right.plot([count for count, _, _ in grown], [one.v_rep for _, _, one in grown], label=found.name, **look)
+        for count, n_environments, one in grown:
+            rows.append({
+                "set": found.name, "structures": count, "environments": n_environments, "v_rep": one.v_rep,
+                "error": one.error, "method": one.method, "dimension": one.dimension, "variance": one.variance,
+                "exact_dimension": one.exact_dimension, "v_rep_exact": one.exact, "inside": one.inside, "beyond": one.beyond,
+            })  # fmt: skip
+    left.set(xlabel="principal component 1", ylabel=f"principal component {second + 1}")
+    left.legend()
+    right.set(xlabel="structures in the set", ylabel="$V_\\mathrm{rep}$")
+    right.set_xscale("log" if max(int(str(row["structures"])) for row in rows) > 20 else "linear")
+    right.set_ylim(bottom=0)
+    right.legend()
+    stem = command.stem(given.out, "coverage")
+    numbers = figures.write_csv(
+        stem.with_name(stem.name + ".csv"), {key: [row[key] for row in rows] for key in rows[0]}
+    )
+    plane = figures.write_csv(
+        stem.with_name(stem.name + "-target.csv"),
+        {f"pc{j + 1}": points[:, j] for j in range(components.count)} | {"row": np.arange(len(points))},
+    )
+    command.tell([*figures.save(drawing, stem), numbers, plane])
+
+
+if __name__ == "__main__":
+    sys.exit(command.run(main))

@@ -1,0 +1,77 @@
+"""How a structure came to be: its ancestors as far as the archive kept them, with operators, islands and generations.
+
+Examples:
+    python tools/genealogy.py runs/liquid-ta/out            # of the best structure
+    python tools/genealogy.py runs/liquid-ta/out --uid 1099511627890 -o family
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from grs_evo.analysis import ancestry, command, figures, origins, sources
+from grs_evo.analysis.genealogy import lines
+from grs_evo.errors import InputError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = command.parser(__doc__)
+    parser.add_argument("archive", help="run folder or archive")
+    parser.add_argument("--uid", type=int, help="of the structure (default: the one with the lowest loss)")
+    parser.add_argument("--most", type=int, default=200, help="ancestors to follow (default: %(default)s)")
+    given = parser.parse_args(arguments)
+    archive = sources.archive(sources.split_name(given.archive)[1])
+    everyone = [*archive.individuals, *archive.set]
+    if not everyone:
+        raise InputError(f"{given.archive}: the archive is empty")
+    uid = given.uid if given.uid is not None else min(everyone, key=lambda one: (one.value, one.uid)).uid
+    found = ancestry(everyone, uid, given.most)
+    print("\n".join(lines(found)))
+    kept = sum(one.kept for one in found)
+    print(f"{kept} of {len(found)} named individuals are in the archive; an archive keeps what was never beaten")
+    print(
+        "all structures in it were made by: "
+        + ", ".join(f"{name} {count}" for name, count in origins(everyone).items())
+    )
+
+    places: dict[int, tuple[float, float]] = {}
+    for depth in range(max(one.depth for one in found) + 1):
+        row = [one for one in found if one.depth == depth]
+        for k, one in enumerate(row):
+            places[one.uid] = (k - (len(row) - 1) / 2, -float(depth))
+    widest = max(abs(x) for x, _ in places.values())
+    drawing, axis = figures.figure(min(14.0, 3.0 + 2.2 * widest), 1.2 + 0.9 * (max(one.depth for one in found) + 1))
+    for one in found:
+        x, y = places[one.uid]
+        for parent in one.parents:
+            if parent in places:
+                axis.plot([x, places[parent][0]], [y, places[parent][1]], color="#8c8c8c", linewidth=0.9, zorder=1)
+        axis.plot(
+            [x],
+            [y],
+            "o" if one.kept else "s",
+            color="black",
+            markerfacecolor="#56B4E9" if one.kept else "white",
+            markersize=9,
+            zorder=2,
+        )
+        text = f"{one.operator}\ng {one.generation}, i {one.island}\n{one.value:.4g}" if one.kept else "not kept"
+        axis.annotate(text, (x, y), xytext=(7, -3), textcoords="offset points", fontsize=6, va="center")
+    axis.set_axis_off()
+    axis.margins(x=0.25, y=0.12)
+    stem = command.stem(given.out, "genealogy")
+    numbers = figures.write_csv(
+        stem.with_name(stem.name + ".csv"),
+        {
+            "uid": [one.uid for one in found], "depth": [one.depth for one in found], "kept": [int(one.kept) for one in found],
+            "parents": [" ".join(map(str, one.parents)) for one in found], "operator": [one.operator for one in found],
+            "island": [one.island for one in found], "generation": [one.generation for one in found],
+            "value": [one.value for one in found],
+        },
+    )  # fmt: skip
+    command.tell([*figures.save(drawing, stem), numbers])
+
+
+if __name__ == "__main__":
+    sys.exit(command.run(main))

@@ -1,0 +1,108 @@
+"""Distributions of single descriptor functions over a target and sets of structures, with a distance for each (SI 1).
+
+The distance is the earth mover's in standard deviations of the target; the Kolmogorov–Smirnov distance stands beside it.
+
+Examples:
+    python tools/histograms.py runs/liquid-ta/out
+    python tools/histograms.py training.extxyz mine=cells.extxyz --functions 12 --bins 30 -o histograms
+    python tools/histograms.py runs/liquid-ta/out --columns 0,7,8,20
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+
+from grs_evo.analysis import command, environments, figures, sources
+from grs_evo.errors import InputError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = command.parser(__doc__)
+    parser.add_argument("target", help="source of the target; of an archive, what it was made for")
+    parser.add_argument("sets", nargs="*", help="sources of the sets (default: the target's archive itself)")
+    command.add_basis(parser)
+    command.add_pick(parser)
+    parser.add_argument(
+        "--functions", type=int, default=9, help="how many functions to draw, worst first (default: %(default)s)"
+    )
+    parser.add_argument("--columns", help="functions to draw by number instead, e.g. 0,7,8")
+    parser.add_argument("--bins", type=int, default=40, help="(default: %(default)s)")
+    given = parser.parse_args(arguments)
+    named = given.sets or [given.target]
+    basis = sources.basis(given.basis, [given.target, *given.sets])
+    _, target = sources.target(given.target, basis)
+    results = []
+    for source in named:
+        read = sources.structures(source, given.pick, basis.elements)
+        chosen = environments.of_structures(read.structures, basis)
+        found, labels = environments.compare_histograms(target, chosen, basis, given.bins)
+        results.append((read.name, found, labels))
+        print(f"{read.name}: earth mover's distance {found.wasserstein.mean():.4g} σ on average, "
+              f"{found.wasserstein.max():.4g} σ at worst ({labels[int(found.wasserstein.argmax())]}); "
+              f"KS {found.ks.mean():.4g} on average")  # fmt: skip
+    name, first, labels = results[0]
+    if any(other != labels for _, _, other in results):
+        raise InputError(
+            "histograms: the sets hold different elements, so their functions differ; draw them one by one"
+        )
+    worst = np.argsort(-np.max([found.wasserstein for _, found, _ in results], axis=0), kind="stable")
+    shown = worst[: given.functions]
+    if given.columns:
+        try:
+            shown = np.array([int(part) for part in given.columns.split(",")])
+        except ValueError:
+            raise InputError(f"--columns {given.columns}: must be numbers with commas between, e.g. 0,7,8") from None
+        if shown.min() < 0 or shown.max() >= len(labels):
+            raise InputError(f"--columns {given.columns}: there are functions 0 to {len(labels) - 1}")
+    across = min(3, len(shown))
+    down = -(-len(shown) // across)
+    drawing, axes = figures.figure(2.7 * across, 2.0 * down + 0.4, rows=down, columns=across, squeeze=False)
+    for place, axis in enumerate(axes.flat):
+        if place >= len(shown):
+            axis.set_axis_off()
+            continue
+        k = int(shown[place])
+        axis.stairs(first.target[k], first.edges[k], fill=True, color="#c8c8c8", label="target")
+        for j, (set_name, found, _) in enumerate(results):
+            look = figures.style(j)
+            axis.stairs(
+                found.chosen[k],
+                found.edges[k],
+                color=look["color"],
+                linestyle=look["linestyle"],
+                linewidth=1.4,
+                label=set_name,
+            )
+        axis.set_title(labels[k], fontsize=7)
+        axis.tick_params(labelsize=7)
+        axis.locator_params(nbins=4)
+    axes[0, 0].legend(fontsize=7)
+    drawing.supylabel("share of the environments", fontsize=9)
+    stem = command.stem(given.out, "histograms")
+    numbers: dict[str, object] = {"function": labels, "sigma_target": first.scale}
+    for set_name, found, _ in results:
+        numbers |= {f"wasserstein_sigma {set_name}": found.wasserstein, f"ks {set_name}": found.ks}
+    bars: dict[str, list[object]] = {key: [] for key in ("set", "function", "low", "high", "target", "share")}
+    for set_name, found, _ in results:
+        for k in shown:
+            bars["set"] += [set_name] * given.bins
+            bars["function"] += [labels[k]] * given.bins
+            for key, values in (
+                ("low", found.edges[k][:-1]),
+                ("high", found.edges[k][1:]),
+                ("target", found.target[k]),
+                ("share", found.chosen[k]),
+            ):
+                bars[key] += list(values)
+    written = [
+        figures.write_csv(stem.with_name(stem.name + ".csv"), numbers),  # type: ignore[arg-type]
+        figures.write_csv(stem.with_name(stem.name + "-bins.csv"), bars),
+    ]
+    command.tell([*figures.save(drawing, stem), *written])
+
+
+if __name__ == "__main__":
+    sys.exit(command.run(main))
