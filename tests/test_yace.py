@@ -338,5 +338,5 @@ def test_what_is_no_yace_at_all(content, tmp_path):
     (tmp_path / "x.yace").write_bytes(content)
     with pytest.raises(InputError, match=re.escape("x.yace")):
         read_yace(tmp_path / "x.yace")
-    with pytest.raises(InputError, match="missing.yace"):
+    with pytest.raises(InputError, match=r"missing\.yace"):
         read_yace(tmp_path / "missing.yace")
