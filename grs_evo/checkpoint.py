@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,13 @@ class Checkpoint:
     past: NDArray[np.float64]  # history rows of earlier rounds, (n, 2 + n_stats): round, island, statistics
     seconds: float  # s spent, all sessions together
     fingerprint: dict[str, str]  # what the run is: hashes of run file, basis, target; seed
+    run_file: str  # effective, as text
     finished: str = ""  # reason, when the run is at its end
     extra: dict[str, Any] = field(default_factory=dict)  # plain numbers and text that rounds need
 
     def to_bytes(self) -> bytes:
         """The content of the file."""
-        tree: Tree = {"verdict": self.verdict, "past": self.past}
+        tree: Tree = {"verdict": self.verdict, "past": self.past, "run_file": self.run_file}
         tree.update(stack(self.states, "islands"))
         tree.update({f"set/{name}": column for name, column in self.set.items()})
         attributes = {
@@ -88,6 +89,7 @@ class Checkpoint:
             past=np.asarray(tree["past"]),
             seconds=float(attributes["seconds"]),
             fingerprint=json.loads(attributes["fingerprint"]),
+            run_file=str(tree["run_file"]),
             finished=str(attributes["finished"]),
             extra=json.loads(attributes["extra"]),
         )
@@ -157,8 +159,3 @@ def newest(folder: Path, tell: Callable[[str], None]) -> Checkpoint | None:
             f"{folder}: none of the {len(complaints)} checkpoints is whole ({complaints[0]}); start the run anew"
         )
     return None
-
-
-def states_of(checkpoint: Checkpoint, islands: Sequence[int]) -> dict[int, Arrays]:
-    """The states of some islands."""
-    return {island: checkpoint.states[island] for island in islands}

@@ -1,7 +1,7 @@
 """One rank's part of a round: advance its islands, pass on emigrants, obey verdicts, hand over states.
 
-No rank waits for the others but where it needs their emigrants or a verdict of `delay` generations ago. What a generation
-is made of (states, immigrants, seeds) is the same however the islands are shared out, and so is the result.
+No rank waits for the others but where it needs their emigrants or a verdict of `delay` generations ago. What a
+generation is made of (states, immigrants, seeds) is the same however the islands are shared out, and so is the result.
 """
 
 from __future__ import annotations
@@ -336,6 +336,7 @@ class Evolution:
 
     def serve(self) -> None:
         """Take what has arrived, hear signals, and let rank 0 look at its clock."""
+        self.world.leave_if_orphaned()
         for message in self.world.arrived():
             self._take(*message)
         if self.conductor is not None:

@@ -134,7 +134,8 @@ def create(path: Path, texts: dict[str, str], data: dict[str, bytes], copies: di
             write_whole(beside / name, content)
         for name, source in copies.items():
             (beside / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, beside / name)
+            copy = shutil.copytree if source.is_dir() else shutil.copyfile
+            copy(source, beside / name)
         sync_folder(beside)
         os.rename(beside, path)
         sync_folder(path.parent)
@@ -281,3 +282,10 @@ def _alive(folder: Folder) -> str:
         f"{folder.path}: this run is going on now (process {owner.get('pid', '?')} on {owner.get('host', '?')}); "
         f"`grs-evo stop {folder.path}` ends it"
     )
+
+
+def clear_partial(folder: Folder) -> None:
+    """Remove what a killed process left half-written."""
+    for place in (folder.path, folder.checkpoints):
+        for path in place.glob(".*.part"):
+            path.unlink(missing_ok=True)

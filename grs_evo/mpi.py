@@ -39,6 +39,7 @@ class World:
         self.library = library
         self.notice = notice  # something the user should be told once
         self._pending: list[tuple[Any, NDArray[np.uint8]]] = []
+        self._parent = os.getppid()
 
     def post(self, dest: int, tag: int, block: NDArray[np.uint8]) -> None:
         """Send a block of bytes to another rank; returns at once."""
@@ -91,6 +92,13 @@ class World:
             if end is not None and time.monotonic() > end:
                 return False
             time.sleep(_NAP)
+
+    def leave_if_orphaned(self) -> None:
+        """End this process when its launcher has died: Open MPI's ranks would otherwise go on for ever."""
+        if self.size > 1 and os.getppid() != self._parent:
+            sys.stderr.write(f"rank {self.rank}: the launcher is gone, leaving\n")
+            sys.stderr.flush()
+            os._exit(1)
 
     def abort(self, code: int) -> None:
         """End all ranks at once, whatever they are doing. Does not return."""
@@ -156,3 +164,16 @@ def _mismatch(n_launched: int, which: int, found: str) -> str:
 
 def _first_line(text: object) -> str:
     return next((line.strip() for line in str(text).replace("\0", "").splitlines() if line.strip()), "unknown")
+
+
+def abort_all(code: int) -> None:
+    """End every rank, if there are several: for an error that nobody expected. Returns on one rank."""
+    mpi = sys.modules.get("mpi4py.MPI")
+    if mpi is None or not mpi.Is_initialized() or mpi.Is_finalized():
+        return
+    if mpi.COMM_WORLD.Get_size() > 1:
+        sys.stderr.write(f"rank {mpi.COMM_WORLD.Get_rank()} failed: ending all ranks\n")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        mpi.COMM_WORLD.Abort(code)
+        os._exit(code)

@@ -81,7 +81,7 @@ def read_structures(
     names = [files] if isinstance(files, str | Path) else list(files)
     entries: list[Entry] = []
     for name in names:
-        path, index = _split(str(name), Path(folder) if folder is not None else Path())
+        path, index = split_name(str(name), Path(folder) if folder is not None else Path())
         for source, group, atoms in _read(path, index, format, types):
             entries.append(Entry(from_atoms(atoms, elements, source), source, group, 1.0))
     if not weights:
@@ -109,13 +109,13 @@ def elements_of(
     names = [files] if isinstance(files, str | Path) else list(files)
     found: set[str] = set()
     for name in names:
-        path, index = _split(str(name), Path(folder) if folder is not None else Path())
+        path, index = split_name(str(name), Path(folder) if folder is not None else Path())
         for _, _, atoms in _read(path, index, format, types):
             found.update(atoms.get_chemical_symbols())
     return tuple(sorted(found, key=lambda symbol: int(atomic_numbers[symbol])))
 
 
-def _split(name: str, folder: Path) -> tuple[Path, str | None]:
+def split_name(name: str, folder: Path) -> tuple[Path, str | None]:
     """A file and the index asked for."""
     path = folder / name
     if path.exists():

@@ -1,0 +1,163 @@
+"""The command line. User errors end with one line and exit code 2; a programmer's error on any rank ends them all."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import __version__
+from .errors import InputError, StorageError
+
+_STORAGE = 74
+_USER = 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="grs-evo")
+def cli() -> None:
+    """Evolutionary search for representative structures."""
+
+
+@cli.command()
+@click.argument("run_file", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder, new or empty. Default: the run file's name.")
+@click.option("--seed", type=int, help="Instead of the seed in the run file.")
+@click.option("--max-time", help="End this session after so long, with a checkpoint: 90s, 50m, 1.5h.")
+@click.option("--quiet", is_flag=True, help="Nothing on the screen but errors.")
+def run(run_file: Path, out: Path | None, seed: int | None, max_time: str | None, quiet: bool) -> None:
+    """Begin a run. Under mpiexec its islands are shared out over the ranks."""
+    from .run import run as run_
+
+    sys.exit(run_(run_file, out, seed=seed, max_time=_seconds(max_time), quiet=quiet).exit_code)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--max-time", help="End this session after so long, with a checkpoint: 90s, 50m, 1.5h.")
+@click.option("--extend", multiple=True, metavar="KEY=VALUE", help="Change a stop rule, e.g. stop.generations=500.")
+@click.option("--quiet", is_flag=True, help="Nothing on the screen but errors.")
+def resume(folder: Path, max_time: str | None, extend: tuple[str, ...], quiet: bool) -> None:
+    """Go on with a run, on any number of ranks."""
+    from .run import resume as resume_
+
+    sys.exit(resume_(folder, max_time=_seconds(max_time), extend=extend, quiet=quiet).exit_code)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="File to write.")
+@click.option("--format", "format_", help="extxyz, poscar, cif or lammps, where the suffix does not tell.")
+@click.option("--top", type=int, help="Only the best so many.")
+@click.option("--unique", is_flag=True, help="Leave out structures that are the same crystal as a better one.")
+@click.option("--set", "set_", is_flag=True, help="The representative set instead of the archive.")
+def export(folder: Path, out: Path, format_: str | None, top: int | None, unique: bool, set_: bool) -> None:
+    """Write structures of a run's archive, best first."""
+    from .export import export as export_
+
+    files = export_(folder, out, format=format_, top=top, unique=unique, which="set" if set_ else "archive")
+    click.echo("\n".join(str(path) for path in files))
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--json", "json_", is_flag=True, help="For programs.")
+def status(folder: Path, json_: bool) -> None:
+    """Show how far a run has come, live or ended."""
+    from .status import status as status_
+    from .status import text_of
+
+    found = status_(folder)
+    click.echo(json.dumps(found, indent=1, sort_keys=True) if json_ else text_of(found))
+
+
+@cli.command()
+@click.argument("run_file", type=click.Path(path_type=Path))
+@click.option("--json", "json_", is_flag=True, help="For programs.")
+@click.option("--brief", is_flag=True, help="Without the list of settings.")
+def check(run_file: Path, json_: bool, brief: bool) -> None:
+    """Show what a run file asks for, before anything starts."""
+    from .check import check as check_
+    from .check import text_of
+
+    found = check_(run_file)
+    click.echo(json.dumps(found, indent=1) if json_ else text_of(found, settings=not brief))
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--wait", default=30.0, help="Wait so many seconds for the run to end.", show_default=True)
+def stop(folder: Path, wait: float) -> None:
+    """End a run that is going on, with a checkpoint."""
+    from .folder import existing, is_alive
+    from .storage import write_whole
+
+    found = existing(folder)
+    if not is_alive(found):
+        raise InputError(f"{folder}: this run is not going on; there is nothing to stop")
+    write_whole(found.stop_request, b"stop\n")
+    end = time.monotonic() + wait
+    while is_alive(found) and time.monotonic() < end:
+        time.sleep(0.1)
+    click.echo(f"{folder}: " + ("asked to stop, still at it" if is_alive(found) else "stopped"))
+
+
+def _seconds(text: str | None) -> float | None:
+    from .config import seconds_of
+
+    return None if text is None else seconds_of(text)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of `grs-evo` and `python -m grs_evo`."""
+    # One thread per rank: ranks are the parallelism. Before numpy is imported, which the commands do.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    code: Any = 1
+    try:
+        cli.main(args=arguments, prog_name="grs-evo", standalone_mode=False)
+        code = 0
+    except SystemExit as done:
+        code = done.code if isinstance(done.code, int) else int(done.code is not None)
+    except click.exceptions.Abort:
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except InputError as error:
+        _complain(error)
+        code = _USER
+    except StorageError as error:
+        _complain(error)
+        code = _STORAGE
+    except KeyboardInterrupt:
+        code = 130
+    except BaseException as error:
+        code = _crash(error)
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+def _complain(error: Exception) -> None:
+    text = " ".join(str(error).split())
+    if text:  # of many processes one speaks
+        print(f"grs-evo: {text}", file=sys.stderr, flush=True)
+
+
+def _crash(error: BaseException) -> int:
+    """A rank that fails while others wait must end them too, or they hang."""
+    if type(error).__name__ == "Quit":
+        return int(getattr(error, "code", 1))
+    if isinstance(error, BrokenPipeError):
+        return 1
+    from .mpi import abort_all
+
+    traceback.print_exc()
+    abort_all(1)
+    return 1

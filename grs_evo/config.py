@@ -1,0 +1,470 @@
+"""The run file: every option with its unit, bounds and default; strict, and written out in full beside the results."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from .archive import ArchiveOptions
+from .basis import BasisOptions
+from .candidates import CandidateOptions
+from .control import CheckpointOptions, StopOptions
+from .errors import InputError, nearest
+from .island import IslandOptions
+from .loss import LossOptions
+from .migration import MigrationOptions
+from .options import Options
+from .readers import split_name
+from .relax import RelaxOptions
+from .sets import SetOptions
+
+_DEFAULT_ISLANDS = 4
+# What `resume --extend` may change: where a run ends and how it is saved, never what it does until then.
+EXTENDABLE = ("stop", "checkpoint", "output")
+
+
+class AlloyOptions(Options):
+    """A random alloy as the target: every site of an ideal lattice occupied independently."""
+
+    lattice: str = Field(
+        default="fcc", description="sc, bcc, fcc, hcp, diamond, or file: the sites of the one in `files`"
+    )
+    a: float | None = Field(default=None, gt=0, description="lattice constant; needed unless lattice is file [Å]")
+    composition: dict[str, float] = Field(description="fraction of each element; they add up to 1 [1]")
+    samples: int = Field(default=4096, ge=16, le=10_000_000, description="environments drawn [1]")
+    seed: int = Field(default=0, ge=0, description="of these draws [1]")
+
+
+class TargetOptions(Options):
+    """What the structures shall represent: structure files, a stored target, or a random alloy."""
+
+    files: tuple[str, ...] = Field(
+        default=(), description="structure files or folders, with an optional index: file@0:100:10 or file:::10 [–]"
+    )
+    weights: dict[str, float] = Field(
+        default={}, description="weight of every environment of a group's structures; default 1 [1]"
+    )
+    types: tuple[str, ...] = Field(
+        default=(), description="element of each atom type, for LAMMPS files that do not name elements [–]"
+    )
+    format: str | None = Field(
+        default=None, description="ASE's name of the file format, where its suffix does not tell [–]"
+    )
+    stored: str | None = Field(default=None, description="a target made before by `grs-evo target` [–]")
+    alloy: AlloyOptions | None = Field(default=None, description="a random alloy [–]")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> TargetOptions:
+        from_lattice = self.alloy is not None and self.alloy.lattice == "file"
+        given = [bool(self.files) and not from_lattice, self.stored is not None, self.alloy is not None]
+        if sum(given) != 1:
+            raise ValueError("needs one of files, stored, alloy")
+        return self
+
+
+class SearchOptions(IslandOptions):
+    """How the islands search, unless an [[islands]] table says otherwise."""
+
+    islands: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description=f"number of islands; default {_DEFAULT_ISLANDS}, or as [[islands]] say [1]",
+    )
+
+
+class IslandGroup(IslandOptions):
+    """Islands that search in the same way; what is not given is as in [search]."""
+
+    count: int = Field(default=1, ge=1, le=1_000_000, description="number of such islands [1]")
+
+
+class OutputOptions(Options):
+    """What is told and kept besides the results."""
+
+    status_seconds: float = Field(default=2.0, gt=0, description="time between two updates of status.json [s]")
+    log_seconds: float = Field(
+        default=10.0, gt=0, description="time between two progress lines where there is no terminal [s]"
+    )
+    top: int = Field(default=10, ge=1, le=1000, description="structures in the table at the end [1]")
+
+
+class RunFile(Options):
+    """A run, from its target to its end. With the seed it determines the archive, bit for bit."""
+
+    seed: int = Field(default=0, ge=0, le=2**63 - 1, description="of all random numbers [1]")
+    basis: BasisOptions = BasisOptions()
+    target: TargetOptions
+    loss: LossOptions = LossOptions()
+    candidates: CandidateOptions = CandidateOptions()
+    search: SearchOptions = SearchOptions()
+    islands: tuple[IslandGroup, ...] = ()
+    migration: MigrationOptions = MigrationOptions()
+    relax: RelaxOptions | None = Field(default=None, description="relax new structures on the loss; absent: do not")
+    archive: ArchiveOptions = ArchiveOptions()
+    set: SetOptions = SetOptions()
+    stop: StopOptions = StopOptions()
+    checkpoint: CheckpointOptions = CheckpointOptions()
+    output: OutputOptions = OutputOptions()
+
+    @model_validator(mode="after")
+    def _counted_once(self) -> RunFile:
+        if self.islands and self.search.islands is not None:
+            raise ValueError("search.islands and [[islands]] both say how many islands there are; give one")
+        endless = all(getattr(self.stop, name) is None for name in StopOptions.model_fields)
+        if endless:
+            raise ValueError(f"stop: has no rule; give one of {', '.join(StopOptions.model_fields)}")
+        return self
+
+    def each_island(self) -> tuple[IslandOptions, ...]:
+        """The options of every island, in order."""
+        if not self.islands:
+            return (self.search,) * (self.search.islands or _DEFAULT_ISLANDS)
+        return tuple(group for group in self.islands for _ in range(group.count))
+
+
+def read(path: Path, overrides: Mapping[str, Any] | None = None) -> RunFile:
+    """A run file, checked.
+
+    Parameters
+    ----------
+    overrides : dotted keys and values that replace those of the file
+
+    Raises
+    ------
+    InputError
+        One line that names the file, the key, the value and what is allowed.
+    """
+    try:
+        text = path.read_bytes().decode()
+    except OSError as error:
+        what = "is a folder" if path.is_dir() else (error.strerror or "").lower() or "cannot be read"
+        raise InputError(f"{path}: {what}; a run file in TOML is needed") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start})") from None
+    return parse(text, str(path), overrides)
+
+
+def parse(text: str, source: str, overrides: Mapping[str, Any] | None = None) -> RunFile:
+    """The text of a run file, checked. See `read`."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{source}: is not valid TOML: {error}") from None
+    for key, value in (overrides or {}).items():
+        _put(raw, key, value, source)
+    _inherit(raw, source)
+    return _checked(raw, source)
+
+
+def _put(raw: dict[str, Any], key: str, value: Any, source: str) -> None:
+    *path, last = key.split(".")
+    table = raw
+    for name in path:
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            raise InputError(f"{source}: {key}: {name} is not a table")
+    if value is None:
+        table.pop(last, None)
+    else:
+        table[last] = value
+
+
+def _inherit(raw: dict[str, Any], source: str) -> None:
+    """Fill each [[islands]] table with what [search] says."""
+    groups = raw.get("islands", [])
+    if not isinstance(groups, list) or not all(isinstance(one, dict) for one in groups):
+        raise InputError(f"{source}: islands: is {groups!r}; write [[islands]] tables, or search.islands for a number")
+    search = raw.get("search", {})
+    if isinstance(search, dict):
+        inherited = {key: value for key, value in search.items() if key != "islands"}
+        raw["islands"] = [_merged(inherited, one) for one in groups]
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(below)
+    for key, value in above.items():
+        old = result.get(key)
+        both = isinstance(old, dict) and isinstance(value, dict)
+        result[key] = _merged(old, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
+def _checked(raw: dict[str, Any], source: str) -> RunFile:
+    try:
+        # by way of JSON, in which a strict model takes lists for tuples and nothing else that it would not
+        return RunFile.model_validate_json(json.dumps(raw, default=_not_json))
+    except ValidationError as error:
+        raise InputError(f"{source}: {_line(error, raw)}") from None
+    except _NoSuchType as error:
+        raise InputError(f"{source}: {error}") from None
+
+
+class _NoSuchType(TypeError):
+    pass
+
+
+def _not_json(value: Any) -> Any:
+    raise _NoSuchType(
+        f"{value} is a {type(value).__name__}, which no key takes; allowed are numbers, text, lists, tables"
+    )
+
+
+def _line(error: ValidationError, raw: Mapping[str, Any]) -> str:
+    """The first complaint, in one line."""
+    complaints = error.errors(include_url=False)
+    # of several, an unknown key is the one that explains the others
+    first = next((one for one in complaints if one["type"] == "extra_forbidden"), complaints[0])
+    place = [part for part in first["loc"] if not _is_branch(part, first["loc"], raw)]
+    key = _dotted(place)
+    if first["type"] == "extra_forbidden":
+        allowed = _allowed_keys(place[:-1])
+        return f"{key}: unknown key{nearest(str(place[-1]), allowed)}; allowed here are {', '.join(allowed)}"
+    if first["type"] == "missing":
+        where = f"[{key}]" if len(place) == 1 else key
+        return f"{where}: is missing; {_describe(place)}"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":
+        return f"{key}: {message}" if key else message
+    return f"{key}: is {_short(first['input'])}; {_lower(message)}{_unit(place)}"
+
+
+def _is_branch(part: Any, loc: tuple[Any, ...], raw: Any) -> bool:
+    """Whether a part of pydantic's location names a branch of a union and not a key of the file."""
+    return isinstance(part, str) and bool(
+        re.fullmatch(r"(float|int|str|bool|none|list|dict|tuple|constrained-.*|.*\[.*\])", part)
+    )
+
+
+def _dotted(place: list[Any]) -> str:
+    text = ""
+    for part in place:
+        text += f"[{part}]" if isinstance(part, int) else f"{'.' if text else ''}{part}"
+    return text
+
+
+def _model_at(place: list[Any]) -> tuple[type[BaseModel] | None, Any]:
+    """The options class that a location lies in, and the field it names."""
+    model: type[BaseModel] | None = RunFile
+    field = None
+    for part in place:
+        if isinstance(part, int):
+            continue
+        if model is None or part not in model.model_fields:
+            return None, None
+        field = model.model_fields[part]
+        model = _options_in(field.annotation)
+    return model, field
+
+
+def _options_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in (Union, UnionType, tuple, list):
+        return next((found for part in get_args(annotation) if (found := _options_in(part))), None)
+    return None
+
+
+def _allowed_keys(place: list[Any]) -> list[str]:
+    model, _ = _model_at(place)
+    return sorted(model.model_fields) if model is not None else []
+
+
+def _describe(place: list[Any]) -> str:
+    _, field = _model_at(place)
+    text = field.description if field is not None and field.description else "it is needed"
+    return f"it is needed: {text}" if text != "it is needed" else text
+
+
+def _unit(place: list[Any]) -> str:
+    _, field = _model_at(place)
+    found = re.search(r"\[[^\[\]]+\]\s*$", field.description or "") if field is not None else None
+    return f" {found[0]}" if found and found[0].strip() not in ("[1]", "[–]") else ""
+
+
+def _lower(message: str) -> str:
+    message = message.replace("Input should be", "must be").replace("Input should", "must")
+    return message[:1].lower() + message[1:]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# writing
+
+
+def to_toml(run: RunFile) -> str:
+    """The run file with every default written out, each key with its meaning; `parse` gives the same run back."""
+    lines = ["# Effective run file: every option, defaults filled in.", ""]
+    _table(run, "", lines)
+    return "\n".join(lines) + "\n"
+
+
+def _table(options: BaseModel, path: str, lines: list[str]) -> None:
+    nested: list[tuple[str, Any]] = []
+    for name, field in type(options).model_fields.items():
+        value = getattr(options, name)
+        described = field.description
+        if isinstance(value, BaseModel) or (isinstance(value, tuple) and value and isinstance(value[0], BaseModel)):
+            nested.append((name, value))
+            continue
+        if described:
+            lines.append(f"# {' '.join(described.split())}")
+        if value is None or (value == () and _options_in(field.annotation)):
+            lines.append(f"# {name} = (none)")
+        else:
+            lines.append(f"{_key(name)} = {toml_value(value)}")
+    for name, value in nested:
+        inner = f"{path}.{_key(name)}" if path else _key(name)
+        if isinstance(value, tuple):
+            for one in value:
+                lines += ["", f"[[{inner}]]"]
+                _table(one, inner, lines)
+        else:
+            lines += ["", f"[{inner}]"]
+            _table(value, inner, lines)
+
+
+def toml_value(value: Any) -> str:
+    """A value in TOML; numbers keep every bit."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_key(k)} = {toml_value(v)}" for k, v in value.items()) + "}"
+    return "[" + ", ".join(toml_value(one) for one in value) + "]"
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# files, changes, extensions
+
+
+def map_files(run: RunFile, change: Callable[[str, str], str]) -> RunFile:
+    """The run file with every file name replaced by `change(key, name)`."""
+    raw = json.loads(run.model_dump_json())
+    for table, key, label in _file_keys(raw):
+        value = table[key]
+        if isinstance(value, list):
+            table[key] = [change(f"{label}_{k}", name) for k, name in enumerate(value)]
+        elif value is not None:
+            table[key] = change(label, value)
+    return RunFile.model_validate_json(json.dumps(raw))
+
+
+def _file_keys(raw: dict[str, Any]) -> list[tuple[dict[str, Any], str, str]]:
+    found: list[tuple[dict[str, Any], str, str]] = [
+        (raw["basis"], "yace", "basis"),
+        (raw["target"], "files", "target"),
+        (raw["target"], "stored", "target"),
+        (raw["candidates"], "file", "candidates"),
+        (raw["set"], "given", "set"),
+    ]
+    for label, holder in (("search", raw["search"]), *((f"islands{k}", one) for k, one in enumerate(raw["islands"]))):
+        if holder["candidates"] is not None:
+            found.append((holder["candidates"], "file", label))
+    return found
+
+
+def gather_files(run: RunFile, folder: Path) -> tuple[RunFile, dict[str, Path]]:
+    """The run file with its files under inputs/, and which file or folder each is a copy of.
+
+    Parameters
+    ----------
+    folder : where the file names start now
+    """
+    copies: dict[str, Path] = {}
+
+    def change(key: str, name: str) -> str:
+        path, index = split_name(name, folder)
+        inside = f"inputs/{key}_{path.name}"
+        copies[inside] = path
+        return inside if index is None else f"{inside}@{index}"
+
+    return map_files(run, change), copies
+
+
+def differences(old: RunFile, new: RunFile) -> list[str]:
+    """What differs between two run files, one line per key."""
+    before, after = _flat(old.model_dump()), _flat(new.model_dump())
+    return [
+        f"{key}: {_short(before.get(key))} before, {_short(after.get(key))} now"
+        for key in sorted({*before, *after})
+        if before.get(key) != after.get(key)
+    ]
+
+
+def _flat(value: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(value, Mapping) and value:
+        return {k: v for name, one in value.items() for k, v in _flat(one, f"{path}.{name}" if path else name).items()}
+    if isinstance(value, tuple | list) and value and isinstance(value[0], Mapping):
+        return {k: v for n, one in enumerate(value) for k, v in _flat(one, f"{path}[{n}]").items()}
+    return {path: value}
+
+
+def extended(run: RunFile, changes: tuple[str, ...], source: str) -> RunFile:
+    """A run file with `key=value` changes of what is safe to change.
+
+    Raises
+    ------
+    InputError
+        No `=`, a key that `resume` must not change, or a value that the key does not take.
+    """
+    overrides: dict[str, Any] = {}
+    for change in changes:
+        key, equals, value = change.partition("=")
+        key = key.strip()
+        if not equals:
+            raise InputError(f"--extend {change}: must be key=value, for instance stop.generations=500")
+        table = key.partition(".")[0]
+        if table not in EXTENDABLE:
+            keys = [
+                f"{name}.{field}" for name in EXTENDABLE for field in RunFile.model_fields[name].annotation.model_fields
+            ]  # type: ignore[union-attr]
+            raise InputError(
+                f"--extend {change}: {key} cannot change in a run that has begun{nearest(key, keys)}; "
+                f"allowed are {', '.join(keys)}"
+            )
+        overrides[key] = _literal(value.strip())
+    text = to_toml(run)
+    return parse(text, source, overrides)
+
+
+def _literal(text: str) -> Any:
+    if text in ("none", "null", ""):
+        return None
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def seconds_of(text: str) -> float:
+    """A time such as ``90``, ``90s``, ``50m``, ``1.5h``, ``2d`` in seconds.
+
+    Raises
+    ------
+    InputError
+        It is none of these, or not above 0.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([smhd]?)\s*", text)
+    value = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]] if match else 0.0
+    if value <= 0:
+        raise InputError(f"--max-time {text}: must be a time above 0 such as 90s, 50m, 1.5h or 2d")
+    return value

@@ -1,0 +1,502 @@
+"""A run from its file to its end: lay the ground, share out the islands, evolve round after round, leave with a result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import __version__, checkpoint, island
+from .conductor import Conductor, Terms
+from .config import EXTENDABLE, RunFile, differences, extended, gather_files, parse, read, to_toml
+from .control import NEVER, Verdict
+from .desk import Desk
+from .errors import InputError, StorageError
+from .evolution import EXIT_STORAGE, Ending, Evolution, Leg, Quit, Tag, send_home
+from .folder import Folder, check_free, claim, clear_partial, create, existing
+from .migration import Routes, shares, sources
+from .mpi import World, connect, wait
+from .population import Individual, unpack
+from .problem import IslandState, Problem, stat_names
+from .progress import Reporter, duration, table_of
+from .setup import Ground, lay_ground, make_problem
+from .signals import Alarm, listening
+from .storage import write_whole
+from .structure import Structure
+from .wire import array_text, decode, encode, text_array
+
+EXIT_EARLY = 75  # stopped by a signal, a request or --max-time, with a checkpoint: may be queued again
+_CHECKSUM = re.compile(r"^# checksum ([0-9a-f]{16})\n", re.MULTILINE)
+_PACKAGES = ("numpy", "numba", "scipy", "ase", "h5py", "deap", "mpi4py", "spglib", "pydantic")
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """How a run, or a session of it, ended."""
+
+    folder: Path
+    finished: bool
+    reason: str
+    generation: int
+    seconds: float
+    archive: tuple[Individual, ...] = ()  # on rank 0
+    archive_hash: str = ""  # on rank 0
+
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.finished else EXIT_EARLY
+
+
+@dataclass(frozen=True, eq=False)
+class Islands:
+    """The work of a round; see `evolution.Work`."""
+
+    problem: Problem
+    seed: int
+    round: int = 0
+    before: Mapping[int, IslandState] = field(default_factory=dict)  # states at the end of the round before
+
+    @property
+    def n_terms(self) -> int:
+        return len(self.problem.term_names)
+
+    def start(self, k: int, poll: Callable[[], None]) -> IslandState:
+        return island.start(self.problem, k, self.seed, self.round, self.before.get(k), poll)
+
+    def advance(
+        self,
+        state: IslandState,
+        immigrants: Sequence[Individual],
+        seeds: Sequence[Structure],
+        poll: Callable[[], None],
+    ) -> IslandState:
+        return island.advance(state, self.problem, immigrants, seeds, poll)
+
+    def stats(self, state: IslandState) -> NDArray[np.float64]:
+        return island.stats(state)
+
+    def emigrants(self, state: IslandState, generation: int) -> Sequence[Individual]:
+        return island.emigrants(state, generation)
+
+    def pack(self, state: IslandState) -> dict[str, NDArray[Any]]:
+        return state.to_arrays()
+
+    def unpack(self, arrays: Mapping[str, NDArray[Any]]) -> IslandState:
+        return IslandState.from_arrays(arrays)
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """What every rank needs to begin or to go on."""
+
+    run: RunFile
+    ground: Ground
+    folder: Path
+    point: checkpoint.Checkpoint | None  # None: from the beginning
+    seeds: Mapping[int, Sequence[tuple[int, Structure]]] = field(default_factory=dict)  # due again after a resume
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# public
+
+
+def run(
+    run_file: str | Path,
+    out: str | Path | None = None,
+    *,
+    seed: int | None = None,
+    max_time: float | None = None,
+    quiet: bool = False,
+) -> Result:
+    """Begin a run.
+
+    Parameters
+    ----------
+    run_file : TOML
+    out : the run folder, which must be new or empty; default: the run file's name without suffix, beside it
+    seed : instead of the run file's
+    max_time : s of this session, after which it ends with a checkpoint
+
+    Raises
+    ------
+    InputError
+        On rank 0: something in the run file cannot be.
+    StorageError
+        On rank 0: the folder cannot be written.
+    """
+    path = Path(run_file)
+    place = Path(out) if out is not None else path.with_suffix("")
+
+    def prepare(world: World, reporter: Reporter) -> tuple[Start, Desk]:
+        changes = {} if seed is None else {"seed": seed}
+        given = read(path, changes)
+        check_free(place)
+        shares(len(given.each_island()), world.size)
+        reporter.say(f"grs_evo {__version__}: {path} on {world.size} rank{'s' if world.size > 1 else ''}")
+        ground = lay_ground(given, path.parent)
+        problem = make_problem(given, ground, path.parent)
+        for note in problem.objective.notes:
+            reporter.say(note)
+        rehearse(problem)
+        effective, copies = gather_files(given, path.parent)
+        folder = create(
+            place,
+            {"run.toml": stamped(effective), "versions.json": versions(world), "lock": ""},
+            {"target.h5": ground.to_bytes()},
+            copies,
+        )
+        ownership = claim(folder, world.size)
+        reporter.log = folder.log
+        problem = make_problem(effective, ground, folder.path)
+        desk = Desk(folder, ownership, effective, ground, problem, fingerprint(effective, ground), reporter, world.size)
+        return Start(effective, ground, folder.path, None), desk
+
+    return _session(prepare, max_time, quiet)
+
+
+def resume(
+    run_folder: str | Path, *, max_time: float | None = None, extend: Sequence[str] = (), quiet: bool = False
+) -> Result:
+    """Go on with a run from its newest whole checkpoint, on any number of ranks.
+
+    Parameters
+    ----------
+    extend : ``key=value`` changes of stop rules, checkpoints and output
+    """
+
+    def prepare(world: World, reporter: Reporter) -> tuple[Start, Desk]:
+        folder = existing(Path(run_folder))
+        ownership = claim(folder, world.size)
+        reporter.log = folder.log
+        clear_partial(folder)
+        point = checkpoint.newest(folder.checkpoints, reporter.say)
+        effective = unchanged(folder, point)
+        if extend:
+            effective = extended(effective, tuple(extend), "--extend")
+        shares(len(effective.each_island()), world.size)
+        ground = Ground.read(folder.target)
+        mark = fingerprint(effective, ground)
+        if point is not None:
+            for name, value in mark.items():
+                if point.fingerprint.get(name) != value:
+                    raise InputError(f"{folder.path}: {name} is not that of the checkpoint; the run folder was changed")
+        if extend:
+            write_whole(folder.run_file, stamped(effective).encode())
+            if point is not None:
+                cleared = replace(Verdict.from_array(point.verdict), stop_at=NEVER, reason="")
+                point = replace(point, verdict=cleared.to_array(), finished="")
+        problem = make_problem(effective, ground, folder.path)
+        rehearse(problem)
+        desk = Desk(folder, ownership, effective, ground, problem, mark, reporter, world.size)
+        due: dict[int, list[tuple[int, Structure]]] = {}
+        if point is None:
+            reporter.say(f"{folder.path}: no checkpoint yet, beginning anew on {world.size} ranks")
+        else:
+            reporter.say(f"{folder.path}: going on after generation {point.generation} on {world.size} ranks")
+            desk.seconds_before, desk.round, desk.past = point.seconds, point.round, point.past
+            desk.steps_before = point.step - point.generation
+            desk.set = unpack(point.set)
+            ahead = range(point.generation + 1, point.generation + effective.migration.delay + 2)
+            due = {made: seeds for made in ahead if (seeds := desk.taken(made))}
+        return Start(effective, ground, folder.path, point, due), desk
+
+    return _session(prepare, max_time, quiet)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# a session
+
+
+def _session(prepare: Callable[[World, Reporter], tuple[Start, Desk]], max_time: float | None, quiet: bool) -> Result:
+    """Prepare on rank 0, tell the others, evolve, and end all ranks in good order."""
+    begun = time.monotonic()
+    world = connect()
+    reporter = Reporter(quiet=quiet or world.rank != 0)
+    try:
+        with listening() as alarm:
+            if world.rank != 0:
+                start = hear(world)
+                return _evolve(world, start, alarm, None)
+            if world.notice:
+                reporter.say(world.notice)
+            try:
+                start, desk = prepare(world, reporter)
+            except (InputError, StorageError) as error:
+                send_home(world, 2 if isinstance(error, InputError) else EXIT_STORAGE)
+                raise
+            reporter.every = start.run.output.log_seconds
+            if max_time is not None:
+                desk.deadline = begun + max_time
+            tell(world, start)
+            result = _evolve(world, start, alarm, desk)
+            reporter.close()
+            reporter.say(summary(desk, result))
+            desk.ownership.release()
+            return result
+    finally:
+        reporter.close()
+
+
+def tell(world: World, start: Start) -> None:
+    """Rank 0: hand what `prepare` found to the other ranks."""
+    if world.size > 1:
+        point = start.point
+        seeds = [
+            Individual(structure, 0.0, np.empty(0), uid=made, island=k)
+            for made, entries in start.seeds.items()
+            for k, structure in entries
+        ]
+        from .population import pack
+
+        block = encode(
+            {
+                "run": text_array(to_toml(start.run)),
+                "folder": text_array(str(start.folder)),
+                "ground": np.frombuffer(start.ground.to_bytes(), np.uint8),
+                "point": np.empty(0, np.uint8) if point is None else np.frombuffer(point.to_bytes(), np.uint8),
+                **pack(seeds, 0),
+            }
+        )
+        world.post_all(Tag.SHARE, block)
+        world.settle(lambda *_: None)
+
+
+def hear(world: World) -> Start:
+    """Other ranks: wait for what `tell` sends.
+
+    Raises
+    ------
+    Quit
+        Rank 0 found the input wrong.
+    """
+    got: list[NDArray[np.uint8]] = []
+
+    def serve() -> None:
+        world.leave_if_orphaned()
+        for _, tag, block in world.arrived():
+            if tag == Tag.QUIT:
+                world.settle(lambda *_: None, seconds=5.0)
+                raise Quit(int(decode(block)["numbers"][0]))
+            got.append(block)
+
+    wait(lambda: bool(got), serve)
+    world.settle(lambda *_: None)
+    arrays = decode(got[0])
+    point = arrays["point"].tobytes()
+    seeds: dict[int, list[tuple[int, Structure]]] = {}
+    for one in unpack(arrays):
+        seeds.setdefault(one.uid, []).append((one.island, one.structure))
+    return Start(
+        parse(array_text(arrays["run"]), "run file of rank 0"),
+        Ground.from_bytes(arrays["ground"].tobytes()),
+        Path(array_text(arrays["folder"])),
+        checkpoint.Checkpoint.from_bytes(point) if point else None,
+        seeds,
+    )
+
+
+def _evolve(world: World, start: Start, alarm: Alarm, desk: Desk | None) -> Result:
+    run_ = start.run
+    problem = desk.problem if desk is not None else make_problem(run_, start.ground, start.folder)
+    point = start.point
+    heard = sources(problem.n_islands, run_.migration, run_.seed)
+    routes = Routes(
+        heard, shares(problem.n_islands, world.size), world.rank, run_.migration.interval, run_.migration.delay
+    )
+    work = Islands(problem, run_.seed, 0 if point is None else point.round)
+    ending, halt_reason = _round(world, start, work, routes, alarm, desk, point)
+    return _result(desk, start, ending, halt_reason)
+
+
+def _round(
+    world: World,
+    start: Start,
+    work: Islands,
+    routes: Routes,
+    alarm: Alarm,
+    desk: Desk | None,
+    point: checkpoint.Checkpoint | None,
+) -> tuple[Ending, str]:
+    """One round; what its end was, and why it was halted if it was."""
+    run_ = start.run
+    verdict = None if point is None else Verdict.from_array(point.verdict)
+    at = -1 if point is None else point.generation
+    leg = Leg(
+        work.round,
+        run_.stop.generations,
+        at,
+        NEVER if verdict is None else verdict.stop_at,
+        start.seeds if point is not None else {},
+    )
+    conductor = None
+    if desk is not None:
+        desk.extra["session_generation"] = at
+        terms = Terms(
+            work.problem.n_islands,
+            len(stat_names(work.problem.term_names)),
+            run_.stop.generations,
+            run_.migration.delay,
+            run_.stop,
+            run_.checkpoint,
+        )
+        conductor = Conductor(terms, desk, at, verdict)
+    evolution = Evolution(world, work, routes, leg, alarm, conductor)
+    states = None if point is None else {k: work.unpack(point.states[k]) for k in routes.mine}
+    ending = evolution.run(states)
+    return ending, conductor.halt_reason if conductor is not None else ""
+
+
+def _result(desk: Desk | None, start: Start, ending: Ending, halt_reason: str) -> Result:
+    if desk is None:
+        # rank 0 alone knows the reasons; the exit code of the others follows from how the round ended
+        return Result(start.folder, not ending.halted, "", ending.generation, 0.0)
+    finished = not ending.halted or halt_reason == "seconds"
+    reason = desk.last_reason if finished else halt_reason
+    desk.end("finished" if finished else "stopped", reason, ending.generation)
+    return Result(start.folder, finished, reason, ending.generation, desk.seconds(), tuple(desk.newest), desk.hash)
+
+
+def rehearse(problem: Problem) -> None:
+    """One small generation of each kind of island: compiles what will be needed, and finds out what cannot be.
+
+    Rank 0 does it before the others begin, so that they load from the cache what it compiled.
+    """
+    from .relax import RelaxOptions
+
+    done: set[str] = set()
+    small = []
+    for options in problem.islands:
+        small.append(options.model_copy(update={"population": 2}))
+    tiny = replace(problem, islands=tuple(small))
+    if isinstance(problem.relax, RelaxOptions):
+        tiny = replace(tiny, relax=problem.relax.model_copy(update={"max_evaluations": 4, "stage_evaluations": 4}))
+    for k, options in enumerate(problem.islands):
+        kind = f"{options.model_dump_json()} {id(problem.sources[k])}"
+        if kind not in done and len(done) < 8:
+            done.add(kind)
+            island.advance(island.start(tiny, k, 0), tiny)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# identity
+
+
+def stamped(run_: RunFile) -> str:
+    """The effective run file with a checksum, by which a later resume knows its own writing."""
+    text = to_toml(run_)
+    return f"# checksum {_digest(text.encode())}\n{text}"
+
+
+def unchanged(folder: Folder, point: checkpoint.Checkpoint | None) -> RunFile:
+    """The run file of a folder.
+
+    Raises
+    ------
+    InputError
+        Somebody has changed it since the run began; the message shows what.
+    """
+    try:
+        text = folder.run_file.read_text()
+    except OSError as error:
+        raise InputError(f"{folder.run_file}: cannot be read: {error.strerror}") from None
+    found = parse(text, str(folder.run_file))
+    match = _CHECKSUM.match(text)
+    own = match is not None and match[1] == _digest(text[match.end() :].encode())
+    if point is not None:
+        changed = differences(parse(point.run_file, "the checkpoint's run file"), found)
+        if own:
+            changed = [line for line in changed if line.partition(".")[0] not in EXTENDABLE]
+    else:
+        changed = [] if own else ["its checksum is another"]
+    if changed:
+        raise InputError(
+            f"{folder.run_file}: was changed since the run began ({'; '.join(changed)}); restore it, use "
+            "`resume --extend key=value` for stop rules, or begin a new run"
+        )
+    return found
+
+
+def fingerprint(run_: RunFile, ground: Ground) -> dict[str, str]:
+    """What a checkpoint must agree with: everything that the result depends on."""
+    kept = run_.model_copy(update={name: type(getattr(run_, name))() for name in EXTENDABLE})
+    target = hashlib.blake2b(digest_size=8)
+    for name, array in sorted(ground.target.to_arrays().items()):
+        target.update(name.encode() + np.ascontiguousarray(array).tobytes())
+    return {
+        "run file": _digest(to_toml(kept).encode()),
+        "seed": str(run_.seed),
+        "basis": ground.basis.hash,
+        "target": target.hexdigest(),
+    }
+
+
+def versions(world: World) -> str:
+    """What computed the run, as JSON."""
+    found = {"grs_evo": __version__, "python": platform.python_version(), "mpi": world.library}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    found["platform"] = platform.platform()
+    return json.dumps(found, indent=1) + "\n"
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# last words
+
+
+def summary(desk: Desk, result: Result) -> str:
+    """The table at the end, and where everything is."""
+    folder = result.folder
+    how = "finished" if result.finished else "stopped"
+    lines = [
+        f"{how} ({result.reason or 'end'}) after generation {result.generation}, {duration(result.seconds)}",
+    ]
+    if result.archive:
+        lines += [
+            "",
+            best_table(result.archive, desk.problem.elements, desk.problem.term_names, desk.run.output.top),
+            "",
+        ]
+    lines.append(f"archive   {folder / 'archive.h5'} ({len(result.archive)} structures, hash {result.archive_hash})")
+    lines.append(f"structures: grs-evo export {folder} -o best.extxyz --top 10")
+    if not result.finished:
+        lines.append(f"go on with: grs-evo resume {folder}")
+    return "\n".join(lines)
+
+
+def best_table(archive: Sequence[Individual], elements: Sequence[str], term_names: Sequence[str], top: int) -> str:
+    """The lowest values of an archive as text."""
+    from .storage import row_of
+
+    best = sorted(archive, key=lambda one: (one.value, one.uid))[:top]
+    rows = []
+    for one in best:
+        row = row_of(one, elements, term_names)
+        terms = [f"{row[name]:.4g}" for name in term_names]
+        rows.append(
+            [
+                row["formula"],
+                str(row["n_atoms"]),
+                f"{one.value:.6g}",
+                *terms,
+                one.operator,
+                f"{one.island}/{one.generation}",
+            ]
+        )
+    return table_of(rows, ["structure", "atoms", "value", *term_names, "made by", "island/gen"])

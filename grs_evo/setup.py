@@ -1,0 +1,281 @@
+"""A run file into the problem that its islands work on: basis, target, loss, candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from .archive import check_objectives, default_objectives
+from .basis import Basis, BasisOptions, build_basis
+from .candidates import CandidateOptions, Source, bind, candidate
+from .config import AlloyOptions, RunFile, TargetOptions
+from .errors import InputError
+from .island import IslandOptions
+from .lattice import make_lattice_objective, reference_structures
+from .loss import LossOptions, Objective, make_objective
+from .problem import Problem
+from .readers import elements_of, read_structures
+from .storage import below, check_schema, from_image, read_arrays, to_image
+from .structure import Structure
+from .target import Target
+
+TARGET_FILE = "grs_evo target"
+TARGET_SCHEMA = 1
+# random structures whose spread scales the differences of a loss
+_N_REFERENCE = 512
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """What a run stands on: made once on rank 0, stored in the run folder, handed to the other ranks."""
+
+    basis: Basis
+    target: Target
+    structures: tuple[Structure, ...]  # of the target; empty for random alloys and stored targets without them
+
+    def to_bytes(self) -> bytes:
+        """An HDF5 image: the content of target.h5."""
+        tree: dict[str, Any] = {f"target/{name}": array for name, array in self.target.to_arrays().items()}
+        tree["basis"] = self.basis.to_text()
+        for name, column in _pack(self.structures).items():
+            tree[f"structures/{name}"] = column
+        from . import __version__
+
+        attributes = {"format": TARGET_FILE, "schema": TARGET_SCHEMA, "version": __version__}
+        return to_image(tree, attributes | {"elements": " ".join(self.basis.elements)})
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Ground:
+        return _ground(from_image(data)[0], "target")
+
+    @staticmethod
+    def read(path: Path) -> Ground:
+        """A file made by `to_bytes`.
+
+        Raises
+        ------
+        InputError
+            Not readable, not a target, or of a newer schema.
+        """
+        tree, attributes = read_arrays(path, TARGET_FILE)
+        check_schema(path, TARGET_FILE, attributes.get("schema"), TARGET_SCHEMA, str(attributes.get("version")))
+        try:
+            return _ground(tree, str(path))
+        except (KeyError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path}: is no whole {TARGET_FILE} file ({error})") from None
+
+
+def _ground(tree: dict[str, Any], source: str) -> Ground:
+    basis = Basis.from_text(tree["basis"])
+    target = Target.from_arrays(below(tree, "target"), source)
+    return Ground(basis, target, _unpack(below(tree, "structures")))
+
+
+def _pack(structures: Sequence[Structure]) -> dict[str, NDArray[Any]]:
+    return {
+        "n_atoms": np.array([one.n_atoms for one in structures], np.int64),
+        "positions": np.concatenate([one.positions for one in structures] or [np.empty((0, 3))]),
+        "species": np.concatenate([one.species for one in structures] or [np.empty(0, np.int32)]),
+        "cells": np.array([one.cell for one in structures], np.float64).reshape(-1, 3, 3),
+        "pbc": np.array([one.pbc for one in structures], np.bool_).reshape(-1, 3),
+    }
+
+
+def _unpack(columns: dict[str, NDArray[Any]]) -> tuple[Structure, ...]:
+    ends = np.cumsum(columns["n_atoms"])
+    return tuple(
+        Structure(
+            columns["positions"][end - n : end],
+            columns["cells"][k],
+            columns["species"][end - n : end],
+            columns["pbc"][k],
+        )
+        for k, (end, n) in enumerate(zip(ends, columns["n_atoms"], strict=True))
+    )
+
+
+def lay_ground(run: RunFile, folder: Path) -> Ground:
+    """Read the target's structures and describe them.
+
+    Parameters
+    ----------
+    folder : where relative file names start
+    """
+    with threadpool_limits(1):
+        if run.target.stored is not None:
+            return _stored(run, folder)
+        basis = make_basis(run.basis, folder, run.target)
+        structures: tuple[Structure, ...] = ()
+        options = run.target
+        covariance = run.loss.covariance != 0
+        if options.files:
+            entries = read_structures(
+                options.files, basis.elements, options.weights, options.types, options.format, folder
+            )
+            structures = tuple(entry.structure for entry in entries)
+        if options.alloy is not None:
+            return Ground(basis, _alloy(options.alloy, basis, structures, covariance), structures[:1])
+        target = Target.from_structures(
+            list(structures),
+            basis,
+            [entry.weight for entry in entries],
+            [entry.source for entry in entries],
+            [entry.group for entry in entries],
+            covariance,
+        )
+        return Ground(basis, target, structures)
+
+
+def _stored(run: RunFile, folder: Path) -> Ground:
+    path = folder / str(run.target.stored)
+    ground = Ground.read(path)
+    if run.basis != BasisOptions():
+        asked = make_basis(run.basis, folder, run.target, ground.basis.elements)
+        ground.target.check_basis(asked)
+    return ground
+
+
+def _alloy(options: AlloyOptions, basis: Basis, structures: Sequence[Structure], covariance: bool) -> Target:
+    from .structure import to_atoms
+    from .supercells import PARENTS, parent_cell
+
+    if options.lattice == "file":
+        if not structures:
+            raise InputError('target.alloy.lattice: is "file", but target.files names none')
+        lattice: Any = to_atoms(structures[0], basis.elements)
+    elif options.lattice in PARENTS:
+        if options.a is None:
+            raise InputError(f"target.alloy.a: is missing; a {options.lattice} lattice needs its constant in Å")
+        cell, sites = parent_cell(options.lattice, options.a, 1.6329931618554521, False)
+        lattice = to_atoms(Structure(sites, cell, np.zeros(len(sites), np.int32), np.ones(3, np.bool_)), basis.elements)
+    else:
+        raise InputError(
+            f"target.alloy.lattice: {options.lattice!r} is no lattice; allowed are {', '.join((*PARENTS, 'file'))}"
+        )
+    return Target.random_alloy(
+        lattice, basis, options.composition, samples=options.samples, seed=options.seed, covariance=covariance
+    )
+
+
+def make_basis(
+    options: BasisOptions, folder: Path, target: TargetOptions | None = None, elements: Sequence[str] = ()
+) -> Basis:
+    """The basis of a run file; elements come from the target where the options name none."""
+    if options.yace is not None:
+        if options != BasisOptions(yace=options.yace):
+            raise InputError("basis.yace: the file says all; nothing else may be given in [basis]")
+        from .yace import read_yace
+
+        return read_yace(folder / options.yace)
+    found = tuple(options.elements) or tuple(elements)
+    if not found and target is not None:
+        if target.files:
+            found = elements_of(target.files, target.types, target.format, folder)
+        elif target.alloy is not None:
+            found = tuple(target.alloy.composition)
+    return build_basis(
+        found,
+        options.n_max,
+        options.l_max,
+        options.cutoff,
+        options.lam,
+        options.cutoff_in,
+        options.taper_in,
+        options.taper,
+    )
+
+
+def make_problem(run: RunFile, ground: Ground, folder: Path) -> Problem:
+    """What the islands of a run work on; the same on every rank.
+
+    Raises
+    ------
+    InputError
+        Candidates that cannot be, a scale without reference, unknown objectives; the message names the key.
+    """
+    with threadpool_limits(1):
+        islands = run.each_island()
+        sources = _sources(run, ground, islands, folder)
+        objective = make_objective(
+            ground.basis, ground.target, run.loss, reference=_reference(run.loss, sources[0], run.seed)
+        )
+        lattices = _lattices(objective, sources)
+    size_free = any(source.limits.size_free for source in sources) or len({s.limits.sizes for s in sources}) > 1
+    names = run.archive.objectives or default_objectives(objective.term_names, size_free)
+    archive = run.archive.model_copy(
+        update={
+            "objectives": check_objectives(names, objective.term_names),
+            "target_atoms": float(max(1, ground.target.n_environments)),
+        }
+    )
+    return Problem(
+        elements=ground.basis.elements,
+        objective=objective,
+        islands=islands,
+        sources=sources,
+        lattices=lattices,
+        archive=archive,
+        migration=run.migration,
+        relax=run.relax,
+    )
+
+
+def _sources(run: RunFile, ground: Ground, islands: Sequence[IslandOptions], folder: Path) -> tuple[Source, ...]:
+    made: dict[str, Source] = {}
+    sources = []
+    for options in islands:
+        own = options.candidates
+        wanted: CandidateOptions = own if own is not None else run.candidates
+        moves = run.relax is not None or bool(options.operators.spatial)
+        key = f"{moves} {wanted.model_dump_json()}"
+        if key not in made:
+            made[key] = bind(
+                wanted,
+                ground.basis.elements,
+                ground.structures,
+                spatial=True if moves else None,
+                folder=folder,
+                where="candidates" if own is None else "islands.candidates",
+            )
+        sources.append(made[key])
+    return tuple(sources)
+
+
+def _reference(options: LossOptions, source: Source, seed: int) -> list[Structure]:
+    if options.scale not in ("reference", "whitened"):
+        return []
+    n_elements = len(source.elements)
+    if source.one_lattice:
+        template = source.templates[0]
+        return reference_structures(
+            template, n_elements, source.limits.composition, _allowed(source), _N_REFERENCE, seed
+        )
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0x726566,)))
+    drawn = (candidate(rng, source) for _ in range(_N_REFERENCE))
+    return [one for one in drawn if one is not None]
+
+
+def _allowed(source: Source) -> NDArray[np.bool_] | None:
+    """(n_sites, n_el) of a source with one lattice."""
+    rules = source.limits.allowed
+    if rules is None:
+        return None
+    return np.asarray(rules[np.arange(source.templates[0].n_atoms) % len(rules)])
+
+
+def _lattices(objective: Objective, sources: Sequence[Source]) -> tuple[Any | None, ...]:
+    made: dict[int, Any] = {}
+    for source in sources:
+        if id(source) not in made:
+            made[id(source)] = (
+                make_lattice_objective(objective, source.templates[0], _allowed(source)) if source.one_lattice else None
+            )
+    return tuple(made[id(source)] for source in sources)
