@@ -76,7 +76,7 @@ def fill_slots(species, first, last, group, n_groups, slots):
 
 
 @njit(cache=True, error_model="numpy")
-def fast_moments(pair, begin, end, tables, spare, out, at):
+def fast_moments(pair, begin, end, full, n_of_l, l_offset, spare, out, at):
     """Chebyshev moments of one section for l <= 2 with at most 8, 2 and 2 radial functions, all in registers."""
     zero = splat(0.0)
     a0, a1, a2, a3, a4, a5, a6, a7 = zero, zero, zero, zero, zero, zero, zero, zero
@@ -126,7 +126,7 @@ def fast_moments(pair, begin, end, tables, spare, out, at):
         a5 = a5 + t5
         a6 = a6 + t6
         a7 = a7 + t7
-    if tables.full:
+    if full:
         store(out, at, totals(a0, a1, a2, a3, a4, a5, a6, a7))
         store(out, at + 8, totals(b0, b1, b2, b3, b4, b5, c0, c1))
         store(out, at + 16, totals(c2, c3, c4, c5, c6, c7, c8, c9))
@@ -135,30 +135,29 @@ def fast_moments(pair, begin, end, tables, spare, out, at):
     store(spare, 8, totals(b0, b1, b2, b3, b4, b5, c0, c1))
     store(spare, 16, totals(c2, c3, c4, c5, c6, c7, c8, c9))
     source = 0
-    for l in range(tables.l_max + 1):
-        for k in range(tables.n_of_l[l] * (2 * l + 1)):
-            out[at + tables.l_offset[l] + k] = item(spare, source + k)
+    for l in range(n_of_l.shape[0]):
+        for k in range(n_of_l[l] * (2 * l + 1)):
+            put(out, at + l_offset[l] + k, item(spare, source + k))
         source += 8 if l == 0 else 6
 
 
 @njit(cache=True, error_model="numpy")
-def any_moments(pair, begin, end, tables, spare, out, at):
+def any_moments(pair, begin, end, n_of_l, k_max, climb, rows, spare, out, at):
     """Chebyshev moments of one section for any basis. Rows are l_offset[l] + k (2 l + 1) + m + l."""
-    l_max, k_max = tables.l_max, tables.k_max
+    l_max = n_of_l.shape[0] - 1
     lm = (l_max + 1) * (l_max + 1)
     legendre = lm * LANES
     powers = 2 * lm * LANES
     cheb = powers + 2 * (l_max + 1) * LANES
     # one vector per row; `heap` is summed over its lanes at the end
     heap = cheb + (k_max + 2) * LANES
-    rows = tables.rows
     for row in range(rows):
         store(spare, heap + row * LANES, splat(0.0))
     for block in range(begin, end):
         p = block * FIELDS
         r_inverse = load(pair, p + R_INVERSE)
         ux, uy, uz = load(pair, p + DX) * r_inverse, load(pair, p + DY) * r_inverse, load(pair, p + DZ) * r_inverse
-        harmonics(ux, uy, uz, l_max, tables.climb, spare, 0, legendre, powers)
+        harmonics(ux, uy, uz, l_max, climb, spare, 0, legendre, powers)
         x = load(pair, p + CHEB)
         x2 = x + x
         now = load(pair, p + ENV)
@@ -169,7 +168,7 @@ def any_moments(pair, begin, end, tables, spare, out, at):
             before, now = now, x2 * now - before
         row = heap
         for l in range(l_max + 1):
-            for k in range(tables.n_of_l[l]):
+            for k in range(n_of_l[l]):
                 t = load(spare, cheb + k * LANES)
                 for m in range(l * l, (l + 1) * (l + 1)):
                     store(spare, row, fma(t, load(spare, m * LANES), load(spare, row)))
@@ -179,151 +178,155 @@ def any_moments(pair, begin, end, tables, spare, out, at):
 
 
 @njit(cache=True, error_model="numpy")
-def to_rows(work, tables, block, group, halves):
+def to_rows(moments, first_slot, halves, n_el, rows8, n_of_l, l_offset, scale, one, spare, values):
     """Moments of a block's atoms into their rows of A (the first rows of the value buffer), atoms abreast."""
-    n_el, rows, rows8 = tables.n_el, tables.rows, tables.rows8
-    spare, values, scale = work.spare, work.values, tables.row_scale
+    l_last = n_of_l.shape[0] - 1
+    rows = l_offset[l_last] + n_of_l[l_last] * (2 * l_last + 1)
     stride = n_el * rows8
     for half in range(halves):
         shift = half * LANES
-        atoms = (block * BLOCK + shift) * stride
+        atoms = (first_slot + shift) * stride
         for other in range(n_el):
             for k in range(0, rows8, LANES):
-                transpose(work.moments, atoms + other * rows8 + k, stride, spare, k * LANES, LANES)
+                transpose(moments, atoms + other * rows8 + k, stride, spare, k * LANES, LANES)
             into = other * rows * BLOCK + shift
-            for l in range(tables.l_max + 1):
+            for l in range(l_last + 1):
                 width = 2 * l + 1
                 for m in range(width):
-                    first = tables.l_offset[l] + m
+                    first = item(l_offset, l) + m
                     zeroth = load(spare, first * LANES) * item(scale, first)
                     store(values, into + first * BLOCK, zeroth)
-                    for n in range(1, tables.n_of_l[l]):
+                    for n in range(1, item(n_of_l, l)):
                         row = first + n * width
                         # g_n = (T_0 - T_{n-1}) e / 2
                         value = zeroth - load(spare, row * LANES) * item(scale, row)
                         store(values, into + row * BLOCK, value * 0.5)
-        store(values, tables.n_a[group] * BLOCK + shift, splat(1.0))
+        store(values, one * BLOCK + shift, splat(1.0))
 
 
 @njit(cache=True, error_model="numpy")
-def from_rows(work, tables, group, halves):
+def from_rows(values, first_row, halves, n_el, rows8, n_of_l, l_offset, scale, spare, adjoint):
     """Adjoints of A of a block's atoms back into adjoints of their moments; the inverse way of `to_rows`."""
-    n_el, rows, rows8 = tables.n_el, tables.rows, tables.rows8
-    spare, values, scale = work.spare, work.values, tables.row_scale
+    l_last = n_of_l.shape[0] - 1
+    rows = l_offset[l_last] + n_of_l[l_last] * (2 * l_last + 1)
     stride = n_el * rows8
     for half in range(halves):
         shift = half * LANES
         for other in range(n_el):
-            source = (tables.n_rows[group] + other * rows) * BLOCK + shift
-            for l in range(tables.l_max + 1):
+            source = (first_row + other * rows) * BLOCK + shift
+            for l in range(l_last + 1):
                 width = 2 * l + 1
                 for m in range(width):
-                    first = tables.l_offset[l] + m
+                    first = item(l_offset, l) + m
                     zeroth = load(values, source + first * BLOCK)
-                    for n in range(1, tables.n_of_l[l]):
+                    for n in range(1, item(n_of_l, l)):
                         row = first + n * width
                         share = load(values, source + row * BLOCK) * 0.5
                         store(spare, row * LANES, share * (-item(scale, row)))
                         zeroth = zeroth + share
                     store(spare, first * LANES, zeroth * item(scale, first))
             for k in range(0, rows8, LANES):
-                transpose(spare, k * LANES, LANES, work.adjoint, shift * stride + other * rows8 + k, stride)
+                transpose(spare, k * LANES, LANES, adjoint, shift * stride + other * rows8 + k, stride)
 
 
 @njit(cache=True, error_model="numpy")
-def run(work, tables, group, which, halves):
-    """The forward (which = 0) or backward (2) program of a group on the value buffer."""
-    first, last = tables.segments[group, which], tables.segments[group, which + 1]
-    run_program(work.values, first, last, tables.dst, tables.start, tables.x, tables.y, tables.c, halves > 1)
-
-
-@njit(cache=True, error_model="numpy")
-def block_atoms(work, block, first_atom, row_size):
+def block_atoms(slots, first_slot, first_atom, row_size, lane_rows):
     """Where the rows of B of a block's atoms start, in `lane_rows`; returns how many atoms there are.
 
     Lanes without an atom get the row of the first atom of their half, so that whole vectors can be moved.
     """
     count = 0
     for lane in range(BLOCK):
-        i = work.slots[block * BLOCK + lane]
+        i = item(slots, first_slot + lane)
         if i >= 0:
             count += 1
         else:
-            i = work.slots[block * BLOCK + lane // LANES * LANES]
-        work.lane_rows[lane] = (i - first_atom) * row_size
+            i = item(slots, first_slot + lane // LANES * LANES)
+        put(lane_rows, lane, (i - first_atom) * row_size)
     return count
 
 
 @njit(cache=True, error_model="numpy")
 def accumulate(species, tables, work, n_slots, keep):
     """Pairs and moments of the atoms in the slots; with `keep`, all pairs stay for `pull_into`."""
-    n_el, rows8 = tables.n_el, tables.rows8
-    home, slots, section = work.home, work.slots, work.section
-    moments, spare = work.moments, work.spare
+    # The arrays are taken out of their tuples once: handing a tuple to a function costs a reference count per array.
+    n_el, rows8, rows, k_max, degree = tables.n_el, tables.rows8, tables.rows, tables.k_max, tables.degree
+    fast, full, n_of_l, l_offset = tables.fast, tables.full, tables.n_of_l, tables.l_offset
+    radial, cheb, tail, climb = tables.radial, tables.cheb, tables.tail, tables.climb
+    home, slots, section, moments, spare = work.home, work.slots, work.section, work.moments, work.spare
+    grid, shape, bins, gx, gy, gz, gid = work.grid, work.shape, work.bins, work.gx, work.gy, work.gz, work.gid
+    sx, sy, sz, pair, pair_id = work.sx, work.sy, work.sz, work.pair, work.pair_id
+    nobody = work.push.shape[0] // 4 - 1
     if n_slots * n_el * rows8 > moments.shape[0] or n_slots * n_el + 1 > section.shape[0]:
         work.need[0] = n_slots
         return GROW
-    room = work.pair_id.shape[0] // LANES - 1
+    room = pair_id.shape[0] // LANES - 1
     block = 0
     for slot in range(n_slots):
-        i = slots[slot]
+        i = item(slots, slot)
         if i < 0:
             at = slot * n_el * rows8
             for k in range(n_el * rows8):
-                moments[at + k] = 0.0
+                put(moments, at + k, 0.0)
             for other in range(n_el):
-                section[slot * n_el + other] = block
+                put(section, slot * n_el + other, block)
             continue
         element = species[i]
+        x, y, z = item(home, 3 * i), item(home, 3 * i + 1), item(home, 3 * i + 2)
         if not keep:
             block = 0
         closer = 0
         for other in range(n_el):
             which = element * n_el + other
-            cutoff = tables.radial[which * COLUMNS + RC]
+            cutoff = item(radial, which * COLUMNS + RC)
             count, more = find_near(
-                home[3 * i], home[3 * i + 1], home[3 * i + 2], other, cutoff, work, block * LANES
+                x, y, z, other, cutoff, grid, shape, bins, gx, gy, gz, gid, sx, sy, sz, pair_id, block * LANES
             )
             if count < 0 or block + (count + LANES - 1) // LANES > room:
                 work.need[3] = 2 * room * LANES
                 return GROW
             closer += more
-            section[slot * n_el + other] = block
-            end = radial_section(count, block, which, keep, tables, work)
+            put(section, slot * n_el + other, block)
+            end = radial_section(
+                count, block, which, keep, radial, cheb, degree, tail, sx, sy, sz, pair, pair_id, nobody
+            )
             at = (slot * n_el + other) * rows8
-            if tables.fast:
-                fast_moments(work.pair, block, end, tables, spare, moments, at)
+            if fast:
+                fast_moments(pair, block, end, full, n_of_l, l_offset, spare, moments, at)
             else:
-                any_moments(work.pair, block, end, tables, spare, moments, at)
+                any_moments(pair, block, end, n_of_l, k_max, climb, rows, spare, moments, at)
             block = end
         if closer != 1:
             work.need[0] = i
             return OVERLAP
     section[n_slots * n_el] = block
-    work.shape[4], work.shape[5] = n_slots, block
+    shape[4], shape[5] = n_slots, block
     return OK
 
 
 @njit(cache=True, error_model="numpy")
 def values_out(species, tables, work, n_slots, first_atom, out):
     """B of the atoms in the slots, from their moments; row i - first_atom of `out` belongs to atom i."""
-    values, lane_rows, row_size = work.values, work.lane_rows, out.shape[1]
-    for block in range(n_slots // BLOCK):
-        group = tables.group[species[work.slots[block * BLOCK]]]
-        count = block_atoms(work, block, first_atom, row_size)
+    n_el, rows8, n_of_l, l_offset, scale = tables.n_el, tables.rows8, tables.n_of_l, tables.l_offset, tables.row_scale
+    dst, start, px, py, pc = tables.dst, tables.start, tables.x, tables.y, tables.c
+    slots, moments, spare, values, lane_rows = work.slots, work.moments, work.spare, work.values, work.lane_rows
+    all_rows, row_size = tables.b_rows, out.shape[1]
+    for first_slot in range(0, n_slots, BLOCK):
+        group = tables.group[species[slots[first_slot]]]
+        count = block_atoms(slots, first_slot, first_atom, row_size, lane_rows)
         halves = (count + LANES - 1) // LANES
-        to_rows(work, tables, block, group, halves)
-        run(work, tables, group, 0, halves)
-        size = tables.sizes[group]
-        b_rows = tables.b_rows[tables.b_from[group] :]
+        to_rows(moments, first_slot, halves, n_el, rows8, n_of_l, l_offset, scale, tables.n_a[group], spare, values)
+        segments = tables.segments[group]
+        run_program(values, segments[0], segments[1], dst, start, px, py, pc, halves > 1)
+        size, b_from = tables.sizes[group], tables.b_from[group]
         whole = size // LANES * LANES
         for half in range(halves):
             for k in range(0, whole, LANES):
-                transpose_rows(values, b_rows, k, half * LANES, out, lane_rows, half * LANES, k)
+                transpose_rows(values, all_rows, b_from + k, half * LANES, out, lane_rows, half * LANES, k)
         for lane in range(count):
-            row = out[work.slots[block * BLOCK + lane] - first_atom]
+            row = out[slots[first_slot + lane] - first_atom]
             for k in range(whole, size):
-                row[k] = item(values, item(b_rows, k) + lane)
+                row[k] = item(values, item(all_rows, b_from + k) + lane)
             for k in range(size, row_size):
                 row[k] = 0.0
 
@@ -365,10 +368,10 @@ def describe_into(positions, cell, species, pbc, tables, work, out):
 
 
 @njit(cache=True, error_model="numpy")
-def fast_pull(pair, pair_id, begin, end, w, push, virial):
+def fast_pull(pair, pair_id, begin, end, w, at, push, virial):
     """Gradient of Σ w · moments with respect to the neighbours of one section, for the fused bases.
 
-    `w`: 24 adjoints of the unnormalised moments as `fast_moments` makes them. Adds to `push` of the neighbours and to
+    `w[at:]`: 24 adjoints of the unnormalised moments as `fast_moments` makes them. Adds to `push` of the neighbours and to
     the six sums of virial (xx, yy, zz, yz, xz, xy; vectors); returns the sum over the section.
     """
     zero = splat(0.0)
@@ -393,39 +396,39 @@ def fast_pull(pair, pair_id, begin, end, w, push, virial):
         t6 = x2 * t5 - t4
         u6 = x2 * u5 - u4
         t7 = x2 * t6 - t5
-        s = fma(x, item(w, 1), item(w, 0))
-        s = fma(t2, item(w, 2), s)
-        s = fma(t3, item(w, 3), s)
-        s = fma(t4, item(w, 4), s)
-        s = fma(t5, item(w, 5), s)
-        s = fma(t6, item(w, 6), s)
-        s = fma(t7, item(w, 7), s)
-        d = fma(x2, 2.0 * item(w, 2), item(w, 1))
-        d = fma(u2, 3.0 * item(w, 3), d)
-        d = fma(u3, 4.0 * item(w, 4), d)
-        d = fma(u4, 5.0 * item(w, 5), d)
-        d = fma(u5, 6.0 * item(w, 6), d)
-        d = fma(u6, 7.0 * item(w, 7), d)
+        s = fma(x, item(w, at + 1), item(w, at))
+        s = fma(t2, item(w, at + 2), s)
+        s = fma(t3, item(w, at + 3), s)
+        s = fma(t4, item(w, at + 4), s)
+        s = fma(t5, item(w, at + 5), s)
+        s = fma(t6, item(w, at + 6), s)
+        s = fma(t7, item(w, at + 7), s)
+        d = fma(x2, 2.0 * item(w, at + 2), item(w, at + 1))
+        d = fma(u2, 3.0 * item(w, at + 3), d)
+        d = fma(u3, 4.0 * item(w, at + 4), d)
+        d = fma(u4, 5.0 * item(w, at + 5), d)
+        d = fma(u5, 6.0 * item(w, at + 6), d)
+        d = fma(u6, 7.0 * item(w, at + 7), d)
         # l = 1
-        p1 = fma(x, item(w, 11), item(w, 8))
-        p2 = fma(x, item(w, 12), item(w, 9))
-        p3 = fma(x, item(w, 13), item(w, 10))
+        p1 = fma(x, item(w, at + 11), item(w, at + 8))
+        p2 = fma(x, item(w, at + 12), item(w, at + 9))
+        p3 = fma(x, item(w, at + 13), item(w, at + 10))
         one = fma(p1, uy, fma(p2, uz, p3 * ux))
-        d = fma(uy, item(w, 11), fma(uz, item(w, 12), fma(ux, item(w, 13), d)))
+        d = fma(uy, item(w, at + 11), fma(uz, item(w, at + 12), fma(ux, item(w, at + 13), d)))
         # l = 2
-        q0 = fma(x, item(w, 19), item(w, 14))
-        q1 = fma(x, item(w, 20), item(w, 15))
-        q2 = fma(x, item(w, 21), item(w, 16))
-        q3 = fma(x, item(w, 22), item(w, 17))
-        q4 = fma(x, item(w, 23), item(w, 18))
+        q0 = fma(x, item(w, at + 19), item(w, at + 14))
+        q1 = fma(x, item(w, at + 20), item(w, at + 15))
+        q2 = fma(x, item(w, at + 21), item(w, at + 16))
+        q3 = fma(x, item(w, at + 22), item(w, at + 17))
+        q4 = fma(x, item(w, at + 23), item(w, at + 18))
         xy = ux * uy
         yz = uy * uz
         zz = fma(uz, uz, third)
         xz = ux * uz
         xx = (ux - uy) * (ux + uy)
         two = fma(q0, xy, fma(q1, yz, fma(q2, zz, fma(q3, xz, q4 * xx))))
-        d = fma(xy, item(w, 19), fma(yz, item(w, 20), fma(zz, item(w, 21), d)))
-        d = fma(xz, item(w, 22), fma(xx, item(w, 23), d))
+        d = fma(xy, item(w, at + 19), fma(yz, item(w, at + 20), fma(zz, item(w, at + 21), d)))
+        d = fma(xz, item(w, at + 22), fma(xx, item(w, at + 23), d))
         s = s + one + two
         # gradient of the angular polynomials
         q4 = q4 + q4
@@ -456,9 +459,9 @@ def fast_pull(pair, pair_id, begin, end, w, push, virial):
 
 
 @njit(cache=True, error_model="numpy")
-def any_pull(pair, pair_id, begin, end, tables, w, spare, push, virial):
-    """The same as `fast_pull` for any basis; `w` has the rows of `any_moments`."""
-    l_max, k_max = tables.l_max, tables.k_max
+def any_pull(pair, pair_id, begin, end, n_of_l, l_offset, k_max, climb, slopes, w, at, spare, push, virial):
+    """The same as `fast_pull` for any basis; `w` has the rows of `any_moments`, from `at` on."""
+    l_max = n_of_l.shape[0] - 1
     lm = (l_max + 1) * (l_max + 1)
     legendre = lm * LANES
     powers = 2 * lm * LANES
@@ -471,7 +474,7 @@ def any_pull(pair, pair_id, begin, end, tables, w, spare, push, virial):
         p = block * FIELDS
         r_inverse = load(pair, p + R_INVERSE)
         ux, uy, uz = load(pair, p + DX) * r_inverse, load(pair, p + DY) * r_inverse, load(pair, p + DZ) * r_inverse
-        harmonics(ux, uy, uz, l_max, tables.climb, spare, 0, legendre, powers)
+        harmonics(ux, uy, uz, l_max, climb, spare, 0, legendre, powers)
         x = load(pair, p + CHEB)
         x2 = x + x
         now, before = splat(1.0), x
@@ -488,15 +491,15 @@ def any_pull(pair, pair_id, begin, end, tables, w, spare, push, virial):
             width = 2 * l + 1
             for m in range(-l, l + 1):
                 value, slope = zero, zero
-                row = tables.l_offset[l] + m + l
-                for k in range(tables.n_of_l[l]):
+                row = at + l_offset[l] + m + l
+                for k in range(n_of_l[l]):
                     weight = splat(item(w, row + k * width))
                     value = fma(load(spare, cheb + k * LANES), weight, value)
                     slope = fma(load(spare, dcheb + k * LANES), weight, slope)
                 y = load(spare, (l * l + l + m) * LANES)
                 s = fma(y, value, s)
                 d = fma(y, slope, d)
-                hx, hy, hz = harmonic_gradient(l, m, l_max, tables.slope, spare, legendre, powers)
+                hx, hy, hz = harmonic_gradient(l, m, l_max, slopes, spare, legendre, powers)
                 gx = fma(hx, value, gx)
                 gy = fma(hy, value, gy)
                 gz = fma(hz, value, gz)
@@ -537,56 +540,62 @@ def pull_into(positions, cell, species, pbc, tables, dq_db, work, grad, dq_dstra
     -------
     OK
     """
-    n_el, rows8 = tables.n_el, tables.rows8
-    slots, section, values, lane_rows = work.slots, work.section, work.values, work.lane_rows
-    spare, push, sums = work.spare, work.push, work.total
+    n_el, rows8, k_max = tables.n_el, tables.rows8, tables.k_max
+    fast, full, n_of_l, l_offset, scale = tables.fast, tables.full, tables.n_of_l, tables.l_offset, tables.row_scale
+    climb, slopes = tables.climb, tables.slope
+    dst, start, px, py, pc = tables.dst, tables.start, tables.x, tables.y, tables.c
+    slots, section, moments, adjoint = work.slots, work.section, work.moments, work.adjoint
+    values, lane_rows, spare, pair, pair_id = work.values, work.lane_rows, work.spare, work.pair, work.pair_id
+    push, sums, all_rows = work.push, work.total, tables.b_rows
     n, n_slots, row_size = species.shape[0], work.shape[4], dq_db.shape[1]
     for k in range(push.shape[0]):
         push[k] = 0.0
     sxx, syy, szz, syz, sxz, sxy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    for block in range(n_slots // BLOCK):
-        group = tables.group[species[slots[block * BLOCK]]]
-        count = block_atoms(work, block, 0, row_size)
+    for first_slot in range(0, n_slots, BLOCK):
+        group = tables.group[species[slots[first_slot]]]
+        count = block_atoms(slots, first_slot, 0, row_size, lane_rows)
         halves = (count + LANES - 1) // LANES
         # cheaper than keeping all value buffers out of the way until now
-        to_rows(work, tables, block, group, halves)
-        run(work, tables, group, 0, halves)
-        n_rows, size = tables.n_rows[group], tables.sizes[group]
-        b_rows = tables.b_rows[tables.b_from[group] :]
-        for k in range(n_rows * BLOCK, 2 * n_rows * BLOCK, LANES):
+        to_rows(moments, first_slot, halves, n_el, rows8, n_of_l, l_offset, scale, tables.n_a[group], spare, values)
+        segments = tables.segments[group]
+        run_program(values, segments[0], segments[1], dst, start, px, py, pc, halves > 1)
+        size, b_from, n_rows = tables.sizes[group], tables.b_from[group], tables.n_rows[group]
+        below = n_rows * BLOCK
+        for k in range(below, 2 * below, LANES):
             store(values, k, splat(0.0))
         whole = size // LANES * LANES
-        adjoint = n_rows * BLOCK
         for half in range(halves):
             for k in range(0, whole, LANES):
-                transpose_rows(dq_db, lane_rows, half * LANES, k, values, b_rows, k, adjoint + half * LANES)
+                transpose_rows(dq_db, lane_rows, half * LANES, k, values, all_rows, b_from + k, below + half * LANES)
         for lane in range(count):
-            row = dq_db[slots[block * BLOCK + lane]]
+            row = dq_db[slots[first_slot + lane]]
             for k in range(whole, size):
-                put(values, adjoint + item(b_rows, k) + lane, row[k])
-        run(work, tables, group, 2, halves)
-        from_rows(work, tables, group, halves)
+                put(values, below + item(all_rows, b_from + k) + lane, row[k])
+        run_program(values, segments[2], segments[3], dst, start, px, py, pc, halves > 1)
+        from_rows(values, n_rows, halves, n_el, rows8, n_of_l, l_offset, scale, spare, adjoint)
         for lane in range(count):
-            slot = block * BLOCK + lane
-            i = slots[slot]
+            slot = first_slot + lane
+            i = item(slots, slot)
             for k in range(16):
-                sums[k] = 0.0
+                put(sums, k, 0.0)
             for other in range(n_el):
-                begin, end = section[slot * n_el + other], section[slot * n_el + other + 1]
-                w = work.adjoint[(lane * n_el + other) * rows8 :]
-                if tables.full:
-                    fast_pull(work.pair, work.pair_id, begin, end, w, push, sums)
-                elif tables.fast:
+                begin, end = item(section, slot * n_el + other), item(section, slot * n_el + other + 1)
+                at = (lane * n_el + other) * rows8
+                if full:
+                    fast_pull(pair, pair_id, begin, end, adjoint, at, push, sums)
+                elif fast:
                     source = 0
                     for k in range(24):
-                        spare[k] = 0.0
-                    for l in range(tables.l_max + 1):
-                        for k in range(tables.n_of_l[l] * (2 * l + 1)):
-                            spare[source + k] = w[tables.l_offset[l] + k]
+                        put(spare, k, 0.0)
+                    for l in range(n_of_l.shape[0]):
+                        for k in range(n_of_l[l] * (2 * l + 1)):
+                            put(spare, source + k, item(adjoint, at + l_offset[l] + k))
                         source += 8 if l == 0 else 6
-                    fast_pull(work.pair, work.pair_id, begin, end, spare, push, sums)
+                    fast_pull(pair, pair_id, begin, end, spare, 0, push, sums)
                 else:
-                    any_pull(work.pair, work.pair_id, begin, end, tables, w, spare, push, sums)
+                    any_pull(
+                        pair, pair_id, begin, end, n_of_l, l_offset, k_max, climb, slopes, adjoint, at, spare, push, sums
+                    )
             push[4 * i] -= sums[6]
             push[4 * i + 1] -= sums[7]
             push[4 * i + 2] -= sums[8]

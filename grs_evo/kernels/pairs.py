@@ -21,8 +21,9 @@ if COMPRESS:
 else:
 
     @njit(cache=True, error_model="numpy")
-    def keep_near(gx, gy, gz, gid, at, left, x, y, z, limit2, px, py, pz, pid, count):
-        """Of the `left` (at most 8) points from `at` on, append those with hair² <= r² < limit2 at `count`."""
+    def keep_near(gx, gy, gz, gid, at, left, x, y, z, limit2, px, py, pz, pid, first, count):
+        """Of the `left` (at most 8) points from `at` on, append those with hair² <= r² < limit2 at `count`
+        (in `pid`, at `first` + `count`)."""
         closer = 0
         for k in range(min(left, LANES)):
             dx = item(gx, at + k) - x
@@ -32,7 +33,7 @@ else:
             px[count] = dx
             py[count] = dy
             pz[count] = dz
-            pid[count] = item(gid, at + k)
+            pid[first + count] = item(gid, at + k)
             if r2 < limit2:
                 if r2 >= HAIR2:
                     count += 1
@@ -190,25 +191,21 @@ def sort_images(positions, cell, species, pbc, reach, n_el, work):
 
 
 @njit(cache=True, error_model="numpy")
-def find_near(x, y, z, element, reach, work, first):
+def find_near(x, y, z, element, reach, grid, shape, bins, gx, gy, gz, gid, sx, sy, sz, pair_id, first):
     """Neighbours of element `element` nearer than `reach` to a point: into sx, sy, sz from 0, pair_id from `first`.
 
     Returns their number, or -1 if there is no room, and how many points are nearer than a hair.
     """
-    grid, bins = work.grid, work.bins
-    nx, ny, nz = work.shape[0], work.shape[1], work.shape[2]
-    gx, gy, gz, gid = work.gx, work.gy, work.gz, work.gid
-    sx, sy, sz, pair_id = work.sx, work.sy, work.sz, work.pair_id[first:]
-    room = min(sx.shape[0], pair_id.shape[0]) - LANES
-    fx, fy, fz = grid[0], grid[1], grid[2]
-    wx, wy = grid[3], grid[4]
-    per_z = grid[8]
+    nx, ny, nz = item(shape, 0), item(shape, 1), item(shape, 2)
+    room = min(sx.shape[0], pair_id.shape[0] - first) - LANES
+    fx, fy, fz = item(grid, 0), item(grid, 1), item(grid, 2)
+    wx, wy, per_x, per_y, per_z = item(grid, 3), item(grid, 4), item(grid, 6), item(grid, 7), item(grid, 8)
     reach2 = reach * reach
     slack = reach2 * (1.0 + 1e-9)
-    ix0 = max(int((x - reach - fx) * grid[6]), 0)
-    ix1 = min(int((x + reach - fx) * grid[6]), nx - 1)
-    iy0 = max(int((y - reach - fy) * grid[7]), 0)
-    iy1 = min(int((y + reach - fy) * grid[7]), ny - 1)
+    ix0 = max(int((x - reach - fx) * per_x), 0)
+    ix1 = min(int((x + reach - fx) * per_x), nx - 1)
+    iy0 = max(int((y - reach - fy) * per_y), 0)
+    iy1 = min(int((y + reach - fy) * per_y), ny - 1)
     count, closer = 0, 0
     for ix in range(ix0, ix1 + 1):
         left = fx + ix * wx
@@ -228,7 +225,7 @@ def find_near(x, y, z, element, reach, work, first):
                 return -1, 0
             for at in range(begin, end, LANES):
                 count, more = keep_near(
-                    gx, gy, gz, gid, at, end - at, x, y, z, reach2, sx, sy, sz, pair_id, count
+                    gx, gy, gz, gid, at, end - at, x, y, z, reach2, sx, sy, sz, pair_id, first, count
                 )
                 closer += more
     return count, closer

@@ -61,10 +61,10 @@ _C0, _C1, _C2, _C3, _C4, _C5, _C6, _C7, _C8 = _COSINE
 
 
 @njit(cache=True, error_model="numpy")
-def taper_block(pair, at, radial):
+def taper_block(pair, at, radial, row):
     """Outer taper and inner cutoff of the pairs of one block, if any is within their ranges (few are)."""
-    taper_from, taper = radial[TAPER_FROM], radial[TAPER]
-    inner_to, inner = radial[INNER_TO], radial[INNER]
+    taper_from, taper = item(radial, row + TAPER_FROM), item(radial, row + TAPER)
+    inner_to, inner = item(radial, row + INNER_TO), item(radial, row + INNER)
     for k in range(LANES):
         r = 1.0 / pair[at + R_INVERSE + k]
         factor, slope = 1.0, 0.0
@@ -88,26 +88,20 @@ def taper_block(pair, at, radial):
 
 
 @njit(cache=True, error_model="numpy")
-def radial_section(count, block, which, slopes, tables, work):
+def radial_section(count, block, which, slopes, radial, cheb, degree, tail, sx, sy, sz, pair, pair_id, nobody):
     """Turn the `count` neighbours found by `find_near` into blocks of pairs, from `block` on. Returns the next block.
 
-    The last block is filled up with pairs without weight (envelope and slope 0) whose neighbour is nobody (the row
-    after the last atom in `push`).
+    The last block is filled up with pairs without weight (envelope and slope 0) whose neighbour is `nobody`.
     """
-    if count == 0:
-        return block
-    sx, sy, sz, pair, pair_id = work.sx, work.sy, work.sz, work.pair, work.pair_id
-    radial = tables.radial[which * COLUMNS : (which + 1) * COLUMNS]
-    degree = tables.degree
-    cheb = tables.cheb[which * (degree + 1) : (which + 1) * (degree + 1)]
-    rc, rc_inverse = item(radial, RC), item(radial, RC_INVERSE)
-    lam = item(radial, LAM_OVER_RC)
-    slope_add = lam + lam * item(radial, SLOPE_ADD)
-    taper_from, inner_to = item(radial, TAPER_FROM), item(radial, INNER_TO)
+    row = which * COLUMNS
+    terms = which * (degree + 1)
+    rc, rc_inverse = item(radial, row + RC), item(radial, row + RC_INVERSE)
+    lam = item(radial, row + LAM_OVER_RC)
+    slope_add = lam + lam * item(radial, row + SLOPE_ADD)
+    taper_from, inner_to = item(radial, row + TAPER_FROM), item(radial, row + INNER_TO)
     bend = -0.5 * math.pi * rc_inverse
 
     full = (count + LANES - 1) // LANES * LANES
-    nobody = work.push.shape[0] // 4 - 1
     store(sx, count, splat(0.5 * rc))
     store(sy, count, splat(0.0))
     store(sz, count, splat(0.0))
@@ -124,9 +118,9 @@ def radial_section(count, block, which, slopes, tables, work):
         store(pair, at + DZ, dz)
         store(pair, at + R_INVERSE, r_inverse)
         y = fma(r, rc_inverse, -0.5)
-        x = splat(item(cheb, degree))
+        x = splat(item(cheb, terms + degree))
         # the degree is a multiple of four (tables.py)
-        for d in range(degree - 4, -1, -4):
+        for d in range(terms + degree - 4, terms - 1, -4):
             x = fma(x, y, item(cheb, d + 3))
             x = fma(x, y, item(cheb, d + 2))
             x = fma(x, y, item(cheb, d + 1))
@@ -143,7 +137,7 @@ def radial_section(count, block, which, slopes, tables, work):
         store(pair, at + CHEB, x)
         last = k + LANES > count
         if last:
-            weight = load(tables.tail, full - count)
+            weight = load(tail, full - count)
             env = env * weight
         store(pair, at + ENV, env)
         if slopes:
@@ -156,10 +150,10 @@ def radial_section(count, block, which, slopes, tables, work):
             c = fma(c, y2, _C1)
             c = fma(c, y2, _C0) * bend
             if last:
-                c = c * load(tables.tail, full - count)
+                c = c * load(tail, full - count)
             store(pair, at + CHEB_SLOPE, fma(x, -lam, slope_add))
             store(pair, at + ENV_SLOPE, c)
         if any_above(r, taper_from) or any_below(r, inner_to):
-            taper_block(pair, at, radial)
+            taper_block(pair, at, radial, row)
         block += 1
     return block

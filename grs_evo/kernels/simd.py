@@ -361,14 +361,13 @@ if JIT:
         return types.none(source, source_rows, i, i, target, target_rows, i, i), codegen
 
     @intrinsic
-    def keep_near(typingctx, gx, gy, gz, gid, at, left, x, y, z, limit2, px, py, pz, pid, count):
-        """Of the `left` (at most 8) points from `at` on, append those with hair² <= r² < limit2 at `count`.
-
-        Returns the new count, and how many points are nearer than a hair (the atom itself is one).
+    def keep_near(typingctx, gx, gy, gz, gid, at, left, x, y, z, limit2, px, py, pz, pid, first, count):
+        """Of the `left` (at most 8) points from `at` on, append those with hair² <= r² < limit2 at `count` (of `pid`: at
+        `first` + `count`). Returns the new count, and how many points are nearer than a hair (the atom itself is one).
         """
 
         def codegen(context, builder, sig, args):
-            gx, gy, gz, gid, at, left, x, y, z, limit2, px, py, pz, pid, count = args
+            gx, gy, gz, gid, at, left, x, y, z, limit2, px, py, pz, pid, first, count = args
             types_ = sig.args
 
             def coordinate(k, array, centre):
@@ -397,7 +396,7 @@ if JIT:
             for k, array, value in ((10, px, dx), (11, py, dy), (12, pz, dz)):
                 pointer = _address(context, builder, types_[k], array, count, _F64)
                 _store(builder, pack(value, "v8f64"), pointer, 8)
-            _store(builder, pack(ids, "v8i32"), _address(context, builder, types_[13], pid, count, _I32), 4)
+            _store(builder, pack(ids, "v8i32"), _address(context, builder, types_[13], pid, builder.add(first, count), _I32), 4)
 
             def ones(bits):
                 return builder.zext(builder.ctpop(builder.bitcast(bits, ir.IntType(LANES))), _I64)
@@ -408,7 +407,7 @@ if JIT:
             )
 
         f, i = types.float64, types.int64
-        arguments = (gx, gy, gz, gid, i, i, f, f, f, f, px, py, pz, pid, i)
+        arguments = (gx, gy, gz, gid, i, i, f, f, f, f, px, py, pz, pid, i, i)
         return types.UniTuple(i, 2)(*arguments), codegen
 
 else:
