@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import factorial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +20,6 @@ from numpy.typing import NDArray
 from .basis import Basis
 from .descriptors import neighbours
 from .errors import InputError, nearest
-from .kernels import engine
 from .program import Program
 from .structure import Structure
 
@@ -208,36 +206,9 @@ def _partitions(n: int) -> list[list[tuple[int, ...]]]:
 
 
 def _columns(vectors: NDArray[np.float64], centre: int, basis: Basis) -> NDArray[np.float64]:
-    """(n_vectors, n_a): what a neighbour at each vector adds to A of a central atom, were it each of the elements.
+    """(n_vectors, n_a): what a neighbour at each vector adds to A of a central atom, were it each of the elements."""
+    from .lattice import pair_functions
 
-    Read off the engine itself, one pair of atoms at a time, so that it can never differ from the descriptors.
-    """
-    tables = engine.kernel_tables(basis)
-    work = engine.make_work(2, tables)
-    per_element = basis.n_a // basis.n_elements
-    out = np.zeros((len(vectors), basis.n_a))
-    rows = np.zeros((2, tables.max_size))
-    reach = float(np.max(basis.cutoff))
-    cell = np.eye(3) * (4.0 * reach)
-    for k, vector in enumerate(vectors):
-        positions = np.array([np.zeros(3), vector]) + 2.0 * reach
-        for other in range(basis.n_elements):
-            if np.linalg.norm(vector) >= basis.cutoff[centre, other]:
-                continue
-            species = np.array([centre, other], dtype=np.int32)
-            arrays: Any = (positions, cell, species, np.zeros(3, dtype=np.bool_))
-            while engine.describe_into(*arrays, tables, work, rows) == engine.GROW:
-                work = engine.larger_work(work, tables)
-            block = _block_of_first(work)
-            engine.forward(work, tables, block, centre)
-            lane = int(np.flatnonzero(work.slots[block * engine.LANES : (block + 1) * engine.LANES] == 0)[0])
-            values = work.values[: basis.n_a * engine.LANES].reshape(basis.n_a, engine.LANES)[:, lane]
-            own = slice(other * per_element, (other + 1) * per_element)
-            out[k, own] = values[own]
-    return out
-
-
-def _block_of_first(work: engine.Work) -> int:
-    """The block of lanes that holds atom 0."""
-    used = int(work.shape[4])
-    return int(np.flatnonzero(work.slots[:used] == 0)[0]) // engine.LANES
+    return np.concatenate(
+        [pair_functions(basis, centre, other, vectors) for other in range(basis.n_elements)], axis=1
+    )

@@ -10,7 +10,7 @@ from numba import njit
 from .engine import describe_into, pull_into
 from .objective import CORE, rows_loss
 from .simd import LANES
-from .tables import FIELDS, OK, R_INVERSE, UX, UY, UZ
+from .tables import DX, DY, DZ, FIELDS, OK, R_INVERSE
 
 POLYNOMIAL, ZBL = 1, 2
 # Universal screening function of Ziegler, Biersack and Littmark: exponents and weights, and e²/(4πε0) in eV Å.
@@ -70,34 +70,35 @@ def core_into(species, plan, tables, engine, gradient, forces, strain, closest):
                 for lane in range(LANES):
                     if fields[R_INVERSE + lane] <= near:
                         continue
+                    j = engine.pair_id[block * LANES + lane]
+                    if j >= n_atoms:
+                        continue  # fills up a block of lanes
+                    r = 1.0 / fields[R_INVERSE + lane]
                     energy, slope = core_of_pair(
-                        1.0 / fields[R_INVERSE + lane], plan.core_kind, inner, outer, plan.numbers[species[i]],
-                        plan.numbers[e],
-                    )  # fmt: skip
+                        r, plan.core_kind, inner, outer, plan.numbers[species[i]], plan.numbers[e]
+                    )
                     total += share * energy
-                    closest[0] = min(closest[0], 1.0 / (fields[R_INVERSE + lane] * inner))
+                    closest[0] = min(closest[0], r / inner)
                     if gradient:
-                        j = engine.pair_id[block * LANES + lane]
-                        x = fields[UX + lane]
-                        y = fields[UY + lane]
-                        z = fields[UZ + lane]
-                        push = share * slope
+                        x = fields[DX + lane]
+                        y = fields[DY + lane]
+                        z = fields[DZ + lane]
+                        push = share * slope / r
                         forces[i, 0] -= push * x
                         forces[i, 1] -= push * y
                         forces[i, 2] -= push * z
                         forces[j, 0] += push * x
                         forces[j, 1] += push * y
                         forces[j, 2] += push * z
-                        stretch = push / fields[R_INVERSE + lane]
-                        strain[0, 0] += stretch * x * x
-                        strain[1, 1] += stretch * y * y
-                        strain[2, 2] += stretch * z * z
-                        strain[0, 1] += stretch * x * y
-                        strain[1, 0] += stretch * x * y
-                        strain[0, 2] += stretch * x * z
-                        strain[2, 0] += stretch * x * z
-                        strain[1, 2] += stretch * y * z
-                        strain[2, 1] += stretch * y * z
+                        strain[0, 0] += push * x * x
+                        strain[1, 1] += push * y * y
+                        strain[2, 2] += push * z * z
+                        strain[0, 1] += push * x * y
+                        strain[1, 0] += push * x * y
+                        strain[0, 2] += push * x * z
+                        strain[2, 0] += push * x * z
+                        strain[1, 2] += push * y * z
+                        strain[2, 1] += push * y * z
     return total
 
 
