@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from .composition import Composition, assignable, draw_occupation, free, largest_remainder, site_mask
+from .composition import Composition, assignable, draw_occupation, free, site_mask
 from .errors import InputError, nearest
 from .kernels.contacts import cartesian, cell_heights, closest_ratio, inverse, push_apart
 from .options import Options
@@ -555,9 +555,7 @@ def _check_packing(
     sizes: Sequence[int],
     where: str,
 ) -> None:
-    fractions = (
-        rule.lower / rule.lower.sum() if rule.fixed else largest_remainder(np.ones(rule.n_elements), 1000) / 1000
-    )
+    fractions = rule.lower / rule.lower.sum() if rule.fixed else np.full(rule.n_elements, 1.0 / rule.n_elements)
     sphere = float(fractions @ (np.pi / 6 * minimum.diagonal() ** 3))
     dense = sphere / volume_per_atom * options.density[0]
     if dense > _MAX_PACKING:

@@ -277,17 +277,17 @@ def slice_crossover(
     own = np.where(one.pbc, own % 1.0, own)
     stays = (own[:, axis] - low) % 1.0 >= width
     missing = one.n_atoms - int(stays.sum())
-    best: tuple[NDArray[np.int64], NDArray[np.float64], int] | None = None
+    best: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None
     for _ in range(_SHIFTS):
         origin = cartesian(np.where(two.pbc, rng.random(3), 0.0)[None], two.cell)[0]
-        index, where, count = slab_images(two.positions, two.cell, two.pbc, origin, inv, axis, low, width)
-        if count >= 0 and (best is None or abs(count - missing) < abs(best[2] - missing)):
-            best = index, where, count
-    if best is None or best[2] == 0 or not stays.any():
+        filling = slab_images(two.positions, two.cell, two.pbc, origin, inv, axis, low, width)
+        if best is None or abs(len(filling[0]) - missing) < abs(len(best[0]) - missing):
+            best = filling
+    if best is None or len(best[0]) == 0 or not stays.any():
         return None
-    index, where, count = best
-    positions = np.concatenate([cartesian(own[stays], one.cell), cartesian(where[:count], one.cell)])
-    species = np.concatenate([one.species[stays], two.species[index[:count]]]).astype(np.int32)
+    index, where = best
+    positions = np.concatenate([cartesian(own[stays], one.cell), cartesian(where, one.cell)])
+    species = np.concatenate([one.species[stays], two.species[index]]).astype(np.int32)
     order = rng.permutation(len(species))
     keep = ~overlapping(positions, one.cell, species, one.pbc, limits.min_distance, order)
     positions, species = positions[keep], species[keep]

@@ -299,28 +299,40 @@ WIRE = Structure(np.zeros((1, 3)), 9 * np.eye(3), np.zeros(1, np.int32), np.arra
 @pytest.mark.parametrize(
     ("options", "targets", "message"),
     [
-        (dict(counts={"Au": 3}, lattice="fcc", a=4.0), (), "counts add up to 3 atoms, but the cells have 32 sites"),
-        (dict(kind="random", sizes=(4, 8), counts={"Au": 9}, number_density=0.05), (), "but the cells have 4 to 8 sites"),
-        (dict(lattice="foc", a=4.0, composition="free"), (), "candidates.lattice: 'foc' .*did you mean 'fcc'"),
-        (dict(lattice="fcc", composition="free"), (), "candidates.number_density: must be given"),
-        (dict(lattice="fcc", composition="free"), (WIRE,), "its cell holds vacuum"),
-        (dict(lattice="target", composition="free"), (), "target has no structures"),
-        (dict(fractions={"Au": 0.5}, lattice="fcc", a=4.0), (), "candidates.fractions: add up to 0.5; must be 1"),
-        (dict(fractions={"Ag": 1.0}, lattice="fcc", a=4.0), (), "element 'Ag' is not in the basis"),
-        (dict(limits={"Au": (0.6, 0.5)}, lattice="fcc", a=4.0), (), "candidates.limits.Au"),
-        (dict(limits={"Au": (0.0, 0.2), "Cu": (0.0, 0.2)}, lattice="fcc", a=4.0), (), "1 must lie between"),
-        (dict(limits={"Au": (0.51, 0.52)}, lattice="sc", a=4.0, repeat=(2, 1, 1)), (), "no size fits"),
-        (dict(kind="templates"), (), "candidates.file: must name"),
-        (dict(kind="templates", file="nowhere.xyz"), (), "nowhere.xyz does not exist"),
-        (dict(kind="random", number_density=0.05, composition="free"), (), "candidates.sizes: must be given"),
-        (dict(lattice="fcc", a=4.0, composition="free", sites=(("Au",),)), (), "has 1 entries; the parent cell has 4"),
-        (dict(lattice="sc", a=4.0, composition="free", sites=((),)), (), "is empty"),
-        (dict(lattice="sc", a=4.0, composition="free", pinned={"99": "Au"}), (), "site '99' does not exist"),
-        (dict(lattice="sc", a=4.0, fractions={"Au": 1.0}, pinned={"0": "Cu"}), (), "cannot hold the composition"),
-        (dict(kind="supercells", lattice="fcc", a=4.0, sizes=(2, 2), height=9.0, composition="free"), (), "no supercell"),
-        (dict(lattice="sc", a=2.0, repeat=(1, 1, 1), composition="free", height=5.0), (), "at least 5 Å"),
+        (
+            {"counts": {"Au": 3}, "lattice": "fcc", "a": 4.0},
+            (),
+            "counts add up to 3 atoms, but the cells have 32 sites",
+        ),
+        (
+            {"kind": "random", "sizes": (4, 8), "counts": {"Au": 9}, "number_density": 0.05},
+            (),
+            "but the cells have 4 to 8 sites",
+        ),
+        ({"lattice": "foc", "a": 4.0, "composition": "free"}, (), "candidates.lattice: 'foc' .*did you mean 'fcc'"),
+        ({"lattice": "fcc", "composition": "free"}, (), "candidates.number_density: must be given"),
+        ({"lattice": "fcc", "composition": "free"}, (WIRE,), "its cell holds vacuum"),
+        ({"lattice": "target", "composition": "free"}, (), "target has no structures"),
+        ({"fractions": {"Au": 0.5}, "lattice": "fcc", "a": 4.0}, (), "candidates.fractions: add up to 0.5; must be 1"),
+        ({"fractions": {"Ag": 1.0}, "lattice": "fcc", "a": 4.0}, (), "element 'Ag' is not in the basis"),
+        ({"limits": {"Au": (0.6, 0.5)}, "lattice": "fcc", "a": 4.0}, (), "candidates.limits.Au"),
+        ({"limits": {"Au": (0.0, 0.2), "Cu": (0.0, 0.2)}, "lattice": "fcc", "a": 4.0}, (), "1 must lie between"),
+        ({"limits": {"Au": (0.51, 0.52)}, "lattice": "sc", "a": 4.0}, (), "no size fits"),
+        ({"kind": "templates"}, (), "candidates.file: must name"),
+        ({"kind": "templates", "file": "nowhere.xyz"}, (), "nowhere.xyz does not exist"),
+        ({"kind": "random", "number_density": 0.05, "composition": "free"}, (), "candidates.sizes: must be given"),
+        ({"lattice": "fcc", "a": 4.0, "composition": "free", "sites": (("Au",),)}, (), "has 1 entries; the parent"),
+        ({"lattice": "sc", "a": 4.0, "composition": "free", "sites": ((),)}, (), "is empty"),
+        ({"lattice": "sc", "a": 4.0, "composition": "free", "pinned": {"99": "Au"}}, (), "site '99' does not exist"),
+        ({"lattice": "sc", "a": 4.0, "fractions": {"Au": 1.0}, "pinned": {"0": "Cu"}}, (), "cannot hold"),
+        (
+            {"kind": "supercells", "lattice": "fcc", "a": 4.0, "sizes": (2, 2), "height": 9.0, "composition": "free"},
+            (),
+            "no supercell",
+        ),
+        ({"lattice": "sc", "a": 2.0, "repeat": (1, 1, 1), "composition": "free", "height": 5.0}, (), "at least 5 Å"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_named(options, targets, message):
     with pytest.raises(InputError, match=message) as caught:
         bind(CandidateOptions(**options), ALLOY, targets)
@@ -336,9 +348,9 @@ def test_unreadable_file_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(counts={"Au": 1}, fractions={"Au": 1.0}), "only one of"),
-        (dict(sizes=(5, 4)), "smallest <= largest"),
-        (dict(repeat=(0, 1, 1)), "repeat"),
+        ({"counts": {"Au": 1}, "fractions": {"Au": 1.0}}, "only one of"),
+        ({"sizes": (5, 4)}, "smallest <= largest"),
+        ({"repeat": (0, 1, 1)}, "repeat"),
     ],
 )
 def test_contradictions_are_refused(options, message):

@@ -229,9 +229,12 @@ def slab_images(positions, cell, pbc, origin, into_inv, axis, low, width):
             largest = max(largest, s)
         low_image[k] = math.floor(smallest) - 1
         high_image[k] = math.ceil(largest) + 1
-    capacity = 0
-    index = np.empty(4 * n + 16, np.int64)
-    where = np.empty((4 * n + 16, 3))
+    most = n
+    for k in range(3):
+        most *= high_image[k] - low_image[k] + 1
+    found = 0
+    index = np.empty(most, np.int64)
+    where = np.empty((most, 3))
     base = np.empty((n, 3))
     point = np.empty(3)
     for i in range(n):
@@ -264,15 +267,13 @@ def slab_images(positions, cell, pbc, origin, into_inv, axis, low, width):
                         offset += 1.0
                     if offset >= width:
                         continue
-                    if capacity == len(index):
-                        return index, where, -1
-                    index[capacity] = i
+                    index[found] = i
                     for k in range(3):
-                        where[capacity, k] = (
+                        where[found, k] = (
                             point[0] * into_inv[0, k] + point[1] * into_inv[1, k] + point[2] * into_inv[2, k]
                         )
-                    capacity += 1
-    return index, where, capacity
+                    found += 1
+    return index[:found], where[:found]
 
 
 @njit(cache=True, error_model="numpy")

@@ -1,0 +1,240 @@
+"""Each operator keeps what it promises, for any parents."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from grs_evo.candidates import CandidateOptions, Source, bind, candidate
+from grs_evo.kernels.contacts import closest_ratio, inverse, overlapping, push_apart, slab_images
+from grs_evo.operators import CHEMICAL, CROSSOVERS, TABLE, OperatorOptions, adapt, draw_operator, probabilities
+from grs_evo.problem import OPERATORS
+from grs_evo.structure import Structure
+
+ALLOY = ("Au", "Cu", "Ni")
+OPTIONS = OperatorOptions()
+RULES = {
+    "free": {"composition": "free"},
+    "limits": {"limits": {"Au": (0.1, 0.6), "Cu": (0.1, 0.6)}},
+    "fractions": {"fractions": {"Au": 0.25, "Cu": 0.25, "Ni": 0.5}},
+}
+
+
+def source_of(kind: str, rule: str) -> Source:
+    if kind == "lattice":
+        return bind(CandidateOptions(lattice="fcc", a=3.8, repeat=(2, 2, 1), **RULES[rule]), ALLOY)
+    if kind == "sublattice":
+        sites = (("Au", "Cu"), ("Au", "Cu", "Ni"), ("Cu", "Ni"), ("Au", "Cu", "Ni"))
+        return bind(
+            CandidateOptions(lattice="fcc", a=3.8, repeat=(2, 2, 1), sites=sites, **RULES[rule]), ALLOY, spatial=True
+        )
+    sizes = (8, 24) if kind == "cells" else (16, 16)
+    return bind(
+        CandidateOptions(kind="random", sizes=sizes, number_density=0.06, min_distance=2.0, **RULES[rule]), ALLOY
+    )
+
+
+SOURCES = {(kind, rule): source_of(kind, rule) for kind in ("lattice", "sublattice", "cells", "size") for rule in RULES}
+
+
+def parents_of(source: Source, seed: int) -> tuple[Structure, Structure]:
+    rng = np.random.default_rng(seed)
+    made = [candidate(rng, source) for _ in range(2)]
+    assert all(one is not None for one in made)
+    return made[0], made[1]
+
+
+@pytest.mark.parametrize("name", TABLE)
+@settings(max_examples=25, deadline=None)
+@given(key=st.sampled_from(sorted(SOURCES)), seed=st.integers(0, 10_000))
+def test_children_keep_the_limits(name, key, seed):
+    source = SOURCES[key]
+    parents = parents_of(source, seed)
+    before = [(one.positions.copy(), one.species.copy(), one.cell.copy()) for one in parents]
+    child = TABLE[name](np.random.default_rng(seed), parents, source.limits, OPTIONS)
+    for one, (positions, species, cell) in zip(parents, before, strict=True):
+        assert np.array_equal(one.positions, positions)
+        assert np.array_equal(one.species, species)
+        assert np.array_equal(one.cell, cell)
+    if child is None:
+        return
+    limits = source.limits
+    assert limits.refuses(child) is None
+    counts, mine = child.counts(3), parents[0].counts(3)
+    if name in CHEMICAL:
+        assert np.array_equal(child.positions, parents[0].positions)
+        assert np.array_equal(child.cell, parents[0].cell)
+        assert not np.array_equal(child.species, parents[0].species)
+    if name in ("swap", "swaps"):
+        assert np.array_equal(counts, mine)
+        changed = int((child.species != parents[0].species).sum())
+        assert changed == 2 if name == "swap" else 2 <= changed <= 2 * OPTIONS.several
+    if name == "flip":
+        assert (child.species != parents[0].species).sum() == 1
+    if name == "flips":
+        assert 1 <= (child.species != parents[0].species).sum() <= OPTIONS.several
+    if name.startswith("displace"):
+        assert np.array_equal(child.cell, parents[0].cell)
+        assert np.array_equal(child.species, parents[0].species)
+    if name == "strain":
+        assert child.volume == pytest.approx(parents[0].volume)
+    if name in ("strain", "volume"):
+        assert child.n_atoms == parents[0].n_atoms
+    if name in ("add", "remove"):
+        assert child.n_atoms == parents[0].n_atoms + (1 if name == "add" else -1)
+        density = parents[0].n_atoms / parents[0].volume
+        assert child.n_atoms / child.volume == pytest.approx(density)
+    if source.limits.composition.fixed:
+        assert np.array_equal(counts, limits.composition.bounds(child.n_atoms)[0])
+
+
+@pytest.mark.parametrize(("kind", "least"), [("lattice", 0.9), ("cells", 0.7), ("size", 0.7)])
+def test_operators_succeed_nearly_always(kind, least):
+    """An operator that mostly fails would starve the search: repair, do not reject."""
+    for rule in ("free", "fractions"):
+        source = SOURCES[kind, rule]
+        cumulative = probabilities(source.limits, OPTIONS)
+        for row in cumulative:
+            for name in {OPERATORS[k] for k in np.flatnonzero(np.diff(row, prepend=0.0) > 0)} - {"replace"}:
+                made = [
+                    TABLE[name](np.random.default_rng(k), parents_of(source, k), source.limits, OPTIONS)
+                    for k in range(30)
+                ]
+                assert sum(one is not None for one in made) >= least * 30, (name, kind, rule)
+
+
+def test_only_operators_that_can_act_are_drawn():
+    def drawn(kind, rule, **options):
+        rows = probabilities(SOURCES[kind, rule].limits, OperatorOptions(**options))
+        return [{OPERATORS[k] for k in np.flatnonzero(np.diff(row, prepend=0.0) > 0)} for row in rows]
+
+    assert drawn("lattice", "fractions") == [{"occupation"}, {"swap", "swaps", "replace"}]
+    assert drawn("lattice", "free") == [{"occupation"}, {"swap", "swaps", "flip", "flips", "replace"}]
+    assert {"add", "remove"} <= drawn("cells", "free")[1]
+    assert not {"add", "remove"} & drawn("size", "free")[1]
+    assert drawn("sublattice", "free")[0] == {"occupation"}
+    assert not drawn("cells", "free", spatial=1.0)[1] & set(CHEMICAL)
+    assert drawn("cells", "free", spatial=0.0)[1] <= set(CHEMICAL)
+    assert "volume" not in drawn("cells", "free", weights={"volume": 0.0})[1]
+    one = bind(CandidateOptions(kind="random", sizes=(8, 8), number_density=0.05), ("Ta",))
+    by_crossover, _ = probabilities(one.limits, OPTIONS)
+    assert {draw_operator(np.random.default_rng(k), by_crossover) for k in range(20)} == {"slice"}
+
+
+def test_chemical_against_spatial_probability():
+    _, row = probabilities(SOURCES["cells", "free"].limits, OperatorOptions(spatial=0.8))
+    share = np.diff(row, prepend=0.0)
+    chemical = sum(share[k] for k, name in enumerate(OPERATORS) if name in CHEMICAL)
+    assert chemical == pytest.approx(0.2)
+    assert not any(share[OPERATORS.index(name)] for name in CROSSOVERS)
+
+
+def test_adaptive_rates_follow_success_and_keep_a_floor():
+    options = OperatorOptions(adaptive=True, floor=0.2)
+    rates = np.ones(len(OPERATORS))
+    tries, successes = np.zeros(len(OPERATORS), int), np.zeros(len(OPERATORS), int)
+    swap, flip = OPERATORS.index("swap"), OPERATORS.index("flip")
+    tries[[swap, flip]], successes[swap] = 50, 40
+    for _ in range(100):
+        rates = adapt(rates, tries, successes, options)
+    assert rates.mean() == pytest.approx(1.0)
+    assert rates[swap] > 1.5
+    assert 0.1 < rates[flip] < 0.3
+    assert np.array_equal(adapt(rates, tries, successes, OperatorOptions()), rates)
+
+
+def test_unknown_weight_is_named():
+    with pytest.raises(ValueError, match=r"'swop' is not an operator.*did you mean 'swap'"):
+        OperatorOptions(weights={"swop": 1.0})
+
+
+def test_impossible_is_none_and_soon():
+    pure = Structure(3.0 * np.eye(3), 9 * np.eye(3), np.zeros(3, np.int32), np.ones(3, bool))
+    limits = SOURCES["lattice", "free"].limits
+    assert TABLE["swap"](np.random.default_rng(0), (pure,), limits, OPTIONS) is None
+    assert TABLE["occupation"](np.random.default_rng(0), (pure, pure), limits, OPTIONS) is None
+    fixed = SOURCES["size", "free"].limits
+    assert TABLE["add"](np.random.default_rng(0), (parents_of(SOURCES["size", "free"], 0)[0],), fixed, OPTIONS) is None
+
+
+# ---- contacts, against slow and obvious loops
+
+
+def naive_contacts(positions, cell, species, pbc, minimum):
+    n = len(species)
+    result = []
+    spans = [range(-3, 4) if periodic else range(1) for periodic in pbc]
+    for i in range(n):
+        for j in range(n):
+            for a in spans[0]:
+                for b in spans[1]:
+                    for c in spans[2]:
+                        if i == j and a == b == c == 0:
+                            continue
+                        d = np.linalg.norm(positions[j] - positions[i] + np.array([a, b, c]) @ cell)
+                        if d < minimum[species[i], species[j]]:
+                            result.append((i, j, d / minimum[species[i], species[j]]))
+    return result
+
+
+cells = st.integers(0, 10_000).map(
+    lambda seed: (
+        np.random.default_rng(seed).normal(size=(3, 3)) * 0.7 + np.diag(np.random.default_rng(seed).uniform(2.5, 6, 3))
+    )
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(cells, st.integers(0, 1000), st.integers(1, 8), st.tuples(st.booleans(), st.booleans(), st.booleans()))
+def test_contacts_of_any_cell(cell, seed, n, pbc):
+    if abs(np.linalg.det(cell)) < 10:
+        return
+    rng = np.random.default_rng(seed)
+    positions = rng.random((n, 3)) @ cell * 1.7 - 2.0
+    species = rng.integers(0, 2, n).astype(np.int32)
+    minimum = np.array([[1.2, 1.6], [1.6, 2.0]])
+    pbc = np.array(pbc)
+    contacts = naive_contacts(positions, cell, species, pbc, minimum)
+    expected = min((ratio for *_, ratio in contacts), default=np.inf)
+    assert closest_ratio(positions, cell, species, pbc, minimum) == pytest.approx(expected)
+    drop = overlapping(positions, cell, species, pbc, minimum, rng.permutation(n))
+    kept = np.flatnonzero(~drop)
+    assert not [1 for i, j, _ in contacts if i != j and i in kept and j in kept]
+    for i in np.flatnonzero(drop):
+        assert [1 for a, b, _ in contacts if a == i and b in kept]
+    out, sweeps = push_apart(positions, cell, species, pbc, minimum, np.ones(n, bool), 200)
+    if sweeps >= 0:
+        assert not naive_contacts(out, cell, species, pbc, minimum)
+    if sweeps == 0:
+        assert np.array_equal(out, positions)
+
+
+def test_slab_of_itself_is_itself():
+    one = parents_of(SOURCES["size", "free"], 3)[0]
+    index, where = slab_images(one.positions, one.cell, one.pbc, np.zeros(3), inverse(one.cell), 0, 0.2, 1.0)
+    assert sorted(index.tolist()) == list(range(one.n_atoms))
+    shift = where - one.positions[index] @ np.linalg.inv(one.cell)
+    assert np.allclose(shift, np.rint(shift), atol=1e-9)
+    half, _ = slab_images(one.positions, one.cell, one.pbc, np.zeros(3), inverse(one.cell), 2, 0.7, 0.5)
+    inside = (one.positions @ np.linalg.inv(one.cell))[:, 2] % 1.0
+    assert len(half) == (((inside - 0.7) % 1.0) < 0.5).sum()
+    # Twice the cell holds everything eight times.
+    doubled, _ = slab_images(one.positions, one.cell, one.pbc, np.zeros(3), inverse(2 * one.cell), 0, 0.0, 1.0)
+    assert (np.bincount(doubled) == 8).all()
+
+
+@pytest.mark.long
+def test_children_are_cheap():
+    """At 54 atoms a child costs little beside its relaxation (tens of milliseconds)."""
+    source = bind(CandidateOptions(kind="random", sizes=(54, 54), number_density=0.05, min_distance=2.2), ("Ta",))
+    parents = parents_of(source, 0)
+    for name in ("slice", "displace_all", "strain"):
+        TABLE[name](np.random.default_rng(0), parents, source.limits, OPTIONS)
+        began = time.perf_counter()
+        for k in range(50):
+            TABLE[name](np.random.default_rng(k), parents, source.limits, OPTIONS)
+        assert (time.perf_counter() - began) / 50 < 5e-3, name
