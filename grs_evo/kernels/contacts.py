@@ -8,13 +8,37 @@ pair is "too close" when its distance is below the (n_el, n_el) minimum of its t
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 import numpy as np
 from numba import njit
 
 
+def _bordered(compiled: Callable[..., Any]) -> Callable[..., Any]:
+    """Hand all arrays over contiguous and read-only, so that each function is compiled for one signature only."""
+
+    @wraps(compiled)
+    def call(*arguments: Any) -> Any:
+        return compiled(*[_frozen(one) if isinstance(one, np.ndarray) else one for one in arguments])
+
+    return call
+
+
+def _frozen(array: Any) -> Any:
+    if array.flags.c_contiguous:
+        if not array.flags.writeable:
+            return array
+        view = array.view()
+    else:
+        view = np.ascontiguousarray(array)
+    view.flags.writeable = False
+    return view
+
+
 @njit(cache=True, error_model="numpy")
-def inverse(cell):
+def _inverse(cell):
     """Inverse of a (3, 3) cell, written out so that no LAPACK enters a candidate's bits."""
     out = np.empty((3, 3))
     det = (
@@ -31,7 +55,7 @@ def inverse(cell):
 
 
 @njit(cache=True, error_model="numpy")
-def cell_heights(inv):
+def _cell_heights(inv):
     """Perpendicular heights (3,) Å from the inverse cell: the columns of it are the reciprocal vectors."""
     out = np.empty(3)
     for k in range(3):
@@ -62,12 +86,13 @@ def wrapped(delta, cell, inv, pbc, out):
                 out[c] -= shift * cell[k, c]
 
 
+@_bordered
 @njit(cache=True, error_model="numpy")
 def closest_ratio(positions, cell, species, pbc, minimum):
     """Smallest distance over minimum distance of all pairs and images; inf when none is within its minimum."""
     n = len(species)
-    inv = inverse(cell)
-    images = image_range(cell_heights(inv), pbc, minimum.max())
+    inv = _inverse(cell)
+    images = image_range(_cell_heights(inv), pbc, minimum.max())
     delta = np.empty(3)
     near = np.empty(3)
     worst = np.inf
@@ -91,6 +116,7 @@ def closest_ratio(positions, cell, species, pbc, minimum):
     return worst if worst < 1.0 else np.inf
 
 
+@_bordered
 @njit(cache=True, error_model="numpy")
 def overlapping(positions, cell, species, pbc, minimum, order):
     """Which atoms to drop so that nobody overlaps: (n,) bool.
@@ -98,8 +124,8 @@ def overlapping(positions, cell, species, pbc, minimum, order):
     Atoms are visited in `order`; one that is too close to an atom already kept is dropped.
     """
     n = len(species)
-    inv = inverse(cell)
-    images = image_range(cell_heights(inv), pbc, minimum.max())
+    inv = _inverse(cell)
+    images = image_range(_cell_heights(inv), pbc, minimum.max())
     delta = np.empty(3)
     near = np.empty(3)
     drop = np.zeros(n, np.bool_)
@@ -126,6 +152,7 @@ def overlapping(positions, cell, species, pbc, minimum, order):
     return drop
 
 
+@_bordered
 @njit(cache=True, error_model="numpy")
 def push_apart(positions, cell, species, pbc, minimum, movable, sweeps):
     """Move atoms until no two are closer than their minimum; returns (positions, sweeps used or -1 when not reached).
@@ -136,8 +163,8 @@ def push_apart(positions, cell, species, pbc, minimum, movable, sweeps):
     """
     n = len(species)
     out = positions.copy()
-    inv = inverse(cell)
-    images = image_range(cell_heights(inv), pbc, minimum.max())
+    inv = _inverse(cell)
+    images = image_range(_cell_heights(inv), pbc, minimum.max())
     delta = np.empty(3)
     near = np.empty(3)
     shift = np.empty((n, 3))
@@ -189,6 +216,7 @@ def push_apart(positions, cell, species, pbc, minimum, movable, sweeps):
     return out, -1
 
 
+@_bordered
 @njit(cache=True, error_model="numpy")
 def cartesian(fractional, cell):
     """(n, 3) fractional -> Å, in a fixed order of additions."""
@@ -199,6 +227,7 @@ def cartesian(fractional, cell):
     return out
 
 
+@_bordered
 @njit(cache=True, error_model="numpy")
 def slab_images(positions, cell, pbc, origin, into_inv, axis, low, width):
     """Atoms (with their images) of one structure that fall into a slab of another structure's cell.
@@ -208,8 +237,8 @@ def slab_images(positions, cell, pbc, origin, into_inv, axis, low, width):
     1. Returns atom indices (k,) and fractional coordinates in the other cell (k, 3).
     """
     n = len(positions)
-    inv = inverse(cell)
-    into = inverse(into_inv)
+    inv = _inverse(cell)
+    into = _inverse(into_inv)
     # The other cell's corners, in this structure's fractional coordinates, bound the images that can matter.
     low_image = np.zeros(3, np.int64)
     high_image = np.zeros(3, np.int64)
@@ -276,12 +305,13 @@ def slab_images(positions, cell, pbc, origin, into_inv, axis, low, width):
     return index[:found], where[:found]
 
 
+@_bordered
 @njit(cache=True, error_model="numpy")
 def roomiest(positions, cell, species, pbc, minimum, new_species, trials):
     """Index of the trial point (k, 3) Å whose nearest atom, in minimum distances, is farthest; and that ratio."""
     n = len(species)
-    inv = inverse(cell)
-    images = image_range(cell_heights(inv), pbc, 1.5 * minimum.max())
+    inv = _inverse(cell)
+    images = image_range(_cell_heights(inv), pbc, 1.5 * minimum.max())
     delta = np.empty(3)
     near = np.empty(3)
     best, best_ratio = 0, -1.0
@@ -306,6 +336,7 @@ def roomiest(positions, cell, species, pbc, minimum, new_species, trials):
     return best, best_ratio
 
 
+@_bordered
 @njit(cache=True, error_model="numpy")
 def fractional(positions, inv):
     """(n, 3) Å -> fractional, in a fixed order of additions; not wrapped."""
@@ -314,3 +345,7 @@ def fractional(positions, inv):
         for k in range(3):
             out[i, k] = positions[i, 0] * inv[0, k] + positions[i, 1] * inv[1, k] + positions[i, 2] * inv[2, k]
     return out
+
+
+inverse = _bordered(_inverse)
+cell_heights = _bordered(_cell_heights)
