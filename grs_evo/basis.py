@@ -81,6 +81,19 @@ class Basis:
         """The columns of one central element's functions in the wide matrix."""
         return slice(self.offsets[element], self.offsets[element] + self.sizes[element])
 
+    def terms(self, element: int) -> list[list[tuple[Label, float]]]:
+        """How each function of a central element is made: [(tree, weight), …], empty for one that is always 0.
+
+        The trees of one function share μ, n and l and differ in their couplings L.
+        """
+        labels, mixing = self.labels[element], self.mixing[element]
+        if mixing is None:
+            return [[(label, 1.0)] for label in labels]
+        out: list[list[tuple[Label, float]]] = [[] for _ in range(mixing.n_functions)]
+        for function, which, weight in zip(mixing.function, mixing.tree, mixing.weight, strict=True):
+            out[function].append((labels[which], float(weight)))
+        return out
+
     @property
     def n_a(self) -> int:
         """Rows of A per atom."""
@@ -374,16 +387,9 @@ def format_labels(basis: Basis) -> str:
     """
     lines = []
     for mu0, element in enumerate(basis.elements):
-        labels, mixing = basis.labels[mu0], basis.mixing[mu0]
         reach = ", ".join(f"{other} {basis.cutoff[mu0, k]:g}" for k, other in enumerate(basis.elements))
         lines.append(f"central element {element}: {basis.sizes[mu0]} functions; cutoff to {reach} Å")
-        terms: list[list[tuple[Label, float]]] = [[] for _ in range(basis.sizes[mu0])]
-        if mixing is None:
-            terms = [[(label, 1.0)] for label in labels]
-        else:
-            for function, which, weight in zip(mixing.function, mixing.tree, mixing.weight, strict=True):
-                terms[function].append((labels[which], float(weight)))
-        for k, parts in enumerate(terms):
+        for k, parts in enumerate(basis.terms(mu0)):
             column = basis.offsets[mu0] + k
             if not parts:
                 lines.append(f"{column:6d}  zero")

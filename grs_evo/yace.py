@@ -27,7 +27,7 @@ from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
 from .angular import couplings, independent_couplings, symmetrise, tree_tensor
-from .basis import MAX_RANK, PAIR_TABLES, Basis, BasisOptions, build_basis, check_radial
+from .basis import MAX_RANK, PAIR_TABLES, Basis, check_radial
 from .errors import InputError, nearest
 from .program import Label, Mixing
 
@@ -247,6 +247,7 @@ def _bonds(
     n = len(elements)
     limits: dict[tuple[int, int], dict[str, int]] = {}
     tables = {key: np.zeros((n, n)) for key in PAIR_TABLES}
+    kinds: set[str] = set()
     for a, b in product(range(n), repeat=2):
         bond, where = bonds.get((a, b)), f"{name}: bond {elements[a]}-{elements[b]}"
         if not isinstance(bond, Mapping):
@@ -270,16 +271,22 @@ def _bonds(
             raise InputError(
                 f"{where}: inner_cutoff_type = {kind!r} with rcut_in = {inner:g} Å; only distance is supported"
             )
+        kinds.add(kind)
         width = _number(bond.get("dcut_in", 0.01), f"{where}: dcut_in")
         tables["cutoff"][a, b] = _number(bond.get("rcut"), f"{where}: rcut")
         tables["lam"][a, b] = _number(parameters[0], f"{where}: radparameters")
         tables["cutoff_in"][a, b] = inner
         tables["taper_in"][a, b] = width if inner > 0.0 or width > 0.0 else 0.01
-        tables["taper"][a, b] = _number(bond.get("dcut"), f"{where}: dcut")
+        # no taper is one so narrow that the functions, falling with the square of the distance to the cutoff, are
+        # below 1e-18 where it acts
+        tables["taper"][a, b] = _number(bond.get("dcut"), f"{where}: dcut") or 1e-9
     for key in bonds:
         if key not in limits:
             raise InputError(f"{name}: bond {key!r} is between elements that the file does not have")
     check_radial(elements, source=name, **tables)
+    if len(kinds) > 1 and tables["cutoff_in"].any():
+        # LAMMPS keeps one type for all bonds, that of the last
+        raise InputError(f"{name}: inner_cutoff_type differs between bonds ({', '.join(sorted(kinds))}); it must not")
     return limits, tables
 
 
@@ -446,23 +453,6 @@ def _solve(matrix: list[list[float]], right: list[float]) -> list[float]:
     return out
 
 
-def make_basis(options: BasisOptions, folder: str | os.PathLike[str] = ".") -> Basis:
-    """The basis of a run file's options; a relative `yace` path starts from `folder`."""
-    if options.yace is None:
-        return build_basis(**options.model_dump(exclude={"yace"}))
-    others = sorted(options.model_fields_set - {"yace", "elements"})
-    if others:
-        raise InputError(
-            f"basis: {', '.join(others)} given beside yace = {options.yace!r}; the file sets them, leave them out"
-        )
-    basis = read_yace(Path(folder) / options.yace)
-    if options.elements and tuple(options.elements) != basis.elements:
-        raise InputError(
-            f"basis: elements = {options.elements}, but {options.yace} is for {list(basis.elements)}; leave it out"
-        )
-    return basis
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # writing
 
@@ -519,24 +509,9 @@ def write_yace(
     lines.append("functions:")
     for mu0 in range(n):
         lines.append(f"  {mu0}:")
-        for block, terms, c in zip(*_function_terms(basis, mu0), columns[mu0], strict=True):
-            lines.append("    - " + _function_text(block, terms, float(c)))
+        for terms, c in zip(basis.terms(mu0), columns[mu0], strict=True):
+            lines.append("    - " + _function_text(mu0, terms, float(c)))
     Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _function_terms(basis: Basis, mu0: int) -> tuple[list[Label], list[list[tuple[tuple[int, ...], float]]]]:
-    """Per function a label of its block and ((Ls, weight), …)."""
-    labels, mixing = basis.labels[mu0], basis.mixing[mu0]
-    if mixing is None:
-        return list(labels), [[(label.Ls, 1.0)] for label in labels]
-    blocks: list[Label | None] = [None] * mixing.n_functions
-    terms: list[list[tuple[tuple[int, ...], float]]] = [[] for _ in range(mixing.n_functions)]
-    for function, tree, weight in zip(mixing.function, mixing.tree, mixing.weight, strict=True):
-        blocks[function] = labels[tree]
-        terms[function].append((labels[tree].Ls, float(weight)))
-    # a function that vanishes identically keeps its place as 0 times the first radial function
-    zero = Label(mu0, (0,), (1,), (0,), ())
-    return [zero if block is None else block for block in blocks], terms
 
 
 @lru_cache(maxsize=4096)
@@ -548,8 +523,10 @@ def _nonzero(ls: tuple[int, ...], terms: tuple[tuple[tuple[int, ...], float], ..
     return (places - np.array(ls)).ravel().tolist(), [float(tensor[tuple(p)]) for p in places]
 
 
-def _function_text(label: Label, terms: Sequence[tuple[tuple[int, ...], float]], c: float) -> str:
-    ms, weights = _nonzero(label.ls, tuple(terms)) if terms else ([0], [0.0])
+def _function_text(mu0: int, terms: Sequence[tuple[Label, float]], c: float) -> str:
+    # a function that vanishes identically keeps its place as 0 times the first radial function
+    label = terms[0][0] if terms else Label(mu0, (0,), (1,), (0,), ())
+    ms, weights = _nonzero(label.ls, tuple((part.Ls, w) for part, w in terms)) if terms else ([0], [0.0])
     return (
         f"{{mu0: {label.mu0}, rank: {len(label.ls)}, ndensity: 1, num_ms_combs: {len(weights)},"
         f" mus: {list(label.mus)}, ns: {list(label.ns)}, ls: {list(label.ls)}, ms_combs: {ms},"

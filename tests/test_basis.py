@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from grs_evo.basis import Basis, BasisOptions, build_basis, default_cutoffs, format_labels
 from grs_evo.errors import InputError
 from grs_evo.program import compile_program
-from grs_evo.yace import make_basis, read_yace
+from grs_evo.yace import read_yace
 
 ORACLE = Path(__file__).parent / "data" / "oracle"
 ELEMENTS = ("Fe", "Cr", "Si", "V")
@@ -253,16 +253,18 @@ def test_label_table_has_every_function():
     assert lines[-1].endswith("Cu n=1 l=1  Cu n=1 l=1  | L=(0,0)")
 
 
+def test_terms_say_how_functions_are_made():
+    built = build_basis(["Cu"], (2, 1), (0, 1), cutoff=5.0)
+    assert built.terms(0) == [[(label, 1.0)] for label in built.labels[0]]
+    file = read_yace(ORACLE / "b_Ta54_paper" / "coupling_coefficients.yace")
+    assert len(file.terms(0)) == 46
+    ((label, weight),) = file.terms(0)[27]
+    assert label.ls == (0, 2, 2)
+    assert weight == pytest.approx(5**-0.5)
+
+
 def test_options():
-    options = BasisOptions(elements=["Cu"], n_max=[2, 1], l_max=[0, 1], cutoff=5.0, lam=0.3)
-    assert make_basis(options).hash == build_basis(["Cu"], (2, 1), (0, 1), cutoff=5.0, lam=0.3).hash
     with pytest.raises(ValidationError, match="n_maxx"):
         BasisOptions(elements=["Cu"], n_maxx=[2])
-    file = BasisOptions(yace="coupling_coefficients.yace")
-    assert make_basis(file, ORACLE / "b_Ta54_paper").sizes == (46,)
-    with pytest.raises(InputError, match="cutoff"):
-        make_basis(BasisOptions(yace="x.yace", cutoff=5.0))
-    with pytest.raises(InputError, match="Cu"):
-        make_basis(BasisOptions(yace="coupling_coefficients.yace", elements=["Cu"]), ORACLE / "b_Ta54_paper")
     for name, field in BasisOptions.model_fields.items():
         assert field.description, name

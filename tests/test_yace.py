@@ -91,7 +91,9 @@ def plain(path):
     return yaml.load(text, Loader=yaml.CSafeLoader)
 
 
-@pytest.mark.parametrize(("elements", "settings"), SETTINGS[1:3])
+@pytest.mark.parametrize(
+    ("elements", "settings"), [(["Au", "Cu"], {"n_max": (3, 1, 1, 1), "l_max": (0, 2, 2, 1)}), SETTINGS[2]]
+)
 def test_written_functions_are_ours_when_read_to_the_letter(elements, settings, tmp_path):
     basis = build_basis(elements, **settings)
     write_yace(basis, tmp_path / "x.yace")
@@ -253,6 +255,14 @@ def test_density_type_without_an_inner_cutoff_is_the_same(tmp_path):
     assert len({read_yace(tmp_path / f"{k}.yace").hash for k in range(3)}) == 1
 
 
+def test_no_taper_means_none(tmp_path):
+    (tmp_path / "x.yace").write_text(HEAD.replace("dcut: 0.01, rcut_in", "dcut: 0, rcut_in") + RANK1)
+    basis = read_yace(tmp_path / "x.yace")
+    for r in (1.0, 5.4951, 5.4999):
+        x = naive.radial(r, 3, 5.5, 1.4, basis.taper[0, 0])
+        assert x[0] == (1 + np.cos(np.pi * r / 5.5)) / 2
+
+
 # --- refused ---------------------------------------------------------------------------------------------------------
 
 REFUSED = [
@@ -328,6 +338,15 @@ def test_what_is_not_supported_is_refused_by_name(old, new, words, tmp_path):
     assert "\n" not in message
     for word in ["hostile.yace", *words]:
         assert word in message
+
+
+def test_inner_cutoff_types_must_not_be_mixed(tmp_path):
+    basis = build_basis(["Au", "Cu"], (2,), (0,), cutoff=5.0, cutoff_in={"Au-Au": 1.5, "Au-Cu": 1.5, "Cu-Cu": 0.0})
+    write_yace(basis, tmp_path / "x.yace")
+    head, last = (tmp_path / "x.yace").read_text().rsplit("distance", 1)
+    (tmp_path / "x.yace").write_text(head + "density" + last)
+    with pytest.raises(InputError, match="density, distance"):
+        read_yace(tmp_path / "x.yace")
 
 
 @pytest.mark.parametrize(
