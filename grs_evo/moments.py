@@ -153,6 +153,12 @@ def merge(a: Moments, b: Moments) -> Moments:
     """Moments of both sets of environments together: the exact pairwise update of central sums (Pébay 2008)."""
     if a.sizes != b.sizes:
         raise InputError(f"moments of different bases: {a.sizes} and {b.sizes} functions per element")
+    if (a.covariance_sums is None) == (b.covariance_sums is None):
+        # nothing merged with something is that something, to the last bit
+        if a.total == 0.0:
+            return b
+        if b.total == 0.0:
+            return a
     counts = a.counts + b.counts
     columns = a.elements
     total = counts[columns]

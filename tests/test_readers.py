@@ -1,0 +1,190 @@
+"""Structure files of many kinds, indices, groups and weights; and what is said of bad ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.io import write
+
+from grs_evo.errors import InputError
+from grs_evo.readers import elements_of, read_structures
+
+ELEMENTS = ("Au", "Cu")
+
+
+def frames(n: int = 10) -> list[Atoms]:
+    """Cells that can be told apart by their lattice constant, 3.5 + k / 10 Å."""
+    return [bulk("Cu", "fcc", a=3.5 + 0.1 * k, cubic=True) for k in range(n)]
+
+
+def edges(entries: list) -> list[float]:
+    return [round(float(entry.structure.cell[0, 0]), 6) for entry in entries]
+
+
+@pytest.fixture
+def melt(tmp_path: Path) -> Path:
+    path = tmp_path / "melt.extxyz"
+    write(path, frames())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("index", "wanted"),
+    [
+        ("", range(10)),
+        ("@3", [3]),
+        ("@-1", [9]),
+        ("@2:8:3", [2, 5]),
+        ("@:4", range(4)),
+        (":::4", [0, 4, 8]),
+        ("::5", range(5)),
+        (":7:", [7, 8, 9]),
+        (":-2:", [8, 9]),
+    ],
+)
+def test_indices(melt: Path, index: str, wanted: list[int]) -> None:
+    entries = read_structures(f"{melt}{index}", ELEMENTS)
+    assert edges(entries) == [round(3.5 + 0.1 * k, 6) for k in wanted]
+
+
+def test_sources_name_the_place_in_the_file(melt: Path) -> None:
+    assert [e.source for e in read_structures(f"{melt}@2:8:3", ELEMENTS)] == [f"{melt}[2]", f"{melt}[5]"]
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [
+        ("POSCAR", "vasp"),
+        ("cell.cif", "cif"),
+        ("run.db", "db"),
+        ("run.traj", "traj"),
+        ("cell.lmp", "lammps-data"),
+        ("x.extxyz.gz", None),
+    ],
+)
+def test_formats(tmp_path: Path, name: str, format: str | None) -> None:
+    crystal = bulk("Cu", "fcc", a=3.6, cubic=True)
+    crystal.symbols[0] = "Au"
+    extra = {"specorder": ["Au", "Cu"]} if format == "lammps-data" else {}
+    write(tmp_path / name, crystal, format=format, **extra)
+    types = ELEMENTS if format == "lammps-data" else ()
+    reading = format if format == "lammps-data" else None
+    (entry,) = read_structures(name, ELEMENTS, types=types, format=reading, folder=tmp_path)
+    assert sorted(entry.structure.species.tolist()) == [0, 1, 1, 1]
+    assert entry.structure.volume == pytest.approx(3.6**3, rel=1e-6)
+    assert entry.structure.pbc.all()
+
+
+def test_lammps_dump_with_types(tmp_path: Path) -> None:
+    text = (
+        "ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n2\nITEM: BOX BOUNDS pp pp pp\n0 4\n0 4\n0 4\n"
+        "ITEM: ATOMS id type x y z\n1 2 0 0 0\n2 1 2 2 2\n"
+    )
+    (tmp_path / "a.dump").write_text(text)
+    (entry,) = read_structures(tmp_path / "a.dump", ELEMENTS, types=ELEMENTS, format="lammps-dump-text")
+    assert entry.structure.species.tolist() == [1, 0]
+    with pytest.raises(InputError, match="atom types up to 2, but only 1"):
+        read_structures(tmp_path / "a.dump", ELEMENTS, types=("Au",), format="lammps-dump-text")
+
+
+def fitsnap(symbols: list[str], edge: float, style: str = "angstrom") -> str:
+    data = {
+        "Dataset": {
+            "Data": [
+                {
+                    "AtomTypes": symbols,
+                    "NumAtoms": len(symbols),
+                    "Positions": [[0.5 * edge * k] * 3 for k in range(len(symbols))],
+                    "Lattice": [[edge, 0, 0], [0.1, edge, 0], [0, 0, edge]],
+                    "Energy": -1.0,
+                }
+            ],
+            "LatticeStyle": style,
+            "PositionsStyle": style,
+        }
+    }
+    return "# file x\n" + json.dumps(data)
+
+
+def test_fitsnap_folders_are_groups(tmp_path: Path) -> None:
+    for group, edge in (("Liquid", 4.0), ("Surface", 5.0)):
+        (tmp_path / group).mkdir()
+        (tmp_path / group / "b.json").write_text(fitsnap(["Cu", "Au"], edge))
+        (tmp_path / group / "a.json").write_text(fitsnap(["Cu"], edge + 0.5))
+    entries = read_structures(tmp_path, ELEMENTS, weights={"Surface": 2.5})
+    assert [e.group for e in entries] == ["Liquid", "Liquid", "Surface", "Surface"]
+    assert [e.weight for e in entries] == [1.0, 1.0, 2.5, 2.5]
+    assert edges(entries) == [4.5, 4.0, 5.5, 5.0]
+    assert entries[1].structure.cell[1].tolist() == [0.1, 4.0, 0.0]
+    (last,) = read_structures(f"{tmp_path}@-1", ELEMENTS)
+    assert edges([last]) == [5.0]
+    (tmp_path / "bohr.json").write_text(fitsnap(["Cu"], 10.0, "bohr"))
+    (entry,) = read_structures(tmp_path / "bohr.json", ELEMENTS)
+    assert entry.structure.cell[0, 0] == pytest.approx(5.29177, rel=1e-5)
+    (tmp_path / "odd.json").write_text(fitsnap(["Cu"], 10.0, "furlong"))
+    with pytest.raises(InputError, match="furlong"):
+        read_structures(tmp_path / "odd.json", ELEMENTS)
+
+
+def test_groups_of_extxyz(tmp_path: Path) -> None:
+    some = frames(3)
+    some[0].info["config_type"] = "bulk"
+    some[1].info["group"] = "melt"
+    write(tmp_path / "mixed.extxyz", some)
+    entries = read_structures(tmp_path / "mixed.extxyz", ELEMENTS, weights={"melt": 3.0})
+    assert [(e.group, e.weight) for e in entries] == [("bulk", 1.0), ("melt", 3.0), ("mixed", 1.0)]
+    with pytest.raises(InputError, match="did you mean 'melt'"):
+        read_structures(tmp_path / "mixed.extxyz", ELEMENTS, weights={"melts": 3.0})
+    with pytest.raises(InputError, match="must be > 0"):
+        read_structures(tmp_path / "mixed.extxyz", ELEMENTS, weights={"melt": -1.0})
+
+
+def test_elements_of_files(melt: Path) -> None:
+    write(melt.parent / "au.extxyz", bulk("Au"))
+    assert elements_of([melt, melt.parent / "au.extxyz"]) == ("Cu", "Au")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no such file"),
+        ("", "cannot be read|holds no structure"),
+        ("not a structure at all\nnor here\n", "cannot be read"),
+        ('2\nLattice="3 0 0 0 3 0 0 0 3"\nCu 0 0 0\n', "cannot be read"),
+        ('1\nLattice="3 0 0 0 3 0 0 0 3"\nFe 0 0 0\n', "element Fe"),
+        ('1\npbc="T T T"\nCu 0 0 0\n', "no cell vector|cell"),
+        ('1\nLattice="3 0 0 0 3 0 0 0 3"\nCu nan 0 0\n', "must be finite"),
+    ],
+)
+def test_bad_files_are_named(tmp_path: Path, content: str | None, message: str) -> None:
+    path = tmp_path / "bad.extxyz"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InputError, match=message) as caught:
+        read_structures(path, ELEMENTS)
+    assert "bad.extxyz" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_bad_indices(melt: Path) -> None:
+    with pytest.raises(InputError, match="no index"):
+        read_structures(f"{melt}@first", ELEMENTS)
+    with pytest.raises(InputError, match="melt.extxyz"):
+        read_structures(f"{melt}@12", ELEMENTS)
+    with pytest.raises(InputError, match="no structure"):
+        read_structures(f"{melt}@20:30", ELEMENTS)
+    with pytest.raises(InputError, match="folder without"):
+        (melt.parent / "empty").mkdir()
+        read_structures(melt.parent / "empty", ELEMENTS)
+
+
+def test_a_name_with_a_colon_stays_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "run:1.extxyz"
+    write(path, frames(2))
+    assert len(read_structures(path, ELEMENTS)) == 2
+    assert np.isclose(read_structures(f"{path}@1", ELEMENTS)[0].structure.cell[0, 0], 3.6)
