@@ -339,3 +339,36 @@ def stream_descriptors(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def neighbours(structure: Structure, cutoff: float) -> Neighbours:
+    """All ordered pairs of atoms and images nearer than `cutoff` Å, for set-up and checks; an atom's own images count.
+
+    Sorted by the first atom, then the second, then the vector.
+    """
+    from scipy.spatial import cKDTree
+
+    cell = structure.cell
+    inverse = np.linalg.inv(cell)
+    fractional = structure.positions @ inverse
+    turns = np.where(structure.pbc, np.floor(fractional), 0.0)
+    home = structure.positions - turns @ cell
+    reach = np.where(structure.pbc, np.ceil(cutoff * np.linalg.norm(inverse, axis=0)), 0).astype(int)
+    low, high = home.min(axis=0) - cutoff, home.max(axis=0) + cutoff
+    points, owners, own = [], [], []
+    for shift in np.ndindex(*(2 * reach + 1)):
+        moved = home + (np.array(shift) - reach) @ cell
+        near = ((moved >= low) & (moved <= high)).all(axis=1)
+        points.append(moved[near])
+        owners.append(np.flatnonzero(near))
+        own.append(np.full(int(near.sum()), not (np.array(shift) - reach).any()))
+    images, owner, at_home = np.concatenate(points), np.concatenate(owners), np.concatenate(own)
+    found = cKDTree(home).sparse_distance_matrix(cKDTree(images), cutoff, output_type="ndarray")
+    first, image = found["i"].astype(np.int64), found["j"].astype(np.int64)
+    other = ~(at_home[image] & (owner[image] == first))
+    first, image = first[other], image[other]
+    vectors = images[image] - home[first]
+    order = np.lexsort((vectors[:, 2], vectors[:, 1], vectors[:, 0], owner[image], first))
+    first, image, vectors = first[order], image[order], vectors[order]
+    distances = np.sqrt((vectors**2).sum(axis=1))
+    return Neighbours(first.astype(np.int32), owner[image].astype(np.int32), vectors, distances)
