@@ -261,7 +261,8 @@ def accumulate(species, tables, work, n_slots, keep):
         work.need[0] = n_slots
         return GROW
     room = pair_id.shape[0] // LANES - 1
-    block = 0
+    # np.int64 and np.bool_ here and below keep Numba from compiling a version of the callee for each constant
+    block = np.int64(0)
     for slot in range(n_slots):
         i = item(slots, slot)
         if i < 0:
@@ -274,7 +275,7 @@ def accumulate(species, tables, work, n_slots, keep):
         element = species[i]
         x, y, z = item(home, 3 * i), item(home, 3 * i + 1), item(home, 3 * i + 2)
         if not keep:
-            block = 0
+            block = np.int64(0)
         closer = 0
         for other in range(n_el):
             which = element * n_el + other
@@ -335,7 +336,7 @@ def values_out(species, tables, work, n_slots, first_atom, out):
 def describe_range(species, tables, work, first, last, out):
     """B of atoms first … last - 1 after `sort_images`; `out` is (last - first, max_size). No gradient can follow."""
     n_slots = fill_slots(species, first, last, tables.group, tables.n_groups, work.slots)
-    status = accumulate(species, tables, work, n_slots, False)
+    status = accumulate(species, tables, work, n_slots, np.bool_(False))
     if status == OK:
         values_out(species, tables, work, n_slots, first, out)
     return status
@@ -360,10 +361,10 @@ def describe_into(positions, cell, species, pbc, tables, work, out):
     status = sort_images(positions, cell, species, pbc, tables.reach, tables.n_el, work)
     if status != OK:
         return status
-    n_slots = fill_slots(species, 0, species.shape[0], tables.group, tables.n_groups, work.slots)
-    status = accumulate(species, tables, work, n_slots, True)
+    n_slots = fill_slots(species, np.int64(0), species.shape[0], tables.group, tables.n_groups, work.slots)
+    status = accumulate(species, tables, work, n_slots, np.bool_(True))
     if status == OK:
-        values_out(species, tables, work, n_slots, 0, out)
+        values_out(species, tables, work, n_slots, np.int64(0), out)
     return status
 
 
@@ -553,7 +554,7 @@ def pull_into(positions, cell, species, pbc, tables, dq_db, work, grad, dq_dstra
     sxx, syy, szz, syz, sxz, sxy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for first_slot in range(0, n_slots, BLOCK):
         group = tables.group[species[slots[first_slot]]]
-        count = block_atoms(slots, first_slot, 0, row_size, lane_rows)
+        count = block_atoms(slots, first_slot, np.int64(0), row_size, lane_rows)
         halves = (count + LANES - 1) // LANES
         # cheaper than keeping all value buffers out of the way until now
         to_rows(moments, first_slot, halves, n_el, rows8, n_of_l, l_offset, scale, tables.n_a[group], spare, values)
@@ -581,17 +582,18 @@ def pull_into(positions, cell, species, pbc, tables, dq_db, work, grad, dq_dstra
             for other in range(n_el):
                 begin, end = item(section, slot * n_el + other), item(section, slot * n_el + other + 1)
                 at = (lane * n_el + other) * rows8
-                if full:
-                    fast_pull(pair, pair_id, begin, end, adjoint, at, push, sums)
-                elif fast:
-                    source = 0
-                    for k in range(24):
-                        put(spare, k, 0.0)
-                    for l in range(n_of_l.shape[0]):
-                        for k in range(n_of_l[l] * (2 * l + 1)):
-                            put(spare, source + k, item(adjoint, at + l_offset[l] + k))
-                        source += 8 if l == 0 else 6
-                    fast_pull(pair, pair_id, begin, end, spare, 0, push, sums)
+                if fast:
+                    w, w_at = adjoint, at
+                    if not full:
+                        w, w_at = spare, np.int64(0)
+                        source = 0
+                        for k in range(24):
+                            put(spare, k, 0.0)
+                        for l in range(n_of_l.shape[0]):
+                            for k in range(n_of_l[l] * (2 * l + 1)):
+                                put(spare, source + k, item(adjoint, at + l_offset[l] + k))
+                            source += 8 if l == 0 else 6
+                    fast_pull(pair, pair_id, begin, end, w, w_at, push, sums)
                 else:
                     any_pull(
                         pair, pair_id, begin, end, n_of_l, l_offset, k_max, climb, slopes, adjoint, at, spare, push, sums

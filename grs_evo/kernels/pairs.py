@@ -50,76 +50,102 @@ _Z_BINS = 8.0
 _FAR = 1e9
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
-def sort_images(positions, cell, species, pbc, reach, n_el, work):
-    """Wrap the atoms, make the images within `reach` of the wrapped atoms, and sort them into columns."""
-    n = positions.shape[0]
-    need, grid, shape = work.need, work.grid, work.shape
-    need[:] = 0
-    if 3 * n > work.home.shape[0]:
-        need[0] = n
-        return GROW
-    shift, home, raw, raw_id = work.shift, work.home, work.raw, work.raw_id
+# Where sort_images keeps its numbers in `grid`, after the origin, widths and inverse widths of the bins.
+_INVERSE, _MARGIN, _LOW, _HIGH, _BOX_LOW, _BOX_HIGH = 9, 18, 21, 24, 27, 30
 
+
+@njit(cache=True, error_model="numpy")
+def wrap_atoms(positions, cell, pbc, reach, grid, shift, home):
+    """Fractional coordinates and wrapped positions, the ranges they span, and how far images reach beyond them."""
+    n = positions.shape[0]
     # rows of `cell` are the vectors; columns of its inverse are the normals to the faces over their heights
-    det = (
-        cell[0, 0] * (cell[1, 1] * cell[2, 2] - cell[1, 2] * cell[2, 1])
-        - cell[0, 1] * (cell[1, 0] * cell[2, 2] - cell[1, 2] * cell[2, 0])
-        + cell[0, 2] * (cell[1, 0] * cell[2, 1] - cell[1, 1] * cell[2, 0])
-    )
-    if not (abs(det) > 0.0 and abs(det) < np.inf):
+    det = 0.0
+    for a in range(3):
+        det += cell[0, a] * (cell[1, (a + 1) % 3] * cell[2, (a + 2) % 3] - cell[1, (a + 2) % 3] * cell[2, (a + 1) % 3])
+    if not (abs(det) > 0.0 and abs(det) < math.inf):
         return SINGULAR
-    inverse = np.empty((3, 3))
     for a in range(3):
         b, c = (a + 1) % 3, (a + 2) % 3
+        square = 0.0
         for d in range(3):
             e, f = (d + 1) % 3, (d + 2) % 3
-            inverse[d, a] = (cell[b, e] * cell[c, f] - cell[b, f] * cell[c, e]) / det
-
-    low, high, margin = np.empty(3), np.empty(3), np.zeros(3)
-    for a in range(3):
-        height = 1.0 / math.sqrt(inverse[0, a] ** 2 + inverse[1, a] ** 2 + inverse[2, a] ** 2)
-        if not (height > 0.0 and height < np.inf):
+            entry = (cell[b, e] * cell[c, f] - cell[b, f] * cell[c, e]) / det
+            put(grid, _INVERSE + 3 * d + a, entry)
+            square += entry * entry
+        if not (square > 0.0 and square < math.inf):
             return SINGULAR
-        if pbc[a]:
-            margin[a] = reach / height + 1e-9
-        low[a], high[a] = np.inf, -np.inf
-    box_low, box_high = np.full(3, np.inf), np.full(3, -np.inf)
+        put(grid, _MARGIN + a, reach * math.sqrt(square) + 1e-9 if pbc[a] else 0.0)
+        put(grid, _LOW + a, math.inf)
+        put(grid, _HIGH + a, -math.inf)
+        put(grid, _BOX_LOW + a, math.inf)
+        put(grid, _BOX_HIGH + a, -math.inf)
     for i in range(n):
         px, py, pz = positions[i, 0], positions[i, 1], positions[i, 2]
         for a in range(3):
-            s = px * inverse[0, a] + py * inverse[1, a] + pz * inverse[2, a]
+            s = px * item(grid, _INVERSE + a) + py * item(grid, _INVERSE + 3 + a) + pz * item(grid, _INVERSE + 6 + a)
             if not abs(s) < _FAR:
                 return NOT_FINITE
             if pbc[a]:
-                turns = math.floor(s)
+                turns = np.floor(s)
                 s -= turns
                 px -= turns * cell[a, 0]
                 py -= turns * cell[a, 1]
                 pz -= turns * cell[a, 2]
-            shift[3 * i + a] = s
-            low[a] = min(low[a], s)
-            high[a] = max(high[a], s)
-        home[3 * i], home[3 * i + 1], home[3 * i + 2] = px, py, pz
-        box_low[0], box_high[0] = min(box_low[0], px), max(box_high[0], px)
-        box_low[1], box_high[1] = min(box_low[1], py), max(box_high[1], py)
-        box_low[2], box_high[2] = min(box_low[2], pz), max(box_high[2], pz)
+            put(shift, 3 * i + a, s)
+            put(grid, _LOW + a, min(item(grid, _LOW + a), s))
+            put(grid, _HIGH + a, max(item(grid, _HIGH + a), s))
+        put(home, 3 * i, px)
+        put(home, 3 * i + 1, py)
+        put(home, 3 * i + 2, pz)
+        for a in range(3):
+            p = item(home, 3 * i + a)
+            put(grid, _BOX_LOW + a, min(item(grid, _BOX_LOW + a), p))
+            put(grid, _BOX_HIGH + a, max(item(grid, _BOX_HIGH + a), p))
+    return OK
+
+
+@njit(cache=True, error_model="numpy")
+def image_range(grid, shift, i):
+    """First and last multiple of each lattice vector by which images of atom `i` are moved."""
+    low = (0, 0, 0)
+    high = (0, 0, 0)
+    for a in range(3):
+        s, margin = item(shift, 3 * i + a), item(grid, _MARGIN + a)
+        first, last = 0, 0
+        if margin > 0.0:
+            first = int(np.ceil(item(grid, _LOW + a) - margin - s))
+            last = int(np.floor(item(grid, _HIGH + a) + margin - s))
+        low, high = (low[1], low[2], first), (high[1], high[2], last)
+    return low, high
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def sort_images(positions, cell, species, pbc, reach, n_el, work):
+    """Wrap the atoms, make the images within `reach` of the wrapped atoms, and sort them into columns."""
+    n = positions.shape[0]
+    need, grid, shape, shift, home = work.need, work.grid, work.shape, work.shift, work.home
+    raw, raw_id, bins, key = work.raw, work.raw_id, work.bins, work.raw_key
+    gx, gy, gz, gid = work.gx, work.gy, work.gz, work.gid
+    need[:] = 0
+    if 3 * n > home.shape[0]:
+        need[0] = n
+        return GROW
+    status = wrap_atoms(positions, cell, pbc, reach, grid, shift, home)
+    if status != OK:
+        return status
 
     # how many images there can be, and bins for that many: columns wide enough for runs of _RUN images of one element,
     # and along z as fine as there are images to fill them
-    capacity = min(raw_id.shape[0], work.gid.shape[0] - LANES)
+    capacity = min(raw_id.shape[0], gid.shape[0] - LANES)
     possible = 0.0
     for i in range(n):
-        product = 1.0
-        for a in range(3):
-            s = shift[3 * i + a]
-            product *= 1.0 + math.floor(high[a] + margin[a] - s) - math.ceil(low[a] - margin[a] - s)
-        possible += product
-    fx, fy, fz = box_low[0] - reach, box_low[1] - reach, box_low[2] - reach
-    tx, ty, tz = box_high[0] + reach, box_high[1] + reach, box_high[2] + reach
+        (a0, b0, c0), (a1, b1, c1) = image_range(grid, shift, i)
+        possible += (1.0 + a1 - a0) * (1.0 + b1 - b0) * (1.0 + c1 - c0)
     if possible > capacity:
         need[1] = int(min(possible, 1e18))
         return GROW
+    fx, fy, fz = item(grid, _BOX_LOW) - reach, item(grid, _BOX_LOW + 1) - reach, item(grid, _BOX_LOW + 2) - reach
+    tx, ty, tz = item(grid, _BOX_HIGH) + reach, item(grid, _BOX_HIGH + 1) + reach, item(grid, _BOX_HIGH + 2) + reach
     lx, ly, lz = tx - fx, ty - fy, tz - fz
     across = math.sqrt(_RUN * n_el * (lx * ly * lz) / (possible * 2.0 * reach))
     nx = int(max(1.0, min(lx / across, 1e5)))
@@ -127,42 +153,29 @@ def sort_images(positions, cell, species, pbc, reach, n_el, work):
     nz = int(max(1.0, min(lz / reach * _Z_BINS, 1e7)))
     nz = max(1, min(nz, 1 + 4 * int(possible) // (nx * ny * n_el)))
     n_bins = nx * ny * nz * n_el
-    if n_bins + 2 > work.bins.shape[0]:
+    if n_bins + 2 > bins.shape[0]:
         need[2] = n_bins
         return GROW
+    per_x, per_y, per_z = nx / lx, ny / ly, nz / lz
     shape[0], shape[1], shape[2] = nx, ny, nz
     grid[0], grid[1], grid[2] = fx, fy, fz
     grid[3], grid[4], grid[5] = lx / nx, ly / ny, lz / nz
-    grid[6], grid[7], grid[8] = nx / lx, ny / ly, nz / lz
-    per_x, per_y, per_z = nx / lx, ny / ly, nz / lz
+    grid[6], grid[7], grid[8] = per_x, per_y, per_z
 
-    bins, key = work.bins, work.raw_key
     for k in range(n_bins + 2):
-        bins[k] = 0
-    ax, ay, az = cell[0, 0], cell[0, 1], cell[0, 2]
-    bx, by, bz = cell[1, 0], cell[1, 1], cell[1, 2]
-    cx, cy, cz = cell[2, 0], cell[2, 1], cell[2, 2]
+        put(bins, k, 0)
     count = 0
     for i in range(n):
-        a0 = int(math.ceil(low[0] - margin[0] - shift[3 * i]))
-        a1 = int(math.floor(high[0] + margin[0] - shift[3 * i]))
-        b0 = int(math.ceil(low[1] - margin[1] - shift[3 * i + 1]))
-        b1 = int(math.floor(high[1] + margin[1] - shift[3 * i + 1]))
-        c0 = int(math.ceil(low[2] - margin[2] - shift[3 * i + 2]))
-        c1 = int(math.floor(high[2] + margin[2] - shift[3 * i + 2]))
-        if not pbc[0]:
-            a0, a1 = 0, 0
-        if not pbc[1]:
-            b0, b1 = 0, 0
-        if not pbc[2]:
-            c0, c1 = 0, 0
+        (a0, b0, c0), (a1, b1, c1) = image_range(grid, shift, i)
         hx, hy, hz = item(home, 3 * i), item(home, 3 * i + 1), item(home, 3 * i + 2)
-        element = species[i] * nx
+        element = item(species, i) * nx
         for a in range(a0, a1 + 1):
             for b in range(b0, b1 + 1):
-                sx, sy, sz = a * ax + b * bx, a * ay + b * by, a * az + b * bz
+                sx = a * cell[0, 0] + b * cell[1, 0]
+                sy = a * cell[0, 1] + b * cell[1, 1]
+                sz = a * cell[0, 2] + b * cell[1, 2]
                 for c in range(c0, c1 + 1):
-                    x, y, z = hx + (sx + c * cx), hy + (sy + c * cy), hz + (sz + c * cz)
+                    x, y, z = hx + (sx + c * cell[2, 0]), hy + (sy + c * cell[2, 1]), hz + (sz + c * cell[2, 2])
                     if x >= fx and x <= tx and y >= fy and y <= ty and z >= fz and z <= tz:
                         ix = min(int((x - fx) * per_x), nx - 1)
                         iy = min(int((y - fy) * per_y), ny - 1)
@@ -177,8 +190,7 @@ def sort_images(positions, cell, species, pbc, reach, n_el, work):
                         count += 1
     shape[3] = count
     for k in range(2, n_bins + 2):
-        bins[k] += bins[k - 1]
-    gx, gy, gz, gid = work.gx, work.gy, work.gz, work.gid
+        put(bins, k, item(bins, k) + item(bins, k - 1))
     for g in range(count):
         k = item(key, g) + 1
         at = item(bins, k)

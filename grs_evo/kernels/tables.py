@@ -68,7 +68,7 @@ class Work(NamedTuple):
     """Scratch of the kernels. `need` says what was missing when a kernel returned GROW."""
 
     need: NDArray[np.int64]  # (4,) atoms, images, bins, pairs
-    grid: NDArray[np.float64]  # (9,) origin, width and inverse width of the bins along x, y, z
+    grid: NDArray[np.float64]  # (33,) origin, width and inverse width of the bins along x, y, z; scratch of sort_images
     shape: NDArray[np.int64]  # (8,) bins along x, y, z; images; slots; pair blocks; 1 if slopes are there; first atom
     shift: NDArray[np.float64]  # (n_atoms * 3,) fractional coordinates, wrapped
     home: NDArray[np.float64]  # (n_atoms * 3,) positions inside the cell, Å
@@ -115,7 +115,7 @@ def make_work(
     bins = max(int(bins), images // 2)
     own = _own_arrays(chunk or n, tables, int(pairs), keep=not chunk)
     return Work(
-        grid=np.zeros(9),
+        grid=np.zeros(33),
         shift=np.zeros(3 * n),
         home=np.zeros(3 * n),
         gx=aligned(images + LANES),
