@@ -22,8 +22,9 @@ from pydantic import Field
 
 from .angular import independent_couplings
 from .errors import InputError, nearest
+from .networks import Label
 from .options import Options
-from .program import Label, Mixing, Program, cached_program
+from .program import Mixing, Program, cached_program
 
 MAX_RANK = 6
 # More blocks than this take minutes to set up and gigabytes to hold.

@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 from .angular import couplings, independent_couplings, symmetrise, tree_tensor
 from .basis import MAX_RANK, PAIR_TABLES, Basis, check_radial
 from .errors import InputError, nearest
-from .program import Label, Mixing
+from .networks import Label
+from .program import Mixing
 
 # A function may differ by this share of its length from a rotation invariant, and a single tree must meet it closer.
 _NOT_INVARIANT = 1e-10
