@@ -23,6 +23,8 @@ def spent(history: Mapping[str, NDArray]) -> NDArray[np.float64]:
 def best_against_evaluations(history: Mapping[str, NDArray]) -> Curve:
     """The best value of all islands against the evaluations of all islands, one point a generation.
 
+    Each round of a search for a representative set has a loss of its own, so the value may rise where one begins.
+
     Raises
     ------
     InputError
@@ -30,19 +32,34 @@ def best_against_evaluations(history: Mapping[str, NDArray]) -> Curve:
     """
     if "best_value" not in history or not len(history["best_value"]):
         raise InputError("history: is empty, so there is no convergence to draw")
-    islands, generations = np.asarray(history["island"]), np.asarray(history["generation"])
-    count, best = spent(history), np.asarray(history["best_value"], dtype=np.float64)
-    steps = np.unique(generations)
+    count, best, moment = spent(history), np.asarray(history["best_value"], dtype=np.float64), moments_of(history)
+    steps = np.unique(moment)
     total, lowest = np.zeros(len(steps)), np.full(len(steps), np.inf)
-    for island in np.unique(islands):
-        rows = np.flatnonzero(islands == island)
-        rows = rows[np.argsort(generations[rows], kind="stable")]
+    for rows in island_rows(history).values():
         # An island that has not got so far counts with its newest row.
-        at = np.searchsorted(generations[rows], steps, side="right") - 1
+        at = np.searchsorted(moment[rows], steps, side="right") - 1
         seen = at >= 0
         total[seen] += count[rows][at[seen]]
         lowest[seen] = np.minimum(lowest[seen], best[rows][at[seen]])
-    return total, np.minimum.accumulate(lowest)
+    return total, lowest
+
+
+def moments_of(history: Mapping[str, NDArray]) -> NDArray[np.int64]:
+    """When each row was written, as a number that grows over generations and over rounds."""
+    generations = np.asarray(history["generation"]).astype(np.int64)
+    if "round" not in history or not len(generations):
+        return generations
+    return np.asarray(history["round"]).astype(np.int64) * (generations.max() + 1) + generations
+
+
+def island_rows(history: Mapping[str, NDArray]) -> dict[int, NDArray[np.int64]]:
+    """The rows of each island, oldest first."""
+    islands, moment = np.asarray(history["island"]).astype(np.int64), moments_of(history)
+    found = {}
+    for one in np.unique(islands):
+        rows = np.flatnonzero(islands == one)
+        found[int(one)] = rows[np.argsort(moment[rows], kind="stable")]
+    return found
 
 
 def bands(curves: Sequence[Curve], points: int = 200) -> dict[str, NDArray[np.float64]]:

@@ -19,7 +19,7 @@ from ..analysis import convergence, environments
 from ..analysis.sources import target_of
 from ..errors import InputError
 from ..storage import Archive, read_archive
-from . import content, page, search_plots, solid
+from . import content, page, solid
 
 __all__ = ["compose", "write_report"]
 
@@ -82,11 +82,12 @@ def compose(archive: Archive, title: str, folder: Path | None = None) -> str:
         sections.append(match)
         plots += more
         tiles += remarks
-    search, more = content.search_section(archive)
+    status = content.status_of(folder) if folder is not None else {}
+    search, more = content.search_section(archive, status)
     plots += more
     if search is not None:
         sections.append(search)
-        tiles += _effort(archive.history)
+        tiles += _effort(archive.history, status)
     extra: list[tuple[str, object]] = [("seed", archive.seed)] if getattr(archive, "seed", None) is not None else []
     extra += content.versions_of(folder) if folder is not None else []
     sections.insert(0, content.asked_section(archive, target, basis, extra))
@@ -118,11 +119,11 @@ def _lead(archive: Any, target: Any, best: Any) -> str:
     )
 
 
-def _effort(history: Any) -> list[tuple[str, str, str]]:
-    rows = search_plots.island_rows(history)
+def _effort(history: Any, status: dict[str, Any]) -> list[tuple[str, str, str]]:
+    rows = convergence.island_rows(history)
     spent = convergence.spent(history)
     last = [which[-1] for which in rows.values()]
-    generations = int(np.asarray(history["generation"])[last].max())
+    generations = len(np.unique(convergence.moments_of(history))) - 1
     tiles = [
         (
             "Evaluations",
@@ -130,12 +131,10 @@ def _effort(history: Any) -> list[tuple[str, str, str]]:
             f"{len(rows)} island{'s' if len(rows) != 1 else ''}, {content.whole(generations)} generations",
         )
     ]
-    name = search_plots.time_column(history)
-    if name is not None:
-        seconds = float(np.nanmax(np.asarray(history[name], dtype=np.float64)))
-        if seconds > 0:
-            speed = f"{content.whole(float(spent[last].sum()) / seconds)} evaluations per second"
-            tiles.append(("Time", content.duration(seconds), speed))
+    seconds = status.get("seconds")
+    if isinstance(seconds, int | float) and seconds > 0:
+        speed = f"{content.significant(float(spent[last].sum()) / seconds)} evaluations per second"
+        tiles.append(("Time", content.duration(seconds), speed))
     return tiles
 
 

@@ -247,8 +247,8 @@ def asked_section(archive: Archive, target: Target | None, basis: Any, extra: Se
     return Section("asked", "What was asked", "", body + "</div>")
 
 
-def search_section(archive: Archive) -> tuple[Section | None, list[Plot]]:
-    """How the search went."""
+def search_section(archive: Archive, status: Mapping[str, Any]) -> tuple[Section | None, list[Plot]]:
+    """How the search went; `status` is what the run folder tells besides."""
     history: Mapping[str, NDArray] = archive.history
     if not history or not len(history.get("generation", ())):
         return None, []
@@ -264,12 +264,12 @@ def search_section(archive: Archive) -> tuple[Section | None, list[Plot]]:
             history, "diversity", "diversity", "Diversity", "chance that two members differ",
             "Near 0 a population has collapsed onto one structure and crossover does nothing.",
         ),
-        search_plots.timing(history),
     ]  # fmt: skip
     plots = [plot for plot in (wide, *rest) if plot is not None]
     if not plots:
         return None, []
-    body = page.figure(wide, wide=True) + '<div class="grid">' + "".join(page.figure(plot) for plot in rest) + "</div>"
+    body = page.figure(wide, wide=True) + '<div class="grid">' + "".join(page.figure(plot) for plot in rest)
+    body += _timing(status) + "</div>"
     return Section("search", "How the search went", "", body), plots
 
 
@@ -365,6 +365,39 @@ def match_section(
     )
     about = f"The {name} against the target.{thin}"
     return Section("match", "How well it matches", about, body), plots, tiles
+
+
+def _timing(status: Mapping[str, Any]) -> str:
+    """Where the time went, as a card; nothing where the folder does not tell."""
+    seconds, evaluations = _number(status, "seconds"), _number(status, "evaluations")
+    if not seconds > 0:
+        return ""
+    saved = status.get("checkpoints")
+    saved = saved if isinstance(saved, dict) else {}
+    reason = status.get("stop_reason")
+    entries: list[tuple[str, object]] = [
+        ("state", f"{status.get('state', 'unknown')}{f' ({reason})' if reason else ''}"),
+        ("time", duration(seconds)),
+        ("speed", f"{significant(evaluations / seconds)} evaluations per second, all ranks together"),
+        ("ranks", status.get("ranks", "unknown")),
+        ("checkpoints", f"{whole(_number(saved, 'saved', 0))} in {significant(_number(saved, 'seconds', 0), 3)} s"),
+        ("host", status.get("host", "unknown")),
+    ]  # fmt: skip
+    return f'<div class="card"><h3>Timing</h3>{page.facts(entries)}</div>'
+
+
+def _number(status: Mapping[str, Any], name: str, otherwise: float = float("nan")) -> float:
+    value = status.get(name, otherwise)
+    return float(value) if isinstance(value, int | float) else otherwise
+
+
+def status_of(run_dir: Path) -> dict[str, Any]:
+    """What status.json of a run folder says; empty where there is none."""
+    try:
+        found = json.loads((run_dir / "status.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def versions_of(run_dir: Path) -> list[tuple[str, object]]:

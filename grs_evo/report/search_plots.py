@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ..analysis.convergence import spent
+from ..analysis.convergence import island_rows, moments_of, spent
 from .plot import N_COLOURS, PATTERNS, Plot, axis, line, plain, rounded, thinned
 
 History = Mapping[str, NDArray]
@@ -16,17 +16,6 @@ History = Mapping[str, NDArray]
 _MOST = 600
 # Islands drawn one by one; the rest only as the best of all.
 _ISLANDS = 12
-
-
-def island_rows(history: History) -> dict[int, NDArray[np.int64]]:
-    """Rows of each island in order of generation."""
-    islands = np.asarray(history["island"]).astype(np.int64)
-    generations = np.asarray(history["generation"])
-    return {
-        int(one): rows[np.argsort(generations[rows], kind="stable")]
-        for one in np.unique(islands)
-        for rows in [np.flatnonzero(islands == one)]
-    }
 
 
 def convergence(history: History) -> Plot | None:
@@ -68,7 +57,8 @@ def per_generation(history: History, key: str, column: str, title: str, label: s
     """One column of the history over generations, a line per island."""
     if column not in history or not len(history["generation"]):
         return None
-    values, generations = np.asarray(history[column], dtype=np.float64), np.asarray(history["generation"])
+    values = np.asarray(history[column], dtype=np.float64)
+    generations = np.unique(moments_of(history), return_inverse=True)[1]  # rounds one after another
     traces = []
     for k, (island, which) in enumerate(island_rows(history).items()):
         if k >= _ISLANDS:
@@ -178,38 +168,4 @@ def rejections(history: History) -> Plot | None:
         {"barmode": "stack", "xaxis": {"automargin": True}, "yaxis": axis("candidates", rangemode="tozero")},
         {"island": list(rows), **{name: counts[name] for name in names}},
         height=320,
-    )
-
-
-def time_column(history: History) -> str | None:
-    """The history column that holds seconds since the start, if the run wrote one."""
-    return next((name for name in ("seconds", "wall_seconds", "elapsed", "time") if name in history), None)
-
-
-def timing(history: History) -> Plot | None:
-    """Evaluations over wall time."""
-    name = time_column(history)
-    if name is None or not len(history["generation"]):
-        return None
-    seconds, count = np.asarray(history[name], dtype=np.float64), spent(history)
-    if not np.isfinite(seconds).any() or seconds.max() <= 0:
-        return None
-    traces = []
-    for k, (island, which) in enumerate(island_rows(history).items()):
-        if k >= _ISLANDS:
-            break
-        which = which[thinned(len(which), _MOST)]
-        traces.append(line(k, f"island {island}", seconds[which], count[which]))
-    return Plot(
-        "timing",
-        "Evaluations over time",
-        "The slope is the speed of an island. A level stretch is a stop and a resume, or an island that waits.",
-        traces,
-        {
-            "xaxis": axis("time since the start (s)", rangemode="tozero"),
-            "yaxis": axis("evaluations of the island", rangemode="tozero"),
-            "showlegend": len(traces) > 1,
-        },
-        {"island": history["island"], "seconds": seconds, "evaluations": count},
-        height=300,
     )
