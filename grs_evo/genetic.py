@@ -24,6 +24,7 @@ from .problem import IslandState, Ledger, Problem, Step
 from .selection import pick, preference, survivors
 from .structure import Structure, content_hash
 
+Keys = NDArray[np.uint64]
 Made = tuple[Structure, str, tuple[int, int]]  # a structure, the operator's name, its parents' uids
 
 # Rounds in which failed children are made anew before a generation is filled up with its parents.
@@ -63,7 +64,7 @@ def evolve(state: IslandState, problem: Problem, rng: np.random.Generator, ledge
     options = island.genetic
     if not state.population:
         first = fresh(island.population, state.island, problem, rng, ledger)
-        return Step(first, first, _keys(first, state.island, problem), {}, state.rates)
+        return Step(first, first, keys_of(first, state.island, problem), {}, state.rates)
 
     population = list(state.population)
     plus = options.survival == "plus" or island.selection.kind == "nsga2"
@@ -96,9 +97,13 @@ def gradient(state: IslandState, problem: Problem, rng: np.random.Generator, led
 
 
 def fresh(
-    count: int, island: int, problem: Problem, rng: np.random.Generator, ledger: Ledger, operator: str = "random"
+    count: int, island: int, problem: Problem, rng: np.random.Generator, ledger: Ledger, known: Keys | None = None
 ) -> list[Individual]:
-    """Up to `count` new candidates, evaluated; fewer only when candidates fail again and again (all counted).
+    """Up to `count` new candidates, evaluated; fewer only when candidates fail or repeat again and again (all counted).
+
+    Parameters
+    ----------
+    known : sorted content keys of what was evaluated before and is not wanted again
 
     Raises
     ------
@@ -106,13 +111,24 @@ def fresh(
         Not a single candidate could be made or evaluated for an island's first generation.
     """
     made: list[Individual] = []
+    options = problem.islands[island].genetic
+    lattice = problem.limits(island).lattice
+    new: set[int] = set()
     for _ in range(_ROUNDS):
         batch: list[Made] = []
         for _ in range(count - len(made)):
             ledger.check()
-            structure = candidate(rng, problem.sources[island], ledger.reject)
-            if structure is not None:
-                batch.append((structure, operator, _ORPHAN))
+            for _ in range(options.repeats + 1):
+                structure = candidate(rng, problem.sources[island], ledger.reject)
+                if structure is None:
+                    break
+                key = content_key(structure, lattice)
+                if options.memory and (key in new or (known is not None and _contains(known, key))):
+                    ledger.reject("repeat")
+                    continue
+                new.add(key)
+                batch.append((structure, "random", _ORPHAN))
+                break
         made += [one for one in assess(batch, island, problem, ledger, rng) if one is not None]
         if len(made) >= count:
             break
@@ -324,7 +340,7 @@ def content_key(structure: Structure, species_only: bool) -> int:
     return int(content_hash(structure), 16)
 
 
-def _keys(individuals: Sequence[Individual], island: int, problem: Problem) -> NDArray[np.uint64]:
+def keys_of(individuals: Sequence[Individual], island: int, problem: Problem) -> NDArray[np.uint64]:
     lattice = problem.limits(island).lattice
     return np.array([content_key(one.structure, lattice) for one in individuals], np.uint64)
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from .archive import ArchiveOptions, check_objectives, default_objectives, extend, rounded
-from .candidates import CandidateOptions, Source, bind
+from .archive import extend, rounded
+from .candidates import CandidateOptions, Source
 from .composition import site_mask
-from .genetic import GeneticOptions, assess, evolve, fresh, gradient
+from .genetic import GeneticOptions, assess, evolve, fresh, gradient, keys_of
 from .operators import OperatorOptions
 from .options import Options
 from .population import Individual
@@ -69,67 +68,6 @@ class IslandOptions(Options):
     patience: int = Field(default=5, ge=1, description="generations of collapse before a refresh [generations]")
     refresh: float = Field(
         default=0.0, ge=0, le=1, description="share of a collapsed population replaced by new candidates; 0: never [1]"
-    )
-
-
-def make_problem(
-    elements: Sequence[str],
-    objective: Any,
-    candidates: CandidateOptions,
-    islands: Sequence[IslandOptions],
-    *,
-    targets: Sequence[Structure] = (),
-    archive: ArchiveOptions | None = None,
-    migration: MigrantOptions | None = None,
-    relax: Any | None = None,
-    folder: Path | str = ".",
-) -> Problem:
-    """Options bound to elements, target and loss.
-
-    Parameters
-    ----------
-    candidates : of the run; an island may have its own
-    islands : one entry per island
-    targets : structures of the target, for density, composition and parent lattice; may be empty
-    relax : relax.RelaxOptions, or None for no relaxation
-    folder : that relative file names start from
-
-    Raises
-    ------
-    InputError
-        See `candidates.bind` and `archive.check_objectives`.
-    """
-    sources: list[Source] = []
-    lattices: list[Any | None] = []
-    made: dict[tuple[str, bool], int] = {}
-    for k, island in enumerate(islands):
-        own = island.candidates or candidates
-        # Sites stay where they are unless something moves them.
-        moves = relax is not None or own.kind == "random" or own.rattle > 0.0 or bool(island.operators.spatial)
-        key = (own.model_dump_json(), moves)
-        if key in made:
-            sources.append(sources[made[key]])
-            lattices.append(lattices[made[key]])
-            continue
-        made[key] = k
-        where = "candidates" if island.candidates is None else f"islands[{k}].candidates"
-        sources.append(bind(own, elements, targets, spatial=moves, folder=folder, where=where))
-        lattices.append(_lattice(objective, sources[-1]))
-    archive = archive or ArchiveOptions()
-    names = archive.objectives
-    if names is None:
-        sizes = {n for source in sources for n in (source.sizes[0], source.sizes[-1], *source.limits.sizes)}
-        names = default_objectives(tuple(objective.term_names), len(sizes) > 1)
-    archive = archive.model_copy(update={"objectives": check_objectives(names, objective.term_names)})
-    return Problem(
-        elements=tuple(elements),
-        objective=objective,
-        islands=tuple(islands),
-        sources=tuple(sources),
-        lattices=tuple(lattices),
-        archive=archive,
-        migration=migration or MigrantOptions(),
-        relax=relax,
     )
 
 
@@ -223,7 +161,8 @@ def advance(
     spread = diversity(population)
     stale = state.stale + 1 if spread < options.collapse and state.generation >= 0 else 0
     if stale >= options.patience and options.refresh > 0.0:
-        new = fresh(round(options.refresh * len(population)), state.island, problem, rng, ledger)
+        new = fresh(round(options.refresh * len(population)), state.island, problem, rng, ledger, np.sort(step.seen))
+        step = step._replace(seen=np.concatenate([step.seen, keys_of(new, state.island, problem)]))
         population.sort(key=_rank)
         population = population[: max(1, len(population) - len(new))] + new
         found += new

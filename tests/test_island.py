@@ -1,0 +1,215 @@
+"""An island between generations: bit for bit the same again, guests, seeds, refreshes, interruptions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from systems import IN_CELLS, ON_FCC, toy_problem
+
+from grs_evo.archive import archive_hash
+from grs_evo.candidates import CandidateOptions
+from grs_evo.island import IslandOptions, MigrantOptions, advance, diversity, emigrants, start, stats
+from grs_evo.operators import OperatorOptions
+from grs_evo.problem import (
+    UID_BITS,
+    IslandState,
+    _pack_named,
+    _unpack_named,
+    rng_from_array,
+    rng_to_array,
+    stat_names,
+)
+
+KINDS = st.sampled_from([np.int64, np.float64, np.int32, np.bool_, np.uint64])
+ARRAYS = hnp.arrays(KINDS, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0))
+
+
+def same(a: IslandState, b: IslandState) -> bool:
+    mine, theirs = a.to_arrays(), b.to_arrays()
+    return mine.keys() == theirs.keys() and all(
+        mine[name].dtype == theirs[name].dtype and mine[name].tobytes() == theirs[name].tobytes() for name in mine
+    )
+
+
+@pytest.mark.parametrize("candidates", [ON_FCC, IN_CELLS])
+def test_stopped_anywhere_and_gone_on_is_the_same(candidates):
+    """run(k + m) = run(k), packed and unpacked, + run(m), for every k."""
+    options = IslandOptions(
+        population=8, refresh=0.5, collapse=0.9, patience=2, operators=OperatorOptions(adaptive=True)
+    )
+    problem = toy_problem(candidates, [options])
+    through = [start(problem, 0, 3)]
+    for _ in range(6):
+        through.append(advance(through[-1], problem))
+    resumed = IslandState.from_arrays(through[0].to_arrays())
+    for state in through[1:]:
+        resumed = IslandState.from_arrays(advance(resumed, problem).to_arrays())
+        assert same(state, resumed)
+    assert archive_hash(resumed.archive) == archive_hash(through[-1].archive)
+    assert not same(through[-1], advance(start(problem, 0, 4), problem))
+
+
+def test_arrays_have_no_objects_and_the_same_keys_for_all():
+    islands = [IslandOptions(population=5), IslandOptions(population=9, strategy="gradient")]
+    problem = toy_problem(ON_FCC, islands)
+    packed = [advance(start(problem, k, 1), problem).to_arrays() for k in range(2)]
+    assert packed[0].keys() == packed[1].keys()
+    for name in packed[0]:
+        one, two = packed[0][name], packed[1][name]
+        assert one.dtype == two.dtype
+        assert not one.dtype.hasobject
+        assert one.shape[1:] == two.shape[1:]
+
+
+def test_islands_have_their_own_streams_and_uids():
+    problem = toy_problem(ON_FCC, [IslandOptions(population=5)] * 3)
+    states = [start(problem, k, 7) for k in range(3)]
+    uids = [one.uid for state in states for one in state.population]
+    assert len(set(uids)) == len(uids)
+    assert all(one.uid >> UID_BITS == state.island for state in states for one in state.population)
+    contents = {one.content for state in states for one in state.population}
+    assert len(contents) == 15
+    again = start(problem, 1, 7, round=1, previous=states[1])
+    assert again.counter("evaluations") == 10
+    assert not {one.uid for one in again.population} & set(uids)
+
+
+def test_row_names_fit_and_values_are_right():
+    problem = toy_problem(ON_FCC)
+    state = advance(start(problem, 0, 1), problem)
+    row = dict(zip(stat_names(problem.term_names), stats(state), strict=True))
+    assert row["generation"] == 1
+    assert row["evaluations"] == state.counter("evaluations") == len(problem.objective.seen)
+    values = [one.value for one in state.population]
+    assert (row["population_best"], row["population_worst"]) == (min(values), max(values))
+    assert row["best_value"] == min(one.value for one in state.archive)
+    assert row["best_mean"] + row["best_variance"] == pytest.approx(row["best_value"])
+    assert row["archive_size"] == len(state.archive)
+
+
+@pytest.mark.parametrize("rule", ["worst", "random", "similar"])
+def test_guests_take_a_place_and_are_counted(rule):
+    problem = toy_problem(ON_FCC, [IslandOptions(population=8)] * 2, migration=MigrantOptions(replace=rule))
+    mine, theirs = start(problem, 0, 1), start(problem, 1, 1)
+    guests = sorted(theirs.population, key=lambda one: one.value)[:2]
+    after = advance(mine, problem, immigrants=guests)
+    assert after.counter("accepted_migrants") == 2
+    assert len(after.population) == 8
+    # Who is already there, or is not a number, is no guest.
+    again = advance(mine, problem, immigrants=[mine.population[0], replace(guests[0], value=float("nan"))])
+    assert again.counter("accepted_migrants") == 0
+    best = min(one.value for one in mine.population)
+    assert min(one.value for one in after.population) <= best
+    alone = advance(mine, problem)
+    assert not same(after, alone)
+
+
+def test_seeds_are_evaluated_and_enter():
+    problem = toy_problem(ON_FCC)
+    state = start(problem, 0, 1)
+    perfect = state.population[0].structure.replace(species=np.arange(16, dtype=np.int32) % 2)
+    after = advance(state, problem, seeds=[perfect])
+    assert after.counter("accepted_seeds") == 1
+    assert after.counter("evaluations") == state.counter("evaluations") + 1 + 10
+    found = min(after.archive, key=lambda one: one.value)
+    assert found.operator == "seed"
+    assert found.terms[0] == 0.0
+
+
+def test_emigrants_leave_when_due_and_wait_for_the_delay():
+    migration = MigrantOptions(emigrants=3, interval=2, delay=2)
+    problem = toy_problem(ON_FCC, migration=migration)
+    state = start(problem, 0, 1)
+    for generation in range(1, 8):
+        state = advance(state, problem)
+        due = [g for g in range(2, generation + 1, 2) if g > generation - 2]
+        assert [g for g, _ in state.outbox] == due
+        gone = emigrants(state, generation)
+        assert len(gone) == (3 if generation % 2 == 0 else 0)
+        if gone:
+            assert gone[0].value == stats(state)[stat_names(problem.term_names).index("best_value")]
+
+
+def test_interruption_leaves_the_old_state_whole():
+    class Stop(Exception):
+        pass
+
+    problem = toy_problem(ON_FCC)
+    state = start(problem, 0, 1)
+    packed = {name: array.copy() for name, array in state.to_arrays().items()}
+    calls = 0
+
+    def poll() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 7:
+            raise Stop
+
+    with pytest.raises(Stop):
+        advance(state, problem, poll=poll)
+    assert all(np.array_equal(array, packed[name]) for name, array in state.to_arrays().items())
+    assert same(advance(state, problem), advance(state, problem, poll=lambda: None))
+    assert calls == 7
+
+
+def test_collapse_is_noticed_and_refreshed():
+    def grown(refresh: float) -> IslandState:
+        options = IslandOptions(population=8, refresh=refresh, patience=2, collapse=1.0)
+        problem = toy_problem(ON_FCC, [options])
+        state = start(problem, 0, 1)
+        one = state.population[0]
+        state = replace(state, population=(one,) * 8)
+        for _ in range(4):
+            state = advance(state, problem)
+        return state
+
+    assert grown(0.0).counter("refreshes") == 0
+    fresh = grown(0.5)
+    assert fresh.counter("refreshes") >= 1
+    assert len(fresh.population) == 8
+
+
+def test_diversity_counts_pairs():
+    problem = toy_problem(ON_FCC)
+    population = start(problem, 0, 1).population
+    one, two = population[0], next(p for p in population if p.terms[0] != population[0].terms[0])
+    assert diversity([one]) == 0.0
+    assert diversity([one, one, one]) == 0.0
+    assert diversity([one, two]) == 1.0
+    assert diversity([one, one, two]) == pytest.approx(2 / 3)
+
+
+def test_islands_may_differ():
+    islands = [
+        IslandOptions(
+            population=5, candidates=CandidateOptions(lattice="bcc", a=3.0, composition="free", repeat=(n, 1, 1))
+        )
+        for n in (2, 3)
+    ]
+    problem = toy_problem(ON_FCC, [*islands, IslandOptions(population=4, strategy="gradient")])
+    sizes = [{one.structure.n_atoms for one in start(problem, k, 1).population} for k in range(3)]
+    assert sizes == [{4}, {6}, {16}]
+
+
+def test_generator_survives_the_journey():
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(5, spawn_key=(3,))))
+    rng.integers(0, 7, dtype=np.int32)  # leaves half a word behind
+    again = rng_from_array(rng_to_array(rng))
+    assert rng.integers(0, 100, 50, dtype=np.int32).tolist() == again.integers(0, 100, 50, dtype=np.int32).tolist()
+    assert rng.standard_normal(20).tolist() == again.standard_normal(20).tolist()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.dictionaries(st.text("abcdefgh_", min_size=1, max_size=12), ARRAYS, max_size=5))
+def test_arrays_of_walks_survive_packing(named):
+    back = _unpack_named(_pack_named(named))
+    assert back.keys() == named.keys()
+    for name, array in named.items():
+        assert back[name].dtype == array.dtype
+        assert back[name].shape == array.shape
+        assert back[name].tobytes() == array.tobytes()
