@@ -398,14 +398,15 @@ def _check_overlap(structure: Structure, basis: Basis, name: str) -> float:
     i, j, distance = listed.first, listed.second, listed.distances
     if len(distance) == 0:
         return float("inf")
-    ratio = distance / (radii[structure.species[i]] + radii[structure.species[j]])
+    together = radii[structure.species[i]] + radii[structure.species[j]]
+    ratio = distance / together
     worst = int(np.argmin(ratio))
     if ratio[worst] < _OVERLAP:
         a, b = int(i[worst]), int(j[worst])
         kinds = [basis.elements[structure.species[k]] for k in (a, b)]
         raise InputError(
             f"{name}: atoms {a} ({kinds[0]}) and {b} ({kinds[1]}) overlap: {distance[worst]:.4f} Å apart; at least"
-            f" {_OVERLAP * distance[worst] / ratio[worst]:.2f} Å is needed"
+            f" {_OVERLAP * together[worst]:.2f} Å is needed"
         )
     return float(distance.min())
 
