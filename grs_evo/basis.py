@@ -203,7 +203,7 @@ def build_basis(
     elements : symbols; their order is the order of the descriptor blocks
     n_max, l_max : radial functions and highest l for ranks 1, 2, …; the defaults are the paper's
     cutoff : Å; one number, or {"Au-Cu": …} per ordered pair central–neighbour, of which the other order is filled in.
-        Default: sum of the van der Waals radii, twice the covalent radius where one is not tabulated
+        Default: sum of the van der Waals diameters, twice the covalent radius where one is not tabulated
     lam : λ of the distance scaling, dimensionless; default 0.05 times the pair's cutoff in Å
     cutoff_in, taper_in : Å, inner cutoff (default none) and the width below it over which the functions rise
     taper : Å, width of the extra fall to zero before the cutoff (LAMMPS's ``dcut``)
@@ -296,10 +296,15 @@ def _checked_limits(n_max: Sequence[int], l_max: Sequence[int]) -> tuple[tuple[i
 
 
 def default_cutoffs(elements: Sequence[str]) -> NDArray[np.float64]:
-    """Sum of the van der Waals radii per pair, (n_el, n_el) Å; twice the covalent radius where one is unknown."""
+    """Where environments end unless a run says otherwise, (n_el, n_el) Å.
+
+    The reach of an element is its van der Waals diameter, or twice its covalent radius where no van der Waals radius is
+    tabulated; a pair's cutoff is the sum of both. In metals that is the paper's 4 to 7 neighbour shells, while the plain
+    sum of two radii would end within the first.
+    """
     numbers = [atomic_numbers[symbol] for symbol in elements]
-    radii = np.array([vdw_radii[z] if np.isfinite(vdw_radii[z]) else 2.0 * covalent_radii[z] for z in numbers])
-    return radii[:, None] + radii[None, :]
+    reach = np.array([2.0 * (vdw_radii[z] if np.isfinite(vdw_radii[z]) else covalent_radii[z]) for z in numbers])
+    return reach[:, None] + reach[None, :]
 
 
 def pair_table(
@@ -366,7 +371,7 @@ class BasisOptions(Options):
     n_max: list[int] = Field(default=[8, 2, 2, 1], description="radial functions for ranks 1, 2, …")
     l_max: list[int] = Field(default=[0, 2, 2, 1], description="highest angular momentum for ranks 1, 2, …")
     cutoff: float | dict[str, float] | None = Field(
-        default=None, description="cutoff, one or per ordered pair 'Au-Cu'; default: sum of van der Waals radii [Å]"
+        default=None, description="cutoff, one or per ordered pair 'Au-Cu'; default: see default_cutoffs, 4 to 7 neighbour shells in metals [Å]"
     )
     lam: float | dict[str, float] | None = Field(
         default=None, description="exponent of the distance scaling; default: 0.05 cutoff/Å"

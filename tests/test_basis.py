@@ -147,11 +147,11 @@ def test_columns_and_layout():
 
 def test_default_radial_parameters():
     basis = build_basis(["Au", "Cu"])
-    np.testing.assert_allclose(basis.cutoff, [[3.32, 3.06], [3.06, 2.80]])
+    np.testing.assert_allclose(basis.cutoff, [[6.64, 6.12], [6.12, 5.6]])
     np.testing.assert_allclose(basis.lam, 0.05 * basis.cutoff)
     assert not basis.cutoff_in.any()
     assert (basis.taper == 0.01).all()
-    # no van der Waals radius of Ta is tabulated: twice the covalent radius, 1.70 Å, stands in
+    # no van der Waals radius of Ta is tabulated: the covalent radius, 1.70 Å, stands in
     np.testing.assert_allclose(default_cutoffs(["Ta"]), [[6.8]])
 
 
@@ -247,7 +247,7 @@ def test_label_table_has_every_function():
     basis = build_basis(["Au", "Cu"])
     lines = format_labels(basis).splitlines()
     assert len(lines) == basis.n_desc + 2
-    assert lines[0] == "central element Au: 226 functions; cutoff to Au 3.32, Cu 3.06 Å"
+    assert lines[0] == "central element Au: 226 functions; cutoff to Au 6.64, Cu 6.12 Å"
     assert lines[1].split() == ["0", "rank", "1", "Au", "n=1", "l=0"]
     assert lines[-1].split()[0] == "451"
     assert lines[-1].endswith("Cu n=1 l=1  Cu n=1 l=1  | L=(0,0)")
