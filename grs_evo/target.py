@@ -183,21 +183,10 @@ class Target:
                 f" (fraction {fractions.mean(axis=0)[missing][0]:g}); ask for more samples"
             )
         parts = [of(describe_compact(c, basis), c.species, basis.sizes) for c in cells]
-        errors = _jackknife(parts, basis.sizes)
         exact = expected_descriptors(sites, basis, fractions)
-        # Exact shares of the elements, with the weight of all that was drawn.
-        share = np.divide(
-            fractions.mean(axis=0) * found.total, found.counts, out=np.zeros(len(found.counts)), where=found.counts > 0
-        )
-        columns = share[found.elements]
-        flat = found.covariance_sums
-        moments = Moments(
-            found.sizes,
-            found.counts * share,
-            found.mean if exact is None else exact,
-            found.sums * columns,
-            None if flat is None else flat * np.repeat(share, np.array(found.sizes) ** 2),
-        )
+        known = fractions.mean(axis=0)
+        errors = _jackknife(parts, basis.sizes, known, exact)
+        moments = _with_expectation(found, known, exact)
         if exact is not None:
             errors[0] = 0.0
         return replace(drawn, moments=moments, mean_is_exact=exact is not None, errors=errors)
@@ -322,7 +311,29 @@ def _bare_sites(atoms: Any) -> Structure:
     return from_atoms(atoms, symbols, "lattice")
 
 
-def _jackknife(parts: Sequence[Moments], sizes: Sequence[int]) -> NDArray[np.float64]:
+def _with_expectation(
+    drawn: Moments, fractions: NDArray[np.float64], mean: NDArray[np.float64] | None
+) -> Moments:
+    """Moments of drawn environments with what is known exactly: the elements' shares, and the means if given."""
+    share = np.divide(
+        fractions * drawn.total, drawn.counts, out=np.zeros(len(drawn.counts)), where=drawn.counts > 0
+    )
+    flat = drawn.covariance_sums
+    return Moments(
+        drawn.sizes,
+        drawn.counts * share,
+        drawn.mean if mean is None else mean,
+        drawn.sums * share[drawn.elements],
+        None if flat is None else flat * np.repeat(share, np.array(drawn.sizes) ** 2),
+    )
+
+
+def _jackknife(
+    parts: Sequence[Moments],
+    sizes: Sequence[int],
+    fractions: NDArray[np.float64],
+    mean: NDArray[np.float64] | None,
+) -> NDArray[np.float64]:
     """(4, n_desc) standard errors of the pooled moments, from independent cells left out one at a time."""
     n = len(parts)
     before = [merge_all([], sizes)]
@@ -331,7 +342,12 @@ def _jackknife(parts: Sequence[Moments], sizes: Sequence[int]) -> NDArray[np.flo
     after = [merge_all([], sizes)]
     for part in reversed(parts[1:]):
         after.append(merge(after[-1], part))
-    left = np.array([merge(a, b).standardised("pooled") for a, b in zip(before, reversed(after), strict=True)])
+    left = np.array(
+        [
+            _with_expectation(merge(a, b), fractions, mean).standardised("pooled")
+            for a, b in zip(before, reversed(after), strict=True)
+        ]
+    )
     errors: NDArray[np.float64] = np.sqrt((n - 1) * left.var(axis=0))
     return errors
 
