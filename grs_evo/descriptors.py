@@ -21,7 +21,6 @@ from .kernels import engine
 from .kernels.tables import (
     GROW,
     NOT_FINITE,
-    OK,
     OVERLAP,
     SINGULAR,
     Tables,

@@ -372,8 +372,8 @@ def describe_into(positions, cell, species, pbc, tables, work, out):
 def fast_pull(pair, pair_id, begin, end, w, at, push, virial):
     """Gradient of Σ w · moments with respect to the neighbours of one section, for the fused bases.
 
-    `w[at:]`: 24 adjoints of the unnormalised moments as `fast_moments` makes them. Adds to `push` of the neighbours and to
-    the six sums of virial (xx, yy, zz, yz, xz, xy; vectors); returns the sum over the section.
+    `w[at:]`: 24 adjoints of the unnormalised moments, as `fast_moments` makes them. Adds to the neighbours' `push`, and
+    to `virial` the sums of gradient times distance (xx, yy, zz, yz, xz, xy) and of the gradient (x, y, z).
     """
     zero = splat(0.0)
     fx, fy, fz = zero, zero, zero
@@ -596,8 +596,9 @@ def pull_into(positions, cell, species, pbc, tables, dq_db, work, grad, dq_dstra
                     fast_pull(pair, pair_id, begin, end, w, w_at, push, sums)
                 else:
                     any_pull(
-                        pair, pair_id, begin, end, n_of_l, l_offset, k_max, climb, slopes, adjoint, at, spare, push, sums
-                    )
+                        pair, pair_id, begin, end, n_of_l, l_offset, k_max, climb, slopes,
+                        adjoint, at, spare, push, sums,
+                    )  # fmt: skip
             push[4 * i] -= sums[6]
             push[4 * i + 1] -= sums[7]
             push[4 * i + 2] -= sums[8]

@@ -238,8 +238,10 @@ if JIT:
                     builder.shuffle_vector(left, right, _constant(second)),
                 )
 
-            pairs = [fold(args[k], args[k + 1], (0, 8, 2, 10, 4, 12, 6, 14), (1, 9, 3, 11, 5, 13, 7, 15)) for k in (0, 2, 4, 6)]
-            fours = [fold(pairs[k], pairs[k + 1], (0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15)) for k in (0, 2)]
+            even, odd = (0, 8, 2, 10, 4, 12, 6, 14), (1, 9, 3, 11, 5, 13, 7, 15)
+            pairs = [fold(args[k], args[k + 1], even, odd) for k in (0, 2, 4, 6)]
+            low, high = (0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15)
+            fours = [fold(pairs[k], pairs[k + 1], low, high) for k in (0, 2)]
             return fold(fours[0], fours[1], (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15))
 
         return lanes(*([lanes] * LANES)), codegen
@@ -362,8 +364,10 @@ if JIT:
 
     @intrinsic
     def keep_near(typingctx, gx, gy, gz, gid, at, left, x, y, z, limit2, px, py, pz, pid, first, count):
-        """Of the `left` (at most 8) points from `at` on, append those with hair² <= r² < limit2 at `count` (of `pid`: at
-        `first` + `count`). Returns the new count, and how many points are nearer than a hair (the atom itself is one).
+        """Of the `left` (at most 8) points from `at` on, append those with hair² <= r² < limit2.
+
+        They go to `count`, in `pid` to `first` + `count`. Returns the new count, and how many points are nearer than a
+        hair (the atom itself is one).
         """
 
         def codegen(context, builder, sig, args):
@@ -387,9 +391,8 @@ if JIT:
             mask = builder.and_(inside, apart)
 
             def pack(value, name):
-                function = _declared(
-                    builder, f"llvm.experimental.vector.compress.{name}", value.type, [value.type, mask.type, value.type]
-                )
+                full_name = f"llvm.experimental.vector.compress.{name}"
+                function = _declared(builder, full_name, value.type, [value.type, mask.type, value.type])
                 return builder.call(function, [value, mask, ir.Constant(value.type, ir.Undefined)])
 
             ids = _load(builder, _address(context, builder, types_[3], gid, at, _I32), _VI, 4)
