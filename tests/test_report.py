@@ -210,7 +210,7 @@ def browse(html, folder, width, dark):
       if (!document.documentElement.dataset.drawn) return;
       clearInterval(wait);
       document.title = JSON.stringify({ title: document.title, wide: document.documentElement.scrollWidth,
-        view: document.documentElement.clientWidth, drawn: document.querySelectorAll(".canvas .main-svg, .canvas canvas").length,
+        view: document.documentElement.clientWidth, drawn: document.querySelectorAll(".canvas .main-svg").length,
         plots: +document.documentElement.dataset.drawn, background: getComputedStyle(document.body).backgroundColor });
     }, 50); });</script>"""
     page = folder / "page.html"

@@ -1,4 +1,4 @@
-"""Two sets of structures in their moments: mean absolute difference of the first and second moments (Fig. 7), by function.
+"""Two sets of structures compared by their moments: mean absolute difference of the first and the second (Fig. 7).
 
 Beside it stands the floor: how far random halves of the first set are from each other. A set nearer than that fits the
 noise of the first.
@@ -34,9 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found = environments.compare_moments(target, chosen, basis)
     labels = environments.function_names(basis)
     wide, wide_chosen = target.wide(basis), chosen.wide(basis)
-    print(
-        f"{name}: {target.total} environments; {read.name}: {len(read.structures)} structures, {chosen.total} environments; {basis.n_desc} functions"
-    )
+    print(f"{name}: {target.total} environments, {basis.n_desc} functions")
+    print(f"{read.name}: {len(read.structures)} structures, {chosen.total} environments")
     print(f"mean absolute difference of the means      {found.mae_first:.6g}   scaled {found.scaled_first:.6g} σ")
     print(f"mean absolute difference of the variances  {found.mae_second:.6g}   scaled {found.scaled_second:.6g} σ²")
     if len(target) > 1:

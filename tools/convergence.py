@@ -1,6 +1,6 @@
 """Best loss against evaluations, for many runs or strategies: medians with bands (paper, Fig. 3).
 
-Runs that are given the same name are one strategy: a line for their median, a band from the lower to the upper quartile.
+Runs of the same name are one strategy: a line for their median, a band from the lower to the upper quartile.
 Evaluations of all islands count together, with or without gradient.
 
 Examples:
@@ -52,9 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 hatch=figures.HATCHES[k % len(figures.HATCHES)], edgecolor=look["color"], linewidth=0,
             )  # fmt: skip
         last = [float(best[-1]) for _, best in curves]
-        print(
-            f"{name}: {len(curves)} run{'s' if len(curves) != 1 else ''}, best loss at the end {np.median(last):.6g} (median), {min(last):.6g} (lowest)"
-        )
+        runs = f"{len(curves)} run{'s' if len(curves) != 1 else ''}"
+        print(f"{name}: {runs}, best loss at the end {np.median(last):.6g} (median), {min(last):.6g} (lowest)")
         if given.reach is not None:
             needed = np.array([evaluations_to_reach(curve, given.reach) for curve in curves])
             reached = np.isfinite(needed)

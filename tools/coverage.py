@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument(
         "--scale", choices=("target", "none"), default="target",
-        help="divide functions by the target's standard deviation, or keep raw values as the paper (default: %(default)s)",
+        help="divide functions by the target's standard deviation, or keep raw values (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--max-dimension", type=int, default=6, help="largest dimension of exact hulls (default: %(default)s)"
@@ -58,9 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _, target = sources.target(given.target, basis)
     wide = target.wide(basis)
     components = principal_components(wide, given.variance, given.scale)
-    print(
-        f"target: {len(wide)} environments, {components.count} principal components hold {100 * components.share:.2f} % of the variance"
-    )
+    share = f"{components.count} principal components hold {100 * components.share:.2f} % of the variance"
+    print(f"target: {len(wide)} environments, {share}")
 
     rows: list[dict[str, object]] = []
     drawing, (left, right) = figures.figure(8.2, 3.8, columns=2)
@@ -71,8 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         found = sources.structures(source, given.pick, basis.elements)
         chosen = environments.of_structures(found.structures, basis)
         result = coverage(wide, chosen.wide(basis), components=components, max_dimension=given.max_dimension)
-        print(f"{found.name}: {len(found.structures)} structures, {chosen.total} environments: {result.sentence()}; "
-              f"{100 * result.inside:.1f} % of the target inside, {100 * result.beyond:.1f} % of the set beyond")  # fmt: skip
+        print(f"{found.name}: {len(found.structures)} structures, {chosen.total} environments: {result.sentence()}")
+        print(f"  {100 * result.inside:.1f} % of the target inside, {100 * result.beyond:.1f} % of the set beyond")
         look = figures.style(k)
         cloud = project(components, chosen.wide(basis))
         left.plot(cloud[:, 0], cloud[:, second], look["marker"], color=look["color"], markersize=3, label=found.name)
@@ -85,7 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             rows.append({
                 "set": found.name, "structures": count, "environments": n_environments, "v_rep": one.v_rep,
                 "error": one.error, "method": one.method, "dimension": one.dimension, "variance": one.variance,
-                "exact_dimension": one.exact_dimension, "v_rep_exact": one.exact, "inside": one.inside, "beyond": one.beyond,
+                "exact_dimension": one.exact_dimension, "v_rep_exact": one.exact,
+                "inside": one.inside, "beyond": one.beyond,
             })  # fmt: skip
     left.set(xlabel="principal component 1", ylabel=f"principal component {second + 1}")
     left.legend()

@@ -1,6 +1,7 @@
 """Environments of any number of sets of structures in one plane, by t-SNE (openTSNE; paper, SI 2).
 
-Which environments lie together means something; distances between far groups do not. The same seed gives the same picture.
+Which environments lie together means something; distances between far groups do not. A seed gives the same picture
+again.
 
 Examples:
     python tools/embedding.py SIS=fecr_sis.extxyz MD=fecr_md300.extxyz.gz GRS=runs/fecr/out -o embedding

@@ -64,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     numbers = figures.write_csv(
         stem.with_name(stem.name + ".csv"),
         {
-            "uid": [one.uid for one in found], "depth": [one.depth for one in found], "kept": [int(one.kept) for one in found],
+            "uid": [one.uid for one in found], "depth": [one.depth for one in found],
+            "kept": [int(one.kept) for one in found],
             "parents": [" ".join(map(str, one.parents)) for one in found], "operator": [one.operator for one in found],
             "island": [one.island for one in found], "generation": [one.generation for one in found],
             "value": [one.value for one in found],

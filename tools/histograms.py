@@ -1,6 +1,6 @@
 """Distributions of single descriptor functions over a target and sets of structures, with a distance for each (SI 1).
 
-The distance is the earth mover's in standard deviations of the target; the Kolmogorov–Smirnov distance stands beside it.
+The distance is the earth mover's in standard deviations of the target; Kolmogorov and Smirnov's stands beside it.
 
 Examples:
     python tools/histograms.py runs/liquid-ta/out
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{read.name}: earth mover's distance {found.wasserstein.mean():.4g} σ on average, "
               f"{found.wasserstein.max():.4g} σ at worst ({labels[int(found.wasserstein.argmax())]}); "
               f"KS {found.ks.mean():.4g} on average")  # fmt: skip
-    name, first, labels = results[0]
+    _, first, labels = results[0]
     if any(other != labels for _, _, other in results):
         raise InputError(
             "histograms: the sets hold different elements, so their functions differ; draw them one by one"

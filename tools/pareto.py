@@ -1,7 +1,7 @@
 """The Pareto fronts of archives, and accuracy against cost (n³, Fig. 4).
 
-Left: the two first objectives, the front joined by a line. Right: the lowest loss of every cell size against the cost of
-a DFT calculation relative to the smallest cell.
+Left: the two first objectives, the front joined by a line. Right: the lowest loss of every cell size against the cost
+of a DFT calculation relative to the smallest cell.
 
 Examples:
     python tools/pareto.py runs/liquid-ta/out
@@ -70,8 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if objectives.shape[1] <= 5
             else "more than 5 objectives"
         )
-        print(f"{name}: {len(objectives)} structures, {front.sum()} on the front, {volume}; lowest loss {values.min():.6g} "
-              f"with {atoms[values.argmin()]} atoms")  # fmt: skip
+        print(f"{name}: {len(objectives)} structures, {front.sum()} on the front, {volume}")
+        print(f"  lowest loss {values.min():.6g} with {atoms[values.argmin()]} atoms")
         columns["archive"] += [name] * len(objectives)
         columns["uid"] += [one.uid for one in archive.individuals]
         columns["n_atoms"] += list(atoms)

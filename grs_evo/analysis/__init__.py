@@ -21,6 +21,7 @@ from .embedding import common_embedding
 from .fronts import hypervolume, hypervolume_over_generations, pareto_front, reference_point
 from .genealogy import Ancestor, ancestry, origins
 from .histograms import Histograms, histograms, ks_distances, wasserstein_distances
+from .merging import merge_archives
 
 __all__ = [
     "Ancestor",
@@ -41,6 +42,7 @@ __all__ = [
     "hypervolume",
     "hypervolume_over_generations",
     "ks_distances",
+    "merge_archives",
     "moment_distances",
     "origins",
     "pareto_front",

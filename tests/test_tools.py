@@ -1,0 +1,240 @@
+"""The programs in tools/: their files, their help, their numbers, and what they say to bad input."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from archives import archive, lattice, run_folder
+
+from grs_evo.analysis import best_against_evaluations, command, environments, figures, merge_archives, sources
+from grs_evo.errors import InputError
+from grs_evo.storage import read_archive, write_archive
+from grs_evo.structure import to_atoms
+
+TOOLS = Path(__file__).parents[1] / "tools"
+NAMES = ("coverage", "histograms", "embedding", "pareto", "convergence", "compare", "genealogy", "merge")
+
+
+def tool(name):
+    spec = importlib.util.spec_from_file_location(f"tool_{name}", TOOLS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return run_folder(tmp_path_factory.mktemp("runs") / "first", in_set=5)
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory):
+    from ase.io import write
+
+    rng = np.random.default_rng(5)
+    path = tmp_path_factory.mktemp("cells") / "cells.extxyz"
+    write(path, [to_atoms(lattice(rng, 8), ("Ta",)) for _ in range(4)])
+    return path
+
+
+def rows(path):
+    with open(path, encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_has_examples(name, capsys):
+    with pytest.raises(SystemExit) as ended:
+        tool(name).main(["--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert f"python tools/{name}.py" in said
+    assert "A source is a run folder" in said
+
+
+@pytest.fixture
+def no_plots(monkeypatch):
+    """Drawing takes most of a tool's time, and the numbers do not depend on it."""
+    monkeypatch.setattr(figures, "save", lambda drawing, stem: [])
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("merge", "embedding")])
+def test_plots_in_three_formats_with_numbers_and_the_same_twice(name, run, tmp_path, capsys):
+    written = {}
+    for attempt in ("a", "b") if name == "pareto" else ("a",):
+        (tmp_path / attempt).mkdir()
+        tool(name).main([str(run), "-o", str(tmp_path / attempt / "plot")])
+        written[attempt] = {path.name: path.read_bytes() for path in (tmp_path / attempt).iterdir()}
+    assert {"plot.png", "plot.svg", "plot.pdf", "plot.csv"} <= set(written["a"])
+    assert written["a"] == written.get("b", written["a"])
+    assert written["a"]["plot.png"][:4] == b"\x89PNG"
+    assert len(rows(tmp_path / "a" / "plot.csv")) > 0
+    assert "wrote" in capsys.readouterr().out
+
+
+def test_coverage_of_a_file_by_itself_is_whole(cells, tmp_path, capsys, no_plots):
+    tool("coverage").main([str(cells), f"same={cells}", f"half={cells}@0:2", "-o", str(tmp_path / "c.png")])
+    found = rows(tmp_path / "c.csv")
+    same = [row for row in found if row["set"] == "same"][-1]
+    half = [row for row in found if row["set"] == "half"][-1]
+    assert float(same["v_rep"]) == pytest.approx(1.0)
+    assert float(same["inside"]) == 1.0
+    assert float(half["v_rep"]) < 0.9
+    assert "V_rep = 1 " in capsys.readouterr().out or float(same["error"]) < 1e-6
+
+
+def test_comparing_a_file_with_itself_gives_zero(cells, tmp_path, capsys, no_plots):
+    tool("compare").main([str(cells), str(cells), "-o", str(tmp_path / "c")])
+    assert all(float(row["difference_of_means"]) == 0 for row in rows(tmp_path / "c.csv"))
+    assert "means      0 " in capsys.readouterr().out
+    tool("histograms").main([str(cells), str(cells), "-o", str(tmp_path / "h")])
+    assert all(float(row["wasserstein_sigma cells"]) == 0 for row in rows(tmp_path / "h.csv"))
+
+
+def test_embedding_of_two_sources(run, cells, tmp_path, capsys, no_plots):
+    pytest.importorskip("openTSNE")
+    tool("embedding").main([str(run), f"mine={cells}", "--target", "--iterations", "50", "-o", str(tmp_path / "e")])
+    found = rows(tmp_path / "e.csv")
+    assert {row["set"] for row in found} == {"target", "first", "mine"}
+    assert sum(row["set"] == "mine" for row in found) == 32
+
+
+def test_pareto_numbers_are_those_of_the_archive(run, tmp_path, capsys, no_plots):
+    tool("pareto").main([str(run), "-o", str(tmp_path / "p")])
+    kept = read_archive(run)
+    found = rows(tmp_path / "p.csv")
+    assert [float(row["mean"]) for row in found] == kept.objectives[:, 0].tolist()
+    assert [int(row["n_atoms"]) for row in found] == kept.objectives[:, 2].astype(int).tolist()
+
+
+def test_convergence_of_strategies_has_bands(run, tmp_path, capsys, no_plots):
+    other = run_folder(tmp_path / "other", seed=3)
+    tool("convergence").main([f"GA={run}", f"GA={other}", f"single={run}", "--reach", "10", "-o", str(tmp_path / "c")])
+    found = rows(tmp_path / "c.csv")
+    assert {row["strategy"] for row in found} == {"GA", "single"}
+    ga = [row for row in found if row["strategy"] == "GA"]
+    assert all(float(row["low"]) <= float(row["median"]) <= float(row["high"]) for row in ga)
+    assert "2 of 2 reached 10" in capsys.readouterr().out
+
+
+def test_convergence_by_hand():
+    history = {
+        "island": np.array([0, 0, 1, 1]),
+        "generation": np.array([0, 1, 0, 1]),
+        "evaluations": np.array([5, 10, 5, 20]),
+        "gradient_evaluations": np.array([0, 1, 0, 0]),
+        "best_value": np.array([3.0, 2.0, 4.0, 1.0]),
+    }
+    spent, best = best_against_evaluations(history)
+    assert spent.tolist() == [10, 31]
+    assert best.tolist() == [3.0, 1.0]
+    rounds = {name: np.concatenate([column, column]) for name, column in history.items()}
+    rounds["round"] = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+    assert best_against_evaluations(rounds)[1].tolist() == [3.0, 1.0, 3.0, 1.0]
+
+
+def test_genealogy_names_what_is_not_kept(run, tmp_path, capsys, no_plots):
+    uid = read_archive(run).individuals[-1].uid
+    tool("genealogy").main([str(run), "--uid", str(uid), "-o", str(tmp_path / "g")])
+    found = rows(tmp_path / "g.csv")
+    assert found[0]["uid"] == str(uid)
+    assert "named individuals are in the archive" in capsys.readouterr().out
+
+
+def test_merged_archives_hold_all_fronts_and_stay_a_family(tmp_path, capsys):
+    for k in (0, 1):
+        made = archive(10, seed=0)
+        lower = [one.__class__(**{**vars(one), "terms": one.terms * (1 - 0.3 * k)}) for one in made.individuals]
+        objectives = made.objectives * [1 - 0.3 * k, 1 - 0.3 * k, 1]
+        changed = {**vars(made), "individuals": lower, "objectives": objectives}
+        write_archive(tmp_path / f"{k}.h5", made.__class__(**changed))
+    tool("merge").main([str(tmp_path / "0.h5"), str(tmp_path / "1.h5"), "-o", str(tmp_path / "all.h5")])
+    merged = read_archive(tmp_path / "all.h5")
+    second = [one for one in merged.individuals if one.island >= 2]
+    assert len(second) > 0
+    assert all(one.uid >> 40 == 2 for one in second)
+    assert all(parent == -1 or parent >> 40 == 2 for one in second for parent in one.parents)
+    assert sorted(np.unique(merged.history["island"])) == [0, 1, 2, 3]
+    same = merge_archives([read_archive(tmp_path / "0.h5")] * 2, ["a", "b"])
+    assert len(same.individuals) == len(merge_archives([read_archive(tmp_path / "0.h5")], ["a"]).individuals)
+
+
+def test_runs_that_cannot_be_compared_are_not_merged(tmp_path):
+    one = archive(3)
+    cases = {
+        "elements": archive(3, elements=("Cu", "Au")),
+        "another target": archive(3, seed=1),
+        r"another \[loss\]": archive(3, run_file="[loss]\nmean = 2.0\n"),
+    }
+    for words, other in cases.items():
+        with pytest.raises(InputError, match=words):
+            merge_archives([one, other], ["one", "other"])
+
+
+def test_bad_input_is_one_line_and_code_2(run, tmp_path, capsys):
+    (tmp_path / "bare.h5").write_bytes(b"not an archive")
+    no_target = run_folder(tmp_path / "no-target", target=False)
+    empty = run_folder(tmp_path / "empty", n=0)
+    cases = [
+        ("coverage", [str(tmp_path / "missing.extxyz")], "no such file"),
+        ("coverage", [str(tmp_path / "bare.h5")], "no readable HDF5 file"),
+        ("coverage", [str(no_target)], "holds no target"),
+        ("coverage", [str(run), "--variance", "2"], "at most 1"),
+        ("pareto", [str(empty)], "empty"),
+        ("histograms", [str(run), "--columns", "0,9999"], "there are functions 0 to"),
+        ("histograms", [str(run), "--columns", "a"], "must be numbers"),
+        ("genealogy", [str(run), "--uid", "-7"], "no such individual"),
+        ("compare", [str(run), "--pick", "set", "-o", str(tmp_path / "bare.h5" / "x")], "cannot be made a folder"),
+        ("merge", [str(run), "-o", str(tmp_path / "no" / "x.h5")], "is no folder"),
+    ]
+    for name, arguments, words in cases:
+        assert command.run(tool(name).main, arguments) == 2, (name, arguments)
+        said = capsys.readouterr().err
+        assert words in said
+        assert said.startswith("error: ")
+        assert said.count("\n") == 1
+
+
+def test_sources_pick_and_rename(run, cells):
+    found = read_archive(run)
+    assert len(sources.pick(found, "auto", "x")) == 5
+    assert len(sources.pick(found, "all", "x")) == 12
+    assert sources.pick(found, "best", "x")[0].value == min(one.value for one in found.individuals)
+    assert 0 < len(sources.pick(found, "front", "x")) <= 12
+    assert sources.split_name("mine=a/b.extxyz") == ("mine", "a/b.extxyz")
+    assert sources.split_name("a/melt.extxyz@0:10")[0] == "melt"
+    assert sources.split_name(str(run / "archive.h5"))[0] == "first"
+    renamed = sources.structures(str(run), elements=("W", "Ta"))
+    assert {int(k) for one in renamed.structures for k in one.species} == {1}
+    with pytest.raises(InputError, match="element Ta is not in the basis"):
+        sources.structures(str(run), elements=("W",))
+
+
+def test_wide_rows_have_blocks_and_large_sets_are_thinned():
+    made = archive(6, elements=("Cu", "Au"))
+    basis = made.basis
+    structures = [one.structure for one in made.individuals]
+    found = environments.of_structures(structures, basis)
+    wide = found.wide(basis)
+    for k, species in enumerate(found.species):
+        other = basis.columns(1 - species)
+        assert (wide[k, other] == 0).all()
+    assert len(environments.function_names(basis)) == basis.n_desc == wide.shape[1]
+    thin = environments.of_structures(structures, basis, most=30)
+    assert len(thin) <= 30 < thin.total == len(found)
+    assert {0, len(structures) - 1} <= set(thin.owner)
+
+
+def test_weights_of_the_target_count():
+    from grs_evo.target import Target
+
+    rng = np.random.default_rng(0)
+    basis = archive(1).basis
+    light, heavy = lattice(rng, 8), lattice(rng, 27)
+    target = Target.from_structures([light, heavy], basis, weights=[9.0, 1.0])
+    drawn = environments.of_target(target)
+    np.testing.assert_allclose(drawn.wide(basis).mean(axis=0), target.moments.mean, rtol=0.1)
