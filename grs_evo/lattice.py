@@ -120,7 +120,7 @@ class LatticeObjective:
         sites = np.array(occupations, dtype=np.int32, order="C", ndmin=2)
         if sites.shape[1] != self.n_sites:
             raise InputError(f"occupations have {sites.shape[1]} sites; the lattice has {self.n_sites}")
-        if sites.size and not (0 <= sites.min() and sites.max() < self.n_elements):
+        if sites.size and not (sites.min() >= 0 and sites.max() < self.n_elements):
             raise InputError(
                 f"occupations hold element index {sites.min() if sites.min() < 0 else sites.max()};"
                 f" allowed are 0 to {self.n_elements - 1}"
