@@ -53,16 +53,33 @@ def resume(folder: Path, max_time: str | None, extend: tuple[str, ...], quiet: b
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="File to write.")
-@click.option("--format", "format_", help="extxyz, poscar, cif or lammps, where the suffix does not tell.")
+@click.option(
+    "--format",
+    "format_",
+    help="Where the suffix does not tell: extxyz, poscar, cif, lammps, espresso, vasp (a folder per structure), db "
+    "(ase.db) or chemiscope.",
+)
 @click.option("--top", type=int, help="Only the best so many.")
 @click.option("--unique", is_flag=True, help="Leave out structures that are the same crystal as a better one.")
-@click.option("--set", "set_", is_flag=True, help="The representative set instead of the archive.")
-def export(folder: Path, out: Path, format_: str | None, top: int | None, unique: bool, set_: bool) -> None:
-    """Write structures of a run's archive, best first."""
+@click.option("--set", "which", flag_value="set", help="The representative set instead of the archive.")
+@click.option("--pareto", "which", flag_value="pareto", help="Only the Pareto front of the archive.")
+def export(folder: Path, out: Path, format_: str | None, top: int | None, unique: bool, which: str | None) -> None:
+    """Write structures of a run's archive, best first; cells and positions as they are."""
     from .export import export as export_
 
-    files = export_(folder, out, format=format_, top=top, unique=unique, which="set" if set_ else "archive")
+    files = export_(folder, out, format=format_, top=top, unique=unique, which=which or "archive")
     click.echo("\n".join(str(path) for path in files))
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="HTML file. Default: report.html in the run folder.")
+@click.option("--title", help="Heading of the page. Default: the folder's name.")
+def report(folder: Path, out: Path | None, title: str | None) -> None:
+    """Write one HTML page about a run (folder or archive) that opens offline."""
+    from .report import write_report
+
+    click.echo(str(write_report(folder, out, title)))
 
 
 @cli.command()

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from . import exchange
+from .archive import dominated
 from .errors import InputError, nearest
 from .population import Individual
 from .storage import Archive, annotated, read_archive, write_whole
@@ -16,10 +18,12 @@ from .storage import Archive, annotated, read_archive, write_whole
 # our name -> (ASE's name, file suffixes, whether one file holds many structures, keyword arguments)
 FORMATS: dict[str, tuple[str, tuple[str, ...], bool, dict[str, Any]]] = {
     "extxyz": ("extxyz", (".extxyz", ".xyz"), True, {}),
-    "poscar": ("vasp", (".poscar", ".vasp"), False, {"vasp5": True, "direct": True}),
+    "poscar": ("vasp", (".poscar", ".vasp"), False, {}),
     "cif": ("cif", (".cif",), True, {}),
     "lammps": ("lammps-data", (".data", ".lmp", ".lammps"), False, {"masses": True}),
 }
+
+WHICH = ("archive", "pareto", "set")
 
 
 def export(
@@ -37,10 +41,11 @@ def export(
     ----------
     source : run folder, archive file, or an archive that was read
     out : a file; its suffix tells the format. Formats with one structure per file get ``name-001.suffix`` and so on
-    format : extxyz, poscar, cif or lammps, where the suffix does not tell
+    format : where the suffix does not tell: extxyz, poscar, cif, lammps, espresso (pw.x inputs), vasp (a folder with
+        a POSCAR in a folder of its own for each), db (ase.db) or chemiscope
     top : only so many
     unique : leave out structures that are the same crystal as an earlier one (equal up to symmetry and supercell)
-    which : ``"archive"``, or ``"set"`` for the representative set
+    which : ``"archive"``, ``"pareto"`` for its Pareto front alone, or ``"set"`` for the representative set
 
     Returns
     -------
@@ -55,11 +60,11 @@ def export(
     archive = source if isinstance(source, Archive) else read_archive(source)
     path = Path(out)
     name = _format_of(path, format)
-    if which not in ("archive", "set"):
-        raise InputError(f"which: is {which!r}; must be 'archive' or 'set'{nearest(which, ('archive', 'set'))}")
+    if which not in WHICH:
+        raise InputError(f"which: is {which!r}; must be one of {', '.join(WHICH)}{nearest(which, WHICH)}")
     if top is not None and top < 1:
         raise InputError(f"--top {top}: must be at least 1")
-    chosen = archive.set if which == "set" else sorted(archive.individuals, key=lambda one: (one.value, one.uid))
+    chosen = _chosen(archive, which)
     if unique:
         chosen = distinct(chosen, archive.elements)
     chosen = chosen[:top]
@@ -68,6 +73,10 @@ def export(
             f"{source if not isinstance(source, Archive) else 'the archive'}: holds no structures to export"
         )
     atoms = [annotated(one, archive.elements, archive.term_names, archive.seed) for one in chosen]
+    if name in exchange.WRITERS:
+        if not path.parent.is_dir():
+            raise InputError(f"{path}: cannot be written, {path.parent} is no folder")
+        return exchange.WRITERS[name][1](path, atoms)
     ase_name, _, many, arguments = FORMATS[name]
     if name == "lammps":
         arguments = {**arguments, "specorder": list(archive.elements)}
@@ -76,29 +85,37 @@ def export(
         files.append(_write(path, atoms, ase_name, arguments))
     else:
         for k, one in enumerate(atoms, start=1):
-            files.append(_write(_numbered(path, k, len(atoms)), [one], ase_name, arguments))
+            files.append(_write(exchange.numbered(path, k, len(atoms)), [one], ase_name, arguments))
     return files
+
+
+def _chosen(archive: Archive, which: str) -> list[Individual]:
+    if which == "set":
+        return archive.set
+    individuals = archive.individuals
+    if which == "pareto":
+        beaten = dominated(archive.objectives)
+        individuals = [one for one, out in zip(individuals, beaten, strict=True) if not out]
+    return sorted(individuals, key=lambda one: (one.value, one.uid))
 
 
 def _format_of(path: Path, format: str | None) -> str:
     if format is not None:
-        if format.lower() not in FORMATS:
+        allowed = (*FORMATS, *exchange.WRITERS)
+        if format.lower() not in allowed:
             raise InputError(
-                f"--format {format}: is unknown; allowed are {', '.join(FORMATS)}{nearest(format, FORMATS)}"
+                f"--format {format}: is unknown; allowed are {', '.join(allowed)}{nearest(format, allowed)}"
             )
         return format.lower()
     if path.name.upper().startswith("POSCAR") or path.name.upper().startswith("CONTCAR"):
         return "poscar"
-    for name, (_, suffixes, _, _) in FORMATS.items():
-        if path.suffix.lower() in suffixes:
+    table = {name: suffixes for name, (_, suffixes, _, _) in FORMATS.items()}
+    table |= {name: suffixes for name, (suffixes, _) in exchange.WRITERS.items()}
+    for name, suffixes in table.items():
+        if suffixes and path.name.lower().endswith(suffixes):
             return name
-    known = ", ".join(suffix for _, suffixes, _, _ in FORMATS.values() for suffix in suffixes)
+    known = ", ".join(suffix for suffixes in table.values() for suffix in suffixes)
     raise InputError(f"{path}: the suffix {path.suffix!r} tells no format; known are {known}, or give --format")
-
-
-def _numbered(path: Path, k: int, total: int) -> Path:
-    width = max(3, len(str(total)))
-    return path.with_name(f"{path.stem}-{k:0{width}d}{path.suffix}")
 
 
 def _write(path: Path, atoms: list[Any], ase_name: str, arguments: dict[str, Any]) -> Path:
@@ -106,34 +123,22 @@ def _write(path: Path, atoms: list[Any], ase_name: str, arguments: dict[str, Any
 
     if not path.parent.is_dir():
         raise InputError(f"{path}: cannot be written, {path.parent} is no folder")
+    if ase_name == "vasp":
+        write_whole(path, exchange.poscar(atoms[0]))
+        return path
     many: Any = atoms if len(atoms) > 1 or ase_name in ("extxyz", "cif") else atoms[0]
     if ase_name == "cif":
         buffer: Any = io.BytesIO()
     else:
         buffer = io.StringIO()
-    if ase_name in ("vasp", "lammps-data"):
-        many = _sortable(many, ase_name)
-    if ase_name == "vasp":
-        info = atoms[0].info
-        arguments = {**arguments, "label": " ".join(f"{key}={info[key]}" for key in sorted(info))}
     ase.io.write(buffer, many, format=ase_name, **arguments)
     content = buffer.getvalue()
     data = content if isinstance(content, bytes) else content.encode()
     if ase_name == "lammps-data":
-        info = atoms[0].info
         rest = data.partition(b"\n")[2]
-        data = b"# " + " ".join(f"{key}={info[key]}" for key in sorted(info)).encode() + b"\n" + rest
+        data = b"# " + exchange.label(atoms[0]).encode() + b"\n" + rest
     write_whole(path, data)
     return path
-
-
-def _sortable(atoms: Any, ase_name: str) -> Any:
-    """POSCAR lists atoms by element: group them, stably, so that one line per element is enough."""
-    if ase_name != "vasp":
-        return atoms
-    symbols = atoms.get_chemical_symbols()
-    order = sorted(range(len(symbols)), key=lambda k: (list(dict.fromkeys(symbols)).index(symbols[k]), k))
-    return atoms[order]
 
 
 def distinct(individuals: Sequence[Individual], elements: Sequence[str], tolerance: float = 1e-3) -> list[Individual]:
