@@ -71,7 +71,7 @@ def _by_rank(ground: Ground, element: int) -> dict[str, int]:
 def _neighbours(structure: Structure, ground: Ground) -> float:
     reach = ground.basis.cutoff
     listed = neighbours(structure, float(reach.max()))
-    inside = listed.distance < reach[structure.species[listed.centre], structure.species[listed.neighbour]]
+    inside = listed.distances < reach[structure.species[listed.first], structure.species[listed.second]]
     return float(inside.sum() / structure.n_atoms)
 
 
@@ -79,11 +79,11 @@ def _shells(structure: Structure, ground: Ground) -> dict[str, list[list[float]]
     """For each pair of elements its neighbour shells inside the cutoff, as [distance in Å, neighbours per atom]."""
     elements, reach = ground.basis.elements, ground.basis.cutoff
     listed = neighbours(structure, float(reach.max()))
-    centre, other = structure.species[listed.centre], structure.species[listed.neighbour]
+    centre, other = structure.species[listed.first], structure.species[listed.second]
     found = {}
     for i, a in enumerate(elements):
         for j, b in enumerate(elements):
-            distances = np.sort(listed.distance[(centre == i) & (other == j) & (listed.distance < reach[i, j])])
+            distances = np.sort(listed.distances[(centre == i) & (other == j) & (listed.distances < reach[i, j])])
             n_centres = int((structure.species == i).sum())
             if len(distances):
                 found[f"{a}-{b}"] = _grouped(distances, n_centres)

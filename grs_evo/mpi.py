@@ -148,9 +148,17 @@ def connect() -> World:
             ) from None
         return World(notice=f"no MPI library found ({_first_line(error)}): running on one rank")
     library = _first_line(MPI.Get_library_version())
+    _keep_ase_serial()
     if n_launched > 1 and MPI.COMM_WORLD.Get_size() == 1:
         raise InputError(_mismatch(n_launched, which, f"the MPI library in use ({library}) sees one rank"))
     return World(MPI, library)
+
+
+def _keep_ase_serial() -> None:
+    """ASE broadcasts every file that it reads as soon as it sees mpi4py: with one rank reading, that never ends."""
+    import ase.parallel
+
+    ase.parallel.world.comm = ase.parallel.DummyMPI()
 
 
 def _mismatch(n_launched: int, which: int, found: str) -> str:
