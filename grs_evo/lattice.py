@@ -265,8 +265,8 @@ def site_pairs(template: Structure, reach: float) -> SitePairs:
         distance[i, len(images) // 2] = np.inf
         near = distance < reach
         if distance.min() < _HAIR:
-            j = int(np.argmin(distance.min(1)))
-            raise InputError(f"lattice: sites {i} and {j} lie {distance.min():.2g} Å apart; that is on top of each other")
+            other = int(np.argmin(distance.min(1)))
+            raise InputError(f"lattice: sites {i} and {other} are {distance.min():.2g} Å apart: on top of each other")
         j, k = np.nonzero(near)
         centres.append(np.full(len(j), i))
         neighbours.append(j)
@@ -365,6 +365,8 @@ def _core_table(plan: loss_kernel.LossPlan, template: Structure, pairs: SitePair
             continue  # both directions are listed; an image of the site itself is, too, and counts half
         for a in range(n_el):
             for b in range(n_el):
+                if r >= plan.core_outer[a, b]:
+                    continue
                 energy, _ = core_of_pair(
                     float(r), plan.core_kind, plan.core_inner[a, b], plan.core_outer[a, b], plan.numbers[a],
                     plan.numbers[b],

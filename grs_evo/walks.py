@@ -52,7 +52,7 @@ class WalkOptions(Options):
     )
     t_end: float = Field(default=0.03, gt=0, le=1, description="annealing: last temperature over the first [1]")
     calibration: int = Field(
-        default=10, ge=1, le=10_000, description="annealing: loss differences seen before the first anneal [evaluations]"
+        default=10, ge=1, le=10_000, description="annealing: loss differences seen before the first anneal [1]"
     )
     improvement: Literal["first", "best"] = Field(
         default="first", description="descent: take the first move that improves, or the best of all"
@@ -128,9 +128,13 @@ def make_moves(lattice: LatticeObjective, rule: Composition) -> Moves:
     if not table:
         raise InputError(f"lattice: none of the {n} sites may change; there is nothing to search")
     return Moves(
-        np.array(table, np.int32), np.ascontiguousarray(lattice.allowed), least, most, legal.astype(np.int32),
-        not rule.fixed,
-    )  # fmt: skip
+        table=np.array(table, np.int32),
+        allowed=np.ascontiguousarray(lattice.allowed),
+        least=least,
+        most=most,
+        legal=legal.astype(np.int32),
+        uniform=not rule.fixed,
+    )
 
 
 def chain_options(kind: Kind, options: WalkOptions) -> ChainOptions:
@@ -141,9 +145,16 @@ def chain_options(kind: Kind, options: WalkOptions) -> ChainOptions:
         "random_walk": kernel.WALK if options.accept == "always" else kernel.UPHILL_NEVER,
     }[kind]
     return ChainOptions(
-        strategy, options.steps, options.t_start or 0.0, options.t_share, options.t_end, options.calibration,
-        options.several, options.at_once, options.kick,
-    )  # fmt: skip
+        strategy=strategy,
+        steps=options.steps,
+        t_start=options.t_start or 0.0,
+        t_share=options.t_share,
+        t_end=options.t_end,
+        calibration=options.calibration,
+        several=options.several,
+        most_at_once=options.at_once,
+        kick=options.kick,
+    )
 
 
 def new_chain(moves: Moves, options: ChainOptions, keep: int = 8) -> ChainState:
@@ -176,7 +187,7 @@ def advance_chain(
 
     Returns the new state, and whether such a loss was found (`elite[0]` holds the occupation then).
     """
-    after = ChainState(*(array.copy() for array in chain))
+    after = _copied(chain)
     found = kernel.advance_chain(
         rng, lattice.fast, lattice.scratch, moves, options, after, lattice.work, evaluations, enough
     )
@@ -211,17 +222,14 @@ def _on_lattice(kind: Kind, state: IslandState, problem: Problem, rng: np.random
     moves = make_moves(lattice, problem.limits(state.island).composition)
     options = chain_options(kind, island.walk)
     enough = -np.inf if island.walk.enough is None else island.walk.enough
-    chain = _unpack(state.walk) if state.walk else new_chain(moves, options, max(1, island.population))
-    chain = ChainState(*(array.copy() for array in chain))
+    chain = _copied(_unpack(state.walk)) if state.walk else new_chain(moves, options, max(1, island.population))
     chain.ints[kernel.N_ELITE] = 0
     _adopt(chain, state, lattice)
     before = chain.ints.copy()
     end = spent(chain) + island.walk.evaluations
     while spent(chain) < end:
         ledger.check()
-        chain, _ = advance_chain(
-            chain, lattice, moves, options, rng, min(_SLICE, end - spent(chain)), enough
-        )
+        chain, _ = advance_chain(chain, lattice, moves, options, rng, min(_SLICE, end - spent(chain)), enough)
     change = chain.ints - before
     operator = "swap" if moves.table[0, 0] == 1 else "flip"
     first = ledger.evaluations - int(before[kernel.FULL] + before[kernel.INCREMENTAL])
@@ -240,10 +248,15 @@ def _on_lattice(kind: Kind, state: IslandState, problem: Problem, rng: np.random
             continue
         found.append(
             Individual(
-                lattice.structure(chain.elite[k]), float(values[k]), terms[k].copy(), ledger.uid(),
-                operator=kind, island=state.island, generation=ledger.generation,
+                lattice.structure(chain.elite[k]),
+                value=float(values[k]),
+                terms=terms[k].copy(),
+                uid=ledger.uid(),
+                operator=kind,
+                island=state.island,
+                generation=ledger.generation,
                 evaluation=first + int(chain.elite_at[k]),
-            )  # fmt: skip
+            )
         )
     following = _best([*state.population, *found], island.population)
     if not following:
@@ -288,7 +301,11 @@ def _pack(chain: ChainState) -> dict[str, NDArray]:
 
 
 def _unpack(walk: Mapping[str, NDArray]) -> ChainState:
-    return ChainState(*(np.ascontiguousarray(walk[_PREFIX + name]) for name in ChainState._fields))
+    return ChainState(**{name: np.ascontiguousarray(walk[_PREFIX + name]) for name in ChainState._fields})
+
+
+def _copied(chain: ChainState) -> ChainState:
+    return ChainState(**{name: array.copy() for name, array in chain._asdict().items()})
 
 
 # ---------------------------------------------------------------------------------------------------------------------

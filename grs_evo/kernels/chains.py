@@ -157,7 +157,7 @@ def apply(occupation, counts, sites, elements, first, end):
 
 @njit(cache=True, error_model="numpy")
 def propose_several(rng, moves, n_wanted, occupation, counts, sites, elements):
-    """A list of changes from up to n_wanted random moves, one after the other; occupation and counts end as they were."""
+    """A list of changes from up to n_wanted random moves in turn; occupation and counts end as they were."""
     olds = np.empty(2 * n_wanted, np.int32)
     n = 0
     for _ in range(n_wanted):

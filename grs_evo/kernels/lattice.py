@@ -324,7 +324,7 @@ def fill_a(tables, occupation, a):
 
 @bare
 def load_a(widths, n_sites, a_rows, a, occupation, buf, n_rows):
-    """Copy A into the first rows of the value buffer, each lane from the A of its own element, and set the row of ones."""
+    """Copy A into the first rows of the value buffer, each lane from A of its own element, and set the row of ones."""
     for b in range(widths.shape[0]):
         wide = VECTOR * widths[b]
         size = a_rows * wide
@@ -439,16 +439,18 @@ def changed(tables, occupation, sites, elements, n_changes, work, with_squares):
         old = occupation[site]
         new = elements[n]
         if single:
-            add_column(tables.phi[tables.table_of[0, old], site], tables.widths, tables.rows, work.buf, tables.n_rows[0], old, -1)
-            add_column(tables.phi[tables.table_of[0, new], site], tables.widths, tables.rows, work.buf, tables.n_rows[0], new, 1)
+            n_rows = tables.n_rows[0]
+            leaving = tables.phi[tables.table_of[0, old], site]
+            add_column(leaving, tables.widths, tables.rows, work.buf, n_rows, old, -1)
+            arriving = tables.phi[tables.table_of[0, new], site]
+            add_column(arriving, tables.widths, tables.rows, work.buf, n_rows, new, 1)
         else:
             for centre in range(work.a.shape[0]):
-                add_column(
-                    tables.phi[tables.table_of[centre, old], site], tables.widths, tables.rows, work.trial[centre], a_rows, old, -1
-                )
-                add_column(
-                    tables.phi[tables.table_of[centre, new], site], tables.widths, tables.rows, work.trial[centre], a_rows, new, 1
-                )
+                own = work.trial[centre]
+                leaving = tables.phi[tables.table_of[centre, old], site]
+                add_column(leaving, tables.widths, tables.rows, own, a_rows, old, -1)
+                arriving = tables.phi[tables.table_of[centre, new], site]
+                add_column(arriving, tables.widths, tables.rows, own, a_rows, new, 1)
         exchange(occupation, sites, elements, n)
     finish(tables, occupation, work, work.trial, single, with_squares)
 
