@@ -8,7 +8,7 @@ counted apart.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -198,15 +198,41 @@ def _assess_lattice(
     lattice = problem.lattices[island]
     assert lattice is not None
     occupations = np.array([structure.species for structure, _, _ in made], dtype=np.int32)
-    values, terms = lattice.evaluate(occupations)
     first = ledger.evaluations
-    ledger.count("evaluations", len(made))
-    result: list[Individual | None] = []
-    for k, (structure, operator, parents) in enumerate(made):
-        result.append(
-            _individual(structure, float(values[k]), terms[k], operator, parents, island, ledger, first + k + 1)
-        )
-    return result
+    passes = problem.islands[island].genetic.passes
+    if passes and rng is not None:
+        spent = _improved(occupations, passes, island, problem, rng, ledger)
+        made = [
+            (structure.replace(species=occupation), operator, parents)
+            for occupation, (structure, operator, parents) in zip(occupations, made, strict=True)
+        ]
+    else:
+        spent = np.arange(1, len(made) + 1)
+        ledger.count("evaluations", len(made))
+    values, terms = lattice.evaluate(occupations)
+    return [
+        _individual(structure, float(values[k]), terms[k], operator, parents, island, ledger, first + int(spent[k]))
+        for k, (structure, operator, parents) in enumerate(made)
+    ]
+
+
+def _improved(
+    occupations: NDArray[np.int32], passes: int, island: int, problem: Problem, rng: np.random.Generator, ledger: Ledger
+) -> NDArray[np.int64]:
+    """Local passes over each occupation, in place; (k,) losses computed in all when each one's last gain was found."""
+    from .kernels.passes import improve
+    from .walks import make_moves
+
+    lattice: Any = problem.lattices[island]
+    moves = make_moves(lattice, problem.limits(island).composition)
+    spent = np.zeros(len(occupations), np.int64)
+    values = np.empty(len(occupations))
+    full, incremental = improve(
+        rng, lattice.fast, lattice.scratch, moves, passes, occupations, values, spent, lattice.work
+    )
+    ledger.count("evaluations", int(full))
+    ledger.count("incremental", int(incremental))
+    return spent
 
 
 def _individual(
@@ -258,6 +284,9 @@ def _children(
     known = np.sort(state.seen)
     new: list[int] = []
     new_set: set[int] = set()
+    lattice = problem.lattices[state.island]
+    living = np.sort(keys_of(population, state.island, problem)) if options.passes else known
+    ends: set[int] = set()
     children: list[Individual] = []
     for _ in range(_ROUNDS):
         batch: list[Made] = []
@@ -285,6 +314,14 @@ def _children(
             break
         for one in assess(batch, state.island, problem, ledger, rng):
             if one is not None:
+                if options.passes and lattice is not None:
+                    # Children of different parents may end in the same minimum; one of them is enough.
+                    key = content_key(one.structure, True)
+                    if key in ends or _contains(living, key):
+                        ledger.reject("repeat")
+                        continue
+                    ends.add(key)
+                    new.append(key)
                 children.append(one)
                 best = min((parent_value[uid] for uid in one.parents if uid in parent_value), default=-np.inf)
                 if one.value < best:

@@ -29,7 +29,7 @@ _WEIGHTS = {
     "slice": 1.0,
     "occupation": 1.0,
     "swap": 1.0,
-    "flip": 1.0,
+    "flip": 2.0,
     "swaps": 0.5,
     "flips": 0.5,
     "displace_one": 0.5,
@@ -39,7 +39,7 @@ _WEIGHTS = {
     "volume": 0.5,
     "add": 1.0,
     "remove": 1.0,
-    "replace": 0.2,
+    "replace": 0.1,
 }
 _TRIES = 20
 _SWEEPS = 100

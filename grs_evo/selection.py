@@ -17,7 +17,7 @@ class SelectionOptions(Options):
     kind: Literal["tournament", "nsga2"] = Field(
         default="tournament", description="tournament on the loss, or NSGA-II on the archive's objectives"
     )
-    tournament: int = Field(default=3, ge=1, le=1000, description="contestants of a tournament [1]")
+    tournament: int = Field(default=4, ge=1, le=1000, description="contestants of a tournament [1]")
 
 
 class _Point:
