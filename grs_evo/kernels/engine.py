@@ -15,9 +15,9 @@ from numba import njit
 
 from .harmonics import harmonic_gradient, harmonics
 from .interpreter import run_program
-from .pairs import find_near, sort_images
+from .pairs import find_near, order_by_place, sort_images
 from .radial import radial_section
-from .simd import HAIR, LANES, fma, item, load, put, scatter_add, splat, store, total, totals, transpose, transpose_rows
+from .simd import HAIR, LANES, fma, item, load, pointer, put, scatter_add, splat, store, total, totals, transpose, transpose_rows
 from .tables import (
     BLOCK,
     CHEB,
@@ -54,6 +54,7 @@ __all__ = [
     "kernel_tables",
     "larger_work",
     "make_work",
+    "order_by_place",
     "pull_into",
     "share_work",
     "sort_images",
@@ -61,22 +62,28 @@ __all__ = [
 
 
 @njit(cache=True, error_model="numpy")
-def fill_slots(species, first, last, group, n_groups, slots):
-    """Atoms first … last - 1 by program, each program's filled up with -1 to whole blocks. Returns the slots used."""
+def fill_slots(species, atoms, first, last, group, n_groups, slots, slot_rows):
+    """Atoms number first … last - 1 of `atoms` by program, each program's filled up with -1 to whole blocks.
+
+    `slot_rows` says which of them it is, counted from `first`. Returns the slots used.
+    """
     used = 0
     for g in range(n_groups):
-        for i in range(first, last):
-            if group[species[i]] == g:
-                slots[used] = i
+        for k in range(first, last):
+            i = item(atoms, k)
+            if item(group, item(species, i)) == g:
+                put(slots, used, i)
+                put(slot_rows, used, k - first)
                 used += 1
         while used % BLOCK != 0:
-            slots[used] = -1
+            put(slots, used, -1)
+            put(slot_rows, used, -1)
             used += 1
     return used
 
 
 @njit(cache=True, error_model="numpy")
-def fast_moments(pair, begin, end, full, n_of_l, l_offset, spare, out, at):
+def fast_moments(pair, begin, end, full, l_max, n_of_l, l_offset, spare, out, at):
     """Chebyshev moments of one section for l <= 2 with at most 8, 2 and 2 radial functions, all in registers."""
     zero = splat(0.0)
     a0, a1, a2, a3, a4, a5, a6, a7 = zero, zero, zero, zero, zero, zero, zero, zero
@@ -135,16 +142,15 @@ def fast_moments(pair, begin, end, full, n_of_l, l_offset, spare, out, at):
     store(spare, 8, totals(b0, b1, b2, b3, b4, b5, c0, c1))
     store(spare, 16, totals(c2, c3, c4, c5, c6, c7, c8, c9))
     source = 0
-    for l in range(n_of_l.shape[0]):
-        for k in range(n_of_l[l] * (2 * l + 1)):
-            put(out, at + l_offset[l] + k, item(spare, source + k))
+    for l in range(l_max + 1):
+        for k in range(item(n_of_l, l) * (2 * l + 1)):
+            put(out, at + item(l_offset, l) + k, item(spare, source + k))
         source += 8 if l == 0 else 6
 
 
 @njit(cache=True, error_model="numpy")
-def any_moments(pair, begin, end, n_of_l, k_max, climb, rows, spare, out, at):
+def any_moments(pair, begin, end, l_max, n_of_l, k_max, climb, rows, spare, out, at):
     """Chebyshev moments of one section for any basis. Rows are l_offset[l] + k (2 l + 1) + m + l."""
-    l_max = n_of_l.shape[0] - 1
     lm = (l_max + 1) * (l_max + 1)
     legendre = lm * LANES
     powers = 2 * lm * LANES
@@ -168,20 +174,18 @@ def any_moments(pair, begin, end, n_of_l, k_max, climb, rows, spare, out, at):
             before, now = now, x2 * now - before
         row = heap
         for l in range(l_max + 1):
-            for k in range(n_of_l[l]):
+            for k in range(item(n_of_l, l)):
                 t = load(spare, cheb + k * LANES)
                 for m in range(l * l, (l + 1) * (l + 1)):
                     store(spare, row, fma(t, load(spare, m * LANES), load(spare, row)))
                     row += LANES
     for row in range(rows):
-        out[at + row] = total(load(spare, heap + row * LANES))
+        put(out, at + row, total(load(spare, heap + row * LANES)))
 
 
 @njit(cache=True, error_model="numpy")
-def to_rows(moments, first_slot, halves, n_el, rows8, n_of_l, l_offset, scale, one, spare, values):
+def to_rows(moments, first_slot, halves, n_el, rows, rows8, l_max, n_of_l, l_offset, scale, one, spare, values):
     """Moments of a block's atoms into their rows of A (the first rows of the value buffer), atoms abreast."""
-    l_last = n_of_l.shape[0] - 1
-    rows = l_offset[l_last] + n_of_l[l_last] * (2 * l_last + 1)
     stride = n_el * rows8
     for half in range(halves):
         shift = half * LANES
@@ -190,7 +194,7 @@ def to_rows(moments, first_slot, halves, n_el, rows8, n_of_l, l_offset, scale, o
             for k in range(0, rows8, LANES):
                 transpose(moments, atoms + other * rows8 + k, stride, spare, k * LANES, LANES)
             into = other * rows * BLOCK + shift
-            for l in range(l_last + 1):
+            for l in range(l_max + 1):
                 width = 2 * l + 1
                 for m in range(width):
                     first = item(l_offset, l) + m
@@ -205,16 +209,14 @@ def to_rows(moments, first_slot, halves, n_el, rows8, n_of_l, l_offset, scale, o
 
 
 @njit(cache=True, error_model="numpy")
-def from_rows(values, first_row, halves, n_el, rows8, n_of_l, l_offset, scale, spare, adjoint):
+def from_rows(values, first_row, halves, n_el, rows, rows8, l_max, n_of_l, l_offset, scale, spare, adjoint):
     """Adjoints of A of a block's atoms back into adjoints of their moments; the inverse way of `to_rows`."""
-    l_last = n_of_l.shape[0] - 1
-    rows = l_offset[l_last] + n_of_l[l_last] * (2 * l_last + 1)
     stride = n_el * rows8
     for half in range(halves):
         shift = half * LANES
         for other in range(n_el):
             source = (first_row + other * rows) * BLOCK + shift
-            for l in range(l_last + 1):
+            for l in range(l_max + 1):
                 width = 2 * l + 1
                 for m in range(width):
                     first = item(l_offset, l) + m
@@ -230,37 +232,44 @@ def from_rows(values, first_row, halves, n_el, rows8, n_of_l, l_offset, scale, s
 
 
 @njit(cache=True, error_model="numpy")
-def block_atoms(slots, first_slot, first_atom, row_size, lane_rows):
+def block_atoms(slot_rows, first_slot, row_size, lane_rows):
     """Where the rows of B of a block's atoms start, in `lane_rows`; returns how many atoms there are.
 
     Lanes without an atom get the row of the first atom of their half, so that whole vectors can be moved.
     """
     count = 0
     for lane in range(BLOCK):
-        i = item(slots, first_slot + lane)
-        if i >= 0:
+        row = item(slot_rows, first_slot + lane)
+        if row >= 0:
             count += 1
         else:
-            i = item(slots, first_slot + lane // LANES * LANES)
-        put(lane_rows, lane, (i - first_atom) * row_size)
+            row = item(slot_rows, first_slot + lane // LANES * LANES)
+        put(lane_rows, lane, row * row_size)
     return count
 
 
 @njit(cache=True, error_model="numpy")
 def accumulate(species, tables, work, n_slots, keep):
     """Pairs and moments of the atoms in the slots; with `keep`, all pairs stay for `pull_into`."""
-    # The arrays are taken out of their tuples once: handing a tuple to a function costs a reference count per array.
     n_el, rows8, rows, k_max, degree = tables.n_el, tables.rows8, tables.rows, tables.k_max, tables.degree
-    fast, full, n_of_l, l_offset = tables.fast, tables.full, tables.n_of_l, tables.l_offset
-    radial, cheb, tail, climb = tables.radial, tables.cheb, tables.tail, tables.climb
-    home, slots, section, moments, spare = work.home, work.slots, work.section, work.moments, work.spare
-    grid, shape, bins, gx, gy, gz, gid = work.grid, work.shape, work.bins, work.gx, work.gy, work.gz, work.gid
-    sx, sy, sz, pair, pair_id = work.sx, work.sy, work.sz, work.pair, work.pair_id
+    fast, full, l_max = tables.fast, tables.full, tables.l_max
+    n_of_l, l_offset, tail, climb = (
+        pointer(tables.n_of_l), pointer(tables.l_offset), pointer(tables.tail), pointer(tables.climb)
+    )  # fmt: skip
+    radial, cheb = pointer(tables.radial), pointer(tables.cheb)
+    home, slots, section = pointer(work.home), pointer(work.slots), pointer(work.section)
+    moments, spare, pair, pair_id = (
+        pointer(work.moments), pointer(work.spare), pointer(work.pair), pointer(work.pair_id)
+    )  # fmt: skip
+    grid, shape, bins = pointer(work.grid), pointer(work.shape), pointer(work.bins)
+    gx, gy, gz, gid = pointer(work.gx), pointer(work.gy), pointer(work.gz), pointer(work.gid)
+    sx, sy, sz = pointer(work.sx), pointer(work.sy), pointer(work.sz)
     nobody = work.push.shape[0] // 4 - 1
-    if n_slots * n_el * rows8 > moments.shape[0] or n_slots * n_el + 1 > section.shape[0]:
+    if n_slots * n_el * rows8 > work.moments.shape[0] or n_slots * n_el + 1 > work.section.shape[0]:
         work.need[0] = n_slots
         return GROW
-    room = pair_id.shape[0] // LANES - 1
+    room = work.pair_id.shape[0] // LANES - 1
+    section_room = work.sx.shape[0] - LANES
     # np.int64 and np.bool_ here and below keep Numba from compiling a version of the callee for each constant
     block = np.int64(0)
     for slot in range(n_slots):
@@ -280,10 +289,11 @@ def accumulate(species, tables, work, n_slots, keep):
         for other in range(n_el):
             which = element * n_el + other
             cutoff = item(radial, which * COLUMNS + RC)
+            space = min(section_room, (room - block) * LANES)
             count, more = find_near(
-                x, y, z, other, cutoff, grid, shape, bins, gx, gy, gz, gid, sx, sy, sz, pair_id, block * LANES
+                x, y, z, other, cutoff, grid, shape, bins, gx, gy, gz, gid, sx, sy, sz, pair_id, block * LANES, space
             )
-            if count < 0 or block + (count + LANES - 1) // LANES > room:
+            if count < 0:
                 work.need[3] = 2 * room * LANES
                 return GROW
             closer += more
@@ -293,52 +303,59 @@ def accumulate(species, tables, work, n_slots, keep):
             )
             at = (slot * n_el + other) * rows8
             if fast:
-                fast_moments(pair, block, end, full, n_of_l, l_offset, spare, moments, at)
+                fast_moments(pair, block, end, full, l_max, n_of_l, l_offset, spare, moments, at)
             else:
-                any_moments(pair, block, end, n_of_l, k_max, climb, rows, spare, moments, at)
+                any_moments(pair, block, end, l_max, n_of_l, k_max, climb, rows, spare, moments, at)
             block = end
         if closer != 1:
             work.need[0] = i
             return OVERLAP
-    section[n_slots * n_el] = block
-    shape[4], shape[5] = n_slots, block
+    put(section, n_slots * n_el, block)
+    put(shape, 4, n_slots)
+    put(shape, 5, block)
     return OK
 
 
 @njit(cache=True, error_model="numpy")
-def values_out(species, tables, work, n_slots, first_atom, out):
-    """B of the atoms in the slots, from their moments; row i - first_atom of `out` belongs to atom i."""
-    n_el, rows8, n_of_l, l_offset, scale = tables.n_el, tables.rows8, tables.n_of_l, tables.l_offset, tables.row_scale
-    dst, start, px, py, pc = tables.dst, tables.start, tables.x, tables.y, tables.c
-    slots, moments, spare, values, lane_rows = work.slots, work.moments, work.spare, work.values, work.lane_rows
-    all_rows, row_size = tables.b_rows, out.shape[1]
+def values_out(species, tables, work, n_slots, out):
+    """B of the atoms in the slots, from their moments, into the rows of `out` that `slot_rows` names."""
+    n_el, rows, rows8, l_max = tables.n_el, tables.rows, tables.rows8, tables.l_max
+    n_of_l, l_offset, scale = pointer(tables.n_of_l), pointer(tables.l_offset), pointer(tables.row_scale)
+    dst, start, px, py, pc = (
+        pointer(tables.dst), pointer(tables.start), pointer(tables.x), pointer(tables.y), pointer(tables.c)
+    )  # fmt: skip
+    slots, slot_rows, moments = pointer(work.slots), pointer(work.slot_rows), pointer(work.moments)
+    spare, values, lane_rows = pointer(work.spare), pointer(work.values), pointer(work.lane_rows)
+    all_rows, target, row_size = pointer(tables.b_rows), pointer(out), out.shape[1]
     for first_slot in range(0, n_slots, BLOCK):
-        group = tables.group[species[slots[first_slot]]]
-        count = block_atoms(slots, first_slot, first_atom, row_size, lane_rows)
+        group = tables.group[species[item(slots, first_slot)]]
+        count = block_atoms(slot_rows, first_slot, row_size, lane_rows)
         halves = (count + LANES - 1) // LANES
-        to_rows(moments, first_slot, halves, n_el, rows8, n_of_l, l_offset, scale, tables.n_a[group], spare, values)
-        segments = tables.segments[group]
-        run_program(values, segments[0], segments[1], dst, start, px, py, pc, halves > 1)
+        one = tables.n_a[group]
+        to_rows(moments, first_slot, halves, n_el, rows, rows8, l_max, n_of_l, l_offset, scale, one, spare, values)
+        begin, end = tables.segments[group, 0], tables.segments[group, 1]
+        run_program(values, begin, end, dst, start, px, py, pc, halves > 1)
         size, b_from = tables.sizes[group], tables.b_from[group]
         whole = size // LANES * LANES
         for half in range(halves):
             for k in range(0, whole, LANES):
-                transpose_rows(values, all_rows, b_from + k, half * LANES, out, lane_rows, half * LANES, k)
+                transpose_rows(values, all_rows, b_from + k, half * LANES, target, lane_rows, half * LANES, k)
         for lane in range(count):
-            row = out[slots[first_slot + lane] - first_atom]
+            at = item(lane_rows, lane)
             for k in range(whole, size):
-                row[k] = item(values, item(all_rows, b_from + k) + lane)
+                put(target, at + k, item(values, item(all_rows, b_from + k) + lane))
             for k in range(size, row_size):
-                row[k] = 0.0
+                put(target, at + k, 0.0)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def describe_range(species, tables, work, first, last, out):
-    """B of atoms first … last - 1 after `sort_images`; `out` is (last - first, max_size). No gradient can follow."""
-    n_slots = fill_slots(species, first, last, tables.group, tables.n_groups, work.slots)
+def describe_range(species, tables, work, atoms, first, last, out):
+    """B of atoms[first : last] after `sort_images`; `out` is (last - first, max_size). No gradient can follow."""
+    kinds, group, slots, slot_rows = pointer(species), pointer(tables.group), pointer(work.slots), pointer(work.slot_rows)
+    n_slots = fill_slots(kinds, pointer(atoms), first, last, group, tables.n_groups, slots, slot_rows)
     status = accumulate(species, tables, work, n_slots, np.bool_(False))
     if status == OK:
-        values_out(species, tables, work, n_slots, first, out)
+        values_out(species, tables, work, n_slots, out)
     return status
 
 
@@ -361,10 +378,14 @@ def describe_into(positions, cell, species, pbc, tables, work, out):
     status = sort_images(positions, cell, species, pbc, tables.reach, tables.n_el, work)
     if status != OK:
         return status
-    n_slots = fill_slots(species, np.int64(0), species.shape[0], tables.group, tables.n_groups, work.slots)
+    atoms, n = pointer(work.atoms), species.shape[0]
+    for i in range(n):
+        put(atoms, i, i)
+    kinds, group, slots, slot_rows = pointer(species), pointer(tables.group), pointer(work.slots), pointer(work.slot_rows)
+    n_slots = fill_slots(kinds, atoms, np.int64(0), n, group, tables.n_groups, slots, slot_rows)
     status = accumulate(species, tables, work, n_slots, np.bool_(True))
     if status == OK:
-        values_out(species, tables, work, n_slots, np.int64(0), out)
+        values_out(species, tables, work, n_slots, out)
     return status
 
 
@@ -456,13 +477,12 @@ def fast_pull(pair, pair_id, begin, end, w, at, push, virial):
         vxy = fma(gx, dy, vxy)
     sums = totals(vxx, vyy, vzz, vyz, vxz, vxy, fx, fy)
     store(virial, 0, load(virial, 0) + sums)
-    virial[8] += total(fz)
+    put(virial, 8, item(virial, 8) + total(fz))
 
 
 @njit(cache=True, error_model="numpy")
-def any_pull(pair, pair_id, begin, end, n_of_l, l_offset, k_max, climb, slopes, w, at, spare, push, virial):
+def any_pull(pair, pair_id, begin, end, l_max, n_of_l, l_offset, k_max, climb, slopes, w, at, spare, push, virial):
     """The same as `fast_pull` for any basis; `w` has the rows of `any_moments`, from `at` on."""
-    l_max = n_of_l.shape[0] - 1
     lm = (l_max + 1) * (l_max + 1)
     legendre = lm * LANES
     powers = 2 * lm * LANES
@@ -492,8 +512,8 @@ def any_pull(pair, pair_id, begin, end, n_of_l, l_offset, k_max, climb, slopes, 
             width = 2 * l + 1
             for m in range(-l, l + 1):
                 value, slope = zero, zero
-                row = at + l_offset[l] + m + l
-                for k in range(n_of_l[l]):
+                row = at + item(l_offset, l) + m + l
+                for k in range(item(n_of_l, l)):
                     weight = splat(item(w, row + k * width))
                     value = fma(load(spare, cheb + k * LANES), weight, value)
                     slope = fma(load(spare, dcheb + k * LANES), weight, slope)
@@ -524,7 +544,7 @@ def any_pull(pair, pair_id, begin, end, n_of_l, l_offset, k_max, climb, slopes, 
         vxy = fma(gx, dy, vxy)
     sums = totals(vxx, vyy, vzz, vyz, vxz, vxy, fx, fy)
     store(virial, 0, load(virial, 0) + sums)
-    virial[8] += total(fz)
+    put(virial, 8, item(virial, 8) + total(fz))
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -541,25 +561,33 @@ def pull_into(positions, cell, species, pbc, tables, dq_db, work, grad, dq_dstra
     -------
     OK
     """
-    n_el, rows8, k_max = tables.n_el, tables.rows8, tables.k_max
-    fast, full, n_of_l, l_offset, scale = tables.fast, tables.full, tables.n_of_l, tables.l_offset, tables.row_scale
-    climb, slopes = tables.climb, tables.slope
-    dst, start, px, py, pc = tables.dst, tables.start, tables.x, tables.y, tables.c
-    slots, section, moments, adjoint = work.slots, work.section, work.moments, work.adjoint
-    values, lane_rows, spare, pair, pair_id = work.values, work.lane_rows, work.spare, work.pair, work.pair_id
-    push, sums, all_rows = work.push, work.total, tables.b_rows
+    n_el, rows, rows8, k_max, l_max = tables.n_el, tables.rows, tables.rows8, tables.k_max, tables.l_max
+    fast, full = tables.fast, tables.full
+    n_of_l, l_offset, scale = pointer(tables.n_of_l), pointer(tables.l_offset), pointer(tables.row_scale)
+    climb, slopes, all_rows = pointer(tables.climb), pointer(tables.slope), pointer(tables.b_rows)
+    dst, start, px, py, pc = (
+        pointer(tables.dst), pointer(tables.start), pointer(tables.x), pointer(tables.y), pointer(tables.c)
+    )  # fmt: skip
+    slots, slot_rows, section = pointer(work.slots), pointer(work.slot_rows), pointer(work.section)
+    moments, adjoint, values = pointer(work.moments), pointer(work.adjoint), pointer(work.values)
+    lane_rows, spare, pair, pair_id = (
+        pointer(work.lane_rows), pointer(work.spare), pointer(work.pair), pointer(work.pair_id)
+    )  # fmt: skip
+    push, sums, source_rows = pointer(work.push), pointer(work.total), pointer(dq_db)
     n, n_slots, row_size = species.shape[0], work.shape[4], dq_db.shape[1]
-    for k in range(push.shape[0]):
-        push[k] = 0.0
+    for k in range(work.push.shape[0]):
+        put(push, k, 0.0)
     sxx, syy, szz, syz, sxz, sxy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for first_slot in range(0, n_slots, BLOCK):
-        group = tables.group[species[slots[first_slot]]]
-        count = block_atoms(slots, first_slot, np.int64(0), row_size, lane_rows)
+        group = tables.group[species[item(slots, first_slot)]]
+        count = block_atoms(slot_rows, first_slot, row_size, lane_rows)
         halves = (count + LANES - 1) // LANES
+        one = tables.n_a[group]
         # cheaper than keeping all value buffers out of the way until now
-        to_rows(moments, first_slot, halves, n_el, rows8, n_of_l, l_offset, scale, tables.n_a[group], spare, values)
+        to_rows(moments, first_slot, halves, n_el, rows, rows8, l_max, n_of_l, l_offset, scale, one, spare, values)
         segments = tables.segments[group]
-        run_program(values, segments[0], segments[1], dst, start, px, py, pc, halves > 1)
+        begin, end, back, last = segments[0], segments[1], segments[2], segments[3]
+        run_program(values, begin, end, dst, start, px, py, pc, halves > 1)
         size, b_from, n_rows = tables.sizes[group], tables.b_from[group], tables.n_rows[group]
         below = n_rows * BLOCK
         for k in range(below, 2 * below, LANES):
@@ -567,13 +595,13 @@ def pull_into(positions, cell, species, pbc, tables, dq_db, work, grad, dq_dstra
         whole = size // LANES * LANES
         for half in range(halves):
             for k in range(0, whole, LANES):
-                transpose_rows(dq_db, lane_rows, half * LANES, k, values, all_rows, b_from + k, below + half * LANES)
+                transpose_rows(source_rows, lane_rows, half * LANES, k, values, all_rows, b_from + k, below + half * LANES)
         for lane in range(count):
-            row = dq_db[slots[first_slot + lane]]
+            at = item(lane_rows, lane)
             for k in range(whole, size):
-                put(values, below + item(all_rows, b_from + k) + lane, row[k])
-        run_program(values, segments[2], segments[3], dst, start, px, py, pc, halves > 1)
-        from_rows(values, n_rows, halves, n_el, rows8, n_of_l, l_offset, scale, spare, adjoint)
+                put(values, below + item(all_rows, b_from + k) + lane, item(source_rows, at + k))
+        run_program(values, back, last, dst, start, px, py, pc, halves > 1)
+        from_rows(values, n_rows, halves, n_el, rows, rows8, l_max, n_of_l, l_offset, scale, spare, adjoint)
         for lane in range(count):
             slot = first_slot + lane
             i = item(slots, slot)
@@ -589,27 +617,27 @@ def pull_into(positions, cell, species, pbc, tables, dq_db, work, grad, dq_dstra
                         source = 0
                         for k in range(24):
                             put(spare, k, 0.0)
-                        for l in range(n_of_l.shape[0]):
-                            for k in range(n_of_l[l] * (2 * l + 1)):
-                                put(spare, source + k, item(adjoint, at + l_offset[l] + k))
+                        for l in range(l_max + 1):
+                            for k in range(item(n_of_l, l) * (2 * l + 1)):
+                                put(spare, source + k, item(adjoint, at + item(l_offset, l) + k))
                             source += 8 if l == 0 else 6
                     fast_pull(pair, pair_id, begin, end, w, w_at, push, sums)
                 else:
                     any_pull(
-                        pair, pair_id, begin, end, n_of_l, l_offset, k_max, climb, slopes,
+                        pair, pair_id, begin, end, l_max, n_of_l, l_offset, k_max, climb, slopes,
                         adjoint, at, spare, push, sums,
                     )  # fmt: skip
-            push[4 * i] -= sums[6]
-            push[4 * i + 1] -= sums[7]
-            push[4 * i + 2] -= sums[8]
-            sxx += sums[0]
-            syy += sums[1]
-            szz += sums[2]
-            syz += sums[3]
-            sxz += sums[4]
-            sxy += sums[5]
+            for a in range(3):
+                put(push, 4 * i + a, item(push, 4 * i + a) - item(sums, 6 + a))
+            sxx += item(sums, 0)
+            syy += item(sums, 1)
+            szz += item(sums, 2)
+            syz += item(sums, 3)
+            sxz += item(sums, 4)
+            sxy += item(sums, 5)
     for i in range(n):
-        grad[i, 0], grad[i, 1], grad[i, 2] = push[4 * i], push[4 * i + 1], push[4 * i + 2]
+        for a in range(3):
+            grad[i, a] = item(push, 4 * i + a)
     dq_dstrain[0, 0], dq_dstrain[1, 1], dq_dstrain[2, 2] = sxx, syy, szz
     dq_dstrain[1, 2], dq_dstrain[2, 1] = syz, syz
     dq_dstrain[0, 2], dq_dstrain[2, 0] = sxz, sxz

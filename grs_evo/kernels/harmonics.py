@@ -19,17 +19,17 @@ def harmonics(x, y, z, l_max, climb, y_out, at, legendre, powers):
     `legendre` and `powers` are where the rows of Q_lm (at l (l_max + 1) + m) and of Re, Im (x + iy)^m (at 2 m) start
     in `y_out`; they are left there for the gradient.
     """
-    climb0, climb1 = climb[0], climb[1]
     wide = l_max + 1
+    second = wide * wide
     re, im = splat(1.0), splat(0.0)
     for m in range(wide):
         store(y_out, powers + 2 * m * LANES, re)
         store(y_out, powers + (2 * m + 1) * LANES, im)
-        before, last = splat(0.0), splat(item(climb0, m * wide + m))
+        before, last = splat(0.0), splat(item(climb, m * wide + m))
         for l in range(m, wide):
             k = l * wide + m
             if l > m:
-                now = fma(z * last, item(climb0, k), before * item(climb1, k))
+                now = fma(z * last, item(climb, k), before * item(climb, second + k))
                 before, last = last, now
             store(y_out, legendre + k * LANES, last)
             row = at + (l * l + l) * LANES

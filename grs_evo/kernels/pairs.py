@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numba import njit
 
-from .simd import COMPRESS, HAIR2, LANES, item, put
+from .simd import COMPRESS, HAIR2, LANES, item, pointer, put
 from .tables import GROW, NOT_FINITE, OK, SINGULAR
 
 if COMPRESS:
@@ -30,10 +30,10 @@ else:
             dy = item(gy, at + k) - y
             dz = item(gz, at + k) - z
             r2 = dx * dx + (dy * dy + dz * dz)
-            px[count] = dx
-            py[count] = dy
-            pz[count] = dz
-            pid[first + count] = item(gid, at + k)
+            put(px, count, dx)
+            put(py, count, dy)
+            put(pz, count, dz)
+            put(pid, first + count, item(gid, at + k))
             if r2 < limit2:
                 if r2 >= HAIR2:
                     count += 1
@@ -55,13 +55,14 @@ _INVERSE, _MARGIN, _LOW, _HIGH, _BOX_LOW, _BOX_HIGH = 9, 18, 21, 24, 27, 30
 
 
 @njit(cache=True, error_model="numpy")
-def wrap_atoms(positions, cell, pbc, reach, grid, shift, home):
+def wrap_atoms(n, positions, cell, pbc, reach, grid, shift, home):
     """Fractional coordinates and wrapped positions, the ranges they span, and how far images reach beyond them."""
-    n = positions.shape[0]
     # rows of `cell` are the vectors; columns of its inverse are the normals to the faces over their heights
     det = 0.0
     for a in range(3):
-        det += cell[0, a] * (cell[1, (a + 1) % 3] * cell[2, (a + 2) % 3] - cell[1, (a + 2) % 3] * cell[2, (a + 1) % 3])
+        b, c = (a + 1) % 3, (a + 2) % 3
+        minor = item(cell, 3 + b) * item(cell, 6 + c) - item(cell, 3 + c) * item(cell, 6 + b)
+        det += item(cell, a) * minor
     if not (abs(det) > 0.0 and abs(det) < math.inf):
         return SINGULAR
     for a in range(3):
@@ -69,28 +70,29 @@ def wrap_atoms(positions, cell, pbc, reach, grid, shift, home):
         square = 0.0
         for d in range(3):
             e, f = (d + 1) % 3, (d + 2) % 3
-            entry = (cell[b, e] * cell[c, f] - cell[b, f] * cell[c, e]) / det
+            minor = item(cell, 3 * b + e) * item(cell, 3 * c + f) - item(cell, 3 * b + f) * item(cell, 3 * c + e)
+            entry = minor / det
             put(grid, _INVERSE + 3 * d + a, entry)
             square += entry * entry
         if not (square > 0.0 and square < math.inf):
             return SINGULAR
-        put(grid, _MARGIN + a, reach * math.sqrt(square) + 1e-9 if pbc[a] else 0.0)
+        put(grid, _MARGIN + a, reach * math.sqrt(square) + 1e-9 if item(pbc, a) else 0.0)
         put(grid, _LOW + a, math.inf)
         put(grid, _HIGH + a, -math.inf)
         put(grid, _BOX_LOW + a, math.inf)
         put(grid, _BOX_HIGH + a, -math.inf)
     for i in range(n):
-        px, py, pz = positions[i, 0], positions[i, 1], positions[i, 2]
+        px, py, pz = item(positions, 3 * i), item(positions, 3 * i + 1), item(positions, 3 * i + 2)
         for a in range(3):
             s = px * item(grid, _INVERSE + a) + py * item(grid, _INVERSE + 3 + a) + pz * item(grid, _INVERSE + 6 + a)
             if not abs(s) < _FAR:
                 return NOT_FINITE
-            if pbc[a]:
+            if item(pbc, a):
                 turns = np.floor(s)
                 s -= turns
-                px -= turns * cell[a, 0]
-                py -= turns * cell[a, 1]
-                pz -= turns * cell[a, 2]
+                px -= turns * item(cell, 3 * a)
+                py -= turns * item(cell, 3 * a + 1)
+                pz -= turns * item(cell, 3 * a + 2)
             put(shift, 3 * i + a, s)
             put(grid, _LOW + a, min(item(grid, _LOW + a), s))
             put(grid, _HIGH + a, max(item(grid, _HIGH + a), s))
@@ -123,20 +125,21 @@ def image_range(grid, shift, i):
 def sort_images(positions, cell, species, pbc, reach, n_el, work):
     """Wrap the atoms, make the images within `reach` of the wrapped atoms, and sort them into columns."""
     n = positions.shape[0]
-    need, grid, shape, shift, home = work.need, work.grid, work.shape, work.shift, work.home
-    raw, raw_id, bins, key = work.raw, work.raw_id, work.bins, work.raw_key
-    gx, gy, gz, gid = work.gx, work.gy, work.gz, work.gid
-    need[:] = 0
-    if 3 * n > home.shape[0]:
+    need, grid, shape, shift, home = work.need, pointer(work.grid), work.shape, pointer(work.shift), pointer(work.home)
+    raw, raw_id, bins, key = pointer(work.raw), pointer(work.raw_id), pointer(work.bins), pointer(work.raw_key)
+    gx, gy, gz, gid = pointer(work.gx), pointer(work.gy), pointer(work.gz), pointer(work.gid)
+    for k in range(4):
+        need[k] = 0
+    if 3 * n > work.home.shape[0]:
         need[0] = n
         return GROW
-    status = wrap_atoms(positions, cell, pbc, reach, grid, shift, home)
+    status = wrap_atoms(n, pointer(positions), pointer(cell), pointer(pbc), reach, grid, shift, home)
     if status != OK:
         return status
 
     # how many images there can be, and bins for that many: columns wide enough for runs of _RUN images of one element,
     # and along z as fine as there are images to fill them
-    capacity = min(raw_id.shape[0], gid.shape[0] - LANES)
+    capacity = min(work.raw_id.shape[0], work.gid.shape[0] - LANES)
     possible = 0.0
     for i in range(n):
         (a0, b0, c0), (a1, b1, c1) = image_range(grid, shift, i)
@@ -153,14 +156,14 @@ def sort_images(positions, cell, species, pbc, reach, n_el, work):
     nz = int(max(1.0, min(lz / reach * _Z_BINS, 1e7)))
     nz = max(1, min(nz, 1 + 4 * int(possible) // (nx * ny * n_el)))
     n_bins = nx * ny * nz * n_el
-    if n_bins + 2 > bins.shape[0]:
+    if n_bins + 2 > work.bins.shape[0]:
         need[2] = n_bins
         return GROW
     per_x, per_y, per_z = nx / lx, ny / ly, nz / lz
     shape[0], shape[1], shape[2] = nx, ny, nz
-    grid[0], grid[1], grid[2] = fx, fy, fz
-    grid[3], grid[4], grid[5] = lx / nx, ly / ny, lz / nz
-    grid[6], grid[7], grid[8] = per_x, per_y, per_z
+    bounds = (fx, fy, fz, lx / nx, ly / ny, lz / nz, per_x, per_y, per_z)
+    for k in range(9):
+        put(grid, k, bounds[k])
 
     for k in range(n_bins + 2):
         put(bins, k, 0)
@@ -168,7 +171,7 @@ def sort_images(positions, cell, species, pbc, reach, n_el, work):
     for i in range(n):
         (a0, b0, c0), (a1, b1, c1) = image_range(grid, shift, i)
         hx, hy, hz = item(home, 3 * i), item(home, 3 * i + 1), item(home, 3 * i + 2)
-        element = item(species, i) * nx
+        element = np.int64(species[i]) * nx
         for a in range(a0, a1 + 1):
             for b in range(b0, b1 + 1):
                 sx = a * cell[0, 0] + b * cell[1, 0]
@@ -202,14 +205,28 @@ def sort_images(positions, cell, species, pbc, reach, n_el, work):
     return OK
 
 
+@njit(cache=True, error_model="numpy", nogil=True)
+def order_by_place(work, n_atoms):
+    """Into `atoms`: the atoms column by column of the sorted images, so that neighbours share cache lines."""
+    gx, gy, gz, gid = pointer(work.gx), pointer(work.gy), pointer(work.gz), pointer(work.gid)
+    home, atoms = pointer(work.home), pointer(work.atoms)
+    found = 0
+    for g in range(work.shape[3]):
+        i = item(gid, g)
+        same_x, same_y = item(gx, g) == item(home, 3 * i), item(gy, g) == item(home, 3 * i + 1)
+        if same_x and same_y and item(gz, g) == item(home, 3 * i + 2) and found < n_atoms:
+            put(atoms, found, i)
+            found += 1
+    return found == n_atoms
+
+
 @njit(cache=True, error_model="numpy")
-def find_near(x, y, z, element, reach, grid, shape, bins, gx, gy, gz, gid, sx, sy, sz, pair_id, first):
+def find_near(x, y, z, element, reach, grid, shape, bins, gx, gy, gz, gid, sx, sy, sz, pair_id, first, room):
     """Neighbours of element `element` nearer than `reach` to a point: into sx, sy, sz from 0, pair_id from `first`.
 
-    Returns their number, or -1 if there is no room, and how many points are nearer than a hair.
+    Returns their number, or -1 if there is no room for them, and how many points are nearer than a hair.
     """
     nx, ny, nz = item(shape, 0), item(shape, 1), item(shape, 2)
-    room = min(sx.shape[0], pair_id.shape[0] - first) - LANES
     fx, fy, fz = item(grid, 0), item(grid, 1), item(grid, 2)
     wx, wy, per_x, per_y, per_z = item(grid, 3), item(grid, 4), item(grid, 6), item(grid, 7), item(grid, 8)
     reach2 = reach * reach

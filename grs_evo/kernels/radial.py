@@ -66,7 +66,7 @@ def taper_block(pair, at, radial, row):
     taper_from, taper = item(radial, row + TAPER_FROM), item(radial, row + TAPER)
     inner_to, inner = item(radial, row + INNER_TO), item(radial, row + INNER)
     for k in range(LANES):
-        r = 1.0 / pair[at + R_INVERSE + k]
+        r = 1.0 / item(pair, at + R_INVERSE + k)
         factor, slope = 1.0, 0.0
         if r > taper_from:
             turn = math.pi * (r - taper_from) / taper
@@ -82,9 +82,9 @@ def taper_block(pair, at, radial, row):
                 climb = 7.5 / inner * (0.25 - 0.5 * t2 + 0.25 * t2 * t2)
                 slope = slope * rise + factor * climb
                 factor = factor * rise
-        env = pair[at + ENV + k]
-        pair[at + ENV_SLOPE + k] = pair[at + ENV_SLOPE + k] * factor + env * slope
-        pair[at + ENV + k] = env * factor
+        env = item(pair, at + ENV + k)
+        put(pair, at + ENV_SLOPE + k, item(pair, at + ENV_SLOPE + k) * factor + env * slope)
+        put(pair, at + ENV + k, env * factor)
 
 
 @njit(cache=True, error_model="numpy")

@@ -41,7 +41,7 @@ class Tables(NamedTuple):
     full: bool  # l <= 2 with exactly 8, 2, 2
     n_of_l: NDArray[np.int64]  # (l_max + 1,)
     l_offset: NDArray[np.int64]  # (l_max + 1,)
-    row_scale: NDArray[np.float64]  # (rows,) what turns an accumulated moment into a row of A (before the change to g_n)
+    row_scale: NDArray[np.float64]  # (rows,) from an accumulated moment to one of the real harmonics
     reach: float  # Å, largest cutoff
     radial: NDArray[np.float64]  # (n_el * n_el * COLUMNS,)
     cheb: NDArray[np.float64]  # (n_el * n_el * (degree + 1),) Chebyshev argument x as polynomial in r / rc - 1/2
@@ -72,6 +72,7 @@ class Work(NamedTuple):
     shape: NDArray[np.int64]  # (8,) bins along x, y, z; images; slots; pair blocks; 1 if slopes are there; first atom
     shift: NDArray[np.float64]  # (n_atoms * 3,) fractional coordinates, wrapped
     home: NDArray[np.float64]  # (n_atoms * 3,) positions inside the cell, Å
+    atoms: NDArray[np.int32]  # (n_atoms,) the order in which atoms are worked on
     gx: NDArray[np.float64]  # images sorted by element, column, z
     gy: NDArray[np.float64]
     gz: NDArray[np.float64]
@@ -81,6 +82,7 @@ class Work(NamedTuple):
     raw_key: NDArray[np.int32]
     bins: NDArray[np.int32]  # first image of each bin
     slots: NDArray[np.int32]  # atoms by program, each program's padded with -1 to whole blocks
+    slot_rows: NDArray[np.int32]  # row of B of each slot
     section: NDArray[np.int64]  # (n_slots * n_el + 1,) first block of pairs of each slot and neighbour element
     sx: NDArray[np.float64]  # neighbours of one section
     sy: NDArray[np.float64]
@@ -127,6 +129,7 @@ def make_work(
         raw_key=np.zeros(images, np.int32),
         bins=np.zeros(bins + 2, np.int32),
         shape=np.zeros(8, np.int64),
+        atoms=np.zeros(n, np.int32),
         **own,
     )
 
@@ -141,6 +144,7 @@ def _own_arrays(n: int, tables: Tables, pairs: int, keep: bool) -> dict[str, NDA
     return {
         "need": np.zeros(4, np.int64),
         "slots": np.zeros(n_slots, np.int32),
+        "slot_rows": np.zeros(n_slots, np.int32),
         "section": np.zeros(n_slots * tables.n_el + 1, np.int64),
         "sx": aligned(pairs + 2 * LANES),
         "sy": aligned(pairs + 2 * LANES),
@@ -195,7 +199,8 @@ def polynomial_degree(lam: float) -> int:
     """Smallest degree at which the expansion of `_exponential` is exact to rounding."""
     degree = 1
     log_sinh = lam / 2 + math.log(-math.expm1(-lam) / 2)
-    while (degree + 1) * math.log(lam / 2) - math.lgamma(degree + 2) - log_sinh > math.log(_TRUNCATION) or degree < lam / 2:
+    limit = math.log(_TRUNCATION) + log_sinh
+    while degree < lam / 2 or (degree + 1) * math.log(lam / 2) - math.lgamma(degree + 2) > limit:
         degree += 1
     return degree
 
