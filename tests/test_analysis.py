@@ -255,3 +255,19 @@ def test_embedding_keeps_groups_together_and_repeats():
     assert gap > max(np.linalg.norm(x - x.mean(axis=0), axis=1).mean() for x in (a, b))
     crystal = analysis.common_embedding([np.ones((30, 3)), np.zeros((20, 3))])
     assert np.ptp(crystal[0][0], axis=0).max() == 0.0
+
+
+def test_what_rounding_left_of_zero_counts_as_zero():
+    rng = np.random.default_rng(0)
+    target = np.concatenate([rng.normal(5.0, 1.0, (200, 2)), 1e-30 * rng.normal(size=(200, 2))], axis=1)
+    other = np.concatenate([target[:, :2], 1e-28 * rng.normal(size=(200, 2))], axis=1)
+    assert analysis.moment_distances(target, other).scaled_first < 1e-20
+    found = analysis.histograms(target, other)
+    assert found.wasserstein.max() < 1e-20
+    assert (found.ks == 0).all()
+    # A crystal's one value, up to rounding, is one bin on both sides however many bins there are.
+    for bins in (8, 9):
+        crystal = analysis.histograms(np.full((9, 1), 700.0), 700.0 + 1e-12 * rng.normal(size=(9, 1)), bins)
+        np.testing.assert_array_equal(crystal.target, crystal.chosen)
+    assert analysis.principal_components(target, 1.0).count == 2
+    assert analysis.coverage(target, other, variance=1.0).v_rep == pytest.approx(1.0)

@@ -10,8 +10,9 @@ from threadpoolctl import threadpool_limits
 
 from ..errors import InputError
 
-# A function whose spread is below this share of the widest function's is constant up to rounding.
-FLOOR = 1e-10
+# A function that varies by less than this share of the largest value of any function is constant up to rounding:
+# functions that symmetry makes vanish in a crystal come out as 1e-30 or 1e-60, and differences of those mean nothing.
+FLOOR = 1e-11
 # Rows turned into principal coordinates at a time: bounds the copy that scaling makes.
 _CHUNK = 4096
 
@@ -73,13 +74,12 @@ def principal_components(
         raise InputError(f"scale is {scale!r}; allowed are 'target' and 'none'")
     mean = rows.mean(axis=0)
     spread = rows.std(axis=0)
-    widest = float(spread.max())
-    if widest <= FLOOR * max(1.0, float(np.abs(mean).max())):
+    varies = spread > FLOOR * np.abs(rows).max()
+    if not varies.any():
         raise InputError(
             "target: all environments are equal, so they have no principal components and no hull; "
             "coverage needs a target with a spread of environments"
         )
-    varies = spread > FLOOR * np.maximum(np.abs(mean), widest if scale == "none" else 0.0) + 1e-300
     divisor = np.where(varies, spread if scale == "target" else 1.0, 0.0)
     inverse = np.divide(1.0, divisor, out=np.zeros_like(divisor), where=divisor > 0.0)
     with threadpool_limits(1):

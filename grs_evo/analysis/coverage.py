@@ -38,7 +38,8 @@ class Coverage:
         """The result in words, with its method and error."""
         if self.method == "hull":
             return (
-                f"V_rep = {self.v_rep:.4g} (hulls in {self.dimension} principal components, "
+                f"V_rep = {self.v_rep:.4g} (hulls in {self.dimension} principal component"
+                f"{'s' if self.dimension > 1 else ''}, "
                 f"{100 * self.variance:.1f} % of the target's variance)"
             )
         return (

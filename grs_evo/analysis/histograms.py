@@ -36,16 +36,15 @@ def spread(target: NDArray[np.float64], chosen: NDArray[np.float64]) -> NDArray[
     """What differences of each function are divided by, (n_func,).
 
     The target's standard deviation; where the target does not vary (a perfect crystal) that of both together; and where
-    neither varies nor differs 1, since the difference is 0.
+    neither varies nor differs by more than rounding 1, so that the difference counts as 0.
     """
     scale = target.std(axis=0)
-    size = np.maximum(np.abs(target).max(axis=0), np.abs(chosen).max(axis=0))
-    low = scale <= FLOOR * size
+    rounding = FLOOR * max(np.abs(target).max(), np.abs(chosen).max())
+    low = scale <= rounding
     if low.any():
         mean = target[:, low].mean(axis=0)
         between = np.sqrt(((chosen[:, low] - mean) ** 2).mean(axis=0))
-        scale = scale.copy()
-        scale[low] = np.where(between > FLOOR * size[low], between, 1.0)
+        scale[low] = np.where(between > rounding, between, 1.0)
     return scale
 
 
@@ -63,14 +62,17 @@ def ks_distances(target: NDArray[np.float64], chosen: NDArray[np.float64]) -> ND
 
 def _distances(target: NDArray, chosen: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     earth, ks = np.empty(target.shape[1]), np.empty(target.shape[1])
+    rounding = FLOOR * max(np.abs(target).max(), np.abs(chosen).max())
     for column in range(target.shape[1]):
         a, b = np.sort(target[:, column]), np.sort(chosen[:, column])
         both = np.sort(np.concatenate([a, b]))
         below_a = np.searchsorted(a, both, side="right") / len(a)
         below_b = np.searchsorted(b, both, side="right") / len(b)
         gap = np.abs(below_a - below_b)
-        earth[column] = np.sum(gap[:-1] * np.diff(both))
-        ks[column] = gap.max()
+        steps = np.diff(both)
+        earth[column] = np.sum(gap[:-1] * steps)
+        # Values that differ by rounding only are one value; the gap between them is none.
+        ks[column] = np.max(gap[:-1], where=steps > rounding, initial=0.0)
     return earth, ks
 
 
@@ -92,10 +94,11 @@ def histograms(target: NDArray[np.float64], chosen: NDArray[np.float64], bins: i
     target, chosen = _checked_pair(target, chosen)
     low = np.minimum(target.min(axis=0), chosen.min(axis=0))
     high = np.maximum(target.max(axis=0), chosen.max(axis=0))
-    # A constant function gets bins of some width around its value, so that a bar can be drawn.
+    # A constant function gets bins of some width around its value, which stands in the middle of one of them.
     size = np.maximum(np.abs(low), np.abs(high))
-    half = np.where(high - low <= 1e-9 * size, np.where(size > 0.0, 0.05 * size, 0.5), 0.0)
-    low, high = low - half, high + half
+    rounding = FLOOR * size.max()
+    half = np.where(high - low <= 10 * rounding, np.maximum(0.05 * size, rounding if rounding else 0.5), 0.0)
+    low, high = low - half, high + half * (1.0 + (bins + 1) % 2 * 2.0 / max(1, bins - 1))
     edges = np.linspace(low, high, bins + 1, axis=1)
     counts = []
     for rows in (target, chosen):

@@ -4,6 +4,7 @@ content.py       what stands on the page
 search_plots.py  how the search went
 result_plots.py  what was found
 plot.py          one plot as data
+yardstick.py     how good the best structure is
 solid.py         structures: stills, 3-D scenes, files
 page.py          HTML, escaping, downloads; page.css and page.js beside it
 """
@@ -19,7 +20,7 @@ from ..analysis import convergence, environments
 from ..analysis.sources import target_of
 from ..errors import InputError
 from ..storage import Archive, read_archive
-from . import content, page, solid
+from . import content, page, solid, yardstick
 
 __all__ = ["compose", "write_report"]
 
@@ -74,6 +75,10 @@ def compose(archive: Archive, title: str, folder: Path | None = None) -> str:
         ("Structures", content.whole(len(archive.individuals)), f"{_sizes(archive)} atoms{in_set}"),
     ]
     if target is not None:
+        ratio = yardstick.loss_over_noise(archive, basis, target, best)
+        if ratio is not None:
+            what = f"times the loss of {best.structure.n_atoms} random environments of the target"
+            tiles.append(("Against noise", content.significant(ratio, 3), what))
         chosen = [one.structure for one in archive.set] or [best.structure]
         name = "representative set" if archive.set else "best structure"
         match, more, remarks = content.match_section(
@@ -111,7 +116,8 @@ def _sizes(archive: Any) -> str:
 
 
 def _lead(archive: Any, target: Any, best: Any) -> str:
-    what = f"“{target.description}”" if target is not None and target.description else "the target"
+    name = content.without_folders(target.description) if target is not None else ""
+    what = f"“{name}”" if name else "the target"
     size = f" ({content.whole(target.n_environments)} environments)" if target is not None else ""
     return (
         f"A search for cells small enough for DFT whose atomic environments are distributed like those of {what}{size}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ from .plot import Plot
 SHOWN = 18
 _TABLE = 60
 _SMALL = 6  # histograms drawn
+# A target with fewer environments (a crystal) has no halves to speak of.
+_HALVES = 50
 
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -56,11 +59,18 @@ def whole(count: float) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds as people say them."""
+    if seconds < 10:
+        return f"{seconds:.2g} s"
     if seconds < 120:
         return f"{seconds:.0f} s"
     if seconds < 7200:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def without_folders(text: str) -> str:
+    """Text in which file names have lost the folders they lay in on the machine of the run."""
+    return re.sub(r"(?:[^\s/<>]*/)+([^\s/<>]+)", r"\1", text)
 
 
 def ranked(individuals: Sequence[Individual]) -> list[Individual]:
@@ -211,7 +221,7 @@ def asked_section(archive: Archive, target: Target | None, basis: Any, extra: Se
     """The question: target, basis, and the run file."""
     entries: list[tuple[str, object]] = []
     if target is not None:
-        entries.append(("target", target.description or "not described"))
+        entries.append(("target", without_folders(target.description) or "not described"))
         count = len(target.n_atoms)
         entries.append(
             (
@@ -310,7 +320,7 @@ def match_section(
         "means (σ)": [significant(moments.scaled_first)],
         "variances (σ²)": [significant(moments.scaled_second)],
     }
-    if len(target) > 1:
+    if len(target) >= _HALVES:
         floor = environments.floor(target, basis)
         for column, value in zip(
             list(rows)[1:], (floor.mae_first, floor.mae_second, floor.scaled_first, floor.scaled_second), strict=True
@@ -318,12 +328,15 @@ def match_section(
             rows[column].append(significant(float(value)))
         rows[""].append("halves of the target to each other")
         remark = f"σ from the target’s, on average; halves of the target: {significant(floor.scaled_first, 2)}"
-        tiles.append(("Means are off by", significant(moments.scaled_first, 3), remark))
-    body = (
-        '<div class="card"><h3>Moments</h3>' + page.table(rows, ("",))
-        + '<p class="note">The second row is the floor: how far two halves of the target’s own environments are apart. '
-        "Below it a search fits the noise of one target.</p></div>"
-    )  # fmt: skip
+        note = (
+            "The second row is the floor: how far two halves of the target’s own environments are apart. Below it a "
+            "search fits the noise of one target."
+        )
+    else:
+        remark = "σ from the target’s, on average"
+        note = "σ is the target’s own spread, or where it has none that of the two together."
+    tiles.append(("Means are off by", significant(moments.scaled_first, 3), remark))
+    body = f'<div class="card"><h3>Moments</h3>{page.table(rows, ("",))}<p class="note">{note}</p></div>'
     plots: list[Plot] = []
     try:
         components = principal_components(wide_target)

@@ -124,7 +124,7 @@
       paper_bgcolor: colour("paper"), showlegend: false, margin: { l: 0, r: 0, t: 0, b: 0 }, uirevision: "view",
       scene: { aspectmode: "data", xaxis: none, yaxis: none, zaxis: none, dragmode: "orbit",
         // Perspective: with plotly's orthographic camera meshes are not lit.
-        bgcolor: colour("paper"), camera: { projection: { type: "perspective" }, eye: { x: 0.78, y: -1.5, z: 0.7 } } },
+        bgcolor: colour("paper"), camera: { projection: { type: "perspective" }, eye: { x: 0.88, y: -1.68, z: 0.78 } } },
     }, { displaylogo: false, responsive: true, displayModeBar: false, scrollZoom: false });
   };
 

@@ -46,7 +46,7 @@ def rounded(values: Any, digits: int = 6) -> list[Any]:
 
 def axis(title: str, values: Any = None, log: bool | None = None, **options: Any) -> dict[str, Any]:
     """An axis; logarithmic if asked for, or by itself where the values are positive and span a factor of 50."""
-    result: dict[str, Any] = {"title": {"text": title}, "automargin": True, **options}
+    result: dict[str, Any] = {"title": {"text": title}, "automargin": True, "exponentformat": "power", **options}
     if log is None and values is not None:
         finite = np.asarray(values, dtype=np.float64)
         finite = finite[np.isfinite(finite)]
@@ -56,9 +56,17 @@ def axis(title: str, values: Any = None, log: bool | None = None, **options: Any
         result |= {"type": "log", "exponentformat": "power", "dtick": 1}
         finite = np.asarray(values if values is not None else [1.0], dtype=np.float64)
         finite = finite[finite > 0]
-        if len(finite) and finite.max() < 1e3 * finite.min():
+        decades = float(np.log10(finite.max() / finite.min())) if len(finite) else 1.0
+        if decades < 3:
             result |= {"dtick": "D2", "exponentformat": "e"}
+        elif decades > 8:
+            result["dtick"] = int(np.ceil(decades / 8))
     return result
+
+
+def count_axis(title: str) -> dict[str, Any]:
+    """An axis of counts from 0, in full."""
+    return axis(title, rangemode="tozero", tickformat=",d")
 
 
 def line(k: int, name: str, x: Any, y: Any, **options: Any) -> dict[str, Any]:

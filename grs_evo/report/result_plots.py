@@ -10,7 +10,7 @@ from scipy.spatial import ConvexHull, QhullError
 
 from ..analysis import Components, Histograms, hypervolume_over_generations, pareto_front, project
 from ..population import Individual
-from .plot import N_COLOURS, SYMBOLS, Plot, axis, line, plain, points, rounded, thinned
+from .plot import N_COLOURS, SYMBOLS, Plot, axis, count_axis, line, plain, points, rounded, thinned
 
 # Points drawn of a cloud; the CSV holds all of them.
 _CLOUD = 1500
@@ -144,7 +144,7 @@ def worth(individuals: Sequence[Individual], objectives: NDArray[np.float64]) ->
         "How much of the final front stood by each generation (1 is the end). A line still rising says: search on.",
         [trace],
         {
-            "xaxis": axis("generation"),
+            "xaxis": axis("generation", tickformat=",d"),
             "yaxis": axis("share of the final hypervolume", rangemode="tozero"),
             "showlegend": False,
         },
@@ -174,7 +174,7 @@ def function_distances(found: Histograms, labels: Sequence[str], name: str) -> P
         + ("" if len(shown) == len(order) else f" The {len(shown)} largest of {len(order)}."),
         [trace],
         {
-            "xaxis": axis("function, by distance"),
+            "xaxis": count_axis("function, by distance"),
             "yaxis": axis("distance (σ of the target)", rangemode="tozero"),
             "showlegend": False,
             "bargap": 0.15,
@@ -266,7 +266,9 @@ def plane(components: Components, target: NDArray, clouds: Sequence[tuple[str, N
         traces,
         {
             "xaxis": axis("first principal component", zeroline=False),
-            "yaxis": axis("second principal component", zeroline=False),
+            "yaxis": axis(
+                "second principal component" if components.count > 1 else "(there is no second one)", zeroline=False
+            ),
         },
         {"set": owner, "pc1": together[:, 0], "pc2": together[:, 1]},
         height=460,
@@ -285,7 +287,7 @@ def growth(rows: Sequence[tuple[int, int, float, float]]) -> Plot | None:
         "Coverage as the set grows",
         "V_rep (eq. 18) and the share of the target's environments in the hull, for the first structures of the set.",
         [hull, share],
-        {"xaxis": axis("structures"), "yaxis": axis("share", rangemode="tozero"), "showlegend": True},
+        {"xaxis": count_axis("structures"), "yaxis": axis("share", rangemode="tozero"), "showlegend": True},
         {"structures": count, "environments": environments, "v_rep": v_rep, "inside": inside},
         height=300,
     )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..analysis.convergence import island_rows, moments_of, spent
-from .plot import N_COLOURS, PATTERNS, Plot, axis, line, plain, rounded, thinned
+from .plot import N_COLOURS, PATTERNS, Plot, axis, count_axis, line, plain, rounded, thinned
 
 History = Mapping[str, NDArray]
 
@@ -45,7 +45,7 @@ def convergence(history: History) -> Plot | None:
         + (f"{len(rows)} islands searched, the first {_ISLANDS} are drawn." if len(rows) > _ISLANDS else ""),
         traces,
         {
-            "xaxis": axis("evaluations of the island", log=False, rangemode="tozero"),
+            "xaxis": count_axis("evaluations of the island"),
             "yaxis": axis("best loss", np.concatenate(values)),
             "showlegend": len(rows) > 1,
         },
@@ -71,7 +71,7 @@ def per_generation(history: History, key: str, column: str, title: str, label: s
         caption,
         traces,
         {
-            "xaxis": axis("generation", rangemode="tozero"),
+            "xaxis": count_axis("generation"),
             "yaxis": axis(label, rangemode="tozero"),
             "showlegend": len(traces) > 1,
         },
@@ -103,7 +103,8 @@ def operators(history: History) -> Plot | None:
             "x": rounded(share),
             "y": [plain(name.replace("_", " ")) for name in names],
             "text": [f"{successes.get(name, 0):.0f} of {tries[name]:.0f}" for name in names],
-            "textposition": "auto",
+            # Beside a short bar, within a long one.
+            "textposition": ["inside" if 2 * part > max(share) else "outside" for part in share],
             "cliponaxis": False,
             "marker": {"color": "@c0"},
             "hovertemplate": "%{y}: %{x:.3g} % of %{text}<extra></extra>",
@@ -165,7 +166,7 @@ def rejections(history: History) -> Plot | None:
         "Candidates thrown away, and why",
         "Nothing fails silently: each rejected candidate is counted under its cause. “repeat” was evaluated before.",
         traces,
-        {"barmode": "stack", "xaxis": {"automargin": True}, "yaxis": axis("candidates", rangemode="tozero")},
+        {"barmode": "stack", "xaxis": {"automargin": True}, "yaxis": count_axis("candidates")},
         {"island": list(rows), **{name: counts[name] for name in names}},
         height=320,
     )
