@@ -312,6 +312,17 @@ if JIT:
         return types.none(target, rows, types.int64, lanes, lanes, lanes), codegen
 
     @intrinsic
+    def fms(typingctx, a, b, c):
+        """a * b - c"""
+
+        def codegen(context, builder, sig, args):
+            function = _declared(builder, "llvm.fmuladd.v8f64", _V, [_V, _V, _V])
+            a, b, c = (_wide(builder, value) for value in args)
+            return builder.call(function, [a, b, builder.fneg(c)])
+
+        return lanes(*[lanes if value == lanes else types.float64 for value in (a, b, c)]), codegen
+
+    @intrinsic
     def inverse_root(typingctx, a):
         """1 / √a to within two roundings: the estimate of AVX-512 and two Newton steps cost a tenth of √ and ÷."""
 
@@ -454,6 +465,9 @@ else:
 
     def fma(a, b, c):
         return a * b + c
+
+    def fms(a, b, c):
+        return a * b - c
 
     def inverse_root(a):
         return 1.0 / np.sqrt(a)
