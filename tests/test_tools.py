@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,17 @@ from grs_evo.storage import read_archive, write_archive
 from grs_evo.structure import to_atoms
 
 TOOLS = Path(__file__).parents[1] / "tools"
-NAMES = ("coverage", "histograms", "embedding", "pareto", "convergence", "compare", "genealogy", "merge")
+NAMES = (
+    "hull_coverage",
+    "histograms",
+    "embedding",
+    "pareto",
+    "convergence",
+    "compare",
+    "genealogy",
+    "merge",
+    "picture",
+)
 
 
 def tool(name):
@@ -44,6 +56,15 @@ def cells(tmp_path_factory):
 def rows(path):
     with open(path, encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", NAMES)
+def test_tools_start_as_programs(name):
+    """As a user starts them: their folder comes first on the path, so none may bear the name of a package in use."""
+    done = subprocess.run([sys.executable, TOOLS / f"{name}.py", "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"tools/{name}.py" in done.stdout
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -77,7 +98,7 @@ def test_plots_in_three_formats_with_numbers_and_the_same_twice(name, run, tmp_p
 
 
 def test_coverage_of_a_file_by_itself_is_whole(cells, tmp_path, capsys, no_plots):
-    tool("coverage").main([str(cells), f"same={cells}", f"half={cells}@0:2", "-o", str(tmp_path / "c.png")])
+    tool("hull_coverage").main([str(cells), f"same={cells}", f"half={cells}@0:2", "-o", str(tmp_path / "c.png")])
     found = rows(tmp_path / "c.csv")
     same = [row for row in found if row["set"] == "same"][-1]
     half = [row for row in found if row["set"] == "half"][-1]
@@ -180,10 +201,10 @@ def test_bad_input_is_one_line_and_code_2(run, tmp_path, capsys):
     no_target = run_folder(tmp_path / "no-target", target=False)
     empty = run_folder(tmp_path / "empty", n=0)
     cases = [
-        ("coverage", [str(tmp_path / "missing.extxyz")], "no such file"),
-        ("coverage", [str(tmp_path / "bare.h5")], "no readable HDF5 file"),
-        ("coverage", [str(no_target)], "holds no target"),
-        ("coverage", [str(run), "--variance", "2"], "at most 1"),
+        ("hull_coverage", [str(tmp_path / "missing.extxyz")], "no such file"),
+        ("hull_coverage", [str(tmp_path / "bare.h5")], "no readable HDF5 file"),
+        ("hull_coverage", [str(no_target)], "holds no target"),
+        ("hull_coverage", [str(run), "--variance", "2"], "at most 1"),
         ("pareto", [str(empty)], "empty"),
         ("histograms", [str(run), "--columns", "0,9999"], "there are functions 0 to"),
         ("histograms", [str(run), "--columns", "a"], "must be numbers"),

@@ -5,9 +5,9 @@ hulls (more than six), V_rep is estimated from mean widths and printed with its 
 components is given beside it.
 
 Examples:
-    python tools/coverage.py runs/liquid-ta/out                       # the run's set against its target
-    python tools/coverage.py training.extxyz small=cells4.extxyz large=cells54.extxyz -o coverage
-    python tools/coverage.py runs/liquid-ta/out --scale none --growth 20
+    python tools/hull_coverage.py runs/liquid-ta/out                       # the run's set against its target
+    python tools/hull_coverage.py training.extxyz small=cells4.extxyz large=cells54.extxyz -o coverage
+    python tools/hull_coverage.py runs/liquid-ta/out --scale none --growth 20
 """
 
 from __future__ import annotations
