@@ -199,23 +199,6 @@ def spent(chain: ChainState) -> int:
     return int(chain.ints[kernel.FULL] + chain.ints[kernel.INCREMENTAL])
 
 
-def improve(
-    lattice: LatticeObjective, moves: Moves, occupations: NDArray[np.integer], passes: int, rng: np.random.Generator
-) -> tuple[NDArray[np.int32], NDArray[np.float64], int]:
-    """First-improvement passes from each of some occupations, (k, n_sites).
-
-    Returns the improved occupations, their losses, and the evaluations spent on moves.
-    """
-    improved = np.array(occupations, np.int32, order="C", ndmin=2)
-    values, total = np.empty(len(improved)), 0
-    for k, occupation in enumerate(improved):
-        values[k], number = kernel.improve(
-            rng, lattice.fast, lattice.scratch, moves, occupation, passes, lattice.work
-        )
-        total += number
-    return improved, values, total
-
-
 def _on_lattice(kind: Kind, state: IslandState, problem: Problem, rng: np.random.Generator, ledger: Ledger) -> Step:
     island = problem.islands[state.island]
     lattice: LatticeObjective = problem.lattices[state.island]  # type: ignore[assignment]

@@ -418,37 +418,3 @@ def advance_chain(rng, loss, scratch, moves, options, state, work, evaluations, 
         if strategy == ANNEAL and ints[STEP] >= options.steps:
             ints[PHASE] = START
     return False
-
-
-@njit(cache=True, error_model="numpy")
-def improve(rng, loss, scratch, moves, occupation, passes, work):
-    """First-improvement passes over all moves, in place, until one of them improves nothing.
-
-    Returns (loss, evaluations spent on moves); the loss of the given occupation itself is not counted.
-    """
-    n_moves = moves.table.shape[0]
-    order = np.arange(n_moves).astype(np.int32)
-    sites = np.empty(2, np.int32)
-    elements = np.empty(2, np.int32)
-    counts = np.zeros(loss.tables.n_el, np.int64)
-    count(occupation, counts)
-    current = value_whole(loss, scratch, occupation, work)
-    spent = 0
-    fill_a(loss.tables, occupation, work.a)
-    for _ in range(passes):
-        permute(rng, order)
-        better = False
-        for k in range(n_moves):
-            n = propose(moves, order[k], occupation, counts, sites, elements, 0)
-            if n == 0:
-                continue
-            value = value_changed(loss, scratch, occupation, sites, elements, n, work)
-            spent += 1
-            if value < current:
-                apply(occupation, counts, sites, elements, 0, n)
-                fill_a(loss.tables, occupation, work.a)
-                current = value
-                better = True
-        if not better:
-            break
-    return current, spent
