@@ -1,0 +1,123 @@
+"""The archive file: read by plain h5py, old versions for ever, newer ones refused, and large ones in seconds."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from archives import archive, lattice
+
+from grs_evo.errors import InputError
+from grs_evo.report import write_report
+from grs_evo.storage import ARCHIVE_SCHEMA, read_archive, write_archive
+
+DATA = Path(__file__).parent / "data"
+
+
+def stored(schema: int) -> Path:
+    return DATA / f"archive-schema-{schema}.h5"
+
+
+@pytest.mark.parametrize("schema", range(1, ARCHIVE_SCHEMA + 1))
+def test_files_of_every_schema_are_read(schema):
+    """The files were written by the program as it was then, and stay as they are."""
+    found = read_archive(stored(schema))
+    assert found.elements == ("Cu", "Au")
+    assert found.term_names == ("mean", "variance")
+    assert len(found.individuals) == 5
+    assert len(found.set) == 2
+    assert found.objectives.shape == (5, 3)
+    first = found.individuals[0]
+    assert first.structure.n_atoms == len(first.structure.positions)
+    np.testing.assert_array_equal(found.objectives[0, :2], first.terms)
+    assert found.basis.elements == found.elements
+    assert {"island", "generation", "evaluations", "best_value"} <= set(found.history)
+    assert list(found.table()["n_atoms"]) == [one.structure.n_atoms for one in found.individuals]
+    assert found.atoms(0).info["grs_uid"] == first.uid
+
+
+def test_plain_h5py_reads_it(tmp_path):
+    made = archive(4)
+    write_archive(tmp_path / "a.h5", made)
+    with h5py.File(tmp_path / "a.h5") as file:
+        elements = json.loads(file.attrs["elements"])
+        rows = file["individuals"]
+        ends = np.cumsum(rows["n_atoms"])
+        best = int(np.argmin(rows["value"]))
+        atoms = slice(ends[best] - rows["n_atoms"][best], ends[best])
+        positions, cell = rows["positions"][atoms], rows["cells"][best]
+        symbols = [elements[k] for k in rows["species"][atoms]]
+        assert rows["positions"].attrs["unit"] == "Angstrom"
+    one = made.individuals[best].structure
+    np.testing.assert_array_equal(positions, one.positions)
+    np.testing.assert_array_equal(cell, one.cell)
+    assert symbols == ["Ta"] * one.n_atoms
+
+
+def test_a_newer_schema_is_refused_in_one_line(tmp_path):
+    write_archive(tmp_path / "a.h5", archive(2))
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file.attrs["schema"] = ARCHIVE_SCHEMA + 1
+        file.attrs["version"] = "9.9"
+    with pytest.raises(InputError, match=r"written by grs_evo 9\.9, newer than this one.*upgrade") as caught:
+        read_archive(tmp_path / "a.h5")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_without_an_archive_yet_says_so(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(InputError, match="no archive yet"):
+        read_archive(tmp_path)
+
+
+def test_a_file_being_written_leaves_the_old_one_readable(tmp_path):
+    """The new file lies beside the old until it is whole: whatever happens meanwhile, a reader finds the old one."""
+    write_archive(tmp_path / "a.h5", archive(2))
+
+    def interrupted() -> None:
+        if list(tmp_path.glob(".a.h5.*.part")):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_archive(tmp_path / "a.h5", archive(3), interrupted)
+    assert len(read_archive(tmp_path / "a.h5").individuals) == 2
+
+
+@pytest.mark.long
+def test_ten_thousand_structures_open_in_two_seconds_and_are_reported_in_a_minute(tmp_path):
+    import resource
+
+    write_report_once_to_compile(tmp_path)
+    write_archive(tmp_path / "big.h5", archive(10_000, sizes=(16, 32, 54), in_set=500))
+    began = time.perf_counter()
+    found = read_archive(tmp_path / "big.h5")
+    opened = time.perf_counter() - began
+    assert len(found.individuals) == 10_000
+    del found
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.perf_counter()
+    page = write_report(tmp_path / "big.h5")
+    reported = time.perf_counter() - began
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    assert opened < 2.0, f"opened in {opened:.2f} s"
+    assert reported < 60.0, f"reported in {reported:.1f} s"
+    assert grown < 500.0, f"took {grown:.0f} MB more"
+    assert page.stat().st_size < 30e6
+
+
+def write_report_once_to_compile(folder):
+    write_archive(folder / "small.h5", archive(3, in_set=2))
+    write_report(folder / "small.h5")
+
+
+def test_structures_are_kept_bit_for_bit(tmp_path):
+    made = archive(3)
+    odd = lattice(np.random.default_rng(9), 5)
+    made.individuals[0] = made.individuals[0].__class__(**{**vars(made.individuals[0]), "structure": odd})
+    write_archive(tmp_path / "a.h5", made)
+    back = read_archive(tmp_path / "a.h5").individuals[0]
+    assert back.content == made.individuals[0].content
