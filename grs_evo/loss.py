@@ -16,7 +16,8 @@ from .basis import Basis
 from .descriptors import describe_compact
 from .errors import InputError
 from .kernels import objective as kernel
-from .kernels.effective import evaluate_into
+from .kernels.calls import Calls
+from .kernels.effective import calls_for, evaluate_into
 from .kernels.engine import GROW, OK, Tables, Work, kernel_tables, larger_work, make_work
 from .kernels.objective import LossPlan, LossWork
 from .moments import Moments, empty, of, standardise, variance_floor
@@ -111,6 +112,7 @@ class _Scratch:
 
     loss: LossWork | None = None
     engine: Work | None = None
+    calls: Calls | None = None
     rows: NDArray[np.float64] = field(default_factory=lambda: np.empty((2, 0, 0)))
 
 
@@ -211,14 +213,15 @@ class Objective:
         forces, strain = np.zeros((n_atoms, 3)), np.zeros((3, 3))
         terms = np.zeros(kernel.N_TERMS)
 
-        rows, slopes = self.row_buffers(n_atoms)
         positions, cell = np.array(structure.positions), np.array(structure.cell)
         species, pbc = np.array(structure.species), np.array(structure.pbc)
 
         def call(engine: Work) -> tuple[int, float]:
+            calls = self.calls(engine)
+            rows, slopes = self.row_buffers(n_atoms)
             status, _, value = evaluate_into(
-                positions, cell, species, pbc, self.tables, engine, self.plan, self.loss_work(), self.plan.norm,
-                self.plan.delta, gradient, rows, slopes, terms, forces, strain,
+                positions, cell, species, pbc, calls, self.tables, engine, self.plan, self.loss_work(),
+                self.plan.norm, self.plan.delta, gradient, rows, slopes, terms, forces, strain,
             )  # fmt: skip
             return status, value
 
@@ -228,6 +231,17 @@ class Objective:
             ok = bool(np.isfinite(forces).all() and np.isfinite(strain).all())
         kept = terms[self.terms_kept] if ok else np.full(len(self.terms_kept), np.nan)
         return Evaluation(float(value) if ok else float("nan"), kept, ok), forces, strain
+
+    def calls(self, engine: Work) -> Calls:
+        """Where the compiled parts of V_eff are; found once."""
+        if self.scratch.calls is None:
+            rows, slopes = self.row_buffers(1)
+            self.scratch.calls = calls_for(
+                np.zeros((1, 3)), np.eye(3), np.zeros(1, np.int32), np.zeros(1, np.bool_), self.tables, engine,
+                self.plan, self.loss_work(), self.plan.norm, self.plan.delta, True, rows, slopes,
+                np.zeros(kernel.N_TERMS), np.zeros((1, 3)), np.zeros((3, 3)),
+            )  # fmt: skip
+        return self.scratch.calls
 
     @property
     def tables(self) -> Tables:

@@ -150,8 +150,9 @@ def relax(
                 window=options.window,
             )
             potential = compiled.Potential(
-                objective.tables, engine, plan, objective.loss_work(), int(norm), float(delta)
+                objective.calls(engine), objective.tables, engine, plan, objective.loss_work(), int(norm), float(delta)
             )
+            potential = compiled.with_value(potential, x, geometry, room)
             if options.method == "fire":
                 reason = compiled.fire(x, geometry, potential, room, limits)
             elif options.method == "cg":

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
+from .calls import Calls, address, call_pair, call_status
 from .engine import describe_into, pull_into
 from .objective import CORE, rows_loss
 from .simd import LANES
@@ -104,22 +105,41 @@ def core_into(species, plan, tables, engine, gradient, forces, strain, closest):
 
 @njit(cache=True, error_model="numpy")
 def evaluate_into(
-    positions, cell, species, pbc, tables, engine, plan, work, norm, delta, gradient, rows, slopes, terms, forces, strain
-):
+    positions, cell, species, pbc, calls, tables, engine, plan, work, norm, delta, gradient, rows, slopes, terms,
+    forces, strain,
+):  # fmt: skip
     """V_eff of a structure. Returns (status, value descended, value reported).
 
     With `gradient`, forces (n_atoms, 3) and strain (3, 3) hold +dV/dR and +dV/dε of the value descended.
     """
-    status = describe_into(positions, cell, species, pbc, tables, engine, rows)
+    status = call_status(calls.describe, (positions, cell, species, pbc, tables, engine, rows))
     if status != OK:
         return status, np.nan, np.nan
-    value, reported = rows_loss(rows, species, plan, norm, delta, gradient, work, terms, slopes)
+    value, reported = call_pair(calls.rows, (rows, species, plan, norm, delta, gradient, work, terms, slopes))
     if gradient:
-        status = pull_into(positions, cell, species, pbc, tables, slopes, engine, forces, strain)
+        status = call_status(calls.pull, (positions, cell, species, pbc, tables, slopes, engine, forces, strain))
         if status != OK:
             return status, np.nan, np.nan
     core = 0.0
     if plan.core_kind != 0:
         core = core_into(species, plan, tables, engine, gradient, forces, strain, work.closest)
         terms[CORE] = core
-    return OK, value + core, reported + core
+    return status, value + core, reported + core
+
+
+def calls_for(
+    positions, cell, species, pbc, tables, engine, plan, work, norm, delta, gradient, rows, slopes, terms, forces, strain
+):
+    """Where the parts of `evaluate_into`, and itself, are for arguments of these types."""
+    parts = Calls(
+        describe=address(describe_into, positions, cell, species, pbc, tables, engine, rows),
+        pull=address(pull_into, positions, cell, species, pbc, tables, slopes, engine, forces, strain),
+        rows=address(rows_loss, rows, species, plan, norm, delta, gradient, work, terms, slopes),
+        evaluate=0,
+        value=0,
+    )
+    whole = address(
+        evaluate_into, positions, cell, species, pbc, parts, tables, engine, plan, work, norm, delta, gradient, rows,
+        slopes, terms, forces, strain,
+    )  # fmt: skip
+    return parts._replace(evaluate=whole)

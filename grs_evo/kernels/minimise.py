@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .effective import evaluate_into
+from .calls import address, call_number, call_value
 from .tables import GROW, OK
 
 # What may change besides positions.
@@ -70,6 +70,7 @@ class Room(NamedTuple):
 class Potential(NamedTuple):
     """The function that is descended."""
 
+    calls: Any
     tables: Any
     engine: Any
     plan: Any
@@ -164,7 +165,7 @@ def _deform(x, geometry, d):
 
 
 @njit(cache=True, error_model="numpy")
-def _value(x, g, geometry, potential, room):
+def value_at(x, g, geometry, potential, room):
     """The value descended at x, inf where it cannot be had; fills g and keeps the best structure."""
     n = geometry.species.shape[0]
     n3 = 3 * n
@@ -188,10 +189,13 @@ def _value(x, g, geometry, potential, room):
             room.cell[i, a] = shrink * (
                 geometry.cell[i, 0] * d[0, a] + geometry.cell[i, 1] * d[1, a] + geometry.cell[i, 2] * d[2, a]
             )
-    status, value, reported = evaluate_into(
-        room.positions, room.cell, geometry.species, geometry.pbc, potential.tables, potential.engine, potential.plan,
-        potential.work, potential.norm, potential.delta, True, room.rows, room.slopes, room.terms, room.gradient,
-        room.strain,
+    status, value, reported = call_value(
+        potential.calls.evaluate,
+        (
+            room.positions, room.cell, geometry.species, geometry.pbc, potential.calls, potential.tables,
+            potential.engine, potential.plan, potential.work, potential.norm, potential.delta, True, room.rows,
+            room.slopes, room.terms, room.gradient, room.strain,
+        ),
     )  # fmt: skip
     room.count[0] += 1
     room.status[0] = status
@@ -250,6 +254,17 @@ def _value(x, g, geometry, potential, room):
 def start(positions: NDArray[np.float64]) -> NDArray[np.float64]:
     """(3 n + 6,) variables of undeformed positions."""
     return np.concatenate([np.ravel(positions), np.zeros(6)])
+
+
+def with_value(potential: Potential, x: Any, geometry: Geometry, room: Room) -> Potential:
+    """The potential with the address of `value_at` for arguments of these types."""
+    place = address(value_at, x, x, geometry, potential, room)
+    return potential._replace(calls=potential.calls._replace(value=place))
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _value(x, g, geometry, potential, room):
+    return call_number(potential.calls.value, (x, g, geometry, potential, room))
 
 
 @njit(cache=True, error_model="numpy")

@@ -397,20 +397,27 @@ def moments_loss(central, counts, covariance, plan, norm, delta, gradient, work,
     Returns (value descended, value reported). With `gradient`, work.dcentral and work.dcovariance hold the derivative.
     """
     terms[:] = 0.0
-    value = plan.w_structure * distribution_loss(
-        central, counts, covariance, plan, norm, delta, gradient, work, terms, work.dcentral, work.dcovariance
-    )
+    value = 0.0
+    if plan.w_set != 0.0:
+        _merge_set(central, counts, covariance, plan, work)
+    # One place calls distribution_loss, first for the set and then for the structure: each call is a copy to compile.
+    of, of_counts, of_covariance = work.merged, work.merged_counts, work.merged_covariance
+    slope, slope_covariance, into = work.dmerged, work.dmerged_covariance, work.set_terms
+    weight = plan.w_set
+    for turn in range(2):
+        if turn == 1 or weight != 0.0:
+            value += weight * distribution_loss(
+                of, of_counts, of_covariance, plan, norm, delta, gradient, work, into, slope, slope_covariance
+            )
+        of, of_counts, of_covariance = central, counts, covariance
+        slope, slope_covariance, into = work.dcentral, work.dcovariance, terms
+        weight = plan.w_structure
     if gradient and plan.w_structure != 1.0:
         work.dcentral[:, :] *= plan.w_structure
         if plan.active[4]:
             work.dcovariance[:] *= plan.w_structure
     reported = plan.w_structure * terms[STRUCTURE] - plan.reward * terms[MATCHED]
     if plan.w_set != 0.0:
-        _merge_set(central, counts, covariance, plan, work)
-        value += plan.w_set * distribution_loss(
-            work.merged, work.merged_counts, work.merged_covariance, plan, norm, delta, gradient, work,
-            work.set_terms, work.dmerged, work.dmerged_covariance,
-        )  # fmt: skip
         terms[SET] = work.set_terms[STRUCTURE]
         reported += plan.w_set * terms[SET]
         if gradient:
