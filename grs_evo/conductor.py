@@ -68,6 +68,7 @@ class Conductor:
         self.pace = Pace(start, time.monotonic())
         self.halted: dict[int, int] = {}  # rank -> newest generation it completed
         self.halt_reason = ""
+        self.spent: dict[int, NDArray[np.float64]] = {}  # rank -> where its time went, newest known, see `spent`
         self.final: list[Arrays] = []  # states of all islands at the end of the round
         self._rows: dict[int, NDArray[np.float64]] = {}
         self._missing: dict[int, int] = {}
