@@ -17,7 +17,7 @@ from .harmonics import harmonic_gradient, harmonics
 from .interpreter import run_program
 from .pairs import find_near, order_by_place, sort_images
 from .radial import radial_section
-from .simd import HAIR, LANES, fma, fms, item, load, pointer, put, scatter_add, splat, store, total, totals, transpose, transpose_rows
+from .simd import HAIR, LANES, beyond, fma, fms, item, load, pointer, put, scatter_add, splat, store, total, totals, transpose, transpose_rows
 from .tables import (
     BLOCK,
     CHEB,
@@ -327,7 +327,13 @@ def values_out(species, tables, work, n_slots, out):
     slots, slot_rows, moments = pointer(work.slots), pointer(work.slot_rows), pointer(work.moments)
     spare, values, lane_rows = pointer(work.spare), pointer(work.values), pointer(work.lane_rows)
     all_rows, target, row_size = pointer(tables.b_rows), pointer(out), out.shape[1]
+    buffer = tables.n_rows_max * BLOCK
+    kept = (n_slots // BLOCK + 1) * buffer <= work.values.shape[0]
+    work.shape[6] = 1 if kept else 0
+    first_values = values
     for first_slot in range(0, n_slots, BLOCK):
+        if kept:
+            values = beyond(first_values, first_slot // BLOCK * buffer)
         group = tables.group[species[item(slots, first_slot)]]
         count = block_atoms(slot_rows, first_slot, row_size, lane_rows)
         halves = (count + LANES - 1) // LANES
@@ -583,20 +589,25 @@ def pull_into(positions, cell, species, pbc, tables, dq_db, work, grad, dq_dstra
     for k in range(work.push.shape[0]):
         put(push, k, 0.0)
     sxx, syy, szz, syz, sxz, sxy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    for first_slot in range(0, n_slots, BLOCK):
+    # Blocks are taken from the last to the first: the adjoints of a block lie where the values of the next one were.
+    buffer = tables.n_rows_max * BLOCK
+    kept = work.shape[6] == 1
+    work.shape[6] = 0
+    first_values = values
+    for first_slot in range(n_slots - BLOCK, -1, -BLOCK):
         group = tables.group[species[item(slots, first_slot)]]
         count = block_atoms(slot_rows, first_slot, row_size, lane_rows)
         halves = (count + LANES - 1) // LANES
-        one = tables.n_a[group]
-        # cheaper than keeping all value buffers out of the way until now
-        to_rows(moments, first_slot, halves, n_el, rows, rows8, l_max, n_of_l, l_offset, scale, one, spare, values)
         segments = tables.segments[group]
         begin, end, back, last = segments[0], segments[1], segments[2], segments[3]
-        run_program(values, begin, end, dst, start, px, py, pc, halves > 1)
+        if kept:
+            values = beyond(first_values, first_slot // BLOCK * buffer)
+        else:
+            one = tables.n_a[group]
+            to_rows(moments, first_slot, halves, n_el, rows, rows8, l_max, n_of_l, l_offset, scale, one, spare, values)
+            run_program(values, begin, end, dst, start, px, py, pc, halves > 1)
         size, b_from, n_rows = tables.sizes[group], tables.b_from[group], tables.n_rows[group]
         below = n_rows * BLOCK
-        for k in range(below, 2 * below, LANES):
-            store(values, k, splat(0.0))
         whole = size // LANES * LANES
         for half in range(halves):
             for k in range(0, whole, LANES):

@@ -158,6 +158,15 @@ if JIT:
         return types.CPointer(array.dtype)(array), codegen
 
     @intrinsic
+    def beyond(typingctx, base, count):
+        """The pointer `count` numbers further on."""
+
+        def codegen(context, builder, sig, args):
+            return builder.gep(args[0], [args[1]], inbounds=True)
+
+        return base(base, types.int64), codegen
+
+    @intrinsic
     def splat(typingctx, x):
         def codegen(context, builder, sig, args):
             return _wide(builder, args[0])
@@ -447,6 +456,9 @@ else:
 
     def pointer(array):
         return array.reshape(-1)
+
+    def beyond(base, count):
+        return base[count:]
 
     def splat(x):
         return np.full(LANES, x)

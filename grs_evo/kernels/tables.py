@@ -23,6 +23,9 @@ BLOCK = 2 * LANES
 # Fields of a block of eight pairs, eight numbers each.
 DX, DY, DZ, R_INVERSE, CHEB, ENV, CHEB_SLOPE, ENV_SLOPE, FIELDS = 0, 8, 16, 24, 32, 40, 48, 56, 64
 
+# Value buffers kept between values and gradient, at most; most of a common second-level cache.
+_KEPT_BYTES = 1_500_000
+
 # Largest truncation error of the polynomials, absolute, on values of order one.
 _TRUNCATION = 1e-17
 
@@ -69,7 +72,7 @@ class Work(NamedTuple):
 
     need: NDArray[np.int64]  # (4,) atoms, images, bins, pairs
     grid: NDArray[np.float64]  # (33,) origin, width and inverse width of the bins along x, y, z; scratch of sort_images
-    shape: NDArray[np.int64]  # (8,) bins along x, y, z; images; slots; pair blocks; 1 if slopes are there; first atom
+    shape: NDArray[np.int64]  # (8,) bins along x, y, z; images; slots; pair blocks; 1 if values are kept; unused
     shift: NDArray[np.float64]  # (n_atoms * 3,) fractional coordinates, wrapped
     home: NDArray[np.float64]  # (n_atoms * 3,) positions inside the cell, Å
     atoms: NDArray[np.int32]  # (n_atoms,) the order in which atoms are worked on
@@ -92,7 +95,7 @@ class Work(NamedTuple):
     moments: NDArray[np.float64]  # (n_slots * n_el * rows8,) Chebyshev moments
     adjoint: NDArray[np.float64]  # (BLOCK * n_el * rows8,) their adjoints, one block of atoms
     spare: NDArray[np.float64]  # rows of lanes: harmonics, transposes
-    values: NDArray[np.float64]  # (2 * n_rows_max * BLOCK,) value buffer of one block of lanes and its adjoint
+    values: NDArray[np.float64]  # ((blocks kept + 1) * n_rows_max * BLOCK,) value buffers, adjoints after the last
     lane_rows: NDArray[np.int64]  # (BLOCK,) where the rows of B of a block's atoms start
     push: NDArray[np.float64]  # ((n_atoms + 1) * 4,) gradient on neighbours
     total: NDArray[np.float64]  # (16,)
@@ -141,6 +144,10 @@ def _own_arrays(n: int, tables: Tables, pairs: int, keep: bool) -> dict[str, NDA
     blocks = (pairs + LANES - 1) // LANES + 2
     n_slots = n + BLOCK * tables.n_groups
     lm = (tables.l_max + 1) ** 2
+    # value buffers of all blocks when they are small enough to stay in a cache, so that the gradient need not redo them
+    kept = -(-n_slots // BLOCK)
+    if not keep or kept * tables.n_rows_max * BLOCK * 8 > _KEPT_BYTES:
+        kept = 1
     return {
         "need": np.zeros(4, np.int64),
         "slots": np.zeros(n_slots, np.int32),
@@ -156,7 +163,7 @@ def _own_arrays(n: int, tables: Tables, pairs: int, keep: bool) -> dict[str, NDA
         "spare": aligned(
             LANES * (2 * lm + 2 * (tables.l_max + 1) + 2 * (tables.k_max + 2) + tables.rows8 + LANES)
         ),
-        "values": aligned(2 * (tables.n_rows_max + 1) * BLOCK),
+        "values": aligned((kept + 1) * tables.n_rows_max * BLOCK),
         "lane_rows": np.zeros(BLOCK, np.int64),
         "push": aligned(4 * (n + 1)),
         "total": np.zeros(16),
