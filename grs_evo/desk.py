@@ -7,7 +7,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from .problem import Problem, stat_names
 from .progress import Reporter
 from .readers import read_structures
 from .setup import Ground
+from .spent import COLUMNS
 from .storage import Archive, write_archive
 from .structure import Structure
 
@@ -57,19 +58,20 @@ class Desk:
     round: int = 0
     steps_before: int = 0  # generations made in earlier rounds
     set: list[Individual] = field(default_factory=list)
-    past: NDArray[np.float64] | None = None  # history of earlier rounds
+    past: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))  # history of earlier rounds
     extra: dict[str, Any] = field(default_factory=dict)
     halted: str = ""
     newest: list[Individual] = field(default_factory=list)  # archive as last saved
     hash: str = ""
     state: str = "running"
     reason: str = ""
+    spent: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)  # rank -> its time, see `spent.COLUMNS`
     last_reason: str = ""  # why the newest generation saved was the last of its round
 
     def __post_init__(self) -> None:
         self.names = stat_names(self.problem.term_names)
         self.column = {name: k for k, name in enumerate(self.names)}
-        if self.past is None:
+        if not len(self.past):
             self.past = np.empty((0, 2 + len(self.names)))
         self.begun = time.monotonic()
         self.pace = Pace(-1, self.begun)
@@ -178,6 +180,25 @@ class Desk:
     def _read_seeds(self, path: Path) -> list[Structure]:
         return [entry.structure for entry in read_structures(path, self.problem.elements)]
 
+    # -- rounds ------------------------------------------------------------------------------------------------------
+
+    def begin_round(self, problem: Problem, round_: int, accepted: Sequence[Individual], counts: Sequence[int]) -> None:
+        """A round begins, or goes on after a resume."""
+        self.problem, self.round = problem, round_
+        self.set = list(accepted)
+        self.extra["accepted"] = list(counts)
+
+    def end_round(self, final: Sequence[Arrays], accepted: Sequence[Individual], done: str) -> None:
+        """A round is over: its history is kept, and the set shown to readers of the archive."""
+        self.set = list(accepted)
+        histories = [one["history"] for one in final]
+        self.write_archive(histories)
+        kept = [self.tagged(island, history) for island, history in enumerate(histories)]
+        self.past = np.concatenate([self.past, *kept])
+        self.steps_before += len(histories[0])
+        self.reporter.say(f"round {self.round}: {len(self.set)} structures in the set{': ' + done if done else ''}")
+        self.last_reason = done or self.last_reason
+
     # -- saving ------------------------------------------------------------------------------------------------------
 
     def save(self, generation: int, states: Sequence[Arrays], verdict: Verdict, final: bool) -> None:
@@ -195,7 +216,7 @@ class Desk:
             verdict=verdict.to_array(),
             states=list(states),
             set=pack(self.set, len(self.problem.term_names)),
-            past=self.past if self.past is not None else np.empty((0, 0)),
+            past=self.past,
             seconds=self.seconds(),
             fingerprint=self.fingerprint,
             run_file=to_toml(self.run),
@@ -240,8 +261,7 @@ class Desk:
 
     def history(self, histories: Sequence[NDArray[np.float64]]) -> dict[str, NDArray[Any]]:
         """One column per statistic, one row per island and generation, all rounds."""
-        rows = [self.past if self.past is not None else np.empty((0, 2 + len(self.names)))]
-        rows += [self.tagged(island, history) for island, history in enumerate(histories)]
+        rows = [self.past, *(self.tagged(island, history) for island, history in enumerate(histories))]
         table = np.concatenate(rows)
         columns: dict[str, NDArray[Any]] = {name: table[:, 2 + k].copy() for k, name in enumerate(self.names)}
         columns["round"] = table[:, 0].astype(np.int64)
@@ -350,6 +370,10 @@ class Desk:
                 "seconds": self.pace.total_cost,
                 "share": self.pace.total_cost / session if session > 0 else 0.0,
             },
+            "spent": [
+                {"rank": rank, **dict(zip(COLUMNS, row.tolist(), strict=True))}
+                for rank, row in sorted(self.spent.items())
+            ],
             "seed": self.run.seed,
             "host": socket.gethostname(),
             "pid": os.getpid(),

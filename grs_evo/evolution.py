@@ -22,6 +22,7 @@ from .migration import Routes, arrange, pack_parcel, unpack_parcel
 from .mpi import World, wait
 from .population import Individual, unpack
 from .signals import Alarm
+from .spent import Spent
 from .structure import Structure
 from .wire import array_text, decode, encode, text_array
 
@@ -105,6 +106,7 @@ class Ending:
     halted: bool  # interrupted, not at its end
     generation: int  # of the last state that all ranks have; -1: none
     states: Mapping[int, Any]  # own islands at that generation
+    why: str = ""  # the reason to halt, as rank 0 gave it
 
 
 class Evolution:
@@ -137,14 +139,14 @@ class Evolution:
         self.mail: dict[int, dict[int, list[tuple[int, Individual]]]] = {}  # generation left -> rank -> emigrants
         self.seeds = dict(leg.seeds)
         self.halting = False
+        self.why = ""
         self.dump_at: int | None = None
         self.ended = False
         self._writers = routes.writers()
         self._parcels = routes.parcels()
         self._looked = 0.0
         self._rang = False
-        self.busy = 0.0  # s spent advancing islands
-        self.waited = 0.0  # s spent waiting for others
+        self.spent = Spent()
 
     # -- the round ---------------------------------------------------------------------------------------------------
 
@@ -179,8 +181,10 @@ class Evolution:
             self.world.settle(lambda *_: None, seconds=_LEAVE)
             raise
         self.world.settle(lambda *_: None)
+        if self.conductor is not None:
+            self.conductor.spent[self.world.rank] = self.spent.to_array()
         generation = self.generation if not halted else self._dumped()
-        return Ending(halted, generation, self.states.get(generation, {}))
+        return Ending(halted, generation, self.states.get(generation, {}), self.why)
 
     def _live(self) -> None:
         if self.generation < 0:
@@ -190,9 +194,8 @@ class Evolution:
                 started[island] = self._timed(lambda k=island: self.work.start(k, self.poll))  # type: ignore[misc]
             self._complete(0, started)
         while True:
-            before = time.perf_counter()
-            wait(self._may_go_on, self.serve_or_halt)
-            self.waited += time.perf_counter() - before
+            with self.spent.on("wait"):
+                wait(self._may_go_on, self.serve_or_halt)
             if self.generation >= self._last():
                 return
             made = self.generation + 1
@@ -210,10 +213,8 @@ class Evolution:
             self._complete(made, new)
 
     def _timed(self, task: Callable[[], Any]) -> Any:
-        before = time.perf_counter()
-        result = task()
-        self.busy += time.perf_counter() - before
-        return result
+        with self.spent.on("advance"):
+            return task()
 
     def _last(self) -> int:
         budget = NEVER if self.leg.generations is None else self.leg.generations
@@ -236,13 +237,15 @@ class Evolution:
         rows = np.array([self.work.stats(states[island]) for island in self.routes.mine])
         if self.conductor is None:
             head = np.array([self.leg.round, generation], np.int64)
-            self.world.post(0, Tag.STATS, encode({"when": head, "rows": rows}))
+            self.world.post(0, Tag.STATS, encode({"when": head, "rows": rows, "spent": self.spent.to_array()}))
         else:
+            self.conductor.spent[self.world.rank] = self.spent.to_array()
             self.conductor.take_stats(generation, self.routes.mine, rows)
             self._obey()
-        self._send_emigrants(generation)
-        if generation in self.to_save:
-            self._send_states(generation)
+        with self.spent.on("pack"):
+            self._send_emigrants(generation)
+            if generation in self.to_save:
+                self._send_states(generation)
 
     def _send_emigrants(self, generation: int) -> None:
         if not self.routes.emits(generation):
@@ -278,7 +281,8 @@ class Evolution:
             wait(lambda: self.ended, self.serve_or_halt)
             return
         wait(lambda: self._conductor().can_save(self.generation), self.serve_or_halt)
-        self._conductor().save_final(self.generation)
+        with self.spent.on("save"):
+            self._conductor().save_final(self.generation)
         self.world.post_all(Tag.END, _numbers(self.leg.round, self.generation))
 
     def _halt(self) -> None:
@@ -336,15 +340,21 @@ class Evolution:
 
     def serve(self) -> None:
         """Take what has arrived, hear signals, and let rank 0 look at its clock."""
+        with self.spent.on("post"):
+            self._serve()
+
+    def _serve(self) -> None:
         self.world.leave_if_orphaned()
         for message in self.world.arrived():
             self._take(*message)
         if self.conductor is not None:
             if self.conductor.tick(self.alarm.heard) and not self.halting:
                 self.halting = True
-                self.world.post_all(Tag.HALT, _numbers(self.leg.round, 0))
+                self.why = self.conductor.halt_reason
+                self.world.post_all(Tag.HALT, text_array(self.why))
             self._obey()
-            self.conductor.save_due()
+            with self.spent.on("save"):
+                self.conductor.save_due()
         elif self.alarm.heard and not self._rang:
             self._rang = True
             self.world.post(0, Tag.HEARD, text_array(self.alarm.heard))
@@ -353,6 +363,7 @@ class Evolution:
         if tag == Tag.STATS:
             arrays = decode(block)
             if int(arrays["when"][0]) == self.leg.round:
+                self._conductor().spent[source] = arrays["spent"]
                 self._conductor().take_stats(int(arrays["when"][1]), self.routes.owned[source], arrays["rows"])
         elif tag == Tag.VERDICT:
             self._hear(decode(block))
@@ -366,7 +377,7 @@ class Evolution:
         elif tag == Tag.HEARD:
             self.alarm.heard = self.alarm.heard or array_text(block)
         elif tag == Tag.HALT:
-            self.halting = True
+            self.halting, self.why = True, array_text(block)
         elif tag == Tag.HALTED:
             self._conductor().take_halted(source, int(decode(block)["numbers"][1]))
         elif tag == Tag.DUMP:

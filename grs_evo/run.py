@@ -1,4 +1,4 @@
-"""A run from its file to its end: lay the ground, share out the islands, evolve round after round, leave with a result."""
+"""A run from its file to its end: lay the ground, share out the islands, evolve round after round, leave a result."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import platform
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import __version__, checkpoint, island
+from . import __version__, checkpoint, island, rounds
 from .conductor import Conductor, Terms
 from .config import EXTENDABLE, RunFile, differences, extended, gather_files, parse, read, to_toml
 from .control import NEVER, Verdict
@@ -26,7 +27,7 @@ from .evolution import EXIT_STORAGE, Ending, Evolution, Leg, Quit, Tag, send_hom
 from .folder import Folder, check_free, claim, clear_partial, create, existing
 from .migration import Routes, shares, sources
 from .mpi import World, connect, wait
-from .population import Individual, unpack
+from .population import Individual, pack, unpack
 from .problem import IslandState, Problem, stat_names
 from .progress import Reporter, duration, table_of
 from .setup import Ground, lay_ground, make_problem
@@ -137,7 +138,7 @@ def run(
     path = Path(run_file)
     place = Path(out) if out is not None else path.with_suffix("")
 
-    def prepare(world: World, reporter: Reporter) -> tuple[Start, Desk]:
+    def prepare(world: World, reporter: Reporter, leaving: ExitStack) -> tuple[Start, Desk]:
         changes = {} if seed is None else {"seed": seed}
         given = read(path, changes)
         check_free(place)
@@ -156,8 +157,8 @@ def run(
             copies,
         )
         ownership = claim(folder, world.size)
+        leaving.callback(ownership.release)
         reporter.log = folder.log
-        problem = make_problem(effective, ground, folder.path)
         desk = Desk(folder, ownership, effective, ground, problem, fingerprint(effective, ground), reporter, world.size)
         return Start(effective, ground, folder.path, None), desk
 
@@ -174,9 +175,10 @@ def resume(
     extend : ``key=value`` changes of stop rules, checkpoints and output
     """
 
-    def prepare(world: World, reporter: Reporter) -> tuple[Start, Desk]:
+    def prepare(world: World, reporter: Reporter, leaving: ExitStack) -> tuple[Start, Desk]:
         folder = existing(Path(run_folder))
         ownership = claim(folder, world.size)
+        leaving.callback(ownership.release)
         reporter.log = folder.log
         clear_partial(folder)
         point = checkpoint.newest(folder.checkpoints, reporter.say)
@@ -205,7 +207,6 @@ def resume(
             reporter.say(f"{folder.path}: going on after generation {point.generation} on {world.size} ranks")
             desk.seconds_before, desk.round, desk.past = point.seconds, point.round, point.past
             desk.steps_before = point.step - point.generation
-            desk.set = unpack(point.set)
             ahead = range(point.generation + 1, point.generation + effective.migration.delay + 2)
             due = {made: seeds for made in ahead if (seeds := desk.taken(made))}
         return Start(effective, ground, folder.path, point, due), desk
@@ -217,12 +218,15 @@ def resume(
 # a session
 
 
-def _session(prepare: Callable[[World, Reporter], tuple[Start, Desk]], max_time: float | None, quiet: bool) -> Result:
+def _session(
+    prepare: Callable[[World, Reporter, ExitStack], tuple[Start, Desk]], max_time: float | None, quiet: bool
+) -> Result:
     """Prepare on rank 0, tell the others, evolve, and end all ranks in good order."""
     begun = time.monotonic()
     world = connect()
     reporter = Reporter(quiet=quiet or world.rank != 0)
-    try:
+    with ExitStack() as leaving:
+        leaving.callback(reporter.close)
         with listening() as alarm:
             if world.rank != 0:
                 start = hear(world)
@@ -230,7 +234,7 @@ def _session(prepare: Callable[[World, Reporter], tuple[Start, Desk]], max_time:
             if world.notice:
                 reporter.say(world.notice)
             try:
-                start, desk = prepare(world, reporter)
+                start, desk = prepare(world, reporter, leaving)
             except (InputError, StorageError) as error:
                 send_home(world, 2 if isinstance(error, InputError) else EXIT_STORAGE)
                 raise
@@ -241,43 +245,23 @@ def _session(prepare: Callable[[World, Reporter], tuple[Start, Desk]], max_time:
             result = _evolve(world, start, alarm, desk)
             reporter.close()
             reporter.say(summary(desk, result))
-            desk.ownership.release()
             return result
-    finally:
-        reporter.close()
 
 
-def tell(world: World, start: Start) -> None:
-    """Rank 0: hand what `prepare` found to the other ranks."""
+def share(world: World, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Rank 0: the same arrays to every other rank, between two stretches of messages."""
     if world.size > 1:
-        point = start.point
-        seeds = [
-            Individual(structure, 0.0, np.empty(0), uid=made, island=k)
-            for made, entries in start.seeds.items()
-            for k, structure in entries
-        ]
-        from .population import pack
-
-        block = encode(
-            {
-                "run": text_array(to_toml(start.run)),
-                "folder": text_array(str(start.folder)),
-                "ground": np.frombuffer(start.ground.to_bytes(), np.uint8),
-                "point": np.empty(0, np.uint8) if point is None else np.frombuffer(point.to_bytes(), np.uint8),
-                **pack(seeds, 0),
-            }
-        )
-        world.post_all(Tag.SHARE, block)
+        world.post_all(Tag.SHARE, encode(arrays))
         world.settle(lambda *_: None)
 
 
-def hear(world: World) -> Start:
-    """Other ranks: wait for what `tell` sends.
+def receive(world: World) -> dict[str, NDArray[Any]]:
+    """Other ranks: wait for what rank 0 shares.
 
     Raises
     ------
     Quit
-        Rank 0 found the input wrong.
+        Rank 0 found the input wrong, or cannot write.
     """
     got: list[NDArray[np.uint8]] = []
 
@@ -291,7 +275,33 @@ def hear(world: World) -> Start:
 
     wait(lambda: bool(got), serve)
     world.settle(lambda *_: None)
-    arrays = decode(got[0])
+    return decode(got[0])
+
+
+def tell(world: World, start: Start) -> None:
+    """Rank 0: hand what `prepare` found to the other ranks."""
+    point = start.point
+    seeds = [
+        Individual(structure, 0.0, np.empty(0), uid=made, island=k)
+        for made, entries in start.seeds.items()
+        for k, structure in entries
+    ]
+    if world.size > 1:
+        share(
+            world,
+            {
+                "run": text_array(to_toml(start.run)),
+                "folder": text_array(str(start.folder)),
+                "ground": np.frombuffer(start.ground.to_bytes(), np.uint8),
+                "point": np.empty(0, np.uint8) if point is None else np.frombuffer(point.to_bytes(), np.uint8),
+                **pack(seeds, 0),
+            },
+        )
+
+
+def hear(world: World) -> Start:
+    """Other ranks: what `tell` sends."""
+    arrays = receive(world)
     point = arrays["point"].tobytes()
     seeds: dict[int, list[tuple[int, Structure]]] = {}
     for one in unpack(arrays):
@@ -306,16 +316,38 @@ def hear(world: World) -> Start:
 
 
 def _evolve(world: World, start: Start, alarm: Alarm, desk: Desk | None) -> Result:
+    """Round after round; without a representative set there is one."""
     run_ = start.run
     problem = desk.problem if desk is not None else make_problem(run_, start.ground, start.folder)
-    point = start.point
+    point, rounds_ = start.point, run_.set.rounds
+    story = rounds.begin(run_, problem, start.folder)
+    if point is not None and rounds_:
+        story = rounds.again(story, unpack(point.set), point.extra["accepted"])
     heard = sources(problem.n_islands, run_.migration, run_.seed)
-    routes = Routes(
-        heard, shares(problem.n_islands, world.size), world.rank, run_.migration.interval, run_.migration.delay
-    )
-    work = Islands(problem, run_.seed, 0 if point is None else point.round)
-    ending, halt_reason = _round(world, start, work, routes, alarm, desk, point)
-    return _result(desk, start, ending, halt_reason)
+    owned = shares(problem.n_islands, world.size)
+    routes = Routes(heard, owned, world.rank, run_.migration.interval, run_.migration.delay)
+    work = Islands(story.problem if rounds_ else problem, run_.seed, 0 if point is None else point.round)
+    while True:
+        if desk is not None:
+            desk.begin_round(work.problem, work.round, story.state.individuals, story.accepted)
+        ending, conductor = _round(world, start, work, routes, alarm, desk, point)
+        if ending.halted or not rounds_:
+            return _result(desk, start, ending, conductor)
+        new: Sequence[Individual] = ()
+        grown, done = None, ""
+        if desk is not None and conductor is not None:
+            new, grown, reason = rounds.judge(story, conductor.final, start.ground)
+            done = reason or ""
+            desk.end_round(conductor.final, (*story.state.individuals, *new), done)
+            share(world, {"done": text_array(done), **pack(new, work.n_terms)})
+        else:
+            arrays = receive(world)
+            done, new = array_text(arrays["done"]), unpack(arrays)
+        story = story.added(new, grown)
+        if done:
+            return _result(desk, start, ending, conductor)
+        work = Islands(story.problem, run_.seed, work.round + 1, dict(ending.states))
+        point = None
 
 
 def _round(
@@ -326,8 +358,8 @@ def _round(
     alarm: Alarm,
     desk: Desk | None,
     point: checkpoint.Checkpoint | None,
-) -> tuple[Ending, str]:
-    """One round; what its end was, and why it was halted if it was."""
+) -> tuple[Ending, Conductor | None]:
+    """One round; how it ended, and what rank 0 knows of it."""
     run_ = start.run
     verdict = None if point is None else Verdict.from_array(point.verdict)
     at = -1 if point is None else point.generation
@@ -350,18 +382,21 @@ def _round(
             run_.checkpoint,
         )
         conductor = Conductor(terms, desk, at, verdict)
+        desk.spent = conductor.spent
     evolution = Evolution(world, work, routes, leg, alarm, conductor)
     states = None if point is None else {k: work.unpack(point.states[k]) for k in routes.mine}
     ending = evolution.run(states)
-    return ending, conductor.halt_reason if conductor is not None else ""
+    return ending, conductor
 
 
-def _result(desk: Desk | None, start: Start, ending: Ending, halt_reason: str) -> Result:
-    if desk is None:
+def _result(desk: Desk | None, start: Start, ending: Ending, conductor: Conductor | None) -> Result:
+    if desk is None or conductor is None:
         # rank 0 alone knows the reasons; the exit code of the others follows from how the round ended
-        return Result(start.folder, not ending.halted, "", ending.generation, 0.0)
-    finished = not ending.halted or halt_reason == "seconds"
-    reason = desk.last_reason if finished else halt_reason
+        finished = not ending.halted or ending.why == "seconds"
+        return Result(start.folder, finished, ending.why, ending.generation, 0.0)
+    desk.pace = conductor.pace
+    finished = not ending.halted or conductor.halt_reason == "seconds"
+    reason = desk.last_reason if not ending.halted else conductor.halt_reason
     desk.end("finished" if finished else "stopped", reason, ending.generation)
     return Result(start.folder, finished, reason, ending.generation, desk.seconds(), tuple(desk.newest), desk.hash)
 
@@ -473,10 +508,12 @@ def summary(desk: Desk, result: Result) -> str:
             best_table(result.archive, desk.problem.elements, desk.problem.term_names, desk.run.output.top),
             "",
         ]
-    lines.append(f"archive   {folder / 'archive.h5'} ({len(result.archive)} structures, hash {result.archive_hash})")
-    lines.append(f"structures: grs-evo export {folder} -o best.extxyz --top 10")
+        lines.append(
+            f"archive     {folder / 'archive.h5'} ({len(result.archive)} structures, hash {result.archive_hash})"
+        )
+        lines.append(f"structures  grs-evo export {folder} -o best.extxyz --top 10")
     if not result.finished:
-        lines.append(f"go on with: grs-evo resume {folder}")
+        lines.append(f"go on with  grs-evo resume {folder}")
     return "\n".join(lines)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -279,3 +279,9 @@ def _lattices(objective: Objective, sources: Sequence[Source]) -> tuple[Any | No
                 make_lattice_objective(objective, source.templates[0], _allowed(source)) if source.one_lattice else None
             )
     return tuple(made[id(source)] for source in sources)
+
+
+def with_objective(problem: Problem, objective: Objective) -> Problem:
+    """The same problem with another loss, such as that of the next round."""
+    with threadpool_limits(1):
+        return replace(problem, objective=objective, lattices=_lattices(objective, problem.sources))

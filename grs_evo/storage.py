@@ -44,15 +44,16 @@ class Damaged(Exception):
     """A sealed file whose content is not what was written; the message says what is wrong with it."""
 
 
-def to_image(tree: Mapping[str, Any], attributes: Mapping[str, Any]) -> bytes:
-    """An HDF5 file as bytes, made in memory."""
+def to_image(tree: Mapping[str, Any], attributes: Mapping[str, Any], units: bool = True) -> bytes:
+    """An HDF5 file as bytes, made in memory; with a unit beside each dataset where people will read it."""
     file = h5py.File("memory", "w", driver="core", backing_store=False)
     try:
         for name, value in attributes.items():
             file.attrs[name] = value
         for name, value in tree.items():
             dataset = file.create_dataset(name, data=value)
-            dataset.attrs["unit"] = UNITS.get(name.rpartition("/")[2], "1")
+            if units:
+                dataset.attrs["unit"] = UNITS.get(name.rpartition("/")[2], "1")
         file.flush()
         return bytes(file.id.get_file_image())
     finally:
@@ -183,25 +184,21 @@ def sync_folder(folder: Path) -> None:
 
 
 def stack(states: list[dict[str, NDArray[Any]]], prefix: str) -> Tree:
-    """Arrays of many islands under the same names, end to end along axis 0, with the offsets beside them."""
-    tree: Tree = {}
-    for name in states[0]:
-        parts = [state[name] for state in states]
-        tree[f"{prefix}/{name}"] = np.concatenate(parts)
-        tree[f"{prefix}/{name}.offsets"] = np.cumsum([0, *(len(part) for part in parts)])
+    """Arrays of many islands under the same names, end to end along axis 0, with where each begins in one table."""
+    names = sorted(states[0])
+    tree: Tree = {f"{prefix}/{name}": np.concatenate([state[name] for state in states]) for name in names}
+    tree[f"{prefix}.offsets"] = np.cumsum([[0, *(len(state[name]) for state in states)] for name in names], axis=1)
     return tree
 
 
 def unstack(tree: Mapping[str, Any], prefix: str) -> list[dict[str, NDArray[Any]]]:
     """The inverse of `stack`."""
-    states: list[dict[str, NDArray[Any]]] = []
-    for key, stacked in tree.items():
-        if not key.startswith(prefix + "/") or key.endswith(".offsets"):
-            continue
-        offsets = tree[key + ".offsets"]
-        states = states or [{} for _ in offsets[1:]]
+    table = tree[f"{prefix}.offsets"]
+    stacked = below(tree, prefix)
+    states: list[dict[str, NDArray[Any]]] = [{} for _ in range(table.shape[1] - 1)]
+    for name, offsets in zip(sorted(stacked), table, strict=True):
         for state, begin, end in zip(states, offsets[:-1], offsets[1:], strict=True):
-            state[key[len(prefix) + 1 :]] = stacked[begin:end]
+            state[name] = stacked[name][begin:end]
     return states
 
 

@@ -1,0 +1,103 @@
+"""A representative set over the rounds of a run: what was accepted so far, and the problem of the next round.
+
+Every rank holds the same story and comes to the same loss from it, bit for bit; only what was accepted travels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from . import sets
+from .config import RunFile
+from .evolution import Arrays
+from .population import Individual
+from .problem import IslandState, Problem
+from .readers import read_structures
+from .setup import Ground, with_objective
+from .structure import Structure
+
+
+@dataclass(frozen=True, eq=False)
+class Story:
+    """What rounds have made so far."""
+
+    run: RunFile
+    problem: Problem  # of the round under way
+    state: sets.SetState
+    accepted: tuple[int, ...] = ()  # structures added after each round
+
+    def added(self, new: Sequence[Individual], state: sets.SetState | None = None) -> Story:
+        """The story after a round.
+
+        Parameters
+        ----------
+        state : the set after the round where it is known already, else it is computed from `new`
+        """
+        objective = self.problem.objective
+        grown = state if state is not None else _grown(self.state, new, objective)
+        following = sets.next_objective(objective, grown, new, self.run.set)
+        return Story(self.run, with_objective(self.problem, following), grown, (*self.accepted, len(new)))
+
+
+def begin(run: RunFile, problem: Problem, folder: Path) -> Story:
+    """Before the first round: the given structures alone."""
+    given: list[Structure] = []
+    if run.set.given is not None:
+        entries = read_structures(run.set.given, problem.elements, folder=folder)
+        given = [entry.structure for entry in entries]
+    state = sets.begin(problem.objective, given)
+    return Story(run, with_objective(problem, problem.objective.with_set(state.moments)), state)
+
+
+def again(story: Story, individuals: Sequence[Individual], accepted: Sequence[int]) -> Story:
+    """The story that led to these individuals, told from its beginning."""
+    start = 0
+    for count in accepted:
+        story = story.added(individuals[start : start + count])
+        start += count
+    return story
+
+
+def _grown(state: sets.SetState, new: Sequence[Individual], objective: object) -> sets.SetState:
+    from .moments import merge
+
+    moments, losses = state.moments, list(state.losses)
+    for one in new:
+        moments = merge(moments, objective.moments_of(one.structure))  # type: ignore[attr-defined]
+        losses.append(sets.set_loss(moments, objective))
+    idle = 0 if new else state.idle + 1
+    return replace(
+        state,
+        individuals=(*state.individuals, *new),
+        moments=moments,
+        losses=tuple(losses),
+        idle=idle,
+        round=state.round + 1,
+    )
+
+
+def judge(story: Story, final: Sequence[Arrays], ground: Ground) -> tuple[list[Individual], sets.SetState, str | None]:
+    """Rank 0, after a round: what joins the set, the set then, and why it is done if it is."""
+    options = story.run.set
+    candidates: list[Individual] = []
+    for arrays in final:
+        state = IslandState.from_arrays(arrays)
+        candidates += sets.offer(state.population, state.archive, options.offered)
+    cover = _cover(ground) if options.coverage is not None else None
+    grown, done = sets.extend_set(story.state, candidates, story.problem.objective, options, cover)
+    new = list(grown.individuals[len(story.state.individuals) :])
+    return new, grown, done
+
+
+def _cover(ground: Ground) -> Callable[[Sequence[Structure]], float]:
+    from .analysis.coverage import coverage
+    from .analysis.environments import of_structures, of_target
+
+    target = of_target(ground.target).wide(ground.basis)
+
+    def share(structures: Sequence[Structure]) -> float:
+        return float(coverage(target, of_structures(structures, ground.basis).wide(ground.basis)).v_rep)
+
+    return share

@@ -1,0 +1,279 @@
+"""Runs under mpiexec: one answer on any number of ranks, clean ends, no hangs, and kills that lose nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small
+
+from grs_evo.storage import read_archive
+
+pytestmark = [
+    pytest.mark.mpi,
+    pytest.mark.skipif(shutil.which("mpiexec") is None, reason="no mpiexec: install the extra mpich or openmpi"),
+]
+# s; a hang is a failure, and a machine that compiles for the first time is slow
+_PATIENCE = 240
+
+
+def _environment() -> dict[str, str]:
+    extra = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "PYTHONWARNINGS": "error"}
+    extra["PRTE_MCA_rmaps_default_mapping_policy"] = ":oversubscribe"
+    return {**os.environ, **extra}
+
+
+def _command(n_ranks: int, *arguments: object) -> list[str]:
+    mpi = [] if n_ranks == 0 else ["mpiexec", "-n", str(n_ranks)]
+    return [*mpi, sys.executable, "-m", "grs_evo", *map(str, arguments)]
+
+
+def _start(n_ranks: int, *arguments: object, cwd: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        _command(n_ranks, *arguments),
+        cwd=cwd,
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def _finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    try:
+        out, err = process.communicate(timeout=_PATIENCE)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, err = process.communicate()
+        pytest.fail(f"hangs: {out} {err}")
+    return process.returncode, out + err
+
+
+def _call(n_ranks: int, *arguments: object, cwd: Path) -> tuple[int, str]:
+    return _finish(_start(n_ranks, *arguments, cwd=cwd))
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Hash of the archive of the undisturbed run on one rank."""
+    folder = tmp_path_factory.mktemp("expected")
+    code, text = _call(1, "run", small.write(folder), cwd=folder)
+    assert code == 0, text
+    return read_archive(folder / "case").archive_hash
+
+
+@pytest.mark.parametrize("n_ranks", [2, 3, 5])
+def test_one_archive_on_any_number_of_ranks(expected: str, tmp_path: Path, n_ranks: int) -> None:
+    code, text = _call(n_ranks, "run", small.write(tmp_path), cwd=tmp_path)
+    assert code == 0, text
+    assert read_archive(tmp_path / "case").archive_hash == expected
+    assert text.count("finished (generations)") == 1
+    found = json.loads(_call(0, "status", "case", "--json", cwd=tmp_path)[1])
+    assert (found["state"], found["stop_reason"], found["generation"]) == ("finished", "generations", 12)
+    assert found["archive_hash"] == expected
+    assert len(found["islands"]) == 5
+    assert found["evaluations"] > 5 * 6
+
+
+@pytest.mark.parametrize("n_ranks", [1, 3])
+def test_a_wrong_run_file_is_told_once(tmp_path: Path, n_ranks: int) -> None:
+    case = small.write(tmp_path, small.LATTICE.replace("population", "popluation"))
+    code, text = _call(n_ranks, "run", case, cwd=tmp_path)
+    assert code == 2, text
+    assert text.count("did you mean 'population'") == 1
+    assert "Traceback" not in text
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["case.toml", "target.xyz"]
+
+
+def test_more_ranks_than_islands_are_refused(tmp_path: Path) -> None:
+    case = small.write(tmp_path, small.LATTICE.replace("islands = 5", "islands = 2"))
+    code, text = _call(3, "run", case, cwd=tmp_path)
+    assert code == 2
+    assert "2 of them cannot be shared by 3 ranks" in text
+    assert not (tmp_path / "case").exists()
+
+
+def test_max_time_ends_early_and_resume_finishes(expected: str, tmp_path: Path) -> None:
+    # the limit has passed when the set-up is done: no generation is made
+    code, text = _call(2, "run", small.write(tmp_path), "--max-time", "0.01s", cwd=tmp_path)
+    assert code == 75, text
+    assert "stopped (max_time)" in text
+    code, text = _call(3, "resume", "case", cwd=tmp_path)
+    assert code == 0, text
+    assert read_archive(tmp_path / "case").archive_hash == expected
+
+
+LONG = small.LATTICE.replace("generations = 12", "generations = 100000")
+
+
+def _until(condition: object, seconds: float = _PATIENCE) -> None:
+    end = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return sorted((folder / "checkpoints").glob("ckpt_*.h5")) if folder.exists() else []
+
+
+def _ranks_of(process: subprocess.Popen[str]) -> list[int]:
+    """Process numbers of the Python processes that a launcher started."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text().rpartition(")")[2].split()
+                command = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            # fields after the name: state, parent, group, session
+            if int(stat[3]) == process.pid and b"grs_evo" in command and b"mpiexec" not in command[0]:
+                found.append(int(entry.name))
+    return sorted(found)
+
+
+@pytest.mark.parametrize("way", ["SIGTERM", "SIGUSR1", "SIGINT", "stop"])
+def test_a_clean_end_has_a_checkpoint_and_code_75(tmp_path: Path, way: str) -> None:
+    process = _start(2, "run", small.write(tmp_path, LONG), cwd=tmp_path)
+    folder = tmp_path / "case"
+    _until(lambda: len(_checkpoints(folder)) > 1)
+    before = time.monotonic()
+    if way == "stop":
+        assert _call(0, "stop", "case", cwd=tmp_path)[0] == 0
+    elif "Open MPI" in (folder / "versions.json").read_text():
+        # its mpiexec kills a quarter of a second after a signal: ask a rank, as a batch system would
+        os.kill(_ranks_of(process)[-1], getattr(signal, way))
+    else:
+        process.send_signal(getattr(signal, way))
+    code, text = _finish(process)
+    assert time.monotonic() - before < 30
+    assert code == 75, text
+    assert text.count("go on with  grs-evo resume") == 1
+    found = json.loads(_call(0, "status", "case", "--json", cwd=tmp_path)[1])
+    assert found["state"] == "stopped"
+    newest = int(_checkpoints(folder)[-1].stem[5:])
+    assert found["generation"] == newest
+
+
+def test_a_live_run_is_not_resumed_beside(tmp_path: Path) -> None:
+    process = _start(2, "run", small.write(tmp_path, LONG), cwd=tmp_path)
+    _until(lambda: len(_checkpoints(tmp_path / "case")) > 0)
+    code, text = _call(2, "resume", "case", cwd=tmp_path)
+    assert code == 2, text
+    assert "is going on now" in text
+    assert json.loads(_call(0, "status", "case", "--json", cwd=tmp_path)[1])["state"] == "running"
+    _kill(process, "all")
+    _finish(process)
+    assert json.loads(_call(0, "status", "case", "--json", cwd=tmp_path)[1])["state"] == "interrupted"
+
+
+@pytest.mark.parametrize("island", [0, 4])
+def test_one_rank_raising_ends_all(tmp_path: Path, island: int) -> None:
+    small.write(tmp_path)
+    (tmp_path / "failing.py").write_text(
+        "import sys\n"
+        "import grs_evo.island\n"
+        "real = grs_evo.island.advance\n"
+        "def advance(state, *rest, **more):\n"
+        f"    if state.island == {island} and state.generation == 3 and more.get('poll') is None and len(rest) > 2:\n"
+        "        raise RuntimeError('a programmer made a mistake')\n"
+        "    return real(state, *rest, **more)\n"
+        "grs_evo.island.advance = advance\n"
+        "from grs_evo.cli import main\n"
+        "main(['run', 'case.toml'])\n"
+    )
+    process = subprocess.Popen(
+        ["mpiexec", "-n", "3", sys.executable, "failing.py"],
+        cwd=tmp_path,
+        env=_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    code, text = _finish(process)
+    assert code not in (0, 2, 75)
+    assert "a programmer made a mistake" in text
+
+
+def test_a_foreign_mpiexec_is_noticed(tmp_path: Path) -> None:
+    """A launcher that says three, an MPI library that sees one."""
+    case = small.write(tmp_path)
+    for rank, said in ((0, 1), (1, 0)):
+        environment = {**_environment(), "OMPI_COMM_WORLD_SIZE": "3", "OMPI_COMM_WORLD_RANK": str(rank)}
+        process = subprocess.run(
+            _command(0, "run", case), cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=_PATIENCE
+        )
+        assert process.returncode == 2, process.stderr
+        assert process.stderr.count("mpiexec: started 3 processes") == said
+    assert not (tmp_path / "case").exists()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# torture
+
+TORTURED = small.LATTICE.replace("generations = 12", "generations = 60")
+
+
+def _kill(process: subprocess.Popen[str], how: str) -> None:
+    ranks = _ranks_of(process)
+    victims = {"mpiexec": [process.pid], "rank 0": ranks[:1], "last rank": ranks[-1:], "all": [process.pid, *ranks]}
+    for pid in victims[how]:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+def _torture(folder: Path, n_kills: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    case = small.write(folder, TORTURED)
+    code, text = _call(1, "run", case, "--out", "undisturbed", cwd=folder)
+    assert code == 0, text
+    expected = read_archive(folder / "undisturbed").archive_hash
+    kills = finished = 0
+    while kills < n_kills:
+        out = folder / f"run{finished}"
+        first = True
+        while True:
+            begun = out.exists()
+            n_ranks = int(rng.integers(1, 4))
+            arguments = ("resume", out) if begun else ("run", case, "--out", out)
+            process = _start(n_ranks, *arguments, cwd=folder)
+            if kills >= n_kills and not first:
+                code, text = _finish(process)
+            else:
+                time.sleep(float(rng.uniform(0.2, 6.0)))
+                if process.poll() is None:
+                    _kill(process, str(rng.choice(["mpiexec", "rank 0", "last rank", "all"])))
+                    kills += 1
+                code, text = _finish(process)
+            first = False
+            if code == 0:
+                break
+            assert "Traceback" not in text, text
+            assert code != 2, text
+        assert read_archive(out).archive_hash == expected, f"kill {kills}"
+        shutil.rmtree(out)
+        finished += 1
+
+
+@pytest.mark.long
+def test_kills_lose_nothing(tmp_path: Path) -> None:
+    _torture(tmp_path, 6, seed=1)
+
+
+@pytest.mark.torture
+def test_two_hundred_kills_lose_nothing(tmp_path: Path) -> None:
+    _torture(tmp_path, 200, seed=2)
