@@ -1,0 +1,387 @@
+"""Benchmarks of the descriptor engine: time per atom, stage by stage, its growth, and the start-up.
+
+    python tools/bench/engine.py [--json out.json] [--only speed growth start large] [--target liquid.extxyz]
+
+Times are CPU time on one thread, the best of many repetitions, so that a busy machine disturbs them little; start-up
+and threads are wall time. Figures of different machines compare through the yardstick: the rate of a fused
+multiply-add loop on eight doubles, measured in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numba import njit
+from rich.console import Console
+from rich.table import Table
+
+from grs_evo.basis import Basis, build_basis
+from grs_evo.descriptors import stream_descriptors
+from grs_evo.kernels import engine
+from grs_evo.kernels.pairs import find_near
+from grs_evo.kernels.simd import fma, item, pointer, splat, total
+from grs_evo.kernels.tables import COLUMNS, GROW, Tables, Work
+from grs_evo.structure import Structure, from_atoms
+
+Rows = list[dict[str, Any]]
+
+
+@njit(error_model="numpy")
+def multiply_add(n: int) -> float:
+    """Ten independent chains of eight multiply-adds, n times."""
+    a, b, c, d, e = splat(1.0), splat(1.1), splat(1.2), splat(1.3), splat(1.4)
+    f, g, h, i, j = splat(1.5), splat(1.6), splat(1.7), splat(1.8), splat(1.9)
+    x, y = splat(0.999999), splat(1e-6)
+    for _ in range(n):
+        a, b, c, d, e = fma(a, x, y), fma(b, x, y), fma(c, x, y), fma(d, x, y), fma(e, x, y)
+        f, g, h, i, j = fma(f, x, y), fma(g, x, y), fma(h, x, y), fma(i, x, y), fma(j, x, y)
+    return total(a + b + c + d + e + f + g + h + i + j)
+
+
+@njit(error_model="numpy")
+def search_all(species, tables, work):
+    """The neighbour search alone, on images that are sorted already. Returns the number of pairs."""
+    n_el, radial, home = tables.n_el, pointer(tables.radial), pointer(work.home)
+    grid, shape, bins = pointer(work.grid), pointer(work.shape), pointer(work.bins)
+    gx, gy, gz, gid = pointer(work.gx), pointer(work.gy), pointer(work.gz), pointer(work.gid)
+    sx, sy, sz, pair_id = pointer(work.sx), pointer(work.sy), pointer(work.sz), pointer(work.pair_id)
+    room = min(work.sx.shape[0], work.pair_id.shape[0]) - 8
+    pairs = 0
+    for i in range(species.shape[0]):
+        x, y, z = item(home, 3 * i), item(home, 3 * i + 1), item(home, 3 * i + 2)
+        for other in range(n_el):
+            reach = item(radial, (species[i] * n_el + other) * COLUMNS)
+            found, _ = find_near(
+                x, y, z, other, reach, grid, shape, bins, gx, gy, gz, gid, sx, sy, sz, pair_id, np.int64(0), room
+            )
+            pairs += found
+    return pairs
+
+
+@njit(error_model="numpy")
+def mean_square(rows, mean, dq_db):
+    """Q = Σ mean² over functions, a loss as simple as can be, and its derivative."""
+    n, size = rows.shape
+    for k in range(size):
+        mean[k] = 0.0
+    for i in range(n):
+        own = rows[i]
+        for k in range(size):
+            mean[k] += own[k]
+    value = 0.0
+    for k in range(size):
+        mean[k] /= n
+        value += mean[k] * mean[k]
+    for i in range(n):
+        own = dq_db[i]
+        for k in range(size):
+            own[k] = mean[k] * (2.0 / n)
+    return value
+
+
+def best(function: Callable[[], Any], budget: float = 0.6, clock: Callable[[], float] = time.process_time) -> float:
+    """Shortest time of one call, s."""
+    function()
+    begin = clock()
+    function()
+    once = max(clock() - begin, 1e-7)
+    inner = max(1, int(2e-3 / once))
+    shortest = np.inf
+    spent = 0.0
+    while spent < budget:
+        begin = clock()
+        for _ in range(inner):
+            function()
+        elapsed = clock() - begin
+        spent += max(elapsed, 1e-6)
+        shortest = min(shortest, elapsed / inner)
+    return float(shortest)
+
+
+class Bench:
+    """One structure and basis, ready to be evaluated."""
+
+    def __init__(self, structure: Structure, basis: Basis) -> None:
+        self.n = structure.n_atoms
+        self.basis = basis
+        self.tables: Tables = engine.kernel_tables(basis)
+        self.arrays = [np.array(a) for a in (structure.positions, structure.cell, structure.species, structure.pbc)]
+        self.rows = np.zeros((self.n, self.tables.max_size))
+        self.dq_db, self.mean = np.zeros_like(self.rows), np.zeros(self.tables.max_size)
+        self.gradient, self.strain = np.zeros((self.n, 3)), np.zeros((3, 3))
+        self.work: Work = engine.make_work(self.n, self.tables)
+        while engine.describe_into(*self.arrays, self.tables, self.work, self.rows) == GROW:
+            self.work = engine.larger_work(self.work, self.tables)
+        self.pairs = int(search_all(self.arrays[2], self.tables, self.work))
+        engine.describe_into(*self.arrays, self.tables, self.work, self.rows)
+
+    def images(self) -> None:
+        engine.sort_images(*self.arrays, self.tables.reach, self.tables.n_el, self.work)
+
+    def search(self) -> None:
+        search_all(self.arrays[2], self.tables, self.work)
+
+    def values(self) -> None:
+        engine.describe_into(*self.arrays, self.tables, self.work, self.rows)
+
+    def loss(self) -> None:
+        mean_square(self.rows, self.mean, self.dq_db)
+
+    def pull(self) -> None:
+        engine.pull_into(*self.arrays, self.tables, self.dq_db, self.work, self.gradient, self.strain)
+
+    def loss_and_gradient(self) -> None:
+        self.values()
+        self.loss()
+        self.pull()
+
+    def without_list(self) -> float:
+        """Seconds for values only, without the neighbour list."""
+        atoms = np.arange(self.n, dtype=np.int32)
+
+        def once() -> None:
+            engine.describe_range(self.arrays[2], self.tables, self.work, atoms, 0, self.n, self.rows)
+
+        return best(once) - best(self.search)
+
+
+def bcc(cells: int, edge: float = 3.3, amplitude: float = 0.1, seed: int = 0) -> Structure:
+    rng = np.random.default_rng(seed)
+    corner = np.stack(np.meshgrid(*[np.arange(cells)] * 3, indexing="ij"), axis=-1).reshape(-1, 3) * edge
+    positions = np.concatenate([corner, corner + edge / 2])
+    positions += rng.normal(scale=amplitude, size=positions.shape)
+    return Structure(positions, np.eye(3) * cells * edge, np.zeros(len(positions), np.int32), np.ones(3, bool))
+
+
+def alloy(cells: int, counts: tuple[int, ...], seed: int = 0) -> Structure:
+    structure = bcc(cells, edge=2.88)
+    species = np.repeat(np.arange(len(counts)), counts)
+    return structure.replace(species=np.random.default_rng(seed).permutation(species).astype(np.int32))
+
+
+def row(name: str, seconds: float, atoms: int, **more: Any) -> dict[str, Any]:
+    return {"what": name, "us_per_atom": seconds / atoms * 1e6, **more}
+
+
+def speed(liquid: Structure | None) -> Rows:
+    """The figures the engine is judged by, with the stages of the first."""
+    out: Rows = []
+    for cutoff in (7.0, 7.5):
+        ta = Bench(bcc(3), build_basis(["Ta"], cutoff=cutoff))
+        name = f"Ta54, 46 functions, rc {cutoff} Å"
+        out.append(
+            row(f"{name}: loss + gradient, list rebuilt", best(ta.loss_and_gradient), 54, neighbours=ta.pairs / 54)
+        )
+        stages = {stage: best(getattr(ta, stage)) for stage in ("images", "search", "values", "loss", "pull")}
+        out += [row(f"   {stage}", seconds, 54) for stage, seconds in stages.items()]
+    wide = Bench(bcc(3), build_basis(["Ta"], cutoff=7.45))
+    out.append(row("Ta54: values only, without the list", wide.without_list(), 54, neighbours=wide.pairs / 54))
+    hea = Bench(alloy(3, (19, 19, 8, 8)), build_basis(["Fe", "Cr", "Si", "V"], (8, 2, 2), (0, 2, 2), cutoff=5.5))
+    out.append(
+        row(
+            "Fe-Cr-Si-V 54, rank <= 3, rc 5.5 Å: loss + gradient",
+            best(hea.loss_and_gradient),
+            54,
+            neighbours=hea.pairs / 54,
+        )
+    )
+    melt = liquid or bcc(10, amplitude=0.4)
+    big = Bench(melt, build_basis(["Ta"], cutoff=7.0))
+    out.append(row(f"Ta {melt.n_atoms} {'liquid' if liquid else 'disordered'}: values", best(big.values), melt.n_atoms))
+    out.append(
+        row(
+            f"Ta {melt.n_atoms}: loss + gradient",
+            best(big.loss_and_gradient),
+            melt.n_atoms,
+            neighbours=big.pairs / melt.n_atoms,
+        )
+    )
+    out += objective_rows()
+    out += vesin_rows([("Ta54", bcc(3)), (f"Ta{melt.n_atoms}", melt)])
+    return out
+
+
+def objective_rows() -> Rows:
+    """The whole of V_eff through its Python face, once per call."""
+    from grs_evo.loss import make_objective
+    from grs_evo.target import Target
+
+    basis, structure = build_basis(["Ta"], cutoff=7.0), bcc(3)
+    objective = make_objective(basis, Target.from_structures([bcc(4, amplitude=0.3, seed=1)], basis))
+    return [row("Ta54: Objective.gradient, one Python call each", best(lambda: objective.gradient(structure)), 54)]
+
+
+def vesin_rows(systems: list[tuple[str, Structure]]) -> Rows:
+    try:
+        from vesin import NeighborList
+    except ImportError:
+        return []
+    out = []
+    for name, structure in systems:
+        calculator = NeighborList(cutoff=7.0, full_list=True)
+        seconds = best(
+            lambda c=calculator, s=structure: c.compute(s.positions, s.cell, True, "ijD"), clock=time.process_time
+        )
+        out.append(row(f"{name}: vesin's list, rc 7.0 Å", seconds, structure.n_atoms))
+    return out
+
+
+def growth() -> Rows:
+    """Loss + gradient against atoms, neighbours, elements and rank."""
+    out: Rows = []
+    basis = build_basis(["Ta"], cutoff=7.0)
+    for cells in (2, 3, 5, 10, 17):
+        one = Bench(bcc(cells), basis)
+        out.append(row(f"atoms {one.n}", best(one.loss_and_gradient), one.n))
+    for cutoff in (5.0, 6.0, 7.0, 8.0, 9.0):
+        one = Bench(bcc(4), build_basis(["Ta"], cutoff=cutoff))
+        out.append(row(f"neighbours {one.pairs / one.n:.0f}", best(one.loss_and_gradient), one.n))
+    for count, elements in enumerate((["Fe"], ["Fe", "Cr"], ["Fe", "Cr", "Si"], ["Fe", "Cr", "Si", "V"]), 1):
+        shares = (54,), (27, 27), (18, 18, 18), (19, 19, 8, 8)
+        one = Bench(alloy(3, shares[count - 1]), build_basis(elements, (8, 2, 2), (0, 2, 2), cutoff=5.5))
+        out.append(row(f"elements {count} ({one.tables.max_size} functions)", best(one.loss_and_gradient), 54))
+    for rank in (1, 2, 3, 4):
+        basis = build_basis(["Ta"], (8, 2, 2, 1)[:rank], (0, 2, 2, 1)[:rank], cutoff=7.0)
+        one = Bench(bcc(3), basis)
+        out.append(row(f"rank {rank} ({one.tables.max_size} functions)", best(one.loss_and_gradient), 54))
+    return out
+
+
+def large(threads: int) -> Rows:
+    """Values of many atoms, streamed; wall time."""
+    basis = build_basis(["Ta"], cutoff=7.0)
+    out: Rows = []
+
+    def stream(structure: Structure, count: int) -> None:
+        for _ in stream_descriptors(structure, basis, threads=count):
+            pass
+
+    seconds = {}
+    for cells in (10, 37):
+        structure = bcc(cells)
+        counts = (1,) if cells == 10 else (1, threads)
+        for count in counts:
+            took = best(
+                lambda s=structure, c=count: stream(s, c),
+                budget=2.0,
+                clock=time.perf_counter if count > 1 else time.process_time,
+            )
+            seconds[cells, count] = took / structure.n_atoms
+            out.append(row(f"{structure.n_atoms} atoms, {count} thread(s)", took, structure.n_atoms))
+    wall = best(lambda: stream(bcc(37), 1), budget=2.0, clock=time.perf_counter) / bcc(37).n_atoms
+    out.append({"what": "time per atom at 10^5 over that at 2,000", "ratio": seconds[37, 1] / seconds[10, 1]})
+    out.append({"what": f"speed-up on {threads} threads, wall time", "ratio": wall / seconds[37, threads]})
+    return out
+
+
+_FIRST_VALUE = """
+import time, sys
+begin = time.perf_counter()
+import numpy as np
+from grs_evo.basis import build_basis
+from grs_evo.descriptors import describe, pullback
+from grs_evo.structure import Structure
+basis = build_basis(["Ta"], cutoff=5.0)
+cell = np.eye(3) * 6.6
+structure = Structure(np.array([[0, 0, 0], [1.6, 1.7, 1.6], [3.3, 0, 0]]), cell, [0, 0, 0], [True] * 3)
+rows = describe(structure, basis)
+first = time.perf_counter() - begin
+pullback(structure, basis, rows)
+print(first, time.perf_counter() - begin)
+"""
+
+
+def start() -> Rows:
+    """From nothing to the first value and gradient: nothing compiled yet, then from the cache. Wall time."""
+    out: Rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "NUMBA_CACHE_DIR": folder}
+        for name in ("cold", "warm", "warm"):
+            done = subprocess.run(
+                [sys.executable, "-c", _FIRST_VALUE], env=environment, capture_output=True, text=True, check=True
+            )
+            value, gradient = map(float, done.stdout.split())
+            out.append({"what": f"{name} start", "first_value_s": value, "first_gradient_s": gradient})
+    return out
+
+
+def yardstick() -> float:
+    """GF/s of fused multiply-adds on eight doubles."""
+    return 100_000 * 160 / best(lambda: multiply_add(100_000)) / 1e9
+
+
+def show(results: dict[str, Any]) -> None:
+    console = Console(width=110)
+    console.print(f"{results['machine']}; {results['yardstick_gf']:.0f} GF/s multiply-add, one core")
+    for name in ("speed", "growth", "large", "start"):
+        if name not in results:
+            continue
+        table = Table(title=name, title_justify="left")
+        table.add_column("")
+        table.add_column("µs/atom", justify="right")
+        table.add_column("thousand flops' time/atom", justify="right")
+        table.add_column("other")
+        for line in results[name]:
+            time_ = line.get("us_per_atom")
+            other = {k: v for k, v in line.items() if k not in ("what", "us_per_atom")}
+            table.add_row(
+                line["what"],
+                "" if time_ is None else f"{time_:.3f}",
+                "" if time_ is None else f"{time_ * results['yardstick_gf']:.0f}",
+                ", ".join(f"{k} {v:.2f}" for k, v in other.items()),
+            )
+        console.print(table)
+
+
+def processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--json", type=Path, help="write the results here too")
+    parser.add_argument("--only", nargs="+", choices=("speed", "growth", "large", "start"))
+    parser.add_argument("--target", type=Path, help="a structure of liquid Ta to take instead of a made one")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    liquid = None
+    if options.target is not None:
+        import ase.io
+
+        liquid = from_atoms(ase.io.read(options.target), ["Ta"], str(options.target))
+    results: dict[str, Any] = {
+        "machine": f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "yardstick_gf": yardstick(),
+    }
+    parts: dict[str, Callable[[], Rows]] = {
+        "speed": lambda: speed(liquid),
+        "growth": growth,
+        "large": lambda: large(options.threads),
+        "start": start,
+    }
+    for name in options.only or parts:
+        results[name] = parts[name]()
+    show(results)
+    if options.json is not None:
+        options.json.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
