@@ -31,10 +31,14 @@ from .problem import (
 )
 from .selection import SelectionOptions, pick
 from .structure import Structure
+from .walks import WalkOptions, annealing, descent, random_walk
 
 STRATEGIES: dict[str, Strategy] = {
     "genetic": evolve,
     "gradient": gradient,
+    "annealing": annealing,
+    "descent": descent,
+    "random_walk": random_walk,
 }
 
 # Terms that agree to this relative precision count as the same structure in the measure of diversity.
@@ -56,10 +60,13 @@ class MigrantOptions(Options):
 class IslandOptions(Options):
     """How one island searches."""
 
-    strategy: Literal["genetic", "gradient"] = Field(default="genetic", description="how the next generation is made")
+    strategy: Literal["genetic", "gradient", "annealing", "descent", "random_walk"] = Field(
+        default="genetic", description="how the next generation is made"
+    )
     population: int = Field(default=50, ge=1, le=100_000, description="individuals of the island [1]")
     candidates: CandidateOptions | None = Field(default=None, description="this island's own candidates, or the run's")
     genetic: GeneticOptions = GeneticOptions()
+    walk: WalkOptions = WalkOptions()
     operators: OperatorOptions = OperatorOptions()
     selection: SelectionOptions = SelectionOptions()
     collapse: float = Field(
