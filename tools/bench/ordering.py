@@ -216,18 +216,13 @@ for seed in range(seeds):
     ensemble = TargetClusterVectorAnnealing(
         structure=[atoms], calculators=[calculator], T_start=t_start, T_stop=t_stop, random_seed=seed)
     ensemble._n_steps = n_steps
-    start = time.perf_counter(); steps = 0; solved = False; piece = 25
-    from mchammer.ensembles.target_cluster_vector_annealing import available_cooling_functions as cooling
+    solved = False
     begin = time.perf_counter()
-    for step in range(n_steps):
-        ensemble._step = step
-        ensemble._temperature = cooling[ensemble._cooling_function](step, t_start, t_stop, n_steps)
-        ensemble._do_trial_step() if hasattr(ensemble, '_do_trial_step') else ensemble._do_trial_move()
-        steps += 1
-        if ensemble._current_score < 1e-9:
-            solved = True
-            break
-    out.append((solved, steps, time.perf_counter() - begin))
+    while ensemble.total_trials < n_steps and not solved:
+        ensemble._do_trial_step()
+        solved = ensemble.current_score < 1e-9
+    steps = ensemble.total_trials
+    out.append((bool(solved), int(steps), time.perf_counter() - begin))
 print(json.dumps(out))
 """
 
