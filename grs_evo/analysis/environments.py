@@ -67,7 +67,7 @@ def of_structures(structures: Sequence[Structure], basis: Basis, most: int = MOS
     while counts[chosen].sum() > most and len(chosen) > 1:
         keep = max(1, int(len(chosen) * most / counts[chosen].sum() * 0.98))
         chosen = chosen[np.unique(np.linspace(0, len(chosen) - 1, keep).round().astype(int))]
-    rows = [describe_compact(structures[int(k)], basis) for k in chosen]
+    rows = [describe_compact(structures[int(k)], basis, warn=False) for k in chosen]
     return Environments(
         np.concatenate(rows),
         np.concatenate([structures[int(k)].species for k in chosen]),

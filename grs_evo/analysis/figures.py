@@ -48,10 +48,11 @@ def figure(width: float = 5.0, height: float = 3.4, rows: int = 1, columns: int 
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(_STYLE):
-        drawing = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasAgg(drawing)
-        axes = drawing.subplots(rows, columns, **options)
+    # For the whole process: matplotlib looks settings up again for whatever is added to a figure later.
+    mpl.rcParams.update(_STYLE)
+    drawing = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(drawing)
+    axes = drawing.subplots(rows, columns, **options)
     return drawing, axes
 
 
@@ -66,21 +67,18 @@ def style(k: int) -> dict[str, Any]:
 
 def save(drawing: Any, stem: str | Path, formats: Sequence[str] = FORMATS) -> list[Path]:
     """Write the figure as stem.png, stem.svg and stem.pdf; the same figure gives the same bytes."""
-    import matplotlib as mpl
-
     stem = output_stem(stem)
     written = []
-    with mpl.rc_context(_STYLE):
-        for kind in formats:
-            path = stem.with_name(f"{stem.name}.{kind}")
-            # Dates and versions in the files would make every run's bytes differ.
-            metadata: Any = {
-                "png": {"Software": None},
-                "svg": {"Date": None, "Creator": "grs_evo"},
-                "pdf": {"CreationDate": None, "Producer": None, "Creator": "grs_evo"},
-            }[kind]
-            drawing.savefig(path, metadata=metadata)
-            written.append(path)
+    for kind in formats:
+        path = stem.with_name(f"{stem.name}.{kind}")
+        # Dates and versions in the files would make every run's bytes differ.
+        metadata: Any = {
+            "png": {"Software": None},
+            "svg": {"Date": None, "Creator": "grs_evo"},
+            "pdf": {"CreationDate": None, "Producer": None, "Creator": "grs_evo"},
+        }[kind]
+        drawing.savefig(path, metadata=metadata)
+        written.append(path)
     return written
 
 

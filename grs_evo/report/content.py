@@ -396,6 +396,8 @@ def _timing(status: Mapping[str, Any]) -> str:
         ("checkpoints", f"{whole(_number(saved, 'saved', 0))} in {significant(_number(saved, 'seconds', 0), 3)} s"),
         ("host", status.get("host", "unknown")),
     ]  # fmt: skip
+    if not _number(saved, "saved", 0):
+        entries = [entry for entry in entries if entry[0] != "checkpoints"]
     return f'<div class="card"><h3>Timing</h3>{page.facts(entries)}</div>'
 
 

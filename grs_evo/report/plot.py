@@ -64,9 +64,13 @@ def axis(title: str, values: Any = None, log: bool | None = None, **options: Any
     return result
 
 
-def count_axis(title: str) -> dict[str, Any]:
-    """An axis of counts from 0, in full."""
-    return axis(title, rangemode="tozero", tickformat=",d")
+def count_axis(title: str, values: Any = (), from_zero: bool = True) -> dict[str, Any]:
+    """An axis of whole numbers written in full; where few are shown each has its tick, and none has two."""
+    counts = np.append(np.asarray(values, dtype=np.float64).ravel(), [0.0] if from_zero else [])
+    options: dict[str, Any] = {"rangemode": "tozero"} if from_zero else {}
+    if len(counts) > from_zero and np.ptp(counts) <= 10:
+        options["dtick"] = 1
+    return axis(title, tickformat=",d", **options)
 
 
 def line(k: int, name: str, x: Any, y: Any, **options: Any) -> dict[str, Any]:

@@ -144,7 +144,7 @@ def worth(individuals: Sequence[Individual], objectives: NDArray[np.float64]) ->
         "How much of the final front stood by each generation (1 is the end). A line still rising says: search on.",
         [trace],
         {
-            "xaxis": axis("generation", tickformat=",d"),
+            "xaxis": count_axis("generation", when, from_zero=False),
             "yaxis": axis("share of the final hypervolume", rangemode="tozero"),
             "showlegend": False,
         },
@@ -174,7 +174,7 @@ def function_distances(found: Histograms, labels: Sequence[str], name: str) -> P
         + ("" if len(shown) == len(order) else f" The {len(shown)} largest of {len(order)}."),
         [trace],
         {
-            "xaxis": count_axis("function, by distance"),
+            "xaxis": count_axis("function, by distance", len(shown)),
             "yaxis": axis("distance (σ of the target)", rangemode="tozero"),
             "showlegend": False,
             "bargap": 0.15,
@@ -287,7 +287,7 @@ def growth(rows: Sequence[tuple[int, int, float, float]]) -> Plot | None:
         "Coverage as the set grows",
         "V_rep (eq. 18) and the share of the target's environments in the hull, for the first structures of the set.",
         [hull, share],
-        {"xaxis": count_axis("structures"), "yaxis": axis("share", rangemode="tozero"), "showlegend": True},
+        {"xaxis": count_axis("structures", count), "yaxis": axis("share", rangemode="tozero"), "showlegend": True},
         {"structures": count, "environments": environments, "v_rep": v_rep, "inside": inside},
-        height=300,
+        height=460,
     )

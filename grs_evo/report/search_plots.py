@@ -26,6 +26,7 @@ def convergence(history: History) -> Plot | None:
     rows = island_rows(history)
     traces, island_column, x_column, y_column = [], [], [], []
     values = []
+    rounds = len(np.unique(history["round"])) if "round" in history else 1
     for k, (island, which) in enumerate(rows.items()):
         x, y = count[which], best[which]
         island_column += [island] * len(which)
@@ -42,10 +43,11 @@ def convergence(history: History) -> Plot | None:
         "convergence",
         "Best loss against evaluations",
         "Each step down is a better structure; every loss evaluation counts once, with or without gradient. "
-        + (f"{len(rows)} islands searched, the first {_ISLANDS} are drawn." if len(rows) > _ISLANDS else ""),
+        + (f"{len(rows)} islands searched, the first {_ISLANDS} are drawn. " if len(rows) > _ISLANDS else "")
+        + ("Every round has a loss of its own, so each begins high again." if rounds > 1 else ""),
         traces,
         {
-            "xaxis": count_axis("evaluations of the island"),
+            "xaxis": count_axis("evaluations of the island", count),
             "yaxis": axis("best loss", np.concatenate(values)),
             "showlegend": len(rows) > 1,
         },
@@ -64,14 +66,16 @@ def per_generation(history: History, key: str, column: str, title: str, label: s
         if k >= _ISLANDS:
             break
         which = which[thinned(len(which), _MOST)]
-        traces.append(line(k, f"island {island}", generations[which], values[which]))
+        steps = line(k, f"island {island}", generations[which], values[which])
+        steps["line"] |= {"shape": "hv"}
+        traces.append(steps)
     return Plot(
         key,
         title,
         caption,
         traces,
         {
-            "xaxis": count_axis("generation"),
+            "xaxis": count_axis("generation", generations),
             "yaxis": axis(label, rangemode="tozero"),
             "showlegend": len(traces) > 1,
         },
@@ -166,7 +170,12 @@ def rejections(history: History) -> Plot | None:
         "Candidates thrown away, and why",
         "Nothing fails silently: each rejected candidate is counted under its cause. “repeat” was evaluated before.",
         traces,
-        {"barmode": "stack", "xaxis": {"automargin": True}, "yaxis": count_axis("candidates")},
+        {
+            "barmode": "stack",
+            "xaxis": {"automargin": True},
+            "yaxis": count_axis("candidates", sum(counts.values())),
+            "showlegend": True,
+        },
         {"island": list(rows), **{name: counts[name] for name in names}},
         height=320,
     )
