@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -140,7 +141,9 @@ def connect() -> World:
         import mpi4py
 
         mpi4py.rc.thread_level = "funneled"
-        from mpi4py import MPI
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of a foreign mpiexec: refused below, with advice
+            from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         if n_launched > 1:
             raise InputError(

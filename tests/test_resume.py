@@ -48,7 +48,7 @@ def _hash(folder: Path) -> str:
 
 def test_every_stop_point_gives_one_archive(whole: Path, halting: dict[str, int], tmp_path: Path) -> None:
     case = small.write(tmp_path)
-    for at in range(0, 12):
+    for at in range(12):
         halting["at"] = at
         out = tmp_path / f"stop{at}"
         stopped = run(case, out, quiet=True)
@@ -233,9 +233,11 @@ def test_damaged_checkpoints_are_noticed(whole: Path) -> None:
     assert len(variants) >= 100
     assert checkpoint.Checkpoint.from_bytes(data).generation == 12
     for what, broken in variants:
-        with pytest.raises(Damaged):
+        try:
             checkpoint.Checkpoint.from_bytes(broken)
-            pytest.fail(f"{what} went unnoticed")
+        except Damaged:
+            continue
+        pytest.fail(f"{what} went unnoticed")
 
 
 def test_a_damaged_checkpoint_is_named_and_passed_over(
@@ -296,7 +298,7 @@ def test_a_vanished_folder_ends_the_run(
             shutil.rmtree(self.folder.path)
 
     monkeypatch.setattr(Desk, "observe", vanish)
-    with pytest.raises(StorageError, match="vanished|cannot be written"):
+    with pytest.raises(StorageError, match=r"vanished|cannot be written"):
         run(case, quiet=True)
 
 
