@@ -10,6 +10,7 @@ import numpy as np
 from grs_evo.basis import Basis, build_basis
 from grs_evo.population import Individual
 from grs_evo.problem import OPERATORS, stat_names
+from grs_evo.report.solid import extxyz
 from grs_evo.storage import Archive, write_archive
 from grs_evo.structure import Structure
 from grs_evo.target import Target
@@ -106,6 +107,10 @@ def run_folder(path: Path, **options: object) -> Path:
     """A folder with the archive of a run in it."""
     path.mkdir(parents=True)
     write_archive(path / "archive.h5", archive(**options))  # type: ignore[arg-type]
+    (path / "inputs").mkdir()
+    elements: tuple[str, ...] = options.get("elements", ("Ta",))  # type: ignore[assignment]
+    target = lattice(np.random.default_rng(0), 27, len(elements))
+    (path / "inputs" / "target.extxyz").write_text(extxyz(target, elements, {}))
     (path / "status.json").write_text(
         json.dumps(
             {"state": "finished", "stop_reason": "generations", "seconds": 95.0, "evaluations": 2000, "ranks": 2}
