@@ -11,13 +11,31 @@ atoms share lanes changes nothing in their results.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from .harmonics import harmonic_gradient, harmonics
 from .interpreter import run_program
 from .pairs import find_near, order_by_place, sort_images
 from .radial import radial_section
-from .simd import HAIR, LANES, beyond, fma, fms, item, load, pointer, put, scatter_add, splat, store, total, totals, transpose, transpose_rows
+from .simd import (
+    HAIR,
+    LANES,
+    beyond,
+    entry,
+    fma,
+    fms,
+    inner,
+    item,
+    load,
+    pointer,
+    put,
+    scatter_add,
+    splat,
+    store,
+    total,
+    totals,
+    transpose,
+    transpose_rows,
+)
 from .tables import (
     BLOCK,
     CHEB,
@@ -61,7 +79,7 @@ __all__ = [
 ]
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def fill_slots(species, atoms, first, last, group, n_groups, slots, slot_rows):
     """Atoms number first … last - 1 of `atoms` by program, each program's filled up with -1 to whole blocks.
 
@@ -82,7 +100,7 @@ def fill_slots(species, atoms, first, last, group, n_groups, slots, slot_rows):
     return used
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def fast_moments(pair, begin, end, full, l_max, n_of_l, l_offset, spare, out, at):
     """Chebyshev moments of one section for l <= 2 with at most 8, 2 and 2 radial functions, all in registers."""
     zero = splat(0.0)
@@ -148,7 +166,7 @@ def fast_moments(pair, begin, end, full, l_max, n_of_l, l_offset, spare, out, at
         source += 8 if l == 0 else 6
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def any_moments(pair, begin, end, l_max, n_of_l, k_max, climb, rows, spare, out, at):
     """Chebyshev moments of one section for any basis. Rows are l_offset[l] + k (2 l + 1) + m + l."""
     lm = (l_max + 1) * (l_max + 1)
@@ -183,7 +201,7 @@ def any_moments(pair, begin, end, l_max, n_of_l, k_max, climb, rows, spare, out,
         put(out, at + row, total(load(spare, heap + row * LANES)))
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def to_rows(moments, first_slot, halves, n_el, rows, rows8, l_max, n_of_l, l_offset, scale, one, spare, values):
     """Moments of a block's atoms into their rows of A (the first rows of the value buffer), atoms abreast."""
     stride = n_el * rows8
@@ -208,7 +226,7 @@ def to_rows(moments, first_slot, halves, n_el, rows, rows8, l_max, n_of_l, l_off
         store(values, one * BLOCK + shift, splat(1.0))
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def from_rows(values, first_row, halves, n_el, rows, rows8, l_max, n_of_l, l_offset, scale, spare, adjoint):
     """Adjoints of A of a block's atoms back into adjoints of their moments; the inverse way of `to_rows`."""
     stride = n_el * rows8
@@ -231,7 +249,7 @@ def from_rows(values, first_row, halves, n_el, rows, rows8, l_max, n_of_l, l_off
                 transpose(spare, k * LANES, LANES, adjoint, shift * stride + other * rows8 + k, stride)
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def block_atoms(slot_rows, first_slot, row_size, lane_rows):
     """Where the rows of B of a block's atoms start, in `lane_rows`; returns how many atoms there are.
 
@@ -248,7 +266,7 @@ def block_atoms(slot_rows, first_slot, row_size, lane_rows):
     return count
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def accumulate(species, tables, work, n_slots, keep):
     """Pairs and moments of the atoms in the slots; with `keep`, all pairs stay for `pull_into`."""
     n_el, rows8, rows, k_max, degree = tables.n_el, tables.rows8, tables.rows, tables.k_max, tables.degree
@@ -316,7 +334,7 @@ def accumulate(species, tables, work, n_slots, keep):
     return OK
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def values_out(species, tables, work, n_slots, out):
     """B of the atoms in the slots, from their moments, into the rows of `out` that `slot_rows` names."""
     n_el, rows, rows8, l_max = tables.n_el, tables.rows, tables.rows8, tables.l_max
@@ -354,10 +372,11 @@ def values_out(species, tables, work, n_slots, out):
                 put(target, at + k, 0.0)
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@entry
 def describe_range(species, tables, work, atoms, first, last, out):
     """B of atoms[first : last] after `sort_images`; `out` is (last - first, max_size). No gradient can follow."""
-    kinds, group, slots, slot_rows = pointer(species), pointer(tables.group), pointer(work.slots), pointer(work.slot_rows)
+    kinds, group = pointer(species), pointer(tables.group)
+    slots, slot_rows = pointer(work.slots), pointer(work.slot_rows)
     n_slots = fill_slots(kinds, pointer(atoms), first, last, group, tables.n_groups, slots, slot_rows)
     status = accumulate(species, tables, work, n_slots, np.bool_(False))
     if status == OK:
@@ -365,7 +384,7 @@ def describe_range(species, tables, work, atoms, first, last, out):
     return status
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@entry
 def describe_into(positions, cell, species, pbc, tables, work, out):
     """B of all atoms, own block only.
 
@@ -387,7 +406,8 @@ def describe_into(positions, cell, species, pbc, tables, work, out):
     atoms, n = pointer(work.atoms), species.shape[0]
     for i in range(n):
         put(atoms, i, i)
-    kinds, group, slots, slot_rows = pointer(species), pointer(tables.group), pointer(work.slots), pointer(work.slot_rows)
+    kinds, group = pointer(species), pointer(tables.group)
+    slots, slot_rows = pointer(work.slots), pointer(work.slot_rows)
     n_slots = fill_slots(kinds, atoms, np.int64(0), n, group, tables.n_groups, slots, slot_rows)
     status = accumulate(species, tables, work, n_slots, np.bool_(True))
     if status == OK:
@@ -395,7 +415,7 @@ def describe_into(positions, cell, species, pbc, tables, work, out):
     return status
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def fast_pull(pair, pair_id, begin, end, w, at, spare, sx, sy, sz, push, virial):
     """Gradient of Σ w · moments with respect to the neighbours of one section, for the fused bases.
 
@@ -410,8 +430,8 @@ def fast_pull(pair, pair_id, begin, end, w, at, spare, sx, sy, sz, push, virial)
     third = -1.0 / 3.0
     w0, w1, w2, w3 = item(w, at), item(w, at + 1), item(w, at + 2), item(w, at + 3)
     w4, w5, w6, w7 = item(w, at + 4), item(w, at + 5), item(w, at + 6), item(w, at + 7)
-    # Σ w_k T_k(x) of l = 0 and its derivative in powers of x: two thirds of the operations, and shorter chains. It costs
-    # two digits of w_7's contribution, which values cannot spare (they keep T_k) but gradients can.
+    # Σ w_k T_k(x) of l = 0 and its derivative in powers of x: two thirds of the operations, and shorter chains. It
+    # costs two digits of w_7's contribution, which values cannot spare (they keep T_k) but gradients can.
     put(spare, 0, w0 - w2 + w4 - w6)
     put(spare, 1, w1 - 3.0 * w3 + 5.0 * w5 - 7.0 * w7)
     put(spare, 2, 2.0 * w2 - 8.0 * w4 + 18.0 * w6)
@@ -434,8 +454,12 @@ def fast_pull(pair, pair_id, begin, end, w, at, spare, sx, sy, sz, push, virial)
         x = load(pair, p + CHEB)
         x2 = x * x
         x4 = x2 * x2
-        s = fma(fma(fma(x, item(c, 7), item(c, 6)), x2, fma(x, item(c, 5), item(c, 4))), x4, fma(fma(x, item(c, 3), item(c, 2)), x2, fma(x, item(c, 1), item(c, 0))))
-        d = fma(fma(x2, item(c, 29), fma(x, item(c, 28), item(c, 27))), x4, fma(fma(x, item(c, 26), item(c, 25)), x2, fma(x, item(c, 24), item(c, 1))))
+        high = fma(fma(x, item(c, 7), item(c, 6)), x2, fma(x, item(c, 5), item(c, 4)))
+        low = fma(fma(x, item(c, 3), item(c, 2)), x2, fma(x, item(c, 1), item(c, 0)))
+        s = fma(high, x4, low)
+        high = fma(x2, item(c, 29), fma(x, item(c, 28), item(c, 27)))
+        low = fma(fma(x, item(c, 26), item(c, 25)), x2, fma(x, item(c, 24), item(c, 1)))
+        d = fma(high, x4, low)
         # l = 1
         p1 = fma(x, item(c, 11), item(c, 8))
         p2 = fma(x, item(c, 12), item(c, 9))
@@ -454,7 +478,8 @@ def fast_pull(pair, pair_id, begin, end, w, at, spare, sx, sy, sz, push, virial)
         xz = ux * uz
         xx = (ux - uy) * (ux + uy)
         two = fma(q0, xy, fma(q1, yz, q2 * zz)) + fma(q3, xz, q4 * xx)
-        d = d + slope + fma(xy, item(c, 19), fma(yz, item(c, 20), zz * item(c, 21))) + fma(xz, item(c, 22), xx * item(c, 23))
+        d = d + slope + fma(xz, item(c, 22), xx * item(c, 23))
+        d = d + fma(xy, item(c, 19), fma(yz, item(c, 20), zz * item(c, 21)))
         s = s + one + two
         # gradient of the angular polynomials
         q4 = q4 + q4
@@ -490,7 +515,7 @@ def fast_pull(pair, pair_id, begin, end, w, at, spare, sx, sy, sz, push, virial)
     put(virial, 8, item(virial, 8) + total(fz))
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def any_pull(pair, pair_id, begin, end, l_max, n_of_l, l_offset, k_max, climb, slopes, w, at, spare, push, virial):
     """The same as `fast_pull` for any basis; `w` has the rows of `any_moments`, from `at` on."""
     lm = (l_max + 1) * (l_max + 1)
@@ -557,7 +582,7 @@ def any_pull(pair, pair_id, begin, end, l_max, n_of_l, l_offset, k_max, climb, s
     put(virial, 8, item(virial, 8) + total(fz))
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@entry
 def pull_into(positions, cell, species, pbc, tables, dq_db, work, grad, dq_dstrain):
     """Gradient of Q from dQ/dB, right after `describe_into` of the same structure with the same work.
 
@@ -611,7 +636,8 @@ def pull_into(positions, cell, species, pbc, tables, dq_db, work, grad, dq_dstra
         whole = size // LANES * LANES
         for half in range(halves):
             for k in range(0, whole, LANES):
-                transpose_rows(source_rows, lane_rows, half * LANES, k, values, all_rows, b_from + k, below + half * LANES)
+                shift = half * LANES
+                transpose_rows(source_rows, lane_rows, shift, k, values, all_rows, b_from + k, below + shift)
         for lane in range(count):
             at = item(lane_rows, lane)
             for k in range(whole, size):

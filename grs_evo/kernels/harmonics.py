@@ -7,12 +7,10 @@ across the direction is meant, so callers project out the part along it.
 
 from __future__ import annotations
 
-from numba import njit
-
-from .simd import LANES, fma, item, load, splat, store
+from .simd import LANES, fma, inner, item, load, splat, store
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def harmonics(x, y, z, l_max, climb, y_out, at, legendre, powers):
     """Y_lm for l = 0 … l_max into rows `l² + l + m` of `y_out` from `at` on.
 
@@ -39,7 +37,7 @@ def harmonics(x, y, z, l_max, climb, y_out, at, legendre, powers):
         re, im = re * x - im * y, re * y + im * x
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def harmonic_gradient(l, m, l_max, slope, source, legendre, powers):
     """Gradient of Y_lm from what `harmonics` left behind."""
     wide = l_max + 1

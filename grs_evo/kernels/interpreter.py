@@ -6,12 +6,10 @@ nothing has to be compiled when the basis changes.
 
 from __future__ import annotations
 
-from numba import njit
-
-from .simd import LANES, fma, item, load, splat, store
+from .simd import LANES, fma, inner, item, load, splat, store
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def run_program(values, first, last, dst, start, x, y, c, wide):
     """Run segments `first` to `last` (exclusive) on the value buffer; dst, x, y count numbers.
 

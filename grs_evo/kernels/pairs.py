@@ -11,16 +11,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
-from .simd import COMPRESS, HAIR2, LANES, item, pointer, put
+from .simd import COMPRESS, HAIR2, LANES, entry, inner, item, pointer, put
 from .tables import GROW, NOT_FINITE, OK, SINGULAR
 
 if COMPRESS:
     from .simd import keep_near
 else:
 
-    @njit(cache=True, error_model="numpy")
+    @inner
     def keep_near(gx, gy, gz, gid, at, left, x, y, z, limit2, px, py, pz, pid, first, count):
         """Of the `left` (at most 8) points from `at` on, append those with hair² <= r² < limit2 at `count`
         (in `pid`, at `first` + `count`)."""
@@ -54,7 +53,7 @@ _FAR = 1e9
 _INVERSE, _MARGIN, _LOW, _HIGH, _BOX_LOW, _BOX_HIGH = 9, 18, 21, 24, 27, 30
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def wrap_atoms(n, positions, cell, pbc, reach, grid, shift, home):
     """Fractional coordinates and wrapped positions, the ranges they span, and how far images reach beyond them."""
     # rows of `cell` are the vectors; columns of its inverse are the normals to the faces over their heights
@@ -106,7 +105,7 @@ def wrap_atoms(n, positions, cell, pbc, reach, grid, shift, home):
     return OK
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def image_range(grid, shift, i):
     """First and last multiple of each lattice vector by which images of atom `i` are moved."""
     low = (0, 0, 0)
@@ -121,7 +120,7 @@ def image_range(grid, shift, i):
     return low, high
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@entry
 def sort_images(positions, cell, species, pbc, reach, n_el, work):
     """Wrap the atoms, make the images within `reach` of the wrapped atoms, and sort them into columns."""
     n = positions.shape[0]
@@ -205,7 +204,7 @@ def sort_images(positions, cell, species, pbc, reach, n_el, work):
     return OK
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@entry
 def order_by_place(work, n_atoms):
     """Into `atoms`: the atoms column by column of the sorted images, so that neighbours share cache lines."""
     gx, gy, gz, gid = pointer(work.gx), pointer(work.gy), pointer(work.gz), pointer(work.gid)
@@ -220,7 +219,7 @@ def order_by_place(work, n_atoms):
     return found == n_atoms
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def find_near(x, y, z, element, reach, grid, shape, bins, gx, gy, gz, gid, sx, sy, sz, pair_id, first, room):
     """Neighbours of element `element` nearer than `reach` to a point: into sx, sy, sz from 0, pair_id from `first`.
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
-from .simd import LANES, any_above, any_below, fma, inverse_root, item, load, put, splat, store
+from .simd import LANES, any_above, any_below, fma, inner, inverse_root, item, load, put, splat, store
 from .tables import (
     CHEB,
     CHEB_SLOPE,
@@ -60,7 +58,7 @@ _S0, _S1, _S2, _S3, _S4, _S5, _S6, _S7 = _SINE
 _C0, _C1, _C2, _C3, _C4, _C5, _C6, _C7, _C8 = _COSINE
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def taper_block(pair, at, radial, row):
     """Outer taper and inner cutoff of the pairs of one block, if any is within their ranges (few are)."""
     taper_from, taper = item(radial, row + TAPER_FROM), item(radial, row + TAPER)
@@ -87,7 +85,7 @@ def taper_block(pair, at, radial, row):
         put(pair, at + ENV + k, env * factor)
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def radial_section(count, block, which, slopes, radial, cheb, degree, tail, sx, sy, sz, pair, pair_id, nobody):
     """Turn the `count` neighbours found by `find_near` into blocks of pairs, from `block` on. Returns the next block.
 

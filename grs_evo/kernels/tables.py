@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from decimal import Decimal, localcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -193,12 +194,15 @@ def _exponential(lam: float, degree: int) -> NDArray[np.float64]:
 
     The coefficients are a_0 = tanh(lam / 4), a_k = -(-lam)^k / (k! sinh(lam / 2)): no cancellation for small lam.
     """
-    out = np.empty(degree + 1)
-    out[0] = math.tanh(lam / 4)
-    for k in range(1, degree + 1):
-        sign = 1.0 if k % 2 else -1.0
-        log = k * math.log(lam) - math.lgamma(k + 1) - lam / 2 - math.log(-math.expm1(-lam) / 2)
-        out[k] = sign * math.exp(log) if k > 12 else sign * lam**k / math.factorial(k) / math.sinh(lam / 2)
+    with localcontext() as context:
+        context.prec = 40
+        half = Decimal(lam) / 2
+        term = 2 / (half.exp() - (-half).exp())
+        out = np.empty(degree + 1)
+        out[0] = math.tanh(lam / 4)
+        for k in range(1, degree + 1):
+            term *= -Decimal(lam) / k
+            out[k] = float(-term)
     return out
 
 

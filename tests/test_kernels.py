@@ -1,0 +1,290 @@
+"""The compiled parts on their own: vectors, polynomials, harmonics, programs, the list, work that grows, the cache."""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+import subprocess
+import sys
+
+import naive
+import numpy as np
+import pytest
+from numba import config, njit
+
+from grs_evo.basis import build_basis
+from grs_evo.kernels import engine, simd
+from grs_evo.kernels.harmonics import harmonic_gradient, harmonics
+from grs_evo.kernels.interpreter import run_program
+from grs_evo.kernels.simd import LANES, item, load, pointer, put, store, total, totals, transpose, transpose_rows
+from grs_evo.kernels.tables import (
+    BLOCK,
+    GROW,
+    NOT_FINITE,
+    OK,
+    OVERLAP,
+    SINGULAR,
+    _by_length,
+    _exponential,
+    _legendre,
+    kernel_tables,
+    larger_work,
+    make_work,
+    polynomial_degree,
+)
+
+compiled = pytest.mark.skipif(config.DISABLE_JIT, reason="vectors are NumPy arrays when JIT is off")
+PAPER = build_basis(["Ta"], cutoff=5.0)
+ALLOY = build_basis(["Fe", "Cr"], cutoff=4.5)
+
+
+@njit
+def exercise(a, b, out, rows):
+    x, y = load(a, 0), load(b, 0)
+    store(out, 0, simd.fma(x, y, 2.0))
+    store(out, 8, simd.fms(x, y, x))
+    store(out, 16, (x - y) / (y + 3.0) * 2.0)
+    store(out, 24, simd.inverse_root(y))
+    store(out, 32, totals(x, y, x, x, y, x, x, y))
+    put(out, 40, total(x))
+    transpose(pointer(a), 0, LANES, out, 64, LANES)
+    transpose_rows(pointer(a), rows, 0, 0, pointer(out), rows, 0, 128)
+    return simd.any_below(x, -10.0), simd.any_above(y, 0.5)
+
+
+@compiled
+def test_vectors_are_what_numpy_says():
+    rng = np.random.default_rng(0)
+    a, b, out = rng.normal(size=64), rng.uniform(0.6, 9.0, size=64), np.zeros(256)
+    rows = np.arange(0, 64, 8, dtype=np.int64)[::-1].copy()
+    below, above = exercise(a, b, out, rows)
+    x, y = a[:8], b[:8]
+    assert np.allclose(out[:8], x * y + 2, rtol=1e-15)
+    assert np.allclose(out[8:16], x * y - x, rtol=1e-15)
+    assert np.array_equal(out[16:24], (x - y) / (y + 3) * 2)
+    assert np.abs(out[24:32] * np.sqrt(y) - 1).max() < 4e-16
+    assert np.allclose(out[32:40], [v.sum() for v in (x, y, x, x, y, x, x, y)], rtol=1e-13)
+    assert out[40] == pytest.approx(x.sum(), rel=1e-13)
+    assert np.array_equal(out[64:128].reshape(8, 8), a.reshape(8, 8).T)
+    assert np.array_equal(out[128:192].reshape(8, 8)[::-1], a.reshape(8, 8)[::-1].T)
+    assert (below, above) == (False, True)
+
+
+@pytest.mark.parametrize("lam", [1e-6, 0.05, 0.35, 3.06, 5.25, 20.0, 60.0])
+def test_exponential_as_polynomial(lam):
+    coefficients = _exponential(lam, polynomial_degree(lam))
+    for s in np.linspace(0, 1, 101):
+        exact = 1 - 2 * math.exp(-lam * s) * -math.expm1(-lam * (1 - s)) / -math.expm1(-lam)
+        value = 0.0
+        for c in coefficients[::-1]:
+            value = value * (s - 0.5) + c
+        assert abs(value - exact) < 2e-15
+
+
+@njit
+def all_harmonics(direction, l_max, climb, slope, values, gradients):
+    size = (l_max + 1) ** 2
+    space = np.zeros((2 * size + 2 * (l_max + 1)) * LANES)
+    at = pointer(space)
+    x, y, z = simd.splat(direction[0]), simd.splat(direction[1]), simd.splat(direction[2])
+    legendre, powers = size * LANES, 2 * size * LANES
+    harmonics(x, y, z, l_max, pointer(climb), at, np.int64(0), legendre, powers)
+    for l in range(l_max + 1):
+        for m in range(-l, l + 1):
+            values[l * l + l + m] = item(at, (l * l + l + m) * LANES)
+            gx, gy, gz = harmonic_gradient(l, m, l_max, pointer(slope), at, legendre, powers)
+            gradients[l * l + l + m, 0] = total(gx) / LANES
+            gradients[l * l + l + m, 1] = total(gy) / LANES
+            gradients[l * l + l + m, 2] = total(gz) / LANES
+
+
+@compiled
+def test_real_harmonics_and_gradients_to_l_8():
+    l_max, rng = 8, np.random.default_rng(1)
+    climb, slope = _legendre(l_max)
+    size = (l_max + 1) ** 2
+
+    def at(direction):
+        values, gradients = np.zeros(size), np.zeros((size, 3))
+        all_harmonics(direction, l_max, np.ascontiguousarray(climb), slope, values, gradients)
+        return values, gradients
+
+    for direction in [*rng.normal(size=(6, 3)), np.array([0.0, 0, 1]), np.array([0.0, 0, -1])]:
+        unit = direction / np.linalg.norm(direction)
+        values, gradients = at(unit)
+        for l in range(l_max + 1):
+            own = values[l * l : (l + 1) ** 2]
+            # Σ_m Y_lm² = 2l + 1 with Y_00 = 1
+            assert (own**2).sum() == pytest.approx(2 * l + 1, rel=1e-13)
+            for m in range(l + 1):
+                complex_y = complex(naive.harmonic(l, m, unit))
+                factor = math.sqrt(2) * (-1) ** m if m else 1.0
+                assert own[l + m] == pytest.approx(factor * complex_y.real, abs=1e-12)
+                if m:
+                    assert own[l - m] == pytest.approx(factor * complex_y.imag, abs=1e-12)
+        # along a tangent, the gradient is the derivative on the sphere
+        tangent = np.cross(unit, rng.normal(size=3))
+        tangent /= np.linalg.norm(tangent)
+        h = 1e-3
+        points = {k: at(np.cos(k * h) * unit + np.sin(k * h) * tangent)[0] for k in (-3, -2, -1, 1, 2, 3)}
+        slope_ = sum(w * (points[k] - points[-k]) for k, w in {1: 0.75, 2: -0.15, 3: 1 / 60}.items()) / h
+        assert np.abs(gradients @ tangent - slope_).max() < 1e-9
+
+
+@pytest.mark.parametrize("basis", [PAPER, ALLOY], ids=["one", "two"])
+@pytest.mark.parametrize("wide", [False, True])
+def test_programs_and_their_other_order(basis, wide):
+    program = basis.programs[0]
+    tables = kernel_tables(basis)
+    rng = np.random.default_rng(2)
+    rows = rng.normal(size=(program.n_a, BLOCK))
+    values = np.zeros((2 * program.n_rows, BLOCK))
+    values[: program.n_a], values[program.n_a] = rows, 1.0
+    flat = values.reshape(-1)
+    parts = (tables.dst, tables.start, tables.x, tables.y, tables.c)
+    begin, end, back, last = tables.segments[0]
+    lanes = BLOCK if wide else LANES
+    run_program_on(flat, begin, end, *parts, wide)
+    expected = naive.run_program(program, rows)
+    found = values[program.b_rows][:, :lanes]
+    reference = expected[0] if isinstance(expected, tuple) else expected
+    assert np.abs(found - reference[:, :lanes]).max() < 1e-12 * np.abs(reference).max()
+
+    # the adjoint against a directional derivative
+    weight = rng.normal(size=(len(program.b_rows), BLOCK))
+    values[program.n_rows + program.b_rows] = weight
+    run_program_on(flat, back, last, *parts, wide)
+    adjoint = values[program.n_rows : program.n_rows + program.n_a, :lanes].copy()
+    direction = rng.normal(size=rows.shape)
+
+    def total_of(step):
+        values[: program.n_a] = rows + step * direction
+        run_program_on(flat, begin, end, *parts, wide)
+        return (values[program.b_rows] * weight)[:, :lanes].sum(axis=0)
+
+    slope = (
+        sum(w * (total_of(k * 1e-2) - total_of(-k * 1e-2)) for k, w in {1: 0.75, 2: -0.15, 3: 1 / 60}.items()) / 1e-2
+    )
+    exact = (adjoint * direction[:, :lanes]).sum(axis=0)
+    assert np.abs(slope - exact).max() < 1e-8 * np.abs(exact).max()
+
+
+@njit
+def run_program_on(values, first, last, dst, start, x, y, c, wide):
+    run_program(pointer(values), first, last, pointer(dst), pointer(start), pointer(x), pointer(y), pointer(c), wide)
+
+
+def test_segments_in_another_order_give_the_same():
+    """A segment that reads its own old value, one that must wait for it, and one that must come before it."""
+    dst, start = np.array([3, 4, 3, 5]), np.array([0, 1, 3, 4, 4])
+    x, y, c = np.array([0, 3, 1, 3]), np.array([1, 2, 1, 2]), np.array([1.0, 2.0, 3.0, 4.0])
+    new = _by_length(dst, start, x, y, c, 6)
+
+    def run(dst, start, x, y, c):
+        rows = np.array([1.5, 2.5, 3.5, 9.0, 9.0, 9.0])
+        for s, row in enumerate(dst):
+            rows[row] = sum(c[t] * rows[x[t]] * rows[y[t]] for t in range(start[s], start[s + 1]))
+        return rows
+
+    assert np.array_equal(run(dst, start, x, y, c), run(*new))
+    assert sorted(new[0]) == sorted(dst)
+
+
+def evaluate(positions, cell, basis=PAPER, species=None, pbc=(True, True, True), work=None):
+    positions = np.array(positions, float)
+    species = np.zeros(len(positions), np.int32) if species is None else np.array(species, np.int32)
+    tables = kernel_tables(basis)
+    work = work or make_work(len(positions), tables)
+    out = np.full((len(positions), tables.max_size), np.nan)
+    arrays = (positions, np.array(cell, float), species, np.array(pbc))
+    return engine.describe_into(*arrays, tables, work, out), out, work, arrays, tables
+
+
+def test_status_says_what_is_wrong():
+    cell = np.eye(3) * 8
+    assert evaluate([[0, 0, 0], [2, 0, 0]], cell)[0] == OK
+    assert evaluate([[0, 0, 0], [0, 0, 5e-4]], cell)[0] == OVERLAP
+    assert evaluate([[0, 0, 0], [0, 0, np.inf]], cell)[0] == NOT_FINITE
+    assert evaluate([[0, 0, 0]], np.zeros((3, 3)))[0] == SINGULAR
+    assert evaluate([[0, 0, 0]], np.full((3, 3), np.nan))[0] == SINGULAR
+
+
+def test_work_grows_until_it_fits():
+    rng = np.random.default_rng(5)
+    cell = np.diag([1.0, 1.2, 30.0])
+    positions = np.stack([np.zeros(40), np.zeros(40), np.linspace(0, 29, 40)], axis=1) + rng.normal(
+        scale=0.1, size=(40, 3)
+    )
+    status, out, work, arrays, tables = evaluate(positions, cell, work=make_work(1, kernel_tables(PAPER)))
+    rounds = 0
+    while status == GROW:
+        rounds += 1
+        assert rounds < 10
+        work = larger_work(work, tables)
+        status = engine.describe_into(*arrays, tables, work, out)
+    assert status == OK
+    assert rounds > 0
+    assert np.isfinite(out).all()
+
+
+def test_gradient_may_be_asked_for_twice():
+    """The first time from kept value buffers, the second time they are made again: the same bits."""
+    rng = np.random.default_rng(6)
+    grid = np.stack(np.meshgrid(*[np.arange(3)] * 3, indexing="ij"), axis=-1).reshape(-1, 3) * 2.6
+    status, out, work, arrays, tables = evaluate(
+        grid + rng.normal(scale=0.2, size=grid.shape), np.eye(3) * 7.8, ALLOY, rng.integers(0, 2, len(grid))
+    )
+    assert status == OK
+    assert work.shape[6] == 1
+    results = []
+    for _ in range(2):
+        gradient, strain = np.zeros((len(grid), 3)), np.zeros((3, 3))
+        assert engine.pull_into(*arrays, tables, np.sin(out), work, gradient, strain) == OK
+        results.append((gradient, strain))
+    assert np.array_equal(results[0][0], results[1][0])
+    assert np.array_equal(results[0][1], results[1][1])
+
+
+def test_one_set_of_compiled_kernels_for_every_basis():
+    if config.DISABLE_JIT:
+        pytest.skip("nothing is compiled")
+    evaluate([[0, 0, 0]], np.eye(3) * 3, ALLOY)
+    evaluate([[0, 0, 0]], np.eye(3) * 3, build_basis(["C"], n_max=(4, 3), l_max=(0, 4), cutoff=3.5))
+    assert len(engine.describe_into.signatures) == 1
+    assert len(engine.sort_images.signatures) == 1
+
+
+def test_tables_are_kept_on_the_basis():
+    assert kernel_tables(PAPER) is kernel_tables(PAPER)
+    assert kernel_tables(build_basis(["Ta"], cutoff=5.0)) is not kernel_tables(PAPER)
+    assert kernel_tables(PAPER).degree % 4 == 0
+
+
+def cache_folder_of(environment):
+    code = "from grs_evo.kernels import CACHE_FOLDER; import numba; print(CACHE_FOLDER); print(numba.config.CACHE_DIR)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, check=True
+    )
+    return done.stdout.split()
+
+
+def test_cache_folder_follows_the_sources_and_the_user(tmp_path):
+    ours, used = cache_folder_of({"XDG_CACHE_HOME": str(tmp_path), "NUMBA_CACHE_DIR": ""})
+    assert ours == used
+    if sys.platform.startswith("linux"):
+        assert ours.startswith(str(tmp_path))
+    given = str(tmp_path / "given")
+    assert cache_folder_of({"NUMBA_CACHE_DIR": given}) == ["None", given]
+
+
+@pytest.mark.skipif(hasattr(os, "getuid") and os.getuid() == 0, reason="nothing is read-only for root")
+def test_read_only_home_falls_back_to_a_private_folder(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    home.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    ours, used = cache_folder_of(
+        {"XDG_CACHE_HOME": str(home / "cache"), "TMPDIR": str(tmp_path), "NUMBA_CACHE_DIR": ""}
+    )
+    assert ours == used
+    assert ours.startswith(str(tmp_path / "grs_evo-"))
