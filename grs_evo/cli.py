@@ -125,6 +125,58 @@ def stop(folder: Path, wait: float) -> None:
     click.echo(f"{folder}: " + ("asked to stop, still at it" if is_alive(found) else "stopped"))
 
 
+@cli.command()
+@click.argument("run_file", required=False, type=click.Path(path_type=Path))
+@click.option("--elements", help="Instead of a run file: symbols, e.g. Au,Cu; the rest of the basis as the default.")
+def basis(run_file: Path | None, elements: str | None) -> None:
+    """List the descriptor functions of a run file's basis, with their labels."""
+    from .basis import BasisOptions, format_labels
+    from .setup import make_basis
+
+    if run_file is None and elements is None:
+        raise InputError("basis: give a run file, or --elements such as Au,Cu")
+    if run_file is None:
+        made = make_basis(BasisOptions(), Path(), elements=_symbols(elements or ""))
+    else:
+        from .config import read
+
+        given = read(run_file)
+        made = make_basis(given.basis, run_file.parent, given.target)
+    click.echo(format_labels(made))
+
+
+@cli.command()
+@click.argument("structures", nargs=-1, required=True)
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="File to write, e.g. target.h5.")
+@click.option("--run-file", type=click.Path(path_type=Path), help="Take basis and loss from here.")
+@click.option("--cutoff", type=float, help="Cutoff of all pairs in Å, when there is no run file.")
+@click.option("--covariance", is_flag=True, help="Keep the full covariance as well.")
+def target(
+    structures: tuple[str, ...], out: Path, run_file: Path | None, cutoff: float | None, covariance: bool
+) -> None:
+    """Describe structure files (FILE, FILE@0:100:10, FILE:::10) and store the target."""
+    from .setup import store_target
+
+    click.echo(store_target(structures, out, run_file, cutoff, covariance))
+
+
+@cli.command()
+@click.argument("structures", nargs=-1, required=True)
+@click.option("--target", "target_", required=True, type=click.Path(path_type=Path), help="target.h5 or a run folder.")
+@click.option("--functions", default=10, show_default=True, help="List so many functions that are most off.")
+@click.option("--json", "json_", is_flag=True, help="For programs.")
+def score(structures: tuple[str, ...], target_: Path, functions: int, json_: bool) -> None:
+    """Tell how well structures stand for a target, and which descriptors are off."""
+    from .scores import scores, text_of
+
+    found = scores(structures, target_, functions)
+    click.echo(json.dumps(found, indent=1) if json_ else text_of(found))
+
+
+def _symbols(text: str) -> list[str]:
+    return [part for part in text.replace(",", " ").replace("-", " ").split() if part]
+
+
 def _seconds(text: str | None) -> float | None:
     from .config import seconds_of
 

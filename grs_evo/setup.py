@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from .archive import check_objectives, default_objectives
 from .basis import Basis, BasisOptions, build_basis
 from .candidates import CandidateOptions, Source, bind, candidate
-from .config import AlloyOptions, RunFile, TargetOptions
+from .config import AlloyOptions, RunFile, TargetOptions, map_files
 from .errors import InputError
 from .island import IslandOptions
 from .lattice import make_lattice_objective, reference_structures
@@ -132,6 +132,30 @@ def lay_ground(run: RunFile, folder: Path) -> Ground:
             covariance,
         )
         return Ground(basis, target, structures)
+
+
+def store_target(files: Sequence[str], out: Path, run_file: Path | None, cutoff: float | None, covariance: bool) -> str:
+    """Describe structure files and write the target; returns one line about it."""
+    from .storage import write_whole
+
+    if out.exists():
+        raise InputError(f"{out}: exists already; choose another --out")
+    if run_file is not None:
+        if cutoff is not None:
+            raise InputError("--cutoff: comes with the basis of --run-file; give one of them")
+        from .config import read
+
+        run = read(run_file)
+        basis_options = map_files(run, lambda _, name: str(run_file.parent / name)).basis
+        covariance = covariance or run.loss.covariance != 0
+    else:
+        basis_options = BasisOptions(cutoff=cutoff)
+    options = TargetOptions(files=tuple(files))
+    given = RunFile(target=options, basis=basis_options, loss=LossOptions(covariance=1.0 if covariance else 0.0))
+    ground = lay_ground(given, Path())
+    write_whole(out, ground.to_bytes())
+    elements = ", ".join(ground.basis.elements)
+    return f"{out}: {ground.target.n_environments} environments of {len(ground.structures)} structures; {elements}"
 
 
 def _stored(run: RunFile, folder: Path) -> Ground:
