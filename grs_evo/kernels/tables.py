@@ -335,8 +335,10 @@ def _make_tables(basis: Any) -> Tables:
         n_functions += len(program.b_rows)
         segments.append([])
         for prefix in ("fwd", "bwd"):
-            parts = [np.asarray(getattr(program, f"{prefix}_{name}")) for name in ("dst", "start", "x", "y", "c")]
-            p_dst, p_start, p_x, p_y, p_c = _by_length(*parts, 2 * int(program.n_rows))
+            p_dst, p_start, p_x, p_y, p_c = (
+                np.asarray(getattr(program, f"{prefix}_{name}")) for name in ("dst", "start", "x", "y", "c")
+            )
+            p_dst, p_start, p_x, p_y, p_c = _by_length(p_dst, p_start, p_x, p_y, p_c, 2 * int(program.n_rows))
             dst.append(p_dst * BLOCK)
             x.append(p_x * BLOCK)
             y.append(p_y * BLOCK)
