@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -18,6 +19,7 @@ from grs_evo.report.content import significant
 from grs_evo.report.page import script_json, text
 from grs_evo.report.plot import plain
 from grs_evo.report.solid import extxyz
+from grs_evo.structure import Structure
 
 EVIL = 'Ta <img src=x onerror="document.title=\'hit\'"> </script><script>document.title="hit"</script><!-- &amp; \'"'
 
@@ -46,14 +48,14 @@ def data_of(html: str) -> dict:
 
 @pytest.fixture(scope="module")
 def html() -> str:
-    return compose(archive(in_set=4), "a run")
+    return compose(archive(in_set=4, elements=("Cu", "Au")), "a run")
 
 
 def test_every_part_is_there(html):
     data = data_of(html)
     assert set(data["plots"]) >= {
         "pareto", "cost", "hypervolume", "coverage", "growth", "functions", "histogram-1", "convergence", "operators",
-        "rejections", "migrations", "diversity",
+        "rejections", "migrations", "diversity", "histogram-any",
     }  # fmt: skip
     assert len(data["structures"]) == 12
     page = Page(html)
@@ -69,6 +71,52 @@ def test_every_part_is_there(html):
     words = " ".join(page.words)
     for wanted in ("rattled lattice", "V_rep", "Evaluations", "seed = 1", "halves of the target"):
         assert wanted in words
+
+
+def test_every_function_can_be_looked_at(html):
+    plots = data_of(html)["plots"]
+    choices = plots["histogram-any"]["choices"]
+    basis = archive(1, elements=("Cu", "Au")).basis
+    assert len(choices) + sum(key.startswith("histogram-") for key in plots) - 1 == basis.n_desc
+    assert choices[0][1] == plots["histogram-any"]["traces"]
+    assert sum(tag == "option" for tag, _ in Page(html).elements) == len(choices)
+    for _, traces in choices:
+        for trace in traces:
+            assert sum(trace["y"][:-1]) == pytest.approx(1.0, abs=1e-4)
+
+
+def odd_archives():
+    made = archive(4)
+    rng = np.random.default_rng(0)
+    lone = Structure(np.zeros((1, 3)), 30 * np.eye(3), np.zeros(1, int), np.zeros(3, bool))
+    wire = lattice(rng, 12).replace(pbc=np.array([False, False, True]))
+    yield "one objective", {"objective_names": ("value",), "objectives": made.objectives[:, :1]}
+    yield "many objectives", {"objective_names": ("a", "b", "c", "d", "<b>"), "objectives": rng.random((4, 5))}
+    yield (
+        "reversed",
+        {
+            "individuals": [replace(one, value=-one.value, terms=-one.terms) for one in made.individuals],
+            "objectives": -made.objectives,
+        },
+    )
+    yield (
+        "all zero",
+        {
+            "individuals": [replace(one, value=0.0, terms=np.zeros(2)) for one in made.individuals],
+            "objectives": np.zeros((4, 3)),
+        },
+    )
+    yield "a lone atom", {"individuals": [replace(one, structure=lone) for one in made.individuals]}
+    yield "a wire", {"individuals": [replace(one, structure=wire) for one in made.individuals]}
+    yield "one structure", {"individuals": made.individuals[:1], "objectives": made.objectives[:1]}
+    yield "no best value yet", {"history": {**made.history, "best_value": np.full(40, np.nan)}}
+    yield "first generation", {"history": {name: column[:1] for name, column in made.history.items()}}
+
+
+def test_odd_archives_are_reported_too():
+    for name, changes in odd_archives():
+        html = compose(replace(archive(4), **changes), name)
+        assert len(data_of(html)["structures"]) == len(changes.get("individuals", range(4))), name
 
 
 def test_nothing_is_fetched_from_anywhere(html):
@@ -89,7 +137,7 @@ def test_the_data_behind_each_plot_can_be_taken(html):
     rows = base64.b64decode(files["pareto.csv"].split(",", 1)[1]).decode().splitlines()
     assert rows[0] == "uid,n_atoms,on_front,mean,variance,n_atoms"[: len("uid,n_atoms,on_front,mean,variance")]
     assert len(rows) == 13
-    made = archive(in_set=4)
+    made = archive(in_set=4, elements=("Cu", "Au"))
     assert float(rows[1].split(",")[3]) == made.objectives[0, 0]
 
 
@@ -136,13 +184,12 @@ def test_a_structure_in_the_page_is_the_structure(tmp_path):
 
 
 def test_a_crystal_without_spread_is_said_and_not_a_crash():
-    from grs_evo.structure import Structure
     from grs_evo.target import Target
 
     made = archive(3)
     crystal = Structure(np.zeros((1, 3)), 2.8 * np.eye(3), np.zeros(1, int), np.ones(3, bool))
     target = Target.from_structures(crystal, made.basis)
-    html = compose(made.__class__(**{**vars(made), "target": target.to_arrays()}), "x")
+    html = compose(replace(made, target=target.to_arrays()), "x")
     assert "all environments are equal" in html
     assert "V_rep" not in html.split("<script")[0]
 
@@ -152,7 +199,7 @@ def test_what_is_missing_is_left_out():
     assert "not stored in this archive" in html
     assert "match" not in {a.get("id") for tag, a in Page(html).elements if tag == "section"}
     bare = archive(3)
-    html = compose(bare.__class__(**{**vars(bare), "history": {}}), "x")
+    html = compose(replace(bare, history={}), "x")
     assert "convergence" not in data_of(html)["plots"]
 
 

@@ -31,6 +31,7 @@ from .plot import Plot
 SHOWN = 18
 _TABLE = 60
 _SMALL = 6  # histograms drawn
+_OFFERED = 150  # histograms to choose from besides: some hundred kB
 # A target with fewer environments (a crystal) has no halves to speak of.
 _HALVES = 50
 
@@ -310,6 +311,8 @@ def match_section(
     order = np.argsort(-found.wasserstein, kind="stable")
     small = [result_plots.histogram(found, int(k), labels[k], name, rank) for rank, k in enumerate(order[:_SMALL], 1)]
     bars = result_plots.function_distances(found, labels, name)
+    rest = order[_SMALL : _SMALL + _OFFERED]
+    other = result_plots.chooser(found, rest, labels, name) if len(rest) else None
     moments = environments.compare_moments(target, chosen, basis)
     wide_target, wide_chosen = target.wide(basis), chosen.wide(basis)
     tiles: list[tuple[str, str, str]] = []
@@ -368,9 +371,12 @@ def match_section(
         f'fit worst of {len(labels)}: share of environments over the value of the function.</p><div class="small">'
         + "".join(page.small_figure(plot) for plot in small)
         + "</div></div>"
+        + '<div class="grid">'
         + page.figure(bars)
+        + page.figure(other)
+        + "</div>"
     )
-    plots += [*small, bars]
+    plots += [*small, bars, *([other] if other else [])]
     thin = (
         ""
         if len(chosen) == chosen.total

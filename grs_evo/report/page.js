@@ -168,6 +168,13 @@
     choose(k);
     if (innerWidth <= 760) document.querySelector(".stage").scrollIntoView();
   }));
+  document.querySelectorAll("select[data-plot]").forEach((select) => select.addEventListener("change", () => {
+    const figure = select.closest("figure"), plot = data.plots[select.dataset.plot];
+    const [caption, traces] = plot.choices[select.selectedIndex];
+    plot.traces = traces;
+    figure.querySelector("figcaption p").textContent = caption;
+    draw(figure.querySelector(".canvas"));
+  }));
   const wrap = document.getElementById("wrap");
   if (wrap) wrap.addEventListener("change", () => choose(chosen));
   dark.addEventListener("change", redraw);

@@ -99,7 +99,7 @@ def figure(plot: Plot | None, wide: bool = False) -> str:
         return ""
     return (
         f'<figure class="plot card{" wide" if wide else ""}" id="fig-{plot.key}">'
-        f"<figcaption><h3>{text(plot.title)}</h3><p>{text(plot.caption)}</p></figcaption>"
+        f"<figcaption><h3>{text(plot.title)}</h3>{_choice(plot)}<p>{text(plot.caption)}</p></figcaption>"
         f'<div class="canvas" data-plot="{plot.key}" style="height:{plot.height}px"></div>{_data_of(plot)}</figure>'
     )
 
@@ -111,6 +111,13 @@ def small_figure(plot: Plot) -> str:
         f'</figcaption><div class="canvas" data-plot="{plot.key}" style="height:{plot.height}px"></div>'
         f"{_data_of(plot)}</figure>"
     )
+
+
+def _choice(plot: Plot) -> str:
+    if not plot.choices:
+        return ""
+    options = "".join(f"<option>{text(name)}</option>" for name, _, _ in plot.choices)
+    return f'<select data-plot="{plot.key}" aria-label="{text(plot.title)}">{options}</select>'
 
 
 def _data_of(plot: Plot) -> str:
@@ -170,7 +177,14 @@ def render(
         "elements": list(elements),
         "radii": list(radii),
         "structures": list(scenes),
-        "plots": {plot.key: {"traces": list(plot.traces), "layout": dict(plot.layout)} for plot in plots},
+        "plots": {
+            plot.key: {
+                "traces": list(plot.traces),
+                "layout": dict(plot.layout),
+                "choices": [one[1:] for one in plot.choices],
+            }
+            for plot in plots
+        },
     }
     links = "".join(f'<li><a href="#{one.key}">{text(one.title)}</a></li>' for one in sections)
     body = "".join(

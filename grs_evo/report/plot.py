@@ -31,6 +31,9 @@ class Plot:
     layout: Mapping[str, Any]
     columns: Mapping[str, Iterable[object] | NDArray] = field(default_factory=dict)  # the numbers, for the CSV
     height: int = 360  # px
+    # Other contents of the same frame, for the reader to choose from: name, caption and traces of each. The first is
+    # what is shown at first.
+    choices: Sequence[tuple[str, str, Sequence[dict[str, Any]]]] = ()
 
 
 def plain(text: object) -> str:

@@ -192,14 +192,14 @@ def function_distances(found: Histograms, labels: Sequence[str], name: str) -> P
 def histogram(found: Histograms, k: int, label: str, name: str, rank: int) -> Plot:
     """The distribution of one function over target and set."""
     edges = found.edges[k]
-    middle = (edges[:-1] + edges[1:]) / 2
-    steps = {"shape": "hvh", "width": 2}
+    heights = [np.append(shares[k], shares[k, -1]) for shares in (found.target, found.chosen)]  # a step ends at an edge
+    steps = {"shape": "hv", "width": 2}
     target = {
-        "type": "scatter", "mode": "lines", "name": "target", "x": rounded(middle), "y": rounded(found.target[k]),
+        "type": "scatter", "mode": "lines", "name": "target", "x": rounded(edges), "y": rounded(heights[0]),
         "fill": "tozeroy", "fillcolor": "@fill", "line": {**steps, "color": "@muted"},
     }  # fmt: skip
     chosen = {
-        "type": "scatter", "mode": "lines", "name": plain(name), "x": rounded(middle), "y": rounded(found.chosen[k]),
+        "type": "scatter", "mode": "lines", "name": plain(name), "x": rounded(edges), "y": rounded(heights[1]),
         "line": {**steps, "color": "@c0", "dash": "dash"},
     }  # fmt: skip
     return Plot(
@@ -216,6 +216,28 @@ def histogram(found: Histograms, k: int, label: str, name: str, rank: int) -> Pl
         },
         {"low": edges[:-1], "high": edges[1:], "target": found.target[k], "set": found.chosen[k]},
         height=220,
+    )
+
+
+def chooser(found: Histograms, ranks: NDArray[np.int64], labels: Sequence[str], name: str) -> Plot:
+    """The distribution of any one of many functions, `ranks` being their numbers in the order to offer them."""
+    plots = [histogram(found, int(k), labels[k], name, 1) for k in ranks]
+    bins = found.target.shape[1]
+    return Plot(
+        "histogram-any",
+        "Any other function",
+        plots[0].caption,
+        plots[0].traces,
+        plots[0].layout,
+        {
+            "function": [labels[k] for k in ranks for _ in range(bins)],
+            "low": found.edges[ranks, :-1].ravel(),
+            "high": found.edges[ranks, 1:].ravel(),
+            "target": found.target[ranks].ravel(),
+            "set": found.chosen[ranks].ravel(),
+        },
+        height=300,
+        choices=[(plot.title, plot.caption, plot.traces) for plot in plots],
     )
 
 
