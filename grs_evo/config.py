@@ -26,8 +26,6 @@ from .relax import RelaxOptions
 from .sets import SetOptions
 
 _DEFAULT_ISLANDS = 4
-# What `resume --extend` may change: where a run ends and how it is saved, never what it does until then.
-EXTENDABLE = ("stop", "checkpoint", "output")
 
 
 class AlloyOptions(Options):
@@ -94,6 +92,10 @@ class OutputOptions(Options):
         default=10.0, gt=0, description="time between two progress lines where there is no terminal [s]"
     )
     top: int = Field(default=10, ge=1, le=1000, description="structures in the table at the end [1]")
+
+
+# What `resume --extend` may change: where a run ends and how it is saved, never what it does until then.
+EXTENDABLE: dict[str, type[Options]] = {"stop": StopOptions, "checkpoint": CheckpointOptions, "output": OutputOptions}
 
 
 class RunFile(Options):
@@ -434,9 +436,7 @@ def extended(run: RunFile, changes: tuple[str, ...], source: str) -> RunFile:
             raise InputError(f"--extend {change}: must be key=value, for instance stop.generations=500")
         table = key.partition(".")[0]
         if table not in EXTENDABLE:
-            keys = [
-                f"{name}.{field}" for name in EXTENDABLE for field in RunFile.model_fields[name].annotation.model_fields
-            ]  # type: ignore[union-attr]
+            keys = [f"{name}.{field}" for name, options in EXTENDABLE.items() for field in options.model_fields]
             raise InputError(
                 f"--extend {change}: {key} cannot change in a run that has begun{nearest(key, keys)}; "
                 f"allowed are {', '.join(keys)}"

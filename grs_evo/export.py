@@ -162,7 +162,7 @@ def crystal_key(one: Individual, tolerance: float = 1e-3) -> tuple[Any, ...]:
     if not structure.pbc.all():
         return (structure.n_atoms, tuple(np.bincount(structure.species).tolist()), terms)
     scaled = np.linalg.solve(structure.cell.T, structure.positions.T).T
-    cell = (structure.cell, scaled, structure.species + 1)
+    cell: Any = (structure.cell, scaled, structure.species + 1)
     primitive = spglib.find_primitive(cell, symprec=tolerance)
     found = spglib.get_spacegroup(cell, symprec=tolerance)
     species = structure.species if primitive is None else np.asarray(primitive[2]) - 1
