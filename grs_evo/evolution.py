@@ -66,7 +66,8 @@ class Quit(Exception):
 class Work(Protocol):
     """What evolves: islands of a problem, or a stand-in of the tests. States are opaque here."""
 
-    n_terms: int
+    @property
+    def n_terms(self) -> int: ...
 
     def start(self, island: int, poll: Callable[[], None]) -> Any: ...
 
@@ -240,8 +241,9 @@ class Evolution:
             self.world.post(0, Tag.STATS, encode({"when": head, "rows": rows, "spent": self.spent.to_array()}))
         else:
             self.conductor.spent[self.world.rank] = self.spent.to_array()
-            self.conductor.take_stats(generation, self.routes.mine, rows)
-            self._obey()
+            with self.spent.on("post"):
+                self.conductor.take_stats(generation, self.routes.mine, rows)
+                self._obey()
         with self.spent.on("pack"):
             self._send_emigrants(generation)
             if generation in self.to_save:
@@ -276,11 +278,14 @@ class Evolution:
 
     def _close(self) -> None:
         """The last generation is made: hand it over, and leave together."""
-        self._send_states(self.generation)
+        with self.spent.on("pack"):
+            self._send_states(self.generation)
         if self.conductor is None:
-            wait(lambda: self.ended, self.serve_or_halt)
+            with self.spent.on("wait"):
+                wait(lambda: self.ended, self.serve_or_halt)
             return
-        wait(lambda: self._conductor().can_save(self.generation), self.serve_or_halt)
+        with self.spent.on("wait"):
+            wait(lambda: self._conductor().can_save(self.generation), self.serve_or_halt)
         with self.spent.on("save"):
             self._conductor().save_final(self.generation)
         self.world.post_all(Tag.END, _numbers(self.leg.round, self.generation))
