@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -373,23 +374,22 @@ class Stopwatch:
 
 def watch(run_file: Path, out: Path) -> dict[str, float]:
     """A run on one rank within this process, its functions under a stopwatch."""
-    import grs_evo.kernels.passes
-    import grs_evo.lattice
-    import grs_evo.loss
-    import grs_evo.relax
     from grs_evo import conductor, genetic, island
-    from grs_evo import run as room
     from grs_evo.evolution import Evolution
+    from grs_evo.lattice import LatticeObjective
+    from grs_evo.loss import Objective
     from grs_evo.operators import TABLE
 
     clock = Stopwatch()
-    grs_evo.relax.relax = clock.watch("evaluation", grs_evo.relax.relax)
-    grs_evo.kernels.passes.improve = clock.watch("evaluation", grs_evo.kernels.passes.improve)
-    for kind in (grs_evo.loss.Objective, grs_evo.lattice.LatticeObjective):
-        kind.evaluate = clock.watch("evaluation", kind.evaluate)  # type: ignore[method-assign]
+    # The package's own names hide the modules of the same name.
+    relax, passes, room = (import_module(f"grs_evo.{name}") for name in ("relax", "kernels.passes", "run"))
     for name, function in TABLE.items():
         TABLE[name] = clock.watch("operators", function)
     for owner, names, label in (
+        (relax, ("relax",), "evaluation"),
+        (passes, ("improve",), "evaluation"),
+        (Objective, ("evaluate",), "evaluation"),
+        (LatticeObjective, ("evaluate",), "evaluation"),
         (genetic, ("candidate",), "candidates"),
         (genetic, ("pick", "survivors", "preference", "draw_operator", "probabilities"), "selection"),
         (genetic, ("content_key", "keys_of", "_contains"), "repeats"),
