@@ -49,48 +49,52 @@ class Coverage:
         )
 
 
-def _flat(points: NDArray[np.float64]) -> bool:
-    """Whether the points do not span their space, so that their hull has no volume."""
-    if len(points) <= points.shape[1]:
-        return True
-    return bool(np.linalg.matrix_rank(points - points.mean(axis=0), tol=1e-9 * len(points) ** 0.5) < points.shape[1])
+@dataclass(frozen=True, eq=False)
+class _Hull:
+    """The convex hull of points, in coordinates in which they have mean 0 and spread 1 along every axis."""
+
+    volume: float  # in the points' own coordinates
+    mean: NDArray[np.float64]  # (k,)
+    spread: NDArray[np.float64]  # (k,)
+    equations: NDArray[np.float64]  # (n_facets, k + 1) outward normal and offset; none where there is no volume
+
+    def contains(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which of (n, k) points lie within; none do where the hull has no volume."""
+        if not len(self.equations):
+            return np.zeros(len(points), dtype=bool)
+        scaled = (points - self.mean) / self.spread
+        inside = np.ones(len(points), dtype=bool)
+        step = max(1, 2**23 // max(1, len(points)))  # 64 MB of distances at a time
+        for start in range(0, len(self.equations), step):
+            part = self.equations[start : start + step]
+            inside &= (scaled @ part[:, :-1].T + part[:, -1] <= _TOUCH).all(axis=1)
+        return inside
+
+
+def _hull(points: NDArray[np.float64]) -> _Hull:
+    """The hull of (n, k) points; without volume where they do not span their space."""
+    k = points.shape[1]
+    mean, spread = points.mean(axis=0), points.std(axis=0)
+    none = _Hull(0.0, mean, spread, np.empty((0, k + 1)))
+    if (spread == 0.0).any():
+        return none
+    scaled = (points - mean) / spread  # Qhull's tolerances want axes of like length
+    if k == 1:
+        ends = np.array([[1.0, -scaled.max()], [-1.0, scaled.min()]])
+        return _Hull(float(np.ptp(points)), mean, spread, ends)
+    if len(points) <= k or np.linalg.matrix_rank(scaled, tol=1e-9 * len(points) ** 0.5) < k:
+        return none
+    try:
+        # QJ would move the points; merged facets (the default) keep them.
+        found = ConvexHull(scaled)
+    except QhullError:
+        return none  # flat up to Qhull's own rounding
+    return _Hull(float(found.volume * np.prod(spread)), mean, spread, found.equations)
 
 
 def hull_volume(points: NDArray[np.float64]) -> float:
     """Volume of the convex hull of (n, k) points; the range where k is 1, and 0 where they lie in a plane."""
-    points = checked_rows(points, "points")
-    if points.shape[1] == 1:
-        return float(np.ptp(points))
-    spread = points.std(axis=0)
-    if (spread == 0.0).any():
-        return 0.0
-    scaled = (points - points.mean(axis=0)) / spread  # Qhull's tolerances want axes of like length
-    if _flat(scaled):
-        return 0.0
-    try:
-        return float(ConvexHull(scaled).volume * np.prod(spread))
-    except QhullError:
-        return 0.0  # flat up to Qhull's own rounding
-
-
-def _inside(points: NDArray[np.float64], hull_points: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which points lie in the hull of the others; nothing lies in a hull without volume but the points themselves."""
-    if points.shape[1] == 1:
-        low, high = hull_points.min(), hull_points.max()
-        return ((points >= low - _TOUCH) & (points <= high + _TOUCH)).all(axis=1)
-    if _flat(hull_points):
-        return np.zeros(len(points), dtype=bool)
-    try:
-        # QJ would move the points; merged facets (the default) keep them.
-        equations = ConvexHull(hull_points).equations
-    except QhullError:
-        return np.zeros(len(points), dtype=bool)
-    inside = np.ones(len(points), dtype=bool)
-    step = max(1, 2**23 // max(1, len(points)))  # 64 MB of distances at a time
-    for start in range(0, len(equations), step):
-        part = equations[start : start + step]
-        inside &= (points @ part[:, :-1].T + part[:, -1] <= _TOUCH).all(axis=1)
-    return inside
+    return _hull(checked_rows(points, "points")).volume
 
 
 def _directions(count: int, dimension: int, seed: int) -> NDArray[np.float64]:
@@ -120,15 +124,75 @@ def _in_slabs(points: NDArray, directions: NDArray, low: NDArray, high: NDArray)
     return inside / len(points)
 
 
-def _log_ratio_of_widths(target: NDArray, chosen: NDArray, directions: NDArray) -> tuple[float, float]:
+@dataclass(frozen=True, eq=False)
+class _Measure:
+    """The target's side of the comparison, which is the same for every set."""
+
+    components: Components
+    points: NDArray[np.float64]  # (n, k) the target's environments, whitened
+    hull: _Hull  # of the leading m components
+    # In all components, and in the leading m: directions, and the target's extent along them. Empty where hulls serve.
+    extents: tuple[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]], ...]
+
+    def whitened(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        return project(self.components, rows) / np.sqrt(self.components.variances)
+
+
+def _measure(
+    target: NDArray[np.float64], components: Components, max_dimension: int, directions: int, seed: int
+) -> _Measure:
+    if max_dimension < 1:
+        raise InputError(f"max_dimension is {max_dimension}; it must be at least 1")
+    # Whitened: volume ratios do not change, and widths mean the same along every axis.
+    points = project(components, target) / np.sqrt(components.variances)
+    k = components.count
+    m = min(k, max_dimension)
+    hull = _hull(points[:, :m])
+    if hull.volume == 0.0:
+        raise InputError(
+            f"target: its {len(target)} environments span fewer than {m} dimensions, so their hull has no volume; "
+            "lower the variance share or give more environments"
+        )
+    extents = []
+    for dimension in (k, m) if k > m else ():
+        vectors = _directions(directions, dimension, seed)
+        extents.append((vectors, *_ranges(points[:, :dimension], vectors)))
+    return _Measure(components, points, hull, tuple(extents))
+
+
+def _log_ratio_of_widths(extent: tuple[NDArray, NDArray, NDArray], points: NDArray) -> tuple[float, float]:
     """Mean over the directions of log(width of the set / width of the target), and its standard error."""
-    low, high = _ranges(target, directions)
-    low_set, high_set = _ranges(chosen, directions)
-    width, width_set = high - low, high_set - low_set
-    if (width_set <= 0.0).any():
+    vectors, low, high = extent
+    low_set, high_set = _ranges(points[:, : vectors.shape[1]], vectors)
+    if (high_set - low_set <= 0.0).any():
         return -np.inf, 0.0
-    logs = np.log(width_set / width)
+    logs = np.log((high_set - low_set) / (high - low))
     return float(logs.mean()), float(logs.std() / np.sqrt(len(logs)))
+
+
+def _compare(measure: _Measure, chosen: NDArray[np.float64]) -> Coverage:
+    points = measure.whitened(chosen)
+    k, m = measure.components.count, measure.hull.equations.shape[1] - 1
+    hull = _hull(points[:, :m])
+    exact = hull.volume / measure.hull.volume
+    share = measure.components.share
+    if not measure.extents:
+        inside = float(hull.contains(measure.points).mean())
+        beyond = 1.0 - float(measure.hull.contains(points).mean())
+        return Coverage(exact, 0.0, "hull", k, share, m, exact, inside, beyond, measure.hull.volume, hull.volume)
+    whole, leading = measure.extents
+    mean, deviation = _log_ratio_of_widths(whole, points)
+    if exact > 0.0 and np.isfinite(mean):
+        # Widths see the extreme points only; how much the hull falls short of them is known where it can be computed.
+        short = np.log(exact) / m - _log_ratio_of_widths(leading, points)[0]
+        v_rep = float(np.exp(k * (mean + short)))
+        error = v_rep * float(np.expm1(k * np.hypot(deviation, short * k / m)))
+    else:
+        v_rep = error = 0.0  # a set that is flat in some direction has no volume
+    vectors, low, high = whole
+    inside = _in_slabs(measure.points, vectors, *_ranges(points, vectors))
+    beyond = 1.0 - _in_slabs(points, vectors, low, high)
+    return Coverage(v_rep, error, "widths", k, share, m, exact, inside, beyond, measure.hull.volume, hull.volume)
 
 
 def coverage(
@@ -171,44 +235,11 @@ def coverage(
     InputError
         Empty or non-finite input, different numbers of functions, or a target without spread.
     """
-    if max_dimension < 1:
-        raise InputError(f"max_dimension is {max_dimension}; it must be at least 1")
     target = checked_rows(target, "target")
     chosen = checked_rows(chosen, "set")
     if components is None:
         components = principal_components(target, variance, scale)
-    # Whitened: volume ratios do not change, and widths mean the same along every axis.
-    width = np.sqrt(components.variances)
-    points = project(components, target) / width
-    points_set = project(components, chosen) / width
-    k = components.count
-    m = min(k, max_dimension)
-    volume, volume_set = hull_volume(points[:, :m]), hull_volume(points_set[:, :m])
-    if volume == 0.0:
-        raise InputError(
-            f"target: its {len(target)} environments span fewer than {m} dimensions, so their hull has no volume; "
-            "lower the variance share or give more environments"
-        )
-    exact = volume_set / volume
-    if k <= max_dimension:
-        inside = float(_inside(points, points_set).mean())
-        beyond = 1.0 - float(_inside(points_set, points).mean())
-        return Coverage(exact, 0.0, "hull", k, components.share, m, exact, inside, beyond, volume, volume_set)
-    vectors = _directions(directions, k, seed)
-    mean, deviation = _log_ratio_of_widths(points, points_set, vectors)
-    leading, _ = _log_ratio_of_widths(points[:, :m], points_set[:, :m], _directions(directions, m, seed))
-    if exact > 0.0 and np.isfinite(mean):
-        # Widths see the extreme points only; how much the hull falls short of them is known where it can be computed.
-        short = np.log(exact) / m - leading
-        v_rep = float(np.exp(k * (mean + short)))
-        error = v_rep * float(np.expm1(k * np.hypot(deviation, short * k / m)))
-    else:
-        v_rep = error = 0.0  # a set that is flat in some direction has no volume
-    low, high = _ranges(points_set, vectors)
-    inside = _in_slabs(points, vectors, low, high)
-    low, high = _ranges(points, vectors)
-    beyond = 1.0 - _in_slabs(points_set, vectors, low, high)
-    return Coverage(v_rep, error, "widths", k, components.share, m, exact, inside, beyond, volume, volume_set)
+    return _compare(_measure(target, components, max_dimension, directions, seed), chosen)
 
 
 def coverage_growth(
@@ -219,16 +250,17 @@ def coverage_growth(
     variance: float = 0.99,
     scale: str = "target",
     max_dimension: int = MAX_DIMENSION,
+    directions: int = 4096,
+    seed: int = 0,
 ) -> list[tuple[int, int, Coverage]]:
     """Coverage of the first n structures for growing n: (structures, environments, coverage) at about `steps` sizes."""
     target = checked_rows(target, "target")
     if not structures:
         raise InputError("set: holds no structures; at least one is needed")
-    components = principal_components(target, variance, scale)
+    measure = _measure(target, principal_components(target, variance, scale), max_dimension, directions, seed)
     sizes = np.unique(np.geomspace(1, len(structures), min(steps, len(structures))).round().astype(int))
     rows = []
     for size in sizes:
         chosen = np.concatenate(structures[:size])
-        found = coverage(target, chosen, max_dimension=max_dimension, components=components)
-        rows.append((int(size), len(chosen), found))
+        rows.append((int(size), len(chosen), _compare(measure, chosen)))
     return rows
