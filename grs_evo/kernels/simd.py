@@ -90,7 +90,7 @@ def _address(context, builder, array_type, array, index, element):
     base = array
     if not isinstance(array_type, types.CPointer):
         base = context.make_array(array_type)(context, builder, array).data
-    return builder.gep(builder.bitcast(base, element.as_pointer()), [index], inbounds=True)
+    return builder.gep(builder.bitcast(base, element.as_pointer()), [index])
 
 
 def _load(builder, pointer, vector, align):
@@ -171,6 +171,21 @@ if JIT:
             return builder.gep(args[0], [args[1]], inbounds=True)
 
         return base(base, types.int64), codegen
+
+    @intrinsic
+    def prefetch(typingctx, array, index):
+        """Ask for the cache line of array[index], which is soon to be written or read. It need not exist."""
+
+        def codegen(context, builder, sig, args):
+            at = builder.bitcast(
+                _address(context, builder, sig.args[0], args[0], args[1], _F64), ir.IntType(8).as_pointer()
+            )
+            one, near = ir.Constant(_I32, 1), ir.Constant(_I32, 3)
+            ask = _declared(builder, "llvm.prefetch.p0", ir.VoidType(), [at.type, _I32, _I32, _I32])
+            builder.call(ask, [at, one, near, one])
+            return context.get_dummy_value()
+
+        return types.none(array, types.int64), codegen
 
     @intrinsic
     def splat(typingctx, x):
@@ -465,6 +480,9 @@ else:
 
     def beyond(base, count):
         return base[count:]
+
+    def prefetch(array, index):
+        pass
 
     def splat(x):
         return np.full(LANES, x)
