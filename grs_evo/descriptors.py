@@ -89,9 +89,7 @@ class _Arrays(NamedTuple):
 
 
 def _arrays(structure: Structure) -> _Arrays:
-    return _Arrays(
-        structure.positions.copy(), structure.cell.copy(), structure.species.copy(), structure.pbc.copy()
-    )
+    return _Arrays(structure.positions.copy(), structure.cell.copy(), structure.species.copy(), structure.pbc.copy())
 
 
 def _refuse(status: int, arrays: _Arrays, work: Work, source: str) -> None:

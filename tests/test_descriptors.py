@@ -35,7 +35,9 @@ BAR = 1.602176634e6
 
 PAPER = build_basis(["Ta"], cutoff=5.0)
 ALLOY = build_basis(["Fe", "Cr"], cutoff={"Fe-Fe": 4.6, "Fe-Cr": 5.1, "Cr-Fe": 4.9, "Cr-Cr": 5.3})
-GENERAL = build_basis(["Fe", "Cr"], n_max=(5, 3, 2), l_max=(0, 4, 3), cutoff=4.8, cutoff_in=1.5, taper_in=0.4, taper=0.5)
+GENERAL = build_basis(
+    ["Fe", "Cr"], n_max=(5, 3, 2), l_max=(0, 4, 3), cutoff=4.8, cutoff_in=1.5, taper_in=0.4, taper=0.5
+)
 # one radial function of l = 1 and none of l = 2: the fused kernels with rows missing
 SMALL = build_basis(["Ta"], n_max=(5, 1), l_max=(0, 1), cutoff=5.0)
 BASES = {"paper": PAPER, "alloy": ALLOY, "general": GENERAL, "small": SMALL}
@@ -131,6 +133,7 @@ def test_invariances(seed, name):
     rng = np.random.default_rng(seed)
     structure = random_structure(rng, int(rng.integers(1, 6)), basis.n_elements)
     rows = describe_compact(structure, basis, warn=False)
+
     # the largest neighbour sum each function is made of sets the scale: a sum of cancelling terms has no digits to keep
     def same(other, expected=rows):
         return relative(describe_compact(other, basis, warn=False), expected) < 1e-12
@@ -259,7 +262,8 @@ def test_chunks_and_threads_change_no_bit():
         assert np.array_equal(np.concatenate(blocks), whole)
     few = structure.replace(positions=structure.positions[:400], species=structure.species[:400])
     # one call that keeps all pairs, and chunks that do not
-    assert np.array_equal(describe_compact(few, ALLOY, warn=False), np.concatenate(list(stream_descriptors(few, ALLOY, 37))))
+    chunks = list(stream_descriptors(few, ALLOY, 37))
+    assert np.array_equal(describe_compact(few, ALLOY, warn=False), np.concatenate(chunks))
 
 
 def test_wide_matrix_is_zero_outside_own_block():
@@ -287,7 +291,8 @@ def test_neighbours_against_vesin():
             structure.positions, structure.cell, structure.pbc, "ijd"
         )
         theirs = sorted(zip(i.tolist(), j.tolist(), np.round(distances, 9).tolist(), strict=True))
-        assert sorted(zip(mine.first.tolist(), mine.second.tolist(), np.round(mine.distances, 9).tolist(), strict=True)) == theirs
+        found = zip(mine.first.tolist(), mine.second.tolist(), np.round(mine.distances, 9).tolist(), strict=True)
+        assert sorted(found) == theirs
 
 
 def test_bad_input_is_named():

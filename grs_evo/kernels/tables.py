@@ -109,9 +109,7 @@ def aligned(n: int) -> NDArray[np.float64]:
     return buffer[skip : skip + n]
 
 
-def make_work(
-    n_atoms: int, tables: Tables, images: int = 0, bins: int = 0, pairs: int = 0, chunk: int = 0
-) -> Work:
+def make_work(n_atoms: int, tables: Tables, images: int = 0, bins: int = 0, pairs: int = 0, chunk: int = 0) -> Work:
     """Scratch for structures of up to `n_atoms` atoms; the other sizes are first guesses.
 
     With `chunk`, room for values of that many atoms at a time, without gradients.
@@ -161,9 +159,7 @@ def _own_arrays(n: int, tables: Tables, pairs: int, keep: bool) -> dict[str, NDA
         "pair_id": np.zeros(blocks * LANES, np.int32),
         "moments": aligned(n_slots * tables.n_el * tables.rows8),
         "adjoint": aligned(BLOCK * tables.n_el * tables.rows8),
-        "spare": aligned(
-            LANES * (2 * lm + 2 * (tables.l_max + 1) + 2 * (tables.k_max + 2) + tables.rows8 + LANES)
-        ),
+        "spare": aligned(LANES * (2 * lm + 2 * (tables.l_max + 1) + 2 * (tables.k_max + 2) + tables.rows8 + LANES)),
         "values": aligned((kept + 1) * tables.n_rows_max * BLOCK),
         "lane_rows": np.zeros(BLOCK, np.int64),
         "push": aligned(4 * (n + 1)),

@@ -303,7 +303,7 @@ print(first, time.perf_counter() - begin, time.process_time())
 
 
 def start() -> Rows:
-    """From nothing to the first value and gradient: nothing compiled yet, then from the cache. Wall time, and CPU time."""
+    """From nothing to the first value and gradient, with nothing compiled yet, then from the cache: wall and CPU time."""
     out: Rows = []
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "NUMBA_CACHE_DIR": folder}
@@ -312,9 +312,7 @@ def start() -> Rows:
                 [sys.executable, "-c", _FIRST_VALUE], env=environment, capture_output=True, text=True, check=True
             )
             value, gradient, spent = map(float, done.stdout.split())
-            out.append(
-                {"what": f"{name} start", "first_value_s": value, "first_gradient_s": gradient, "cpu_s": spent}
-            )
+            out.append({"what": f"{name} start", "first_value_s": value, "first_gradient_s": gradient, "cpu_s": spent})
     return out
 
 
