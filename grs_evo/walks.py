@@ -43,7 +43,7 @@ class WalkOptions(Options):
     enough: float | None = Field(
         default=None, description="a loss at which a chain starts anew, in the loss's own units; default: none [1]"
     )
-    steps: int = Field(default=200, ge=1, description="annealing: length of one anneal before a restart [evaluations]")
+    steps: int = Field(default=300, ge=1, description="annealing: length of one anneal before a restart [evaluations]")
     t_start: float | None = Field(
         default=None, gt=0, description="annealing: first temperature; default: from the loss differences seen [loss]"
     )

@@ -299,7 +299,7 @@ def start_again(rng, loss, scratch, moves, options, state, work, counts, sites, 
     ints[PHASE] = GO
     if options.strategy == ANNEAL and options.t_start == 0.0 and ints[N_SEEN] < options.calibration:
         ints[PHASE] = CALIBRATE
-    if options.strategy == FIRST:
+    if options.strategy in (FIRST, ANNEAL):
         permute(rng, state.order)
 
 
@@ -332,7 +332,7 @@ def advance_chain(rng, loss, scratch, moves, options, state, work, evaluations, 
         # A trial: changes 0 … n − 1 of `sites` and `elements`.
         n = 0
         move = -1
-        if strategy == FIRST or strategy == BEST:
+        if strategy in (FIRST, BEST):
             limit = n_moves - ints[FAILS] if strategy == FIRST else n_moves - ints[CURSOR]
             tried = 0
             while n == 0 and tried < limit:
@@ -358,16 +358,26 @@ def advance_chain(rng, loss, scratch, moves, options, state, work, evaluations, 
                 else:
                     ints[PHASE] = START
                 continue
+        elif options.several > 0.0 and rng.random() < options.several:
+            wanted = 2 + below(rng, options.most_at_once - 1)
+            n = propose_several(rng, moves, wanted, state.current, counts, sites, elements)
+        elif strategy == ANNEAL:
+            # In turn, in an order shuffled at each start: a move that was refused is not tried again before the others
+            # (measured on L1_2: half of the evaluations of independent draws).
+            tried = 0
+            while n == 0 and tried < n_moves:
+                n = propose(moves, state.order[ints[CURSOR]], state.current, counts, sites, elements, 0)
+                tried += 1
+                ints[FAILS] += 1
+                ints[CURSOR] += 1
+                if ints[CURSOR] == n_moves:
+                    ints[CURSOR] = 0
         else:
-            if options.several > 0.0 and rng.random() < options.several:
-                wanted = 2 + below(rng, options.most_at_once - 1)
-                n = propose_several(rng, moves, wanted, state.current, counts, sites, elements)
-            else:
-                n = propose_random(rng, moves, state.current, counts, sites, elements, 0)
-            if n == 0:
-                ints[STUCK] += 1
-                ints[PHASE] = START
-                continue
+            n = propose_random(rng, moves, state.current, counts, sites, elements, 0)
+        if n == 0:
+            ints[STUCK] += 1
+            ints[PHASE] = START
+            continue
         value = value_changed(loss, scratch, state.current, sites, elements, n, work)
         ints[INCREMENTAL] += 1
         gap = value - floats[CURRENT]
@@ -415,6 +425,7 @@ def advance_chain(rng, loss, scratch, moves, options, state, work, evaluations, 
         if strategy == BEST and value < floats[MOVE_LOWEST]:
             floats[MOVE_LOWEST] = value
             ints[BEST_MOVE] = move
-        if strategy == ANNEAL and ints[STEP] >= options.steps:
+        # All moves in turn were refused: frozen, though the anneal is not over.
+        if strategy == ANNEAL and (ints[STEP] >= options.steps or ints[FAILS] >= n_moves):
             ints[PHASE] = START
     return False

@@ -3,8 +3,8 @@
     python tools/bench/lattice.py [--cutoff 6.0] [--json lattice.json]
 
 Every swap and candidate ends in the loss; with functions that coincide up to scale folded into their representatives
-("pruned"), and with all of them. Best of several rounds, because the machine may be shared; the yardstick is a chain of
-eight independent vector fused multiply–adds on the same core.
+("pruned"), and with all of them. Best of several rounds of processor time, because the machine may be shared; the
+yardstick is eight independent chains of vector fused multiply–adds on the same core.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def yardstick(n):
 def fastest(call: Callable[[], object], rounds: int = 7) -> float:
     best = np.inf
     for _ in range(rounds):
-        start = time.perf_counter()
+        start = time.thread_time()
         call()
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.thread_time() - start)
     return best
 
 
