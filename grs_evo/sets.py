@@ -37,6 +37,12 @@ class SetOptions(Options):
     coverage: float | None = Field(
         default=None, gt=0, description="stop when the set covers this share of the target (V_rep, eq. 18) [1]"
     )
+    slack: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of the set loss by which an addition may raise it, for a set that must reach a size [1]",
+    )
     patience: int = Field(
         default=1, ge=1, description="stop after this many rounds in a row that added nothing [rounds]"
     )
@@ -149,7 +155,9 @@ def extend_set(
     taken: set[int] = set()
     done = None
     for _ in range(options.accept):
-        best, best_loss, best_moments = -1, np.inf if away else losses[-1], moments
+        # A small set without the target's rare environments can be at a dead end: any of them weighs too much in it.
+        bound = np.inf if away else losses[-1] * (1.0 + options.slack)
+        best, best_loss, best_moments = -1, bound, moments
         for k, one in enumerate(pool):
             if k in taken:
                 continue

@@ -85,6 +85,17 @@ def test_rounds_go_on_from_a_set_and_end_when_nothing_helps():
     assert why == "1 rounds done"
 
 
+def test_slack_lets_a_set_grow_past_a_dead_end():
+    pool = individuals(12)
+    strict, _ = extend_set(begin(objective()), pool, objective(), SetOptions(rounds=9, accept=12))
+    loose, _ = extend_set(begin(objective()), pool, objective(), SetOptions(rounds=9, accept=12, slack=1.0))
+    assert len(loose.individuals) > len(strict.individuals)
+    assert loose.individuals[: len(strict.individuals)] == strict.individuals
+    losses = np.array(loose.losses[1:])
+    assert (losses[1:] <= 2.0 * losses[:-1]).all()
+    assert (np.diff(losses) > 0).any()
+
+
 def test_a_set_taken_up_again_has_the_same_bits():
     given = structures(2, 5)
     state, _ = extend_set(begin(objective(), given), individuals(12), objective(), SetOptions(rounds=9, accept=3))
