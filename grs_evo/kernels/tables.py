@@ -259,8 +259,8 @@ def _by_length(
     lengths = np.diff(start)
     level = np.zeros(len(dst), np.int64)
     for s, row in enumerate(dst):
-        steps = slice(start[s], start[s + 1])
-        rows = np.concatenate([x[steps], y[steps]])
+        own = slice(start[s], start[s + 1])
+        rows = np.concatenate([x[own], y[own]])
         earliest = max(int(written[row]), int(read[row]))
         if len(rows):
             earliest = max(earliest, int(written[rows].max()))
@@ -316,7 +316,9 @@ def _make_tables(basis: Any) -> Tables:
                 scale[at : at + 2 * l + 1] = _FAST_SCALE[l]
     climb, slope = _legendre(l_max)
 
-    dst, start, x, y, c, b_rows, b_from, segments = [], [0], [], [], [], [], [], []
+    dst, x, y, c, b_rows = [], [], [], [], []
+    start, b_from = [0], []
+    segments: list[list[int]] = []
     programs: list[Any] = []
     group = np.zeros(n_el, np.int64)
     n_segments, n_functions = 0, 0

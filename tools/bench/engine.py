@@ -303,7 +303,7 @@ print(first, time.perf_counter() - begin, time.process_time())
 
 
 def start() -> Rows:
-    """From nothing to the first value and gradient, with nothing compiled yet, then from the cache: wall and CPU time."""
+    """From nothing to the first value and gradient, nothing compiled yet, then from the cache; wall and CPU time."""
     out: Rows = []
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "NUMBA_CACHE_DIR": folder}
