@@ -406,6 +406,7 @@ def rehearse(problem: Problem) -> None:
 
     Rank 0 does it before the others begin, so that they load from the cache what it compiled.
     """
+    from .genetic import NoCandidates
     from .relax import RelaxOptions
 
     done: set[str] = set()
@@ -419,7 +420,12 @@ def rehearse(problem: Problem) -> None:
         kind = f"{options.model_dump_json()} {id(problem.sources[k])}"
         if kind not in done and len(done) < 8:
             done.add(kind)
-            island.advance(island.start(tiny, k, 0), tiny)
+            try:
+                island.advance(island.start(tiny, k, 0), tiny)
+            except NoCandidates:
+                # After the few steps allowed here atoms may still be too close, which says nothing about the run.
+                if tiny.relax is problem.relax:
+                    raise
 
 
 # ---------------------------------------------------------------------------------------------------------------------
