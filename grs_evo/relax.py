@@ -39,7 +39,7 @@ class RelaxOptions(Options):
 
     method: Literal["recipe", "lbfgs", "cg", "fire"] = Field(
         "recipe",
-        description="recipe: L-BFGS on pseudo-Huber norms of falling δ in turn; the others descend the reported norm [–]",
+        description="recipe: L-BFGS on pseudo-Huber norms of falling δ; the others descend the reported norm [–]",
     )
     positions: bool = Field(True, description="whether atoms move [–]")
     cell: Literal["none", "volume", "shape", "full"] = Field(
@@ -59,9 +59,7 @@ class RelaxOptions(Options):
     window: int = Field(50, ge=2, description="evaluations over which progress is looked at [1]")
     goal: float = Field(0.0, description="stop when V_eff has come down to this [1]")
     use_goal: bool = Field(False, description="whether `goal` is looked at [–]")
-    max_volume_change: float = Field(
-        2.0, gt=1, description="largest factor by which the volume may grow or shrink [1]"
-    )
+    max_volume_change: float = Field(2.0, gt=1, description="largest factor by which the volume may grow or shrink [1]")
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +140,7 @@ def relax(
             if poll is not None:
                 poll()
             limits = compiled.Limits(
-                evaluations=min(options.max_evaluations, int(room.count[0]) + most),
+                evaluations=min(options.max_evaluations, int(room.spent[0]) + most),
                 gradient=options.gradient,
                 goal=options.goal if options.use_goal else -np.inf,
                 step=options.max_step,
@@ -152,7 +150,10 @@ def relax(
             potential = compiled.Potential(
                 objective.calls(engine), objective.tables, engine, plan, objective.loss_work(), int(norm), float(delta)
             )
-            potential = compiled.with_value(potential, x, geometry, room)
+            if not potential.calls.value:
+                # Found once: numba takes a millisecond to tell the types of all these arguments.
+                potential = compiled.with_value(potential, x, geometry, room)
+                objective.scratch.calls = potential.calls
             if options.method == "fire":
                 reason = compiled.fire(x, geometry, potential, room, limits)
             elif options.method == "cg":
@@ -161,20 +162,18 @@ def relax(
                 reason = compiled.lbfgs(x, geometry, potential, room, limits, options.memory)
             if reason == compiled.ROOM:
                 return GROW, (reason, room)
-            if reason in (compiled.REACHED, compiled.FAILED) or room.count[0] >= options.max_evaluations:
+            if reason in (compiled.REACHED, compiled.FAILED) or room.spent[0] >= options.max_evaluations:
                 break
         return OK, (reason, room)
 
     _, (reason, room) = objective.with_room(n_atoms, run)
     value = float(room.best_value[0])
-    evaluations = int(room.count[0])
+    evaluations = int(room.spent[0])
     if not np.isfinite(value):
         terms = np.full(len(objective.terms_kept), np.nan)
         return Relaxed(structure, float("nan"), terms, evaluations, _REASONS[compiled.FAILED], False)
     best = structure.replace(positions=np.array(room.best_positions), cell=np.array(room.best_cell))
-    improved = not (
-        np.array_equal(best.positions, structure.positions) and np.array_equal(best.cell, structure.cell)
-    )
+    improved = not (np.array_equal(best.positions, structure.positions) and np.array_equal(best.cell, structure.cell))
     return Relaxed(
         best if improved else structure,
         value,
