@@ -95,7 +95,8 @@ def main() -> None:
     results: dict[str, object] = {"machine": platform.processor() or platform.machine(), "functions": basis.n_desc}
     yardstick(10)
     results["yardstick_gigaflops"] = 8 * 16 * 1e6 / fastest(lambda: yardstick(1_000_000)) / 1e9
-    print(f"{basis.n_desc} functions, 32 sites, cutoff {options.cutoff} Å; yardstick {results['yardstick_gigaflops']:.1f} GF/s")
+    speed = results["yardstick_gigaflops"]
+    print(f"{basis.n_desc} functions, 32 sites, cutoff {options.cutoff} Å; yardstick {speed:.1f} GF/s")
     print(f"  {'loss':42s} {'functions':>9s} {'steps':>6s} {'swaps/s':>9s} {'batch/s':>9s} {'with terms':>10s}")
     for title, loss, pruned in (
         ("means, whitened", LossOptions(variance=0.0, scale="whitened"), True),

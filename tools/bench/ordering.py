@@ -2,12 +2,12 @@
 
     python tools/bench/ordering.py                      # the whole table, 50 seeds
     python tools/bench/ordering.py --seeds 10 --cutoff 4.6 --json ordering.json
-    python tools/bench/ordering.py --icet .venv-icet/bin/python   # icet's SQS annealing beside it, from its own environment
+    python tools/bench/ordering.py --icet .venv-icet/bin/python   # icet beside it, from its own environment
 
 A seed counts as solved when a candidate's scaled loss is at most 1e-6, which here means that the raw loss (the paper's)
 is 0 to rounding: the last column is the largest raw loss of the solutions. Evaluations count every candidate loss, the
-calibration of temperatures and all restarts included. Seconds are those of the search; the tables of pair functions, the
-reference spread and compilation are shared by all seeds and reported apart.
+calibration of temperatures and all restarts included. Seconds are those of the search; the tables of pair functions,
+the reference spread and compilation are shared by all seeds and reported apart.
 """
 
 from __future__ import annotations
@@ -86,18 +86,21 @@ def orders() -> list[Order]:
     # six atoms, three elements: fcc (111) planes Al Ti Ni Al Al Ti along one stacking direction, no higher symmetry
     primitive = 3.8 * np.array([[0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
     long = np.diag([1, 1, 6]) @ primitive
-    six = repeated(long, [[0, 0, k / 6] for k in range(6)], [0, 1, 2, 0, 0, 1], (1, 1, 1))
+    planes = [[0, 0, k / 6] for k in range(6)]
+    six = repeated(long, planes, [0, 1, 2, 0, 0, 1], (1, 1, 1))
     return [
         Order("L1_2 AuCu3", ("Au", "Cu"), l12, fcc(3.75, (2, 2, 2))),
         Order("D0_22 Al3Ti", ("Al", "Ti"), d022, fcc(3.9, (2, 2, 2))),
         Order("B2 FeAl", ("Fe", "Al"), b2, bcc(2.88, (3, 3, 2))),
         Order("D0_3 Fe3Al", ("Fe", "Al"), d03, bcc(2.895, (2, 2, 4))),
         Order("L1_1 CuPt", ("Cu", "Pt"), l11, fcc(3.8, (2, 2, 2))),
-        Order("six-atom Al3Ti2Ni", ("Al", "Ti", "Ni"), six, repeated(long, [[0, 0, k / 6] for k in range(6)], [0] * 6, (2, 2, 1))),
+        Order("six-atom Al3Ti2Ni", ("Al", "Ti", "Ni"), six, repeated(long, planes, [0] * 6, (2, 2, 1))),
     ]
 
 
-def loss_on(order: Order, cutoff: float, fixed: bool, scale: str) -> tuple[LatticeObjective, Composition, dict[str, float]]:
+def loss_on(
+    order: Order, cutoff: float, fixed: bool, scale: str
+) -> tuple[LatticeObjective, Composition, dict[str, float]]:
     """The paper's basis to five-body, the loss of the means, and what making them took."""
     begin = time.perf_counter()
     n = len(order.elements)
@@ -127,7 +130,8 @@ def chains(lattice: LatticeObjective, rule: Composition, name: str, seeds: int) 
     kind, options = STRATEGIES[name]
     budget = 5_000 if kind == "random_walk" else BUDGET
     moves, chosen = make_moves(lattice, rule), chain_options(kind, options)  # type: ignore[arg-type]
-    advance_chain(new_chain(moves, chosen), lattice, moves, chosen, np.random.default_rng(0), 10)  # compiled from here on
+    # compiled from here on
+    advance_chain(new_chain(moves, chosen), lattice, moves, chosen, np.random.default_rng(0), 10)
     evaluations, seconds, raw, best = [], [], [], []
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
@@ -159,8 +163,8 @@ def evolution(lattice: LatticeObjective, order: Order, fixed: bool, passes: int,
     source = replace(source, templates=(order.sites,), limits=limits, sizes=(order.sites.n_atoms,))
     island = IslandOptions(population=20 if passes else 50, genetic=GeneticOptions(passes=passes))
     problem = Problem(
-        order.elements, lattice.objective, (island,), (source,), (lattice,), ArchiveOptions(objectives=("mean", "variance")),
-        MigrantOptions(),
+        order.elements, lattice.objective, (island,), (source,), (lattice,),
+        ArchiveOptions(objectives=("mean", "variance")), MigrantOptions(),
     )  # fmt: skip
     start(problem, 0, 0)
     evaluations, seconds, raw, generations = [], [], [], []
@@ -262,7 +266,7 @@ def show(title: str, rows: dict[str, dict[str, object]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=50)
-    parser.add_argument("--cutoff", type=float, action="append", help="Å; default 6.0 and 4.6 for L1_2, 6.0 for the others")
+    parser.add_argument("--cutoff", type=float, action="append", help="Å; default 6.0, for L1_2 also 4.6")
     parser.add_argument("--only", help="part of a structure's name")
     parser.add_argument("--scale", default="whitened", choices=["none", "target", "reference", "whitened"])
     parser.add_argument("--no-genetic", action="store_true")
