@@ -1,4 +1,4 @@
-"""Chains on fixed sites and walks elsewhere: they solve what they should, keep the rules, and go on where they stopped."""
+"""Chains on fixed sites and walks elsewhere: they solve what they should, keep the rules, go on where they stopped."""
 
 from __future__ import annotations
 
@@ -128,7 +128,8 @@ def rules() -> dict[str, tuple[Composition, np.ndarray]]:
 
 @cache
 def ternary(name: str):
-    return make_lattice_objective(objective("three elements", variance=0.0), system("three elements")[1], rules()[name][1])
+    judge, template = objective("three elements", variance=0.0), system("three elements")[1]
+    return make_lattice_objective(judge, template, rules()[name][1])
 
 
 @pytest.mark.parametrize("name", rules())
@@ -243,7 +244,7 @@ def test_islands_off_the_lattice_walk_and_resume(kind, better):
 def test_a_better_guest_becomes_the_next_start():
     problem = walk_problem("descent")
     state = start(problem, 0, 2)
-    other = [one for one in advance(start(walk_problem("descent"), 0, 9), problem).population]
+    other = advance(start(walk_problem("descent"), 0, 9), problem).population
     best = min(other, key=lambda one: one.value)
     guest = replace(best, island=1, uid=10**13, value=-1.0)
     after = advance(state, problem, immigrants=[guest])
