@@ -72,7 +72,9 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> str:
     return read_archive(folder / "case").archive_hash
 
 
-@pytest.mark.parametrize("n_ranks", [2, 3, 5])
+@pytest.mark.parametrize(
+    "n_ranks", [2, pytest.param(3, marks=pytest.mark.long), pytest.param(5, marks=pytest.mark.long)]
+)
 def test_one_archive_on_any_number_of_ranks(expected: str, tmp_path: Path, n_ranks: int) -> None:
     code, text = _call(n_ranks, "run", small.write(tmp_path), cwd=tmp_path)
     assert code == 0, text
@@ -103,6 +105,7 @@ def test_more_ranks_than_islands_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "case").exists()
 
 
+@pytest.mark.long
 def test_max_time_ends_early_and_resume_finishes(expected: str, tmp_path: Path) -> None:
     # the limit has passed when the set-up is done: no generation is made
     code, text = _call(2, "run", small.write(tmp_path), "--max-time", "0.01s", cwd=tmp_path)
@@ -143,6 +146,7 @@ def _ranks_of(process: subprocess.Popen[str]) -> list[int]:
     return sorted(found)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["SIGTERM", "SIGUSR1", "SIGINT", "stop"])
 def test_a_clean_end_has_a_checkpoint_and_code_75(tmp_path: Path, way: str) -> None:
     process = _start(2, "run", small.write(tmp_path, LONG), cwd=tmp_path)
@@ -166,6 +170,7 @@ def test_a_clean_end_has_a_checkpoint_and_code_75(tmp_path: Path, way: str) -> N
     assert found["generation"] == newest
 
 
+@pytest.mark.long
 def test_a_live_run_is_not_resumed_beside(tmp_path: Path) -> None:
     process = _start(2, "run", small.write(tmp_path, LONG), cwd=tmp_path)
     _until(lambda: len(_checkpoints(tmp_path / "case")) > 0)
@@ -178,6 +183,7 @@ def test_a_live_run_is_not_resumed_beside(tmp_path: Path) -> None:
     assert json.loads(_call(0, "status", "case", "--json", cwd=tmp_path)[1])["state"] == "interrupted"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("island", [0, 4])
 def test_one_rank_raising_ends_all(tmp_path: Path, island: int) -> None:
     small.write(tmp_path)
