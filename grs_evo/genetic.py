@@ -91,24 +91,32 @@ def evolve(state: IslandState, problem: Problem, rng: np.random.Generator, ledge
 def gradient(state: IslandState, problem: Problem, rng: np.random.Generator, ledger: Ledger) -> Step:
     """One generation without evolution: fresh candidates, relaxed; the best of all so far stay."""
     island = problem.islands[state.island]
-    new = fresh(island.genetic.children or island.population, state.island, problem, rng, ledger)
+    count = island.genetic.children or island.population
+    new = fresh(count, state.island, problem, rng, ledger, required=not state.population)
     following = sorted([*state.population, *new], key=_rank)[: island.population]
     return Step(following, new, state.seen, {}, state.rates)
 
 
 def fresh(
-    count: int, island: int, problem: Problem, rng: np.random.Generator, ledger: Ledger, known: Keys | None = None
+    count: int,
+    island: int,
+    problem: Problem,
+    rng: np.random.Generator,
+    ledger: Ledger,
+    known: Keys | None = None,
+    required: bool = True,
 ) -> list[Individual]:
     """Up to `count` new candidates, evaluated; fewer only when candidates fail or repeat again and again (all counted).
 
     Parameters
     ----------
     known : sorted content keys of what was evaluated before and is not wanted again
+    required : whether none at all is an error, as it is for an island's first generation
 
     Raises
     ------
     NoCandidates
-        Not a single candidate could be made or evaluated for an island's first generation.
+        Not a single candidate could be made or evaluated although one is required.
     """
     made: list[Individual] = []
     options = problem.islands[island].genetic
@@ -132,7 +140,7 @@ def fresh(
         made += [one for one in assess(batch, island, problem, ledger, rng) if one is not None]
         if len(made) >= count:
             break
-    if not made and count:
+    if not made and count and required:
         raise NoCandidates(island, ledger)
     return made
 

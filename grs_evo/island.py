@@ -43,6 +43,8 @@ STRATEGIES: dict[str, Strategy] = {
 
 # Terms that agree to this relative precision count as the same structure in the measure of diversity.
 _ALIKE = 1e-4
+# Å by which the sites of a structure from outside may differ from an island's own.
+_SITE = 1e-6
 
 
 class MigrantOptions(Options):
@@ -146,7 +148,8 @@ def advance(
     Parameters
     ----------
     immigrants : individuals of other islands, evaluated there
-    seeds : structures from outside, evaluated here and counted
+    seeds : structures from outside, evaluated here and counted; those that break the island's limits (on a lattice:
+        whose sites are not the island's, in their order) are refused and counted
     poll : called between individuals; what it raises ends the generation and leaves `state` as it was
     """
     options = problem.islands[state.island]
@@ -157,7 +160,13 @@ def advance(
     population = list(state.population)
     guests = _seeded(seeds, state.island, problem, ledger)
     ledger.count("accepted_seeds", len(guests))
-    arrived = [one for one in immigrants if np.isfinite(one.value) and not _known(one, population)]
+    arrived = [
+        one
+        for one in immigrants
+        if np.isfinite(one.value)
+        and not _known(one, population)
+        and _fits(one.structure, state.island, problem, ledger)
+    ]
     ledger.count("accepted_migrants", len(arrived))
     guests += arrived
     population = _admit(guests, population, problem.migration.replace, options.population, rng)
@@ -168,7 +177,8 @@ def advance(
     spread = diversity(population)
     stale = state.stale + 1 if spread < options.collapse and state.generation >= 0 else 0
     if stale >= options.patience and options.refresh > 0.0:
-        new = fresh(round(options.refresh * len(population)), state.island, problem, rng, ledger, np.sort(step.seen))
+        count = round(options.refresh * len(population))
+        new = fresh(count, state.island, problem, rng, ledger, np.sort(step.seen), required=False)
         step = step._replace(seen=np.concatenate([step.seen, keys_of(new, state.island, problem)]))
         population.sort(key=_rank)
         population = population[: max(1, len(population) - len(new))] + new
@@ -246,8 +256,28 @@ def _known(one: Individual, population: Sequence[Individual]) -> bool:
     )
 
 
+def _fits(structure: Structure, island: int, problem: Problem, ledger: Ledger) -> bool:
+    """Whether a structure from outside keeps this island's limits, which may be its own; a refusal is counted."""
+    source = problem.sources[island]
+    cause = source.limits.refuses(structure)
+    if cause is None and source.limits.lattice and not any(_same_sites(structure, one) for one in source.templates):
+        cause = "size"
+    if cause is not None:
+        ledger.reject(cause)
+    return cause is None
+
+
+def _same_sites(one: Structure, other: Structure) -> bool:
+    return (
+        one.n_atoms == other.n_atoms
+        and np.allclose(one.cell, other.cell, rtol=0.0, atol=_SITE)
+        and np.allclose(one.positions, other.positions, rtol=0.0, atol=_SITE)
+    )
+
+
 def _seeded(seeds: Sequence[Structure], island: int, problem: Problem, ledger: Ledger) -> list[Individual]:
-    made = [(structure, "seed", (-1, -1)) for structure in seeds]
+    fitting = [structure for structure in seeds if _fits(structure, island, problem, ledger)]
+    made = [(structure, "seed", (-1, -1)) for structure in fitting]
     return [one for one in assess(made, island, problem, ledger) if one is not None]
 
 

@@ -121,7 +121,7 @@ def test_objectives_are_named():
     assert row.tolist() == [[8.0, 0.75, 0.5]]
     assert default_objectives(NAMES, size_free=True) == ("mean", "variance", "n_atoms")
     assert default_objectives(("raw",), size_free=False) == ("value",)
-    with pytest.raises(InputError, match="archive.objectives: 'varience'.*did you mean 'variance'"):
+    with pytest.raises(InputError, match=r"archive.objectives: 'varience'.*did you mean 'variance'"):
         check_objectives(["varience"], NAMES)
     with pytest.raises(InputError, match="each once"):
         check_objectives(["mean", "mean"], NAMES)

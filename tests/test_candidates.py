@@ -230,10 +230,10 @@ def test_liquid_density_is_packed_fast():
     source = bind(options, ("Ta",))
     draw(source, 1)
     causes: Counter = Counter()
-    began = time.perf_counter()
+    began = time.process_time()
     made = [candidate(rng(k), source, lambda cause: causes.update([cause])) for k in range(40)]
     assert all(one is not None for one in made)
-    assert time.perf_counter() - began < 2.0
+    assert time.process_time() - began < 2.0
     assert sum(causes.values()) <= 40
 
 
@@ -243,11 +243,11 @@ def test_what_cannot_be_packed_is_counted_or_refused():
     # Just below what can be refused up front: nothing found, every try counted, and soon over.
     source = bind(CandidateOptions(kind="random", sizes=(30, 30), number_density=0.05, min_distance=2.95), ("Ta",))
     causes: Counter = Counter()
-    began = time.perf_counter()
+    began = time.process_time()
     assert candidate(rng(), source, lambda cause: causes.update([cause])) is None
     assert sum(causes.values()) == 20
     assert set(causes) <= {"packing", "height"}
-    assert time.perf_counter() - began < 20.0
+    assert time.process_time() - began < 20.0
 
 
 def test_supercell_candidates_and_sublattices(tmp_path):

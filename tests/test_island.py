@@ -121,6 +121,29 @@ def test_seeds_are_evaluated_and_enter():
     assert found.terms[0] == 0.0
 
 
+def test_what_does_not_fit_is_refused():
+    """Islands may differ in size and sites; a seed may be anything."""
+    problem = toy_problem(ON_FCC)
+    state = start(problem, 0, 1)
+    known = state.population[0]
+    small = known.structure.replace(positions=known.structure.positions[:4], species=known.structure.species[:4])
+    moved = known.structure.replace(positions=known.structure.positions + 0.1)
+    after = advance(state, problem, immigrants=[replace(known, structure=small, uid=99)], seeds=[small, moved])
+    assert after.counter("accepted_migrants") == after.counter("accepted_seeds") == 0
+    assert after.counter("rejected_size") == 3
+    assert all(one.structure.n_atoms == 16 for one in after.population)
+
+
+def test_a_refresh_without_new_candidates_goes_on():
+    tiny = CandidateOptions(lattice="sc", a=3.0, repeat=(2, 1, 1), composition="free")
+    problem = toy_problem(tiny, [IslandOptions(population=4, refresh=0.5, collapse=1.0, patience=1)])
+    state = start(problem, 0, 1)
+    for _ in range(4):
+        state = advance(state, problem)
+    assert state.counter("rejected_repeat") > 0
+    assert state.population
+
+
 def test_emigrants_leave_when_due_and_wait_for_the_delay():
     migration = MigrantOptions(emigrants=3, interval=2, delay=2)
     problem = toy_problem(ON_FCC, migration=migration)

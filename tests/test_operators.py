@@ -234,7 +234,7 @@ def test_children_are_cheap():
     parents = parents_of(source, 0)
     for name in ("slice", "displace_all", "strain"):
         TABLE[name](np.random.default_rng(0), parents, source.limits, OPTIONS)
-        began = time.perf_counter()
+        began = time.process_time()
         for k in range(50):
             TABLE[name](np.random.default_rng(k), parents, source.limits, OPTIONS)
-        assert (time.perf_counter() - began) / 50 < 5e-3, name
+        assert (time.process_time() - began) / 50 < 5e-3, name
