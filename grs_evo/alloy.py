@@ -1,4 +1,4 @@
-"""Random alloys: descriptors averaged over all occupations of an ideal lattice, exactly, and occupations drawn at random.
+"""Random alloys: descriptors averaged exactly over all occupations of an ideal lattice, and occupations drawn.
 
 Every site is occupied independently of all others. A of an atom is then a sum over neighbours that are independent of
 each other, so joint cumulants of entries of A are sums over neighbours of the cumulants of one, and a function of
@@ -99,9 +99,7 @@ def expected_descriptors(
     return out
 
 
-def draw_alloy(
-    lattice: Structure, basis: Basis, fractions: NDArray[np.float64], rng: np.random.Generator
-) -> Structure:
+def draw_alloy(lattice: Structure, basis: Basis, fractions: NDArray[np.float64], rng: np.random.Generator) -> Structure:
     """A supercell with every site occupied at random, so large that no atom sees two images of one site."""
     heights = 1.0 / np.linalg.norm(np.linalg.inv(lattice.cell), axis=0)
     repeats = np.where(lattice.pbc, np.ceil(2.0 * np.max(basis.cutoff) / heights).astype(int), 1)
@@ -209,6 +207,4 @@ def _columns(vectors: NDArray[np.float64], centre: int, basis: Basis) -> NDArray
     """(n_vectors, n_a): what a neighbour at each vector adds to A of a central atom, were it each of the elements."""
     from .lattice import pair_functions
 
-    return np.concatenate(
-        [pair_functions(basis, centre, other, vectors) for other in range(basis.n_elements)], axis=1
-    )
+    return np.concatenate([pair_functions(basis, centre, other, vectors) for other in range(basis.n_elements)], axis=1)

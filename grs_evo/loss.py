@@ -206,9 +206,7 @@ class Objective:
             self.scratch.loss = kernel.make_loss_work(self.plan)
         return self.scratch.loss
 
-    def _run(
-        self, structure: Structure, gradient: bool
-    ) -> tuple[Evaluation, NDArray[np.float64], NDArray[np.float64]]:
+    def _run(self, structure: Structure, gradient: bool) -> tuple[Evaluation, NDArray[np.float64], NDArray[np.float64]]:
         n_atoms = structure.n_atoms
         forces, strain = np.zeros((n_atoms, 3)), np.zeros((3, 3))
         terms = np.zeros(kernel.N_TERMS)
@@ -338,9 +336,7 @@ def make_objective(
     return Objective(basis, target, options, _with_set(plan, set_moments), notes)
 
 
-def core_distances(
-    elements: Sequence[str], options: CoreOptions
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def core_distances(elements: Sequence[str], options: CoreOptions) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Core distance d and range R of each pair of elements, both (n_elements, n_elements) Å."""
     radii = np.array([covalent_radii[atomic_numbers[e]] for e in elements])
     inner = options.fraction * (radii[:, None] + radii[None, :])
@@ -447,9 +443,7 @@ def _pooled_blocks(flat: NDArray[np.float64], moments: Moments, plan: LossPlan) 
     return pooled
 
 
-def _reference_part(
-    plan: LossPlan, basis: Basis, options: LossOptions, reference: Sequence[Structure]
-) -> LossPlan:
+def _reference_part(plan: LossPlan, basis: Basis, options: LossOptions, reference: Sequence[Structure]) -> LossPlan:
     """The plan with scales, and principal axes, from the spread of the moments over the reference structures."""
     if len(reference) < 2:
         raise InputError(

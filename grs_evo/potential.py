@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from ase.calculators.calculator import Calculator, CalculatorSetupError, all_changes
@@ -31,7 +31,7 @@ class GRSCalculator(Calculator):
     of V_eff by name, in units of the loss.
     """
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012 - ASE declares it so
     discard_results_on_any_change = True
 
     def __init__(

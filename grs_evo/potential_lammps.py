@@ -17,9 +17,7 @@ from .loss import Objective
 from .structure import Structure
 
 
-def attach(
-    lmp: Any, objective: Objective, types: Sequence[str], scale: float = 1.0, fix: str = "grs"
-) -> None:
+def attach(lmp: Any, objective: Objective, types: Sequence[str], scale: float = 1.0, fix: str = "grs") -> None:
     """Add V_eff to the forces, the energy and the pressure of a running LAMMPS.
 
     Parameters

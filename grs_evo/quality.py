@@ -77,9 +77,7 @@ def baseline(objective: Objective, candidates: Sequence[Structure]) -> float:
     return float(np.median(losses)) if losses else float("nan")
 
 
-def quality(
-    objective: Objective, structure: Structure, candidates: Sequence[Structure] = (), seed: int = 0
-) -> Quality:
+def quality(objective: Objective, structure: Structure, candidates: Sequence[Structure] = (), seed: int = 0) -> Quality:
     """A structure's loss over the sampling noise, and over the median loss of random candidates of its size."""
     evaluation = objective.evaluate(structure)
     loss = float(evaluation.terms[objective.term_names.index("structure")])

@@ -44,7 +44,9 @@ class Target:
     groups: tuple[str, ...] = ()  # (n_structures,)
     description: str = ""
     mean_is_exact: bool = False  # random alloys: the mean is an expectation, not a sample's
-    errors: NDArray[np.float64] | None = None  # (4, n_desc) standard errors of the pooled mean, variance, skewness, kurtosis
+    errors: NDArray[np.float64] | None = (
+        None  # (4, n_desc) standard errors of the pooled mean, variance, skewness, kurtosis
+    )
     nearest: float = field(default=float("nan"))  # shortest distance in any of the structures, Å
 
     # -- making ----------------------------------------------------------------------------------------------------
@@ -311,13 +313,9 @@ def _bare_sites(atoms: Any) -> Structure:
     return from_atoms(atoms, symbols, "lattice")
 
 
-def _with_expectation(
-    drawn: Moments, fractions: NDArray[np.float64], mean: NDArray[np.float64] | None
-) -> Moments:
+def _with_expectation(drawn: Moments, fractions: NDArray[np.float64], mean: NDArray[np.float64] | None) -> Moments:
     """Moments of drawn environments with what is known exactly: the elements' shares, and the means if given."""
-    share = np.divide(
-        fractions * drawn.total, drawn.counts, out=np.zeros(len(drawn.counts)), where=drawn.counts > 0
-    )
+    share = np.divide(fractions * drawn.total, drawn.counts, out=np.zeros(len(drawn.counts)), where=drawn.counts > 0)
     flat = drawn.covariance_sums
     return Moments(
         drawn.sizes,

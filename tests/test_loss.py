@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,9 @@ WIDE_CORE = CoreOptions(fraction=1.0, width=0.2, strength=3.0)
 
 @pytest.fixture(scope="module")
 def basis() -> Basis:
-    return build_basis(["Au", "Cu"], n_max=(3, 2, 1), l_max=(0, 2, 1), cutoff={"Au-Cu": 4.4, "Au-Au": 4.6, "Cu-Cu": 4.2})
+    return build_basis(
+        ["Au", "Cu"], n_max=(3, 2, 1), l_max=(0, 2, 1), cutoff={"Au-Cu": 4.4, "Au-Au": 4.6, "Cu-Cu": 4.2}
+    )
 
 
 def some(seed: int, n: int = 8, elements: int = 2) -> Structure:
@@ -104,7 +107,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "core": {"core": WIDE_CORE},
     "core zbl": {"core": CoreOptions(kind="zbl", fraction=1.0, width=0.2, strength=1e-3)},
     "everything": {
-        "norm": "huber", "delta": 0.2, "skewness": 0.5, "kurtosis": 0.2, "covariance": 0.3, "w_set": 0.5, "w_entropy": 0.5,
+        "norm": "huber", "delta": 0.2, "skewness": 0.5, "kurtosis": 0.2, "covariance": 0.3,
+        "w_set": 0.5, "w_entropy": 0.5,
         "scale": "reference", "core": WIDE_CORE,
     },
 }  # fmt: skip
@@ -136,7 +140,10 @@ def slope_error(objective: Objective, structure: Structure, seed: int) -> float:
 def build(name: str, basis: Basis, target: Target, reference: list[Structure]) -> Objective:
     options = LossOptions(**({"core": NO_CORE} | OPTIONS[name]))
     collected = moments.merge_all(
-        [moments.of(describe_compact(s, basis), s.species, basis.sizes, covariance=True) for s in (some(7), some(8, 5))],
+        [
+            moments.of(describe_compact(s, basis), s.species, basis.sizes, covariance=True)
+            for s in (some(7), some(8, 5))
+        ],
         basis.sizes,
         covariance=True,
     )
@@ -168,7 +175,9 @@ def test_rows_gradient(basis: Basis, target: Target, reference: list[Structure])
     _, slope = objective.rows_gradient(rows, s.species)
     step = np.random.default_rng(0).normal(size=rows.shape) / objective.plan.inverse[0].max()
     h = 1e-3
-    found = (objective.rows_gradient(rows + h * step, s.species)[0] - objective.rows_gradient(rows - h * step, s.species)[0])
+    found = (
+        objective.rows_gradient(rows + h * step, s.species)[0] - objective.rows_gradient(rows - h * step, s.species)[0]
+    )
     assert found / (2 * h) == pytest.approx((slope * step).sum(), rel=1e-5)
 
 
@@ -203,9 +212,7 @@ def test_any_supercell_changes_nothing(matrix: list[int]) -> None:
     if np.linalg.det(transformation) < 0:
         transformation = -transformation
     larger = from_atoms(make_supercell(atoms, transformation), basis.elements)
-    objective = make_objective(
-        basis, Target.from_structures(some(0), basis), LossOptions(skewness=0.1, core=WIDE_CORE)
-    )
+    objective = make_objective(basis, Target.from_structures(some(0), basis), LossOptions(skewness=0.1, core=WIDE_CORE))
     small, large = objective.evaluate(from_atoms(atoms, basis.elements)), objective.evaluate(larger)
     np.testing.assert_allclose(large.terms, small.terms, rtol=1e-9)
 
@@ -276,9 +283,13 @@ def test_order_of_atoms_images_and_turns_change_nothing(basis: Basis, target: Ta
     s = some(4)
     value = objective.evaluate(s).value
     order = np.random.default_rng(0).permutation(8)
-    assert objective.evaluate(s.replace(positions=s.positions[order], species=s.species[order])).value == pytest.approx(value, rel=1e-11)
+    assert objective.evaluate(s.replace(positions=s.positions[order], species=s.species[order])).value == pytest.approx(
+        value, rel=1e-11
+    )
     turn, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))
-    assert objective.evaluate(s.replace(positions=s.positions @ turn + 1.3, cell=s.cell @ turn)).value == pytest.approx(value, rel=1e-9)
+    assert objective.evaluate(s.replace(positions=s.positions @ turn + 1.3, cell=s.cell @ turn)).value == pytest.approx(
+        value, rel=1e-9
+    )
     images = s.positions + np.random.default_rng(2).integers(-2, 3, (8, 3)) @ s.cell
     assert objective.evaluate(s.replace(positions=images)).value == pytest.approx(value, rel=1e-9)
 
@@ -289,7 +300,9 @@ def test_entropy_prefers_spread_environments(basis: Basis, target: Target) -> No
     entropy = {k: -objective.evaluate(s).value for k, s in {"crystal": crystal, "rattled": some(0, 8, 1)}.items()}
     assert entropy["crystal"] == pytest.approx(0.5 * np.log(1e-4) - 0.125 * np.log(3.0), rel=1e-6)
     assert entropy["rattled"] > entropy["crystal"] + 2
-    assert objective.evaluate(from_atoms(bulk("Cu"), basis.elements)).value == 0.0  # one atom has no neighbour to spread from
+    assert (
+        objective.evaluate(from_atoms(bulk("Cu"), basis.elements)).value == 0.0
+    )  # one atom has no neighbour to spread from
 
 
 def test_rewards_count_matched_functions(basis: Basis) -> None:
@@ -319,7 +332,7 @@ def test_the_core_is_exactly_zero_beyond_its_range_and_smooth_at_it(basis: Basis
         assert at(reach + 1e-9) == (0.0, 0.0)
         assert 0 < at(reach - 1e-3)[0] < 1e-4 * at(0.8 * reach)[0]
         energies = [at(f * reach)[0] for f in (0.2, 0.4, 0.6, 0.8, 0.95)]
-        assert all(a > b for a, b in zip(energies, energies[1:], strict=False))
+        assert all(a > b for a, b in itertools.pairwise(energies))
         assert at(0.8 * reach)[1] > 0  # pushed apart
     ours = make_objective(basis, target, LossOptions(core=CoreOptions(distances={"Cu-Au": 2.0})))
     assert ours.plan.core_inner[0, 1] == ours.plan.core_inner[1, 0] == 2.0
@@ -331,7 +344,7 @@ def test_the_core_is_exactly_zero_beyond_its_range_and_smooth_at_it(basis: Basis
 def test_atoms_on_top_of_each_other_are_not_ok(basis: Basis, target: Target) -> None:
     objective = make_objective(basis, target)
     on_top = some(0).replace(positions=np.vstack([some(0).positions[:7], some(0).positions[0]]))
-    e, forces, virial = objective.gradient(on_top)
+    e, _forces, _virial = objective.gradient(on_top)
     assert not e.ok
     assert np.isnan(e.value)
     assert np.isnan(e.terms).all()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -56,9 +58,7 @@ def test_merging_any_partition_gives_the_whole(seed: int, cuts: list[int]) -> No
     compact, species, _ = rows(seed, 30)
     whole = moments.of(compact, species, SIZES, covariance=True)
     edges = [0, *sorted(cuts), 30]
-    parts = [
-        moments.of(compact[a:b], species[a:b], SIZES, covariance=True) for a, b in zip(edges, edges[1:], strict=False)
-    ]
+    parts = [moments.of(compact[a:b], species[a:b], SIZES, covariance=True) for a, b in itertools.pairwise(edges)]
     merged = moments.merge_all(parts, SIZES, covariance=True)
     np.testing.assert_allclose(merged.standardised(), whole.standardised(), rtol=1e-10)
     np.testing.assert_allclose(merged.covariance(), whole.covariance(), rtol=1e-9, atol=1e-9)

@@ -174,12 +174,12 @@ def test_bad_files_are_named(tmp_path: Path, content: str | None, message: str) 
 def test_bad_indices(melt: Path) -> None:
     with pytest.raises(InputError, match="no index"):
         read_structures(f"{melt}@first", ELEMENTS)
-    with pytest.raises(InputError, match="melt.extxyz"):
+    with pytest.raises(InputError, match=r"melt\.extxyz"):
         read_structures(f"{melt}@12", ELEMENTS)
     with pytest.raises(InputError, match="no structure"):
         read_structures(f"{melt}@20:30", ELEMENTS)
+    (melt.parent / "empty").mkdir()
     with pytest.raises(InputError, match="folder without"):
-        (melt.parent / "empty").mkdir()
         read_structures(melt.parent / "empty", ELEMENTS)
 
 

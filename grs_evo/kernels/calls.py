@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from numba import config, types, typeof
+from numba import config, typeof, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 

@@ -1,4 +1,4 @@
-"""Compiled: V_eff of a structure in one call: list → A → B → moments → loss → dQ/dB → forces and strain, and the core."""
+"""Compiled: V_eff in one call: list → A → B → moments → loss → dQ/dB → forces and strain, and the core."""
 
 from __future__ import annotations
 
@@ -128,7 +128,22 @@ def evaluate_into(
 
 
 def calls_for(
-    positions, cell, species, pbc, tables, engine, plan, work, norm, delta, gradient, rows, slopes, terms, forces, strain
+    positions,
+    cell,
+    species,
+    pbc,
+    tables,
+    engine,
+    plan,
+    work,
+    norm,
+    delta,
+    gradient,
+    rows,
+    slopes,
+    terms,
+    forces,
+    strain,
 ):
     """Where the parts of `evaluate_into`, and itself, are for arguments of these types."""
     parts = Calls(

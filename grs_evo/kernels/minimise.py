@@ -62,7 +62,7 @@ class Room(NamedTuple):
     best_cell: NDArray[np.float64]
     best_terms: NDArray[np.float64]
     best_value: NDArray[np.float64]  # (1,)
-    count: NDArray[np.int64]  # (1,) evaluations so far
+    spent: NDArray[np.int64]  # (1,) evaluations so far
     status: NDArray[np.int64]  # (1,) of the last evaluation
     wall: NDArray[np.float64]  # (1,) smallest allowed distance over core distance, set by the first evaluation
 
@@ -152,12 +152,11 @@ def _deform(x, geometry, d):
     d[1, 2] = d[2, 1] = x[n3 + 3] * half
     d[0, 2] = d[2, 0] = x[n3 + 4] * half
     d[0, 1] = d[1, 0] = x[n3 + 5] * half
-    det = (
+    return (
         d[0, 0] * (d[1, 1] * d[2, 2] - d[1, 2] * d[2, 1])
         - d[0, 1] * (d[1, 0] * d[2, 2] - d[1, 2] * d[2, 0])
         + d[0, 2] * (d[1, 0] * d[2, 1] - d[1, 1] * d[2, 0])
     )
-    return det
 
 
 @njit(cache=True, error_model="numpy")
@@ -177,9 +176,7 @@ def value_at(x, g, geometry, potential, room):
             return np.inf
     for i in range(n):
         for a in range(3):
-            room.positions[i, a] = shrink * (
-                x[3 * i] * d[0, a] + x[3 * i + 1] * d[1, a] + x[3 * i + 2] * d[2, a]
-            )
+            room.positions[i, a] = shrink * (x[3 * i] * d[0, a] + x[3 * i + 1] * d[1, a] + x[3 * i + 2] * d[2, a])
     for i in range(3):
         for a in range(3):
             room.cell[i, a] = shrink * (
@@ -193,12 +190,12 @@ def value_at(x, g, geometry, potential, room):
             room.slopes, room.terms, room.gradient, room.strain,
         ),
     )  # fmt: skip
-    room.count[0] += 1
+    room.spent[0] += 1
     room.status[0] = status
     if status != OK or not np.isfinite(value) or not np.isfinite(reported):
         return np.inf
     if geometry.wall:
-        if room.count[0] == 1:
+        if room.spent[0] == 1:
             room.wall[0] = min(1.0, potential.work.closest[0])
         elif potential.work.closest[0] < room.wall[0]:
             return np.inf
@@ -293,7 +290,7 @@ def _line(x, p, f, slope, step, g, trial, geometry, potential, room, limits):
     trial and g hold the accepted point and its gradient.
     """
     for _ in range(12):
-        if room.count[0] >= limits.evaluations:
+        if room.spent[0] >= limits.evaluations:
             return np.inf, 0.0
         for k in range(x.shape[0]):
             trial[k] = x[k] + step * p[k]
@@ -315,17 +312,20 @@ def _line(x, p, f, slope, step, g, trial, geometry, potential, room, limits):
 @njit(cache=True, error_model="numpy")
 def _improved(f, marks, room, limits):
     """Whether the value still falls: compares with the value `window` evaluations ago. marks: [value, count]."""
-    if room.count[0] - marks[1] < limits.window:
+    if room.spent[0] - marks[1] < limits.window:
         return True
     falls = marks[0] - f > limits.progress * abs(marks[0])
     marks[0] = f
-    marks[1] = room.count[0]
+    marks[1] = room.spent[0]
     return falls
 
 
 @njit(cache=True, error_model="numpy")
 def lbfgs(x, geometry, potential, room, limits, memory):
-    """Limited-memory BFGS with a backtracking line search (Nocedal & Wright, alg. 7.4). x is moved; returns a stop reason."""
+    """Limited-memory BFGS with a backtracking line search (Nocedal & Wright, alg. 7.4).
+
+    x is moved; returns a stop reason.
+    """
     n = geometry.species.shape[0]
     size = x.shape[0]
     g = np.zeros(size)
@@ -341,7 +341,7 @@ def lbfgs(x, geometry, potential, room, limits, memory):
         return ROOM
     if not np.isfinite(f):
         return FAILED
-    marks = np.array([f, float(room.count[0])])
+    marks = np.array([f, float(room.spent[0])])
     held = 0
     newest = -1
     gamma = 0.0
@@ -350,7 +350,7 @@ def lbfgs(x, geometry, potential, room, limits, memory):
             return REACHED
         if _largest(g) <= limits.gradient:
             return CONVERGED
-        if room.count[0] >= limits.evaluations:
+        if room.spent[0] >= limits.evaluations:
             return BUDGET
         if not _improved(f, marks, room, limits):
             return STALLED
@@ -383,7 +383,7 @@ def lbfgs(x, geometry, potential, room, limits, memory):
         if room.status[0] == GROW:
             return ROOM
         if not np.isfinite(value):
-            if room.count[0] >= limits.evaluations:
+            if room.spent[0] >= limits.evaluations:
                 return BUDGET
             if held == 0:
                 return STALLED
@@ -410,7 +410,10 @@ def lbfgs(x, geometry, potential, room, limits, memory):
 
 @njit(cache=True, error_model="numpy")
 def cg(x, geometry, potential, room, limits):
-    """Conjugate gradients (Polak–Ribière, restarted) with a backtracking line search. x is moved; returns a stop reason."""
+    """Conjugate gradients (Polak–Ribière, restarted) with a backtracking line search.
+
+    x is moved; returns a stop reason.
+    """
     n = geometry.species.shape[0]
     size = x.shape[0]
     g = np.zeros(size)
@@ -422,7 +425,7 @@ def cg(x, geometry, potential, room, limits):
         return ROOM
     if not np.isfinite(f):
         return FAILED
-    marks = np.array([f, float(room.count[0])])
+    marks = np.array([f, float(room.spent[0])])
     fresh = True
     old_slope = 0.0
     old_step = 0.0
@@ -431,7 +434,7 @@ def cg(x, geometry, potential, room, limits):
             return REACHED
         if _largest(g) <= limits.gradient:
             return CONVERGED
-        if room.count[0] >= limits.evaluations:
+        if room.spent[0] >= limits.evaluations:
             return BUDGET
         if not _improved(f, marks, room, limits):
             return STALLED
@@ -448,7 +451,7 @@ def cg(x, geometry, potential, room, limits):
         if room.status[0] == GROW:
             return ROOM
         if not np.isfinite(value):
-            if room.count[0] >= limits.evaluations:
+            if room.spent[0] >= limits.evaluations:
                 return BUDGET
             if fresh:
                 return STALLED
@@ -457,7 +460,7 @@ def cg(x, geometry, potential, room, limits):
             continue
         # one secant step along the line, from the two slopes, when it promises a step half as long again or more
         slope_new = _dot(p, 0, g_new, 0, size)
-        if slope_new < 0.5 * slope and room.count[0] < limits.evaluations:
+        if slope_new < 0.5 * slope and room.spent[0] < limits.evaluations:
             further = min(step * slope / (slope - slope_new) if slope_new > slope else 4.0 * step, 4.0 * step)
             further = min(further, limits.step / longest)
             if further > 1.5 * step:
@@ -486,7 +489,10 @@ def cg(x, geometry, potential, room, limits):
 
 @njit(cache=True, error_model="numpy")
 def fire(x, geometry, potential, room, limits):
-    """FIRE (Bitzek et al. 2006), with a time step that starts from the first force. x is moved; returns a stop reason."""
+    """FIRE (Bitzek et al. 2006), with a time step that starts from the first force.
+
+    x is moved; returns a stop reason.
+    """
     n = geometry.species.shape[0]
     size = x.shape[0]
     g = np.zeros(size)
@@ -497,7 +503,7 @@ def fire(x, geometry, potential, room, limits):
         return ROOM
     if not np.isfinite(f):
         return FAILED
-    marks = np.array([f, float(room.count[0])])
+    marks = np.array([f, float(room.spent[0])])
     longest = _longest(g, n)
     # A first step of a fiftieth of the longest allowed; ten times as long a time step at most.
     dt = np.sqrt(0.02 * limits.step / longest) if longest > 0.0 else 1.0
@@ -510,7 +516,7 @@ def fire(x, geometry, potential, room, limits):
             return REACHED
         if _largest(g) <= limits.gradient:
             return CONVERGED
-        if room.count[0] >= limits.evaluations:
+        if room.spent[0] >= limits.evaluations:
             return BUDGET
         lowest = min(lowest, f)
         if not _improved(lowest, marks, room, limits):

@@ -6,7 +6,6 @@ entries. Moments are wide, (4, n_desc): mean and central moments c2, c3, c4 (all
 
 from __future__ import annotations
 
-import numpy as np
 from numba import njit
 
 
@@ -110,9 +109,7 @@ def blend(share, mean_a, a2, a3, a4, mean_b, b2, b3, b4):
     sb = db * db
     c2 = share * (a2 + sa) + rest * (b2 + sb)
     c3 = share * (a3 + 3.0 * da * a2 + sa * da) + rest * (b3 + 3.0 * db * b2 + sb * db)
-    c4 = share * (a4 + 4.0 * da * a3 + 6.0 * sa * a2 + sa * sa) + rest * (
-        b4 + 4.0 * db * b3 + 6.0 * sb * b2 + sb * sb
-    )
+    c4 = share * (a4 + 4.0 * da * a3 + 6.0 * sa * a2 + sa * sa) + rest * (b4 + 4.0 * db * b3 + 6.0 * sb * b2 + sb * sb)
     return mean, c2, c3, c4
 
 

@@ -81,16 +81,28 @@ def make_loss_work(plan: LossPlan) -> LossWork:
     n_el, n_desc = len(plan.sizes), plan.target.shape[1]
     flat = len(plan.target_covariance)
     longest = max(n_desc, int(plan.n_components.max(initial=0)), flat)
-    wide = [np.zeros((4, n_desc)) for _ in range(7)]
+
+    def wide() -> NDArray[np.float64]:
+        return np.zeros((4, n_desc))
+
     return LossWork(
-        np.zeros(n_el),
-        np.zeros(n_el),
-        *wide,
-        *(np.zeros(flat) for _ in range(4)),
-        np.zeros(longest),
-        np.zeros(longest),
-        np.zeros(N_TERMS),
-        np.full(1, np.inf),
+        counts=np.zeros(n_el),
+        merged_counts=np.zeros(n_el),
+        central=wide(),
+        merged=wide(),
+        pool=wide(),
+        feature=wide(),
+        dfeature=wide(),
+        dcentral=wide(),
+        dmerged=wide(),
+        covariance=np.zeros(flat),
+        merged_covariance=np.zeros(flat),
+        dcovariance=np.zeros(flat),
+        dmerged_covariance=np.zeros(flat),
+        residual=np.zeros(longest),
+        dresidual=np.zeros(longest),
+        set_terms=np.zeros(N_TERMS),
+        closest=np.full(1, np.inf),
     )
 
 
@@ -142,9 +154,7 @@ def _features(central, counts, plan, pool, feature):
         if plan.pooled and total > 0.0:
             share = counts[e] / total
         for k in range(plan.offsets[e], plan.offsets[e + 1]):
-            m, c2, c3, c4 = blend(
-                share, central[0, k], central[1, k], central[2, k], central[3, k], 0.0, 0.0, 0.0, 0.0
-            )
+            m, c2, c3, c4 = blend(share, central[0, k], central[1, k], central[2, k], central[3, k], 0.0, 0.0, 0.0, 0.0)
             pool[0, k] = m
             pool[1, k] = c2
             pool[2, k] = c3
@@ -212,9 +222,7 @@ def _covariance_residual(central, counts, covariance, plan, residual):
             for b in range(n):
                 kb = plan.offsets[e] + b
                 value = share * covariance[row + b] + cross * central[0, ka] * central[0, kb]
-                residual[row + b] = (value - plan.target_covariance[row + b]) * inverse_a * np.sqrt(
-                    plan.inverse[1, kb]
-                )
+                residual[row + b] = (value - plan.target_covariance[row + b]) * inverse_a * np.sqrt(plan.inverse[1, kb])
 
 
 @njit(cache=True, error_model="numpy")
@@ -534,9 +542,7 @@ def rows_loss(rows, species, plan, norm, delta, gradient, work, terms, drows):
     central_into(rows, species, plan.sizes, plan.offsets, work.counts, work.central)
     if plan.active[4]:
         _covariance(rows, species, plan, work.counts, work.central[0], work.covariance)
-    value, reported = moments_loss(
-        work.central, work.counts, work.covariance, plan, norm, delta, gradient, work, terms
-    )
+    value, reported = moments_loss(work.central, work.counts, work.covariance, plan, norm, delta, gradient, work, terms)
     if gradient:
         drows[:, :] = 0.0
         n_powers = 4 if plan.active[2] or plan.active[3] else 2

@@ -71,7 +71,9 @@ def compare(objective: Objective, n: int, seeds: int, budget: int) -> Rows:
         for start in starts:
             first = objective.evaluate(start)
             goal = 0.1 * first.value
-            short = relax(start, objective, RelaxOptions(method=method, max_evaluations=budget, use_goal=True, goal=goal))
+            short = relax(
+                start, objective, RelaxOptions(method=method, max_evaluations=budget, use_goal=True, goal=goal)
+            )
             needed.append(short.evaluations if short.reason == "reached" else np.inf)
             before = time.process_time()
             whole = relax(start, objective, RelaxOptions(method=method, max_evaluations=budget))
@@ -148,7 +150,15 @@ def overhead(objective: Objective, n: int, repeats: int = 5) -> Rows:
     room = minimise.make_room(n, max(objective.basis.sizes), N_TERMS)
     room.positions[:], room.cell[:] = done.structure.positions, done.structure.cell
     geometry = minimise.Geometry(
-        np.array(done.structure.cell), np.array(start.species), np.array(start.pbc), np.ones(n), True, 0, 1.0, 2.0, False
+        np.array(done.structure.cell),
+        np.array(start.species),
+        np.array(start.pbc),
+        np.ones(n),
+        True,
+        0,
+        1.0,
+        2.0,
+        False,
     )
     potential = minimise.Potential(
         objective.calls(engine), objective.tables, engine, objective.plan, objective.loss_work(), HUBER, 0.02
