@@ -54,7 +54,7 @@ class CandidateOptions(Options):
         default=None, gt=0, description="atoms per volume; default: the target's [1/Å³]"
     )
     density: tuple[float, float] = Field(
-        default=(0.97, 1.03), description="range of the density of random cells, relative to the number density [1]"
+        default=(0.99, 1.01), description="range of the density of random cells, relative to the number density [1]"
     )
     volume: tuple[float, float] = Field(
         default=(0.8, 1.25),
@@ -128,7 +128,9 @@ class Limits:
         if not self.sizes[0] <= n <= self.sizes[1]:
             return "size"
         species = structure.species
-        if not self.composition.admits(np.bincount(species, minlength=self.n_elements)):
+        rule = self.composition
+        anything = rule.kind == "free" and rule.endpoints
+        if not anything and not rule.admits(np.bincount(species, minlength=self.n_elements)):
             return "composition"
         if self.allowed is not None and not self.allowed[np.arange(n) % len(self.allowed), species].all():
             return "composition"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Literal
 
@@ -24,6 +24,7 @@ class Composition:
     lower: NDArray[np.float64]  # (n_el,) counts, fractions, or smallest fractions
     upper: NDArray[np.float64]  # (n_el,) the same, or largest fractions
     endpoints: bool = True  # whether a structure of one element only is allowed when others could be there
+    known: dict[int, tuple[Counts, Counts] | None] = field(default_factory=dict, repr=False)  # bounds asked for before
 
     @property
     def fixed(self) -> bool:
@@ -36,6 +37,11 @@ class Composition:
 
     def bounds(self, n: int) -> tuple[Counts, Counts] | None:
         """Smallest and largest counts for n atoms, or None when no counts add up to n."""
+        if n not in self.known:
+            self.known[n] = self._bounds(n)
+        return self.known[n]
+
+    def _bounds(self, n: int) -> tuple[Counts, Counts] | None:
         if self.kind == "counts":
             counts = self.lower.astype(np.int64)
             return (counts, counts) if counts.sum() == n else None
@@ -57,7 +63,7 @@ class Composition:
             return None
         low, high = bounds
         if self.fixed:
-            return low
+            return low.copy()
         for _ in range(_TRIES):
             shares = rng.standard_exponential(self.n_elements)
             counts = largest_remainder(shares / shares.sum(), n)
@@ -67,6 +73,8 @@ class Composition:
 
     def admits(self, counts: NDArray[np.int64]) -> bool:
         """Whether a structure with these counts keeps the rule."""
+        if self.kind == "free" and self.endpoints:
+            return True
         bounds = self.bounds(int(counts.sum()))
         return bounds is not None and bool((counts >= bounds[0]).all() and (counts <= bounds[1]).all())
 
