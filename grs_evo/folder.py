@@ -19,7 +19,7 @@ from .storage import sync_folder, write_whole
 
 RUN_FILE = "run.toml"
 # s that a resume waits for ranks without a launcher to notice that they are orphans
-_ORPHANS_LEAVE = 15.0
+_ORPHANS_LEAVE = 60.0
 # A folder whose status was written within this many s by another host is taken for alive where locks do not reach.
 _PULSE = 60.0
 

@@ -51,8 +51,8 @@ def scores(files: Sequence[str], target: str | Path, functions: int = 10) -> lis
                 "terms": terms,
                 "noise": judged.noise,
                 "over_noise": judged.noise_ratio,
-                "random": judged.baseline,
-                "over_random": judged.baseline_ratio,
+                "random": judged.baseline if np.isfinite(judged.baseline) else None,
+                "over_random": judged.baseline_ratio if np.isfinite(judged.baseline_ratio) else None,
                 "functions": score_table(objective, score(objective, one), functions),
             }
         )
@@ -93,7 +93,7 @@ def text_of(found: list[dict[str, Any]]) -> str:
         lines += [f"{one['structure']}: {one['n_atoms']} atoms, V_eff {one['value']:.6g}"]
         lines += [f"  {name:<12} {value:.6g}" for name, value in one["terms"].items()]
         lines.append(f"  {one['over_noise']:.4g} times the sampling noise of the target ({one['noise']:.4g})")
-        if np.isfinite(one["random"]):
+        if one["over_random"] is not None:
             lines.append(f"  {one['over_random']:.4g} times the median of random candidates ({one['random']:.4g})")
         if one["functions"]:
             heads = list(one["functions"][0])

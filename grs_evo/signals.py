@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ def listening() -> Iterator[Alarm]:
             os._exit(_INTERRUPTED)
         alarm.heard = signal.Signals(number).name
 
+    if threading.current_thread() is not threading.main_thread():
+        yield alarm  # Python hears signals in the main thread alone; its owner decides there
+        return
     previous = {number: signal.signal(number, ring) for number in _CAUGHT}
     try:
         yield alarm
