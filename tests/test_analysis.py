@@ -50,7 +50,7 @@ def test_v_rep_is_one_for_the_target_itself_and_less_for_a_subset(functions, met
     assert same.dimension == functions
     assert same.v_rep == pytest.approx(1.0, abs=1e-12)
     assert (same.inside, same.beyond) == (1.0, 0.0)
-    assert same.error == pytest.approx(0.0, abs=1e-9)
+    assert same.factor == pytest.approx(1.0, abs=1e-9)
     less = analysis.coverage(target, target[:60], variance=1.0, max_dimension=4)
     assert 0.0 < less.v_rep < 0.9
     assert less.inside < 1.0
@@ -60,17 +60,17 @@ def test_v_rep_is_one_for_the_target_itself_and_less_for_a_subset(functions, met
 
 
 def test_widths_are_exact_for_a_scaled_copy_and_their_error_holds_the_truth():
-    target = cloud(800, 5)
+    target = cloud(600, 5)
     half = target.mean(axis=0) + 0.5 * (target - target.mean(axis=0))
     scaled = analysis.coverage(target, half, variance=1.0, max_dimension=3)
     assert scaled.method == "widths"
     assert scaled.v_rep == pytest.approx(0.5**5, rel=1e-9)
-    for size in (40, 100, 300):
+    for size in (40, 300):
         truth = analysis.coverage(target, target[:size], variance=1.0, max_dimension=5)
         guess = analysis.coverage(target, target[:size], variance=1.0, max_dimension=3)
         assert truth.method == "hull"
         assert guess.method == "widths"
-        assert 0.0 < abs(guess.v_rep - truth.v_rep) < guess.error
+        assert 0.0 < abs(np.log(guess.v_rep / truth.v_rep)) < np.log(guess.factor) < 2.0
         assert guess.exact == analysis.coverage(target, target[:size], variance=1.0, max_dimension=3).exact
 
 
@@ -246,8 +246,8 @@ def test_embedding_keeps_groups_together_and_repeats():
     pytest.importorskip("openTSNE")
     rng = np.random.default_rng(0)
     near, far = rng.normal(size=(60, 5)), rng.normal(size=(40, 5)) + 30.0
-    first = analysis.common_embedding([near, far], iterations=100)
-    again = analysis.common_embedding([near, far], iterations=100)
+    first = analysis.common_embedding([near, far], iterations=60)
+    again = analysis.common_embedding([near, far], iterations=60)
     np.testing.assert_array_equal(first[0][0], again[0][0])
     (a, rows), (b, _) = first
     assert rows.tolist() == list(range(60))

@@ -1,8 +1,8 @@
 """How much of a target's environments sets of structures cover: V_rep (eq. 18) in the target's principal components.
 
 The principal components hold 99 % of the variance of the target's environments. Where they are too many for convex
-hulls (more than six), V_rep is estimated from mean widths and printed with its error; the exact value in the first six
-components is given beside it.
+hulls (more than six), V_rep is estimated from mean widths and printed with the factor within which it is right; the
+exact value in the first six components is given beside it.
 
 Examples:
     python tools/hull_coverage.py runs/liquid-ta/out                       # the run's set against its target
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for count, n_environments, one in grown:
             rows.append({
                 "set": found.name, "structures": count, "environments": n_environments, "v_rep": one.v_rep,
-                "error": one.error, "method": one.method, "dimension": one.dimension, "variance": one.variance,
+                "factor": one.factor, "method": one.method, "dimension": one.dimension, "variance": one.variance,
                 "exact_dimension": one.exact_dimension, "v_rep_exact": one.exact,
                 "inside": one.inside, "beyond": one.beyond,
             })  # fmt: skip

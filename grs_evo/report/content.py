@@ -355,7 +355,9 @@ def match_section(
         plane = result_plots.plane(components, wide_target, [(name, wide_chosen)], caption)
         plots.append(plane)
         remark = (
-            "hull volume, set to target" if result.method == "hull" else f"± {significant(result.error, 2)}, by widths"
+            "hull volume, set to target"
+            if result.method == "hull"
+            else f"within a factor of {significant(result.factor, 2)}, by widths"
         )
         if len(np.unique(chosen.owner)) > 1:  # one small cell spans next to nothing, and that says nothing about it
             tiles.append(("V_rep", significant(result.v_rep, 3), f"{remark}; {result.dimension} components"))
