@@ -78,6 +78,7 @@ class Desk:
         self._looked = 0.0
         self._sought = 0.0
         self._told = 0.0
+        self._pause = self.run.output.status_seconds  # until the next status.json
         self._rows = np.empty((0, len(self.names)))
         self._first: tuple[float, float] | None = None  # clock and evaluations when the session's first rows came
         self._seen: dict[str, tuple[int, int]] = {}  # seed files: size and time when last looked at
@@ -99,7 +100,7 @@ class Desk:
         if self._first is None:
             self._first = (now, self._evaluations(rows))
         self.reporter.progress(self.facts())
-        if now - self._told >= self.run.output.status_seconds:
+        if now - self._told >= self._pause:
             self.write_status()
 
     def halt_reason(self, heard: str) -> str:
@@ -329,23 +330,24 @@ class Desk:
         path = self.folder.status
         beside = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            beside.write_text(json.dumps(self.status(), indent=1, sort_keys=True) + "\n")
+            beside.write_text(json.dumps(self.status(), sort_keys=True) + "\n")  # indented it takes ten times as long
             os.replace(beside, path)
         except OSError:
             self.ownership.check()  # says so if the folder has gone; a full disk is the next checkpoint's to tell
+        # Of ten thousands of islands it takes a while to tell; never more than a fiftieth of the time goes into that.
+        self._pause = max(self.run.output.status_seconds, 50.0 * (time.monotonic() - self._told))
 
     def status(self) -> dict[str, Any]:
         rows = self._rows
-        islands = []
-        for island, row in enumerate(rows):
-            facts: dict[str, Any] = {"island": island, "strategy": self.problem.islands[island].strategy}
-            facts["generation"] = int(row[self.column["generation"]])
-            facts["best_value"] = float(row[self.column["best_value"]])
-            facts["diversity"] = float(row[self.column["diversity"]])
-            facts["population"] = int(row[self.column["population_size"]])
-            facts["rejected"] = int(sum(row[k] for name, k in self.column.items() if name.startswith("rejected_")))
-            facts.update({name: int(row[self.column[name]]) for name in _ISLAND_FACTS})
-            islands.append(facts)
+        whole = {name: rows[:, self.column[name]].astype(np.int64) for name in ("generation", *_ISLAND_FACTS)}
+        whole["population"] = rows[:, self.column["population_size"]].astype(np.int64)
+        causes = [k for name, k in self.column.items() if name.startswith("rejected_")]
+        whole["rejected"] = rows[:, causes].sum(axis=1).astype(np.int64)
+        columns: dict[str, list[Any]] = {name: column.tolist() for name, column in whole.items()}
+        columns |= {name: rows[:, self.column[name]].tolist() for name in ("best_value", "diversity")}
+        columns["island"] = list(range(len(rows)))
+        columns["strategy"] = [options.strategy for options in self.problem.islands[: len(rows)]]
+        islands = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
         best: dict[str, float] = {}
         if len(rows):
             lowest = rows[int(rows[:, self.column["best_value"]].argmin())]

@@ -279,30 +279,37 @@ def receive(world: World) -> dict[str, NDArray[Any]]:
 
 
 def tell(world: World, start: Start) -> None:
-    """Rank 0: hand what `prepare` found to the other ranks."""
+    """Rank 0: hand what `prepare` found to the other ranks; of a checkpoint each gets its own islands only."""
+    if world.size == 1:
+        return
     point = start.point
     seeds = [
         Individual(structure, 0.0, np.empty(0), uid=made, island=k)
         for made, entries in start.seeds.items()
         for k, structure in entries
     ]
-    if world.size > 1:
-        share(
-            world,
-            {
-                "run": text_array(to_toml(start.run)),
-                "folder": text_array(str(start.folder)),
-                "ground": np.frombuffer(start.ground.to_bytes(), np.uint8),
-                "point": np.empty(0, np.uint8) if point is None else np.frombuffer(point.to_bytes(), np.uint8),
-                **pack(seeds, 0),
-            },
-        )
+    share(
+        world,
+        {
+            "run": text_array(to_toml(start.run)),
+            "folder": text_array(str(start.folder)),
+            "ground": np.frombuffer(start.ground.to_bytes(), np.uint8),
+            "resumed": np.array([point is not None]),
+            **pack(seeds, 0),
+        },
+    )
+    if point is not None:
+        for rank, mine in enumerate(shares(len(point.states), world.size)):
+            if rank != world.rank:
+                own = replace(point, states=point.states[mine.start : mine.stop], past=point.past[:0])
+                world.post(rank, Tag.SHARE, encode({"point": np.frombuffer(own.to_bytes(), np.uint8)}))
+        world.settle(lambda *_: None)
 
 
 def hear(world: World) -> Start:
-    """Other ranks: what `tell` sends."""
+    """Other ranks: what `tell` sends; the checkpoint holds the states of own islands alone."""
     arrays = receive(world)
-    point = arrays["point"].tobytes()
+    point = receive(world)["point"].tobytes() if arrays["resumed"][0] else b""
     seeds: dict[int, list[tuple[int, Structure]]] = {}
     for one in unpack(arrays):
         seeds.setdefault(one.uid, []).append((one.island, one.structure))
@@ -384,7 +391,10 @@ def _round(
         conductor = Conductor(terms, desk, at, verdict)
         desk.spent = conductor.spent
     evolution = Evolution(world, work, routes, leg, alarm, conductor)
-    states = None if point is None else {k: work.unpack(point.states[k]) for k in routes.mine}
+    states = None
+    if point is not None:
+        first = 0 if desk is not None else routes.mine.start  # rank 0 has the states of all islands, others their own
+        states = {k: work.unpack(point.states[k - first]) for k in routes.mine}
     ending = evolution.run(states)
     return ending, conductor
 
@@ -505,8 +515,10 @@ def summary(desk: Desk, result: Result) -> str:
     """The table at the end, and where everything is."""
     folder = result.folder
     how = "finished" if result.finished else "stopped"
+    begun = result.generation >= 0
+    when = f"after generation {result.generation}" if begun else "before the first generation was complete"
     lines = [
-        f"{how} ({result.reason or 'end'}) after generation {result.generation}, {duration(result.seconds)}",
+        f"{how} ({result.reason or 'end'}) {when}, {duration(result.seconds)}",
     ]
     if result.archive:
         lines += [
