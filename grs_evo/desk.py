@@ -196,7 +196,7 @@ class Desk:
         self.write_archive(histories)
         kept = [self.tagged(island, history) for island, history in enumerate(histories)]
         self.past = np.concatenate([self.past, *kept])
-        self.steps_before += len(histories[0])
+        self.steps_before += int(histories[0][-1, self.column["generation"]]) + 1
         self.reporter.say(f"round {self.round}: {len(self.set)} structures in the set{': ' + done if done else ''}")
         self.last_reason = done or self.last_reason
 

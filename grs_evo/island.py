@@ -41,6 +41,8 @@ STRATEGIES: dict[str, Strategy] = {
     "random_walk": random_walk,
 }
 
+# Rows of history that an island carries along, at most.
+_HISTORY_ROWS = 4096
 # Terms that agree to this relative precision count as the same structure in the measure of diversity.
 _ALIKE = 1e-4
 # Å by which the sites of a structure from outside may differ from an island's own.
@@ -203,7 +205,7 @@ def advance(
         tries=ledger.tries,
         successes=ledger.successes,
         next_uid=ledger.next_uid,
-        history=np.concatenate([state.history, row[None]]),
+        history=recorded(state.history, row),
         outbox=tuple(outbox),
         seen=step.seen,
         walk=step.walk,
@@ -215,6 +217,19 @@ def advance(
 def stats(state: IslandState) -> NDArray[np.float64]:
     """The newest history row, (n_stats,); its columns are `problem.stat_names(term_names)`."""
     return state.history[-1]
+
+
+def recorded(history: NDArray[np.float64], row: NDArray[np.float64], most: int = _HISTORY_ROWS) -> NDArray[np.float64]:
+    """The history with one more row; of a long one every second, fourth, … generation and the newest.
+
+    A state is copied, kept for some generations, sent and saved with its history, which so may not grow for ever.
+    """
+    stride = 1
+    while int(row[0]) // stride >= most:
+        stride *= 2
+    if stride > 1:
+        history = history[history[:, 0] % stride == 0]
+    return np.concatenate([history, row[None]])
 
 
 def emigrants(state: IslandState, generation: int) -> tuple[Individual, ...]:

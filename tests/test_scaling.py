@@ -1,0 +1,126 @@
+"""Many islands, many ranks, long runs: the same answer, and nothing that grows for ever."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fleet import digest, sail
+
+from grs_evo.errors import InputError
+from grs_evo.island import recorded
+from grs_evo.migration import MigrationOptions, Routes, shares, sources
+from grs_evo.spent import COLUMNS, PARTS, Spent
+
+TOOL = Path(__file__).parents[1] / "tools" / "bench" / "scaling.py"
+
+
+@pytest.fixture(scope="module")
+def tool():
+    spec = importlib.util.spec_from_file_location("tool_scaling", TOOL)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[spec.name]
+
+
+@pytest.mark.parametrize(("n_islands", "n_ranks"), [(16, 16), (17, 16), (64, 7), (256, 2)])
+def test_many_of_both_make_no_difference(n_islands: int, n_ranks: int) -> None:
+    options = MigrationOptions(topology="torus", interval=2, emigrants=1)
+    alone, shared = (sail(n, n_islands, generations=4, options=options, every=2)[1] for n in (1, n_ranks))
+    assert digest(shared, 4) == digest(alone, 4)
+
+
+@pytest.mark.parametrize("n_islands", [1, 2, 7, 64, 1000])
+@pytest.mark.parametrize("n_ranks", [1, 2, 3, 64])
+def test_every_island_has_one_rank_and_shares_are_even(n_islands: int, n_ranks: int) -> None:
+    if n_ranks > n_islands:
+        with pytest.raises(InputError, match=f"{n_islands} of them cannot be shared by {n_ranks} ranks"):
+            shares(n_islands, n_ranks)
+        return
+    owned = shares(n_islands, n_ranks)
+    assert [k for mine in owned for k in mine] == list(range(n_islands))
+    sizes = {len(mine) for mine in owned}
+    assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize("topology", ["ring", "torus", "full", "random"])
+def test_parcels_reach_exactly_those_who_hear(topology: str) -> None:
+    heard = sources(64, MigrationOptions(topology=topology, degree=3), 5)
+    owned = shares(64, 7)
+    routes = [Routes(heard, owned, rank, 2, 2) for rank in range(7)]
+    for rank, one in enumerate(routes):
+        for other, islands in one.parcels().items():
+            assert rank in routes[other].writers()
+            assert set(islands) == {s for k in owned[other] for s in heard[k]} & set(owned[rank])
+        assert all(rank in routes[writer].parcels() for writer in one.writers())
+
+
+def test_history_of_a_long_run_stays_short_and_keeps_its_ends() -> None:
+    history = np.empty((0, 2))
+    for generation in range(1000):
+        history = recorded(history, np.array([generation, -generation], float), most=16)
+        assert len(history) <= 17
+        assert history[-1].tolist() == [generation, -generation]
+        assert history[0, 0] == 0
+        steps = np.diff(history[:-1, 0])
+        assert (steps == steps[0]).all() if len(steps) else True
+        if generation < 16:
+            assert len(history) == generation + 1
+    assert len(history) >= 8
+
+
+def test_time_is_counted_once() -> None:
+    spent = Spent()
+    with spent.on("wait"):
+        with spent.on("post"):
+            deadline = spent._since + 0.02
+            while spent.to_array().sum() < 0 or spent._since < deadline:
+                pass
+        inner = dict(zip(COLUMNS, spent.to_array(), strict=True))
+    assert 0.02 <= inner["post"] < 2.0
+    assert inner["wait"] < inner["post"]
+    row = dict(zip(COLUMNS, spent.to_array(), strict=True))
+    assert row["post"] == pytest.approx(inner["post"])
+    assert 1.0 < row["peak_memory"] < 1e6
+    with pytest.raises(ValueError, match="stopped"), spent.on("save"):
+        raise ValueError("stopped")
+    assert spent._part == "rest"
+
+
+def test_the_model_adds_up(tool) -> None:
+    model = tool.Model(0.1, 1e-5, 1e-6, 0.0, 1e-3, 1e5, 1e-5, 1e9)
+    small, large = model.predict(1, 2, 10), model.predict(1000, 100_000, 10)
+    assert small["s/generation"] == pytest.approx(2 * 10 * 0.1, rel=1e-3)
+    assert large["s/generation"] == pytest.approx(100 * 10 * 0.1 + 1000 * 1e-5 + 0.1, rel=1e-3)
+    assert large["one save s"] == pytest.approx(100 + 100_000 * (1e5 / 1e9 + 1e-5))
+
+
+def test_an_unknown_part_is_named() -> None:
+    done = subprocess.run([sys.executable, TOOL, "wek"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "'wek'" in done.stderr
+    assert "weak" in done.stderr
+
+
+@pytest.mark.long
+@pytest.mark.mpi
+def test_quick_ranks(tmp_path: Path) -> None:
+    """16 ranks and 16 islands on whatever is here, real messages: one archive."""
+    out = tmp_path / "found.json"
+    done = subprocess.run(
+        [sys.executable, TOOL, "ranks", "--quick", "--json", out], capture_output=True, text=True, timeout=1200
+    )
+    if "no mpiexec" in done.stderr:
+        pytest.skip("no mpiexec here")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(out.read_text())["ranks"]
+    assert found["one_hash"]
+    assert {row["ranks"] for row in found["rows"]} == {1, 2, 16}
+    assert set(PARTS) <= set(COLUMNS)
