@@ -21,6 +21,7 @@ from .basis import Basis
 from .descriptors import neighbours
 from .errors import InputError, nearest
 from .program import Program
+from .sites import pair_functions
 from .structure import Structure
 
 # Monomials in A beyond which the exact mean is given up for sampling: some seconds of set-up.
@@ -205,6 +206,4 @@ def _partitions(n: int) -> list[list[tuple[int, ...]]]:
 
 def _columns(vectors: NDArray[np.float64], centre: int, basis: Basis) -> NDArray[np.float64]:
     """(n_vectors, n_a): what a neighbour at each vector adds to A of a central atom, were it each of the elements."""
-    from .lattice import pair_functions
-
     return np.concatenate([pair_functions(basis, centre, other, vectors) for other in range(basis.n_elements)], axis=1)

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import factorial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import lpmv
-from threadpoolctl import threadpool_limits
 
 from .basis import Basis
 from .composition import Composition, draw_occupation, free
@@ -26,16 +23,14 @@ from .kernels.lattice import AnyLoss, LatticeLoss, LatticeTables, LatticeWork, M
 from .kernels.tables import aligned
 from .loss import Objective
 from .program import Program
+from .pruning import COINCIDE, Coincidence, distinct, prune, representatives
+from .sites import SitePairs, pair_functions, site_pairs
 from .structure import Structure
 
 # The table of pair functions grows with the square of the number of sites.
 MOST_SITES = 1024
-# Functions are taken for equal up to scale when they differ by less than this share of their size on every environment.
-_COINCIDE = 1e-12
 # Environments on which that is judged, at least.
 _PROBES = 2048
-# Two atoms nearer than this (Å) are on top of each other.
-_HAIR = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +150,7 @@ def make_lattice_objective(
         raise InputError(f"lattice: site {int(np.argmin(mask.any(1)))} may hold no element at all")
     pairs = site_pairs(template, float(basis.cutoff.max()))
     geometry = _geometry(basis, template, pairs)
-    classes, programs = _distinct(basis.programs)
+    classes, programs = distinct(basis.programs)
     tables = _tables(geometry, n, n_el, classes, programs)
     plan = objective.plan
     core = _core_table(plan, template, pairs, n_el)
@@ -167,7 +162,7 @@ def make_lattice_objective(
     if kind == kernel.ROWS or plan.reward != 0 or (with_variances and plan.w_set != 0):
         return LatticeObjective(objective, template, mask, full, full, n_functions, n_functions, work)
     found = [
-        _representatives(_probes(tables, work, mask, classes == p, len(program.b_rows)))
+        representatives(_probes(tables, work, mask, classes == p, len(program.b_rows)))
         for p, program in enumerate(programs)
     ]
     pruned, rows_kept = prune(programs, [one.kept for one in found], n_el)
@@ -236,78 +231,6 @@ def reference_structures(
     return made
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# pair functions
-
-
-class SitePairs(NamedTuple):
-    """All pairs of a site and a site or image nearer than a distance; both directions."""
-
-    centre: NDArray[np.int64]  # (n_pairs,)
-    neighbour: NDArray[np.int64]  # (n_pairs,)
-    vector: NDArray[np.float64]  # (n_pairs, 3) Å from centre to neighbour
-
-
-def site_pairs(template: Structure, reach: float) -> SitePairs:
-    """Pairs of sites within `reach` Å, self images included, sorted by centre, neighbour, image."""
-    inverse = np.linalg.inv(template.cell)
-    heights = 1.0 / np.linalg.norm(inverse, axis=0)
-    fractional = template.positions @ inverse
-    shift = np.where(template.pbc, np.floor(fractional), 0.0)
-    home = template.positions - shift @ template.cell
-    number = np.where(template.pbc, np.floor(reach / heights).astype(int) + 1, 0)
-    grid = np.stack(np.meshgrid(*(np.arange(-k, k + 1) for k in number), indexing="ij"), axis=-1).reshape(-1, 3)
-    images = grid @ template.cell
-    centres, neighbours, vectors = [], [], []
-    for i in range(template.n_atoms):
-        gap = home[:, None, :] + images[None, :, :] - home[i]
-        distance = np.sqrt((gap**2).sum(-1))
-        distance[i, len(images) // 2] = np.inf
-        near = distance < reach
-        if distance.min() < _HAIR:
-            other = int(np.argmin(distance.min(1)))
-            raise InputError(f"lattice: sites {i} and {other} are {distance.min():.2g} Å apart: on top of each other")
-        j, k = np.nonzero(near)
-        centres.append(np.full(len(j), i))
-        neighbours.append(j)
-        vectors.append(gap[j, k])
-    return SitePairs(np.concatenate(centres), np.concatenate(neighbours), np.concatenate(vectors))
-
-
-def pair_functions(basis: Basis, centre: int, neighbour: int, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """φ_nlm = g_n(r) √4π Y_lm of vectors (n, 3) Å, (n, rows) in the order of A's rows (eqs. 8–10), real harmonics."""
-    r = np.sqrt((vectors**2).sum(1))
-    cutoff, lam = basis.cutoff[centre, neighbour], basis.lam[centre, neighbour]
-    taper = basis.taper[centre, neighbour]
-    cutoff_in, taper_in = basis.cutoff_in[centre, neighbour], basis.taper_in[centre, neighbour]
-    inside = r < cutoff
-    x = 1 - 2 * (np.exp(-lam * r / cutoff) - np.exp(-lam)) / (1 - np.exp(-lam))
-    envelope = np.where(inside, 0.5 * (1 + np.cos(np.pi * r / cutoff)), 0.0)
-    if taper > 0:
-        outer = r > cutoff - taper
-        envelope[outer] *= 0.5 * (1 + np.cos(np.pi * (r[outer] - (cutoff - taper)) / taper))
-    if cutoff_in > 0:
-        t = 1 - 2 * (1 + (r - cutoff_in) / taper_in)
-        ramp = 0.5 - 15 / 4 * (t / 4 - t**3 / 6 + t**5 / 20)
-        envelope *= np.where(r <= cutoff_in - taper_in, 0.0, np.where(r < cutoff_in, ramp, 1.0))
-    envelope[~inside] = 0.0
-    n_max = max(basis.n_of_l)
-    chebyshev = [np.ones_like(x), x]
-    while len(chebyshev) < n_max:
-        chebyshev.append(2 * x * chebyshev[-1] - chebyshev[-2])
-    radial = [envelope] + [0.5 * (1 - chebyshev[k]) * envelope for k in range(1, n_max)]
-    cosine, azimuth = vectors[:, 2] / r, np.arctan2(vectors[:, 1], vectors[:, 0])
-    columns = []
-    for l, n_radial in enumerate(basis.n_of_l):
-        for n in range(n_radial):
-            for m in range(-l, l + 1):
-                k = abs(m)
-                norm = np.sqrt((2 * l + 1) * factorial(l - k) / factorial(l + k)) * (np.sqrt(2) * (-1) ** k if k else 1)
-                turn = np.sin(k * azimuth) if m < 0 else np.cos(k * azimuth)
-                columns.append(radial[n] * norm * lpmv(k, l, cosine) * turn)
-    return np.stack(columns, axis=1)
-
-
 class _Geometry(NamedTuple):
     phi: NDArray[np.float64]  # (n_tables, n_sites, rows * n_lanes)
     table_of: NDArray[np.int64]  # (n_centre, n_el)
@@ -328,9 +251,7 @@ def _geometry(basis: Basis, template: Structure, pairs: SitePairs) -> _Geometry:
     rows = 0
     for c in range(n_el):
         for e in range(n_el):
-            key = tuple(
-                float(a[c, e]) for a in (basis.cutoff, basis.lam, basis.taper, basis.cutoff_in, basis.taper_in)
-            )
+            key = tuple(float(a[c, e]) for a in (basis.cutoff, basis.lam, basis.taper, basis.cutoff_in, basis.taper_in))
             if key not in keys:
                 values = pair_functions(basis, c, e, pairs.vector)
                 rows = values.shape[1]
@@ -374,85 +295,6 @@ def _core_table(plan: loss_kernel.LossPlan, template: Structure, pairs: SitePair
                 energy *= plan.core_strength / n
                 table[a, b, i, j] += 0.5 * energy if i == j else energy
     return table
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# programs
-
-
-def _distinct(programs: Sequence[Program]) -> tuple[NDArray[np.int64], list[Program]]:
-    """Which program each element uses, and the different ones; only the forward part and the functions count."""
-    kept: list[Program] = []
-    which = []
-    for program in programs:
-        for k, one in enumerate(kept):
-            same = one.n_a == program.n_a and all(
-                np.array_equal(getattr(one, name), getattr(program, name))
-                for name in ("b_rows", "fwd_dst", "fwd_start", "fwd_x", "fwd_y", "fwd_c")
-            )
-            if same:
-                which.append(k)
-                break
-        else:
-            which.append(len(kept))
-            kept.append(program)
-    return np.array(which, np.int64), kept
-
-
-def prune(
-    programs: Sequence[Program], functions: Sequence[NDArray[np.integer]], n_el: int
-) -> tuple[list[Program], NDArray[np.int64]]:
-    """The forward parts of programs cut down to what some functions need, in fewer rows; no backward parts.
-
-    Also returns which rows of A are left, of those of one neighbour element; all programs keep the same ones.
-    """
-    needed = [_needed(program, wanted) for program, wanted in zip(programs, functions, strict=True)]
-    n_a = programs[0].n_a
-    per_element = n_a // n_el
-    a_rows = [row for _, rows in needed for row in rows if row < n_a]
-    kept_a = np.unique(np.array(a_rows or [0], np.int64) % per_element)
-    out = []
-    for program, wanted, (segments, _) in zip(programs, functions, needed, strict=True):
-        new_row = np.full(program.n_rows, -1, np.int32)
-        for e in range(n_el):
-            new_row[e * per_element + kept_a] = e * len(kept_a) + np.arange(len(kept_a))
-        one = n_el * len(kept_a)
-        new_row[n_a] = one
-        new_row[program.fwd_dst[segments]] = one + 1 + np.arange(len(segments))
-        spans = [np.arange(program.fwd_start[s], program.fwd_start[s + 1]) for s in segments]
-        steps = np.concatenate(spans) if spans else np.zeros(0, np.int64)
-        none = np.zeros(0, np.int32)
-        out.append(
-            Program(
-                n_a=one,
-                n_rows=one + 1 + len(segments),
-                b_rows=new_row[program.b_rows[wanted]],
-                fwd_dst=new_row[program.fwd_dst[segments]],
-                fwd_start=np.concatenate([[0], np.cumsum([len(span) for span in spans])]).astype(np.int32),
-                fwd_x=new_row[program.fwd_x[steps]],
-                fwd_y=new_row[program.fwd_y[steps]],
-                fwd_c=np.ascontiguousarray(program.fwd_c[steps]),
-                bwd_dst=none,
-                bwd_start=np.zeros(1, np.int32),
-                bwd_x=none,
-                bwd_y=none,
-                bwd_c=np.zeros(0),
-            )
-        )
-    return out, kept_a
-
-
-def _needed(program: Program, functions: NDArray[np.integer]) -> tuple[list[int], set[int]]:
-    """Segments, in order, and rows that some functions depend on."""
-    rows = {int(program.b_rows[k]) for k in functions}
-    segments = []
-    for s in range(len(program.fwd_dst) - 1, -1, -1):
-        if int(program.fwd_dst[s]) in rows:
-            segments.append(s)
-            steps = slice(program.fwd_start[s], program.fwd_start[s + 1])
-            rows.update(int(row) for row in program.fwd_x[steps])
-            rows.update(int(row) for row in program.fwd_y[steps])
-    return segments[::-1], rows
 
 
 def _fewer_rows(geometry: _Geometry, kept: NDArray[np.int64]) -> _Geometry:
@@ -505,16 +347,6 @@ def _tables(
     )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# coinciding functions
-
-
-class _Coincidence(NamedTuple):
-    kept: NDArray[np.int64]  # (n_kept,) functions that stand for themselves and others
-    which: NDArray[np.int64]  # (n_functions,) position in `kept` of the representative
-    factor: NDArray[np.float64]  # (n_functions,) function = factor · representative; 0: it vanishes on these sites
-
-
 def _probes(
     tables: LatticeTables, work: LatticeWork, mask: NDArray[np.bool_], mine: NDArray[np.bool_], n_functions: int
 ) -> NDArray[np.float64]:
@@ -535,41 +367,12 @@ def _probes(
     return np.concatenate(found) if found else np.zeros((0, n_functions))
 
 
-def _representatives(rows: NDArray[np.float64]) -> _Coincidence:
-    """Find functions equal up to scale on every environment seen; the first of each class represents it."""
-    n = rows.shape[1]
-    largest = np.abs(rows).max(0, initial=0.0)
-    gone = largest <= _COINCIDE * largest.max(initial=0.0)
-    scaled = rows / np.where(gone, 1.0, largest)
-    with threadpool_limits(1):
-        overlap = scaled.T @ scaled
-    length = np.sqrt(np.where(gone, 1.0, np.diagonal(overlap)))
-    close = np.abs(overlap / np.outer(length, length)) > 1 - 1e-9
-    kept: list[int] = []
-    which, factor = np.zeros(n, np.int64), np.zeros(n)
-    for k in range(n):
-        if gone[k]:
-            continue
-        for place, r in enumerate(kept):
-            if not close[k, r]:
-                continue
-            at = int(np.argmax(np.abs(rows[:, r])))
-            ratio = rows[at, k] / rows[at, r]
-            if np.abs(rows[:, k] - ratio * rows[:, r]).max() <= _COINCIDE * largest[k]:
-                which[k], factor[k] = place, ratio
-                break
-        else:
-            which[k], factor[k] = len(kept), 1.0
-            kept.append(k)
-    return _Coincidence(np.array(kept, np.int64), which, factor)
-
-
 def _lattice_loss(
     tables: LatticeTables,
     kind: int,
     plan: loss_kernel.LossPlan,
     core: NDArray[np.float64],
-    found: Sequence[_Coincidence] | None,
+    found: Sequence[Coincidence] | None,
 ) -> LatticeLoss:
     """Bind tables and loss; `found` (one per element) for losses of kind SUMS."""
     n_el = len(plan.sizes)
@@ -593,7 +396,7 @@ def _lattice_loss(
     )  # fmt: skip
 
 
-def _moment_loss(plan: loss_kernel.LossPlan, p: int, found: Sequence[_Coincidence], n_wide: int) -> MomentLoss:
+def _moment_loss(plan: loss_kernel.LossPlan, p: int, found: Sequence[Coincidence], n_wide: int) -> MomentLoss:
     """Fold the functions that coincide into their representatives: means (p = 0) scale with the factor, variances
     (p = 1) with its square."""
     n_desc = int(plan.offsets[-1])
@@ -611,7 +414,7 @@ def _moment_loss(plan: loss_kernel.LossPlan, p: int, found: Sequence[_Coincidenc
         wanted = plan.target[p, own]
         far = factor[own] * target[e, one.which] - wanted
         # Targets on the same kind of lattice coincide in the same way; what is left then is rounding.
-        rest[own] = np.where(np.abs(far) <= _COINCIDE * np.abs(wanted), 0.0, far)
+        rest[own] = np.where(np.abs(far) <= COINCIDE * np.abs(wanted), 0.0, far)
     alpha = float(plan.alpha[p])
     if n_axes:
         n_padded = _wide(n_axes)

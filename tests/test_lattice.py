@@ -15,14 +15,10 @@ from grs_evo.composition import Composition
 from grs_evo.descriptors import describe_compact
 from grs_evo.errors import InputError
 from grs_evo.kernels import lattice as kernel
-from grs_evo.lattice import (
-    MOST_SITES,
-    make_lattice_objective,
-    prune,
-    reference_structures,
-    site_pairs,
-)
+from grs_evo.lattice import MOST_SITES, make_lattice_objective, reference_structures
 from grs_evo.loss import LossOptions, make_objective
+from grs_evo.pruning import prune
+from grs_evo.sites import site_pairs
 from grs_evo.structure import Structure, from_atoms
 from grs_evo.target import Target
 
@@ -188,9 +184,7 @@ def test_a_pruned_program_gives_the_same_functions():
         buf = np.zeros(one.n_rows)
         buf[: one.n_a], buf[one.n_a] = rows, 1.0
         for s, (first, last) in enumerate(pairwise(one.fwd_start)):
-            buf[one.fwd_dst[s]] = sum(
-                one.fwd_c[t] * buf[one.fwd_x[t]] * buf[one.fwd_y[t]] for t in range(first, last)
-            )
+            buf[one.fwd_dst[s]] = sum(one.fwd_c[t] * buf[one.fwd_x[t]] * buf[one.fwd_y[t]] for t in range(first, last))
         return buf[one.b_rows]
 
     rows = np.concatenate([a[kept], a[per_element + kept]])
