@@ -136,7 +136,7 @@ def extend(
         old = rounded(objectives(archive, names, term_names, options.target_atoms), options.same)
         new = rounded(objectives(found, names, term_names, options.target_atoms), options.same)
         behind = _beaten(new, old)
-        keep = ~behind | (np.array([one.value for one in found]) < worst_kept)
+        keep = ~behind | (np.array([one.value for one in found]) <= worst_kept)
         found = [one for one, kept in zip(found, keep, strict=True) if kept]
         if not found:
             return tuple(archive)
