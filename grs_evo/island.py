@@ -42,7 +42,7 @@ STRATEGIES: dict[str, Strategy] = {
 }
 
 # Rows of history that an island carries along, at most.
-_HISTORY_ROWS = 4096
+_HISTORY_ROWS = 2048
 # Terms that agree to this relative precision count as the same structure in the measure of diversity.
 _ALIKE = 1e-4
 # Å by which the sites of a structure from outside may differ from an island's own.

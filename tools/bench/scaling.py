@@ -326,7 +326,7 @@ def part_memory(quick: bool) -> dict[str, Any]:
 
 def part_cold(quick: bool) -> dict[str, Any]:
     """Many ranks on one node that find no compiled code and no set-up results anywhere."""
-    case = Case("liquid", LIQUID, 16, 2, 4, 10)
+    case = Case("liquid", LIQUID, 16, 2, 4, 30)
     warm = launch(case, 1)
     with tempfile.TemporaryDirectory(prefix="cold-") as folder:
         cold = launch(case, 4 if quick else 16, NUMBA_CACHE_DIR=f"{folder}/numba", GRS_EVO_CACHE_DIR=f"{folder}/grs")
@@ -479,12 +479,13 @@ def part_costs(quick: bool) -> dict[str, Any]:
     from grs_evo.control import Verdict
     from grs_evo.desk import Desk
     from grs_evo.folder import Folder
-    from grs_evo.island import advance, start
+    from grs_evo.island import _HISTORY_ROWS, advance, start
     from grs_evo.migration import Routes, pack_parcel, shares, sources, unpack_parcel
     from grs_evo.population import unpack
     from grs_evo.problem import IslandState, stat_names
     from grs_evo.progress import Reporter
     from grs_evo.setup import lay_ground, make_problem
+    from grs_evo.spent import peak_memory
     from grs_evo.wire import decode, encode
 
     costs: dict[str, Any] = {"version": __version__}
@@ -501,7 +502,10 @@ def part_costs(quick: bool) -> dict[str, Any]:
         block = encode(arrays)
         costs["state"] = {
             "bytes": block.size,
+            "bytes without history and keys": block.size - state.history.nbytes - state.seen.nbytes,
             "history bytes/generation": state.history[0].nbytes,
+            "most history rows": _HISTORY_ROWS,
+            "most keys": given.search.genetic.memory,
             "to_arrays s": best_of(state.to_arrays),
             "encode s": best_of(lambda: encode(arrays)),
             "decode s": best_of(lambda: decode(block)),
@@ -567,21 +571,31 @@ def part_costs(quick: bool) -> dict[str, Any]:
             )
         costs["verdicts"] = verdicts
 
+        # A state early in a run, and one that has come to its full length.
+        full = {
+            **arrays,
+            "history": np.tile(arrays["history"], (1 + _HISTORY_ROWS // 6, 1))[:_HISTORY_ROWS],
+            "seen": np.arange(given.search.genetic.memory, dtype=np.uint64),
+        }
         saves = []
-        for n_islands in (16, 64) if quick else (16, 64, 256):
+        for n_islands, one in ((16, arrays), (128, arrays), (8, full), (64, full)):
             desk = desk_of(n_islands)
-            states = [arrays] * n_islands
-            archives = [unpack({k[8:]: v for k, v in one.items() if k.startswith("archive.")}) for one in states]
+            states = [dict(one) for _ in range(n_islands)]
+            archives = [unpack({k[8:]: v for k, v in each.items() if k.startswith("archive.")}) for each in states]
+            before = peak_memory()
             seconds = best_of(lambda d=desk, s=states: d.save(5, s, Verdict(5), False), 3)
             path = checkpoint.files(folder.checkpoints)[0]
-            merged = best_of(lambda a=archives: merge(a, problem.archive, problem.term_names), 3)
             saves.append(
                 {
                     "islands": n_islands,
+                    "state": "full" if one is full else "early",
                     "save s": seconds,
-                    "of it merging archives s": merged,
+                    "of it merging archives s": best_of(
+                        lambda a=archives: merge(a, problem.archive, problem.term_names), 3
+                    ),
                     "checkpoint bytes": path.stat().st_size,
                     "archive bytes": folder.archive.stat().st_size,
+                    "more memory, bytes": 1e6 * (peak_memory() - before),
                 }
             )
         costs["saves"] = saves
@@ -667,57 +681,97 @@ class Model:
     child: float  # s to make, relax and evaluate one individual
     per_message: float  # s for rank 0 to take one message of statistics and answer it
     per_row: float  # s of statistics and verdict per island
-    status: float  # s of status.json per island, every two seconds
     save: float  # s of a save per island
-    state_bytes: float  # of a checkpoint per island
+    per_byte: float  # s of a save per byte
+    state: float  # bytes of a state without history and keys of what was evaluated
+    row: float  # bytes of history per generation
+    most_rows: float
+    most_keys: float
+    copies: float  # bytes that rank 0 needs to save, per byte of the file
     latency: float  # s per message
     bandwidth: float  # bytes/s
 
-    def predict(self, ranks: int, islands: int, population: int = 50, generations: int = 1000) -> dict[str, float]:
-        """What one run on `ranks` would take.
+    def state_bytes(self, population: int, generations: int) -> float:
+        rows, keys = min(generations, self.most_rows), min(generations * population, self.most_keys)
+        return self.state * population / 50 + self.row * rows + 8.0 * keys
 
-        Saving stands still nothing but rank 0, which takes as long as it says; the others run ahead `delay`
-        generations and then wait for its verdict.
+    def predict(self, ranks: int, islands: int, population: int = 50, generations: int = 1000) -> dict[str, float]:
+        """What a run would take.
+
+        Rank 0 does its own share of islands besides the work for all, so everybody waits for it; nobody else's
+        messages take part, since a rank hears from a few others however many there are.
         """
-        mine = -(-islands // ranks)
-        advance = mine * population * self.child
+        advance = -(-islands // ranks) * population * self.child
         speak = ranks * self.per_message + islands * self.per_row
-        per_generation = advance + speak + self.status * islands * (advance / 2.0)
-        gather = islands * self.state_bytes / self.bandwidth + islands * self.latency
-        saving = islands * self.save + gather
+        state = self.state_bytes(population, generations)
+        gather = islands * (state / self.bandwidth + self.latency)
+        saving = islands * (self.save + state * self.per_byte) + gather
         return {
             "ranks": ranks,
             "islands": islands,
-            "s/generation": per_generation,
-            "rank 0's share": 1.0 - advance / per_generation,
+            "s/generation": advance + speak,
+            "rank 0 for all, s": speak,
+            "share": speak / (advance + speak),
             "one save s": saving,
-            "checkpoint GB": islands * self.state_bytes / 1e9,
-            "s between saves": saving / 0.02,
-            "history GB": islands * generations * 616.0 / 1e9,
+            "checkpoint GB": islands * state / 1e9,
+            "rank 0 GB to save": self.copies * islands * state / 1e9,
+            "min between saves at 2 %": saving / 0.02 / 60.0,
         }
 
 
 def part_model(costs: dict[str, Any], share: dict[str, Any]) -> dict[str, Any]:
     """The pieces fitted, and put together for machines that are not here."""
-    table = costs["verdicts"]
-    design = np.array([[row["ranks"], row["islands"]] for row in table], float)
-    spoken = np.array([row["stats and verdict s"] for row in table])
-    # Relative errors count alike, so each row is weighed by its own size.
-    fit, *_ = np.linalg.lstsq(design / spoken[:, None], np.ones(len(table)), rcond=None)
-    post = costs["post"]
-    last_save = costs["saves"][-1]
+    table, saves, post, state = costs["verdicts"], costs["saves"], costs["post"], costs["state"]
+    spoken = _fit([[row["ranks"], row["islands"]] for row in table], [row["stats and verdict s"] for row in table])
+    saved = _fit([[1.0, row["islands"], row["checkpoint bytes"]] for row in saves], [row["save s"] for row in saves])
+    full = saves[-1]
     model = Model(
         child=1e-3 * share["rows"][0]["ms/child"],
-        per_message=float(max(0.0, fit[0])) + post[0]["one way s"] * 2,
-        per_row=float(max(0.0, fit[1])),
-        status=table[-1]["status.json s"] / table[-1]["islands"],
-        save=last_save["save s"] / last_save["islands"],
-        state_bytes=last_save["checkpoint bytes"] / last_save["islands"],
+        per_message=spoken[0] + 2 * post[0]["one way s"],
+        per_row=spoken[1],
+        save=saved[1],
+        per_byte=saved[2],
+        state=state["bytes without history and keys"],
+        row=state["history bytes/generation"],
+        most_rows=state["most history rows"],
+        most_keys=state["most keys"],
+        copies=1.0 + full["more memory, bytes"] / full["checkpoint bytes"],
         latency=post[0]["one way s"],
         bandwidth=post[-1]["bytes"] / post[-1]["one way s"],
     )
     sizes = ((1, 2), (2, 256), (16, 1024), (128, 1024), (1024, 1024), (1024, 10_000), (1024, 100_000))
-    return {"rows": [model.predict(*size) for size in sizes], "fitted": model.__dict__}
+    found: dict[str, Any] = {"rows": [model.predict(*size) for size in sizes], "fitted": model.__dict__}
+    fast = replace(model, child=1e-3 * share["rows"][-1]["ms/child"])
+    found["lattice"] = [fast.predict(*size) for size in sizes]
+    found["first to break"] = [_limits(name, one) for name, one in (("liquid", model), ("lattice", fast))]
+    return found
+
+
+def _fit(pieces: list[list[float]], seconds: list[float]) -> list[float]:
+    """Non-negative coefficients of the pieces; relative errors count alike."""
+    from scipy.optimize import nnls
+
+    weights = 1.0 / np.array(seconds)
+    found, _ = nnls(np.array(pieces, float) * weights[:, None], np.ones(len(seconds)))
+    return [float(one) for one in found]
+
+
+def _limits(name: str, model: Model) -> dict[str, Any]:
+    """The largest powers of two at which each part still holds."""
+    powers = [2**k for k in range(1, 24)]
+
+    def largest(holds: Callable[[int], bool]) -> int:
+        return max((n for n in powers if holds(n)), default=0)
+
+    return {
+        "case": name,
+        "ranks, one island each, rank 0 <= 5 %": largest(lambda n: model.predict(n, n)["share"] <= 0.05),
+        "ranks, 100 islands each, rank 0 <= 5 %": largest(lambda n: model.predict(n, 100 * n)["share"] <= 0.05),
+        "islands, a save each 30 min <= 2 %": largest(
+            lambda n: model.predict(n, n)["min between saves at 2 %"] <= 30.0
+        ),
+        "islands, rank 0 <= 64 GB to save": largest(lambda n: model.predict(n, n)["rank 0 GB to save"] <= 64.0),
+    }
 
 
 # ---------------------------------------------------------------------------------------------------------------------
