@@ -54,7 +54,7 @@ def solve(problem: Problem, seed: int, most: int) -> tuple[int, int] | None:
     """Generations and evaluations until the order was found; None when it was not within `most` generations."""
     state = start(problem, 0, seed)
     while True:
-        found = [one.evaluation for one in state.archive if one.value <= ENOUGH]
+        found = [one.evaluation for one in (*state.population, *state.archive) if one.value <= ENOUGH]
         if found:
             return state.generation, min(found)
         if state.generation >= most:

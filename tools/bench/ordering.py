@@ -174,8 +174,10 @@ def evolution(lattice: LatticeObjective, order: Order, fixed: bool, passes: int,
         while min(one.value for one in state.archive) > ENOUGH and state.generation < 80:
             state = advance(state, problem)
         elapsed = time.perf_counter() - begin
-        best = min(state.archive, key=lambda one: one.value)
-        if best.value <= ENOUGH:
+        # of several the first found: the archive keeps the one that rounding favours
+        solved = [one for one in (*state.population, *state.archive) if one.value <= ENOUGH]
+        if solved:
+            best = min(solved, key=lambda one: one.evaluation)
             evaluations.append(best.evaluation)
             seconds.append(elapsed)
             generations.append(state.generation)
