@@ -119,7 +119,7 @@ def test_one_run_gives_the_front_of_loss_against_size(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_small_cells_for_the_tantalum_data_set(tmp_path: Path) -> None:
     found = small("fig5-ta-dataset", tmp_path)
-    assert len(found.set) >= 5
+    assert len(found.set) >= 20
     assert {one.structure.n_atoms for one in found.set} == {4}
     assert np.ptp([one.structure.volume for one in found.set]) > 4 * 10  # solids, slits and compressed cells
 
