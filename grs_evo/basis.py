@@ -299,8 +299,8 @@ def default_cutoffs(elements: Sequence[str]) -> NDArray[np.float64]:
     """Where environments end unless a run says otherwise, (n_el, n_el) Å.
 
     The reach of an element is its van der Waals diameter, or twice its covalent radius where no van der Waals radius is
-    tabulated; a pair's cutoff is the sum of both. In metals that is the paper's 4 to 7 neighbour shells, while the plain
-    sum of two radii would end within the first.
+    tabulated; a pair's cutoff is the sum of both. In metals that is the paper's 4 to 7 neighbour shells, while the sum
+    of two radii would end within the first.
     """
     numbers = [atomic_numbers[symbol] for symbol in elements]
     reach = np.array([2.0 * (vdw_radii[z] if np.isfinite(vdw_radii[z]) else covalent_radii[z]) for z in numbers])
@@ -371,7 +371,9 @@ class BasisOptions(Options):
     n_max: list[int] = Field(default=[8, 2, 2, 1], description="radial functions for ranks 1, 2, …")
     l_max: list[int] = Field(default=[0, 2, 2, 1], description="highest angular momentum for ranks 1, 2, …")
     cutoff: float | dict[str, float] | None = Field(
-        default=None, description="cutoff, one or per ordered pair 'Au-Cu'; default: see default_cutoffs, 4 to 7 neighbour shells in metals [Å]"
+        default=None,
+        description="cutoff, one or per ordered pair 'Au-Cu'; default: the sum of the two van der Waals diameters, in metals"
+        " 4 to 7 neighbour shells [Å]",
     )
     lam: float | dict[str, float] | None = Field(
         default=None, description="exponent of the distance scaling; default: 0.05 cutoff/Å"

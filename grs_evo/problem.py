@@ -201,7 +201,8 @@ class IslandState:
     tries: NDArray[np.int64]  # (len(OPERATORS),)
     successes: NDArray[np.int64]  # (len(OPERATORS),)
     next_uid: int
-    history: NDArray[np.float64]  # (n_rows, n_stats) named by stat_names; one row per generation, of long runs every 2^k-th
+    # (n_rows, n_stats) named by stat_names; one row per generation, of long runs every 2^k-th
+    history: NDArray[np.float64]
     outbox: tuple[tuple[int, tuple[Individual, ...]], ...] = ()  # (generation of emission, emigrants), oldest first
     seen: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
     walk: Mapping[str, NDArray] = field(default_factory=dict)

@@ -101,7 +101,10 @@ def checked_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_], source: str)
         lengths = np.linalg.norm(cell, axis=1)
     flatness = abs(np.linalg.det(cell)) / np.prod(lengths)
     if flatness < _FLAT_CELL:
-        raise InputError(f"{source}: the cell is singular (volume over product of edges {flatness:.1e}); vectors must not lie in one plane")
+        raise InputError(
+            f"{source}: the cell is singular (volume over product of edges {flatness:.1e});"
+            " its vectors must not lie in one plane"
+        )
     return cell
 
 

@@ -628,9 +628,7 @@ def core_value(core, occupation):
 def _sums_value(loss, occupation, work):
     """The loss of what `whole` or `changed` left in `work`, for losses of kind SUMS."""
     mean = loss.mean
-    _mean_gaps(
-        loss.pooled, work.counts, work.sums, loss.set_counts, loss.set_sums, 0.0, mean.target, work.gaps
-    )
+    _mean_gaps(loss.pooled, work.counts, work.sums, loss.set_counts, loss.set_sums, 0.0, mean.target, work.gaps)
     value = mean.weight * _moment_value(mean, loss.norm, loss.delta, work.gaps, work.residual)
     variance = loss.variance
     if variance.weight != 0.0:
@@ -638,9 +636,7 @@ def _sums_value(loss, occupation, work):
         value += variance.weight * _moment_value(variance, loss.norm, loss.delta, work.gaps, work.residual)
     value *= loss.w_structure
     if loss.w_set != 0.0:
-        _mean_gaps(
-            loss.pooled, work.counts, work.sums, loss.set_counts, loss.set_sums, 1.0, mean.target, work.gaps
-        )
+        _mean_gaps(loss.pooled, work.counts, work.sums, loss.set_counts, loss.set_sums, 1.0, mean.target, work.gaps)
         value += loss.w_set * mean.weight * _moment_value(mean, loss.norm, loss.delta, work.gaps, work.residual)
     if loss.core.shape[0] > 0:
         value += core_value(loss.core, occupation)
@@ -684,9 +680,7 @@ def _any(loss, scratch, occupation, work):
             work.central, work.counts, scratch.work.covariance, plan, plan.norm, plan.delta, False, scratch.work, terms
         )
     else:
-        _, value = rows_loss(
-            work.rows, occupation, plan, plan.norm, plan.delta, False, scratch.work, terms, work.rows
-        )
+        _, value = rows_loss(work.rows, occupation, plan, plan.norm, plan.delta, False, scratch.work, terms, work.rows)
     if loss.core.shape[0] > 0:
         terms[CORE] = core_value(loss.core, occupation)
         value += terms[CORE]
