@@ -372,7 +372,7 @@ class BasisOptions(Options):
     l_max: list[int] = Field(default=[0, 2, 2, 1], description="highest angular momentum for ranks 1, 2, …")
     cutoff: float | dict[str, float] | None = Field(
         default=None,
-        description="cutoff, one or per ordered pair 'Au-Cu'; default: sum of the two van der Waals diameters, in metals"
+        description="cutoff, one or per ordered pair 'Au-Cu'; default: sum of both van der Waals diameters, in metals"
         " 4 to 7 neighbour shells [Å]",
     )
     lam: float | dict[str, float] | None = Field(
