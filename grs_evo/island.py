@@ -73,6 +73,12 @@ class IslandOptions(Options):
     walk: WalkOptions = WalkOptions()
     operators: OperatorOptions = OperatorOptions()
     selection: SelectionOptions = SelectionOptions()
+    carried: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of a population, its best, that goes on into the next round of a set, evaluated anew [1]",
+    )
     collapse: float = Field(
         default=0.1, ge=0, le=1, description="diversity below which a population counts as collapsed [1]"
     )
@@ -118,9 +124,13 @@ def start(
     ----------
     seed : of the run
     round : of a search for a representative set; each has its own random stream
-    previous : the island's last state of the round before, whose counters and uids go on
+    previous : the island's last state of the round before, whose counters and uids go on, and its best if `carried`
     """
     key = (island,) if round == 0 else (island, round)
+    carried: list[Structure] = []
+    if previous is not None:
+        count = int(np.ceil(problem.islands[island].carried * len(previous.population)))
+        carried = [one.structure for one in sorted(previous.population, key=_rank)[:count]]
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
     n_stats = _n_stats(problem)
     empty = IslandState(
@@ -135,7 +145,7 @@ def start(
         next_uid=island << UID_BITS if previous is None else previous.next_uid,
         history=np.empty((0, n_stats)),
     )
-    return advance(empty, problem, poll=poll)
+    return advance(empty, problem, seeds=carried, poll=poll)
 
 
 def advance(

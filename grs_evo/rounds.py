@@ -82,9 +82,14 @@ def judge(story: Story, final: Sequence[Arrays], ground: Ground) -> tuple[list[I
     """Rank 0, after a round: what joins the set, the set then, and why it is done if it is."""
     options = story.run.set
     candidates: list[Individual] = []
+    # Moving away, a structure is wanted once; a set may hold the same one twice, if that fits the target.
+    taken = {one.content for one in story.state.individuals} if options.bootstrap != "none" else set()
     for arrays in final:
         state = IslandState.from_arrays(arrays)
-        candidates += sets.offer(state.population, state.archive, options.offered)
+        population, archive = (
+            [one for one in group if one.content not in taken] for group in (state.population, state.archive)
+        )
+        candidates += sets.offer(population, archive, options.offered)
     cover = _cover(ground) if options.coverage is not None else None
     grown, done = sets.extend_set(story.state, candidates, story.problem.objective, options, cover)
     new = list(grown.individuals[len(story.state.individuals) :])

@@ -79,6 +79,17 @@ def test_islands_have_their_own_streams_and_uids():
     assert not {one.uid for one in again.population} & set(uids)
 
 
+def test_the_best_go_on_into_the_next_round():
+    problem = toy_problem(ON_FCC, [IslandOptions(population=5, carried=0.4)])
+    before = start(problem, 0, 7)
+    best = sorted(before.population, key=lambda one: (one.value, one.uid))
+    after = start(problem, 0, 7, round=1, previous=before)
+    assert after.counter("accepted_seeds") == 2
+    assert best[0].content in {one.content for one in after.population}
+    assert len(after.population) == 5
+    assert start(problem, 0, 7, round=1).counter("accepted_seeds") == 0
+
+
 def test_row_names_fit_and_values_are_right():
     problem = toy_problem(ON_FCC)
     state = advance(start(problem, 0, 1), problem)
