@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -21,6 +23,24 @@ def cloud(n: int, d: int, seed: int = 0) -> np.ndarray:
 
 
 # ---------------------------------------------------------------- hulls
+
+
+def test_a_merge_that_fails_does_not_empty_the_hull(monkeypatch):
+    module = sys.modules["grs_evo.analysis.coverage"]  # the package exports a function of the same name
+
+    calls = []
+
+    def failing(points, qhull_options=None):
+        calls.append(qhull_options)
+        if qhull_options is None:
+            raise module.QhullError("wide merge")
+        return original(points, qhull_options=qhull_options)
+
+    original = module.ConvexHull
+    monkeypatch.setattr(module, "ConvexHull", failing)
+    cube = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], float)
+    assert analysis.hull_volume(cube) == pytest.approx(1.0, rel=1e-6)
+    assert calls == [None, "QJ"]
 
 
 @pytest.mark.parametrize("dimension", [1, 2, 3, 5])

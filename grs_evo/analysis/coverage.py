@@ -88,8 +88,11 @@ def _hull(points: NDArray[np.float64]) -> _Hull:
     if len(points) <= k or np.linalg.matrix_rank(scaled, tol=1e-9 * len(points) ** 0.5) < k:
         return none
     try:
-        # QJ would move the points; merged facets (the default) keep them.
-        found = ConvexHull(scaled)
+        try:
+            found = ConvexHull(scaled)  # merged facets keep the points where they are
+        except QhullError:
+            # Nearly equal environments can make a merge fail; moved by some 1e-12 they do not.
+            found = ConvexHull(scaled, qhull_options="QJ")
     except QhullError:
         return none  # flat up to Qhull's own rounding
     return _Hull(float(found.volume * np.prod(spread)), mean, spread, found.equations)
