@@ -190,7 +190,9 @@ def test_nothing_to_search_is_an_error():
 def walk_problem(kind: str, **options):
     lattice = ordering()
     island = IslandOptions(strategy=kind, population=5, walk=WalkOptions(evaluations=200, **options))
-    problem = toy_problem(ON_FCC, [island], objective=lattice.objective)
+    same_sites = ON_FCC.model_copy(update={"repeat": (2, 2, 2)})
+    problem = toy_problem(same_sites, [island], objective=lattice.objective)
+    assert [one.n_atoms for one in problem.sources[0].templates] == [lattice.n_sites]
     return replace(problem, lattices=(lattice,))
 
 
