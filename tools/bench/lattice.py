@@ -51,15 +51,15 @@ def unpruned(lattice: LatticeObjective) -> LatticeObjective:
     """The same loss with every function computed."""
     import grs_evo.lattice as module
 
-    found = module._representatives
-    everything = lambda rows: module._Coincidence(  # noqa: E731
+    found = module.representatives
+    everything = lambda rows: module.Coincidence(  # noqa: E731
         np.arange(rows.shape[1]), np.arange(rows.shape[1]), np.ones(rows.shape[1])
     )
-    module._representatives = everything
+    module.representatives = everything
     try:
         return make_lattice_objective(lattice.objective, lattice.template)
     finally:
-        module._representatives = found
+        module.representatives = found
 
 
 def rates(lattice: LatticeObjective) -> dict[str, float]:
