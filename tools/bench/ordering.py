@@ -146,7 +146,7 @@ def chains(lattice: LatticeObjective, rule: Composition, name: str, seeds: int) 
     return summary(seeds, evaluations, seconds, raw) | {"median_best_loss": float(np.median(best)), "budget": budget}
 
 
-def evolution(lattice: LatticeObjective, order: Order, fixed: bool, passes: int, seeds: int) -> dict[str, object]:
+def evolution(lattice: LatticeObjective, order: Order, rule: Composition, passes: int, seeds: int) -> dict[str, object]:
     """The genetic strategy as an island: population 50, or 20 with local passes on each new individual."""
     from grs_evo.archive import ArchiveOptions
     from grs_evo.candidates import CandidateOptions, bind
@@ -154,12 +154,9 @@ def evolution(lattice: LatticeObjective, order: Order, fixed: bool, passes: int,
     from grs_evo.island import IslandOptions, MigrantOptions, advance, start
     from grs_evo.problem import Problem
 
-    counts: object = "free"
-    if fixed:
-        counts = {el: int(k) for el, k in zip(order.elements, order.counts, strict=True)}
     a = float(order.sites.cell[0, 0])
-    source = bind(CandidateOptions(lattice="sc", a=a, composition=counts, repeat=(1, 1, 1)), order.elements)  # type: ignore[arg-type]
-    limits = replace(source.limits, sizes=(order.sites.n_atoms,) * 2)
+    source = bind(CandidateOptions(lattice="sc", a=a, composition="free", repeat=(1, 1, 1)), order.elements)
+    limits = replace(source.limits, sizes=(order.sites.n_atoms,) * 2, composition=rule)
     source = replace(source, templates=(order.sites,), limits=limits, sizes=(order.sites.n_atoms,))
     island = IslandOptions(population=20 if passes else 50, genetic=GeneticOptions(passes=passes))
     problem = Problem(
@@ -289,9 +286,9 @@ def main() -> None:
                 names = STRATEGIES if first else ("first improvement, restarts", "annealing, restarts")
                 rows = {name: chains(lattice, rule, name, options.seeds) for name in names}
                 if not options.no_genetic:
-                    rows["genetic, population 50"] = evolution(lattice, order, fixed, 0, options.seeds)
+                    rows["genetic, population 50"] = evolution(lattice, order, rule, 0, options.seeds)
                     if first:
-                        rows["genetic, 20, two local passes"] = evolution(lattice, order, fixed, 2, options.seeds)
+                        rows["genetic, 20, two local passes"] = evolution(lattice, order, rule, 2, options.seeds)
                 kind = "fixed composition, swaps" if fixed else "free composition, flips"
                 title = f"{order.name}, {order.sites.n_atoms} sites, {kind}, cutoff {cutoff} Å"
                 show(f"{title} (spread and tables {took['spread_and_tables']:.2f} s)", rows)
