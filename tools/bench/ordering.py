@@ -154,7 +154,7 @@ def evolution(lattice: LatticeObjective, order: Order, rule: Composition, passes
     from grs_evo.island import IslandOptions, MigrantOptions, advance, start
     from grs_evo.problem import Problem
 
-    a = float(order.sites.cell[0, 0])
+    a = order.sites.volume ** (1 / 3)
     source = bind(CandidateOptions(lattice="sc", a=a, composition="free", repeat=(1, 1, 1)), order.elements)
     limits = replace(source.limits, sizes=(order.sites.n_atoms,) * 2, composition=rule)
     source = replace(source, templates=(order.sites,), limits=limits, sizes=(order.sites.n_atoms,))
