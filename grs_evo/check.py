@@ -11,6 +11,7 @@ import numpy as np
 
 from .config import RunFile, read, to_toml
 from .descriptors import neighbours
+from .errors import within
 from .progress import table_of
 from .setup import Ground, lay_ground, make_problem
 from .structure import Structure
@@ -24,8 +25,9 @@ def check(path: str | Path) -> dict[str, Any]:
     """The facts of a run file as plain values; raises InputError as `run` would."""
     file = Path(path)
     given = read(file)
-    ground = lay_ground(given, file.parent)
-    problem = make_problem(given, ground, file.parent)
+    with within(str(file)):
+        ground = lay_ground(given, file.parent)
+        problem = make_problem(given, ground, file.parent)
     elements = ground.basis.elements
     samples = _samples(ground, problem)
     return {

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class InputError(ValueError):
@@ -25,3 +26,13 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     """' (did you mean …?)' for the allowed name nearest to `word`, or an empty string when none is near."""
     close = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+@contextlib.contextmanager
+def within(place: str, joint: str = ": ") -> Iterator[None]:
+    """Put a place, such as a run file or one of its tables, in front of what an `InputError` says."""
+    try:
+        yield
+    except InputError as error:
+        text = str(error)
+        raise InputError(text if text.startswith(place) else f"{place}{joint}{text}") from None

@@ -22,7 +22,7 @@ from .conductor import Conductor, Terms
 from .config import EXTENDABLE, RunFile, differences, extended, gather_files, parse, read, to_toml
 from .control import NEVER, Verdict
 from .desk import Desk
-from .errors import InputError, StorageError
+from .errors import InputError, StorageError, within
 from .evolution import EXIT_STORAGE, Ending, Evolution, Leg, Quit, Tag, send_home
 from .folder import Folder, check_free, claim, clear_partial, create, existing
 from .migration import Routes, shares, sources
@@ -143,12 +143,13 @@ def run(
         given = read(path, changes)
         check_free(place)
         shares(len(given.each_island()), world.size)
-        reporter.say(f"grs_evo {__version__}: {path} on {world.size} rank{'s' if world.size > 1 else ''}")
-        ground = lay_ground(given, path.parent)
-        problem = make_problem(given, ground, path.parent)
-        for note in problem.objective.notes:
-            reporter.say(note)
-        rehearse(problem)
+        with within(str(path)):
+            ground = lay_ground(given, path.parent)
+            problem = make_problem(given, ground, path.parent)
+            reporter.say(f"grs_evo {__version__}: {path} on {world.size} rank{'s' if world.size > 1 else ''}")
+            for note in problem.objective.notes:
+                reporter.say(note)
+            rehearse(problem)
         effective, copies = gather_files(given, path.parent)
         folder = create(
             place,

@@ -15,7 +15,7 @@ from .archive import check_objectives, default_objectives
 from .basis import Basis, BasisOptions, build_basis
 from .candidates import CandidateOptions, Source, bind, candidate
 from .config import AlloyOptions, RunFile, TargetOptions, map_files
-from .errors import InputError
+from .errors import InputError, within
 from .island import IslandOptions
 from .lattice import make_lattice_objective, reference_structures
 from .loss import LossOptions, Objective, make_objective
@@ -117,9 +117,10 @@ def lay_ground(run: RunFile, folder: Path) -> Ground:
         options = run.target
         covariance = run.loss.covariance != 0
         if options.files:
-            entries = read_structures(
-                options.files, basis.elements, options.weights, options.types, options.format, folder
-            )
+            with within("target.files"):
+                entries = read_structures(
+                    options.files, basis.elements, options.weights, options.types, options.format, folder
+                )
             structures = tuple(entry.structure for entry in entries)
         if options.alloy is not None:
             return Ground(basis, _alloy(options.alloy, basis, structures, covariance), structures[:1])
@@ -202,19 +203,21 @@ def make_basis(
     found = tuple(options.elements) or tuple(elements)
     if not found and target is not None:
         if target.files:
-            found = elements_of(target.files, target.types, target.format, folder)
+            with within("target.files"):
+                found = elements_of(target.files, target.types, target.format, folder)
         elif target.alloy is not None:
             found = tuple(target.alloy.composition)
-    return build_basis(
-        found,
-        options.n_max,
-        options.l_max,
-        options.cutoff,
-        options.lam,
-        options.cutoff_in,
-        options.taper_in,
-        options.taper,
-    )
+    with within("basis", "."):
+        return build_basis(
+            found,
+            options.n_max,
+            options.l_max,
+            options.cutoff,
+            options.lam,
+            options.cutoff_in,
+            options.taper_in,
+            options.taper,
+        )
 
 
 def make_problem(run: RunFile, ground: Ground, folder: Path) -> Problem:
