@@ -154,6 +154,25 @@ def test_what_is_wrong_is_said_in_one_line(
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("cutoff = 4.0", "cutoff = -1.0", "basis.cutoff of Cu-Cu = -1 Å; it must be above 0 Å"),
+        ("target.xyz", "nowhere.xyz", "target.files: "),
+    ],
+)
+def test_what_set_up_refuses_names_file_and_key(
+    old: str, new: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert old in small.LATTICE
+    case = small.write(tmp_path, small.LATTICE.replace(old, new))
+    assert _call("run", case, "--out", tmp_path / "out") == 2
+    told = capsys.readouterr().err.strip()
+    assert told.startswith(f"grs-evo: {case}: {words}")
+    assert "\n" not in told
+    assert not (tmp_path / "out").exists()
+
+
 def test_stop_needs_a_live_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _call("stop", folder) == 2
     assert "not going on" in capsys.readouterr().err
