@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import Field
 
 from .errors import InputError, nearest
-from .options import Options
 from .structure import Structure, from_atoms
 
 _SLICE = re.compile(r"^(?P<name>.+?)(?P<slice>:-?\d*:-?\d*(?::-?\d*)?)$")
@@ -35,21 +33,6 @@ class Entry:
     source: str  # file and position in it, e.g. "melt.extxyz[10]"
     group: str
     weight: float
-
-
-class ReadOptions(Options):
-    """Where the structures of a target come from."""
-
-    files: tuple[str, ...] = Field(
-        min_length=1, description="structure files or folders, with an optional index: file@0:100:10 or file:::10 [–]"
-    )
-    weights: dict[str, float] = Field(
-        default_factory=dict, description="weight of every environment of a group's structures; default 1 [1]"
-    )
-    types: tuple[str, ...] = Field(
-        (), description="element of each atom type, for LAMMPS files that do not name elements [–]"
-    )
-    format: str | None = Field(None, description="ASE's name of the file format, where its suffix does not tell [–]")
 
 
 def read_structures(

@@ -15,7 +15,7 @@ from .alloy import draw_alloy, expected_descriptors, site_fractions
 from .basis import Basis
 from .descriptors import describe_compact, neighbours, stream_descriptors
 from .errors import InputError
-from .moments import MOMENT_NAMES, Moments, merge, merge_all, of
+from .moments import Moments, merge, merge_all, of
 from .structure import Structure, from_atoms
 
 # Environments kept by a target to draw from: for the sampling noise, histograms and projections.
@@ -431,8 +431,3 @@ def _check_finite(moments: Moments, basis: Basis) -> None:
         column = int(np.argmax(bad))
         element = basis.elements[int(moments.elements[column])]
         raise InputError(f"target: function {column} (of element {element}) is not finite on the structures given")
-
-
-def error_names() -> tuple[str, ...]:
-    """The rows of `Target.errors`."""
-    return MOMENT_NAMES
