@@ -78,6 +78,13 @@ class Folder:
     def stop_request(self) -> Path:
         return self.path / "stop"
 
+    def failure(self, rank: int) -> Path:
+        """Where a rank leaves the traceback of an error that nobody expected."""
+        return self.path / f"failed_rank_{rank}.txt"
+
+    def failures(self) -> list[Path]:
+        return sorted(self.path.glob("failed_rank_*.txt"))
+
 
 def existing(path: Path) -> Folder:
     """The folder of a run that was started before.
@@ -285,7 +292,9 @@ def _alive(folder: Folder) -> str:
 
 
 def clear_partial(folder: Folder) -> None:
-    """Remove what a killed process left half-written."""
+    """Remove what a killed process left half-written, and what ranks of an earlier session failed of."""
     for place in (folder.path, folder.checkpoints):
         for path in place.glob(".*.part"):
             path.unlink(missing_ok=True)
+    for path in folder.failures():
+        path.unlink(missing_ok=True)

@@ -26,6 +26,9 @@ _LAUNCHERS = (
 )
 _NAP = 1e-3  # s between two looks for messages
 _EAGER_LOOKS = 20  # looks without a nap before the first one
+_FORWARDING = (
+    1.0  # s for a launcher to pass on what a rank wrote last; MPICH's drops what is still in the pipe at an abort
+)
 
 
 class World:
@@ -186,5 +189,6 @@ def abort_all(code: int) -> None:
         sys.stderr.write(f"rank {mpi.COMM_WORLD.Get_rank()} failed: ending all ranks\n")
         sys.stdout.flush()
         sys.stderr.flush()
+        time.sleep(_FORWARDING)
         mpi.COMM_WORLD.Abort(code)
         os._exit(code)

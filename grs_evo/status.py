@@ -38,7 +38,9 @@ def status(path: str | Path) -> dict[str, Any]:
         }
     alive = is_alive(folder)
     if found["state"] == "running" and not alive:
-        found["state"], found["stop_reason"] = "interrupted", "its processes are gone"
+        failed = folder.failures()
+        why = f"an error ended it, see {', '.join(map(str, failed))}" if failed else "its processes are gone"
+        found["state"], found["stop_reason"] = "interrupted", why
     if alive and found["state"] != "running":
         found["state"], found["stop_reason"] = "running", ""
     kept = files(folder.checkpoints)

@@ -185,7 +185,7 @@ def test_a_live_run_is_not_resumed_beside(tmp_path: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("island", [0, 4])
-def test_one_rank_raising_ends_all(tmp_path: Path, island: int) -> None:
+def test_one_rank_raising_ends_all(expected: str, tmp_path: Path, island: int) -> None:
     small.write(tmp_path)
     (tmp_path / "failing.py").write_text(
         "import sys\n"
@@ -211,6 +211,14 @@ def test_one_rank_raising_ends_all(tmp_path: Path, island: int) -> None:
     code, text = _finish(process)
     assert code not in (0, 2, 75)
     assert "a programmer made a mistake" in text
+    (record,) = (tmp_path / "case").glob("failed_rank_*.txt")
+    assert "a programmer made a mistake" in record.read_text()
+    found = json.loads(_call(0, "status", "case", "--json", cwd=tmp_path)[1])
+    assert (found["state"], record.name in found["stop_reason"]) == ("interrupted", True)
+    code, text = _call(2, "resume", "case", cwd=tmp_path)
+    assert code == 0, text
+    assert not record.exists()
+    assert read_archive(tmp_path / "case").archive_hash == expected
 
 
 def test_a_foreign_mpiexec_is_noticed(tmp_path: Path) -> None:
