@@ -15,7 +15,7 @@ _PUBLIC = {
     "Basis": "basis",
     "GRSCalculator": "potential",
     "InputError": "errors",
-    "LossOptions": "loss",
+    "LossOptions": "plan",
     "RelaxOptions": "relax",
     "Structure": "structure",
     "Target": "target",

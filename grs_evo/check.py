@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from .config import RunFile, read, to_toml
+from .config import RunFile, read
 from .descriptors import neighbours
 from .errors import within
 from .progress import table_of
 from .setup import Ground, lay_ground, make_problem
 from .structure import Structure
+from .toml_text import to_toml
 
 # Å: distances closer than this belong to one shell of a crystal
 _SHELL = 0.05

@@ -7,10 +7,9 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from .archive import ArchiveOptions
 from .basis import BasisOptions
@@ -18,12 +17,14 @@ from .candidates import CandidateOptions
 from .control import CheckpointOptions, StopOptions
 from .errors import InputError, nearest
 from .island import IslandOptions
-from .loss import LossOptions
 from .migration import MigrationOptions
 from .options import Options
+from .plan import LossOptions
 from .readers import split_name
+from .refusals import NoSuchType, line_of, not_json, short
 from .relax import RelaxOptions
 from .sets import SetOptions
+from .toml_text import to_toml
 
 _DEFAULT_ISLANDS = 4
 
@@ -202,160 +203,15 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 def _checked(raw: dict[str, Any], source: str) -> RunFile:
     try:
         # by way of JSON, in which a strict model takes lists for tuples and nothing else that it would not
-        return RunFile.model_validate_json(json.dumps(raw, default=_not_json))
+        return RunFile.model_validate_json(json.dumps(raw, default=not_json))
     except ValidationError as error:
-        raise InputError(f"{source}: {_line(error, raw)}") from None
-    except _NoSuchType as error:
+        raise InputError(f"{source}: {line_of(error, raw, RunFile)}") from None
+    except NoSuchType as error:
         raise InputError(f"{source}: {error}") from None
-
-
-class _NoSuchType(TypeError):
-    pass
-
-
-def _not_json(value: Any) -> Any:
-    raise _NoSuchType(
-        f"{value} is a {type(value).__name__}, which no key takes; allowed are numbers, text, lists, tables"
-    )
-
-
-def _line(error: ValidationError, raw: Mapping[str, Any]) -> str:
-    """The first complaint, in one line."""
-    complaints = error.errors(include_url=False)
-    # of several, an unknown key is the one that explains the others
-    first = next((one for one in complaints if one["type"] == "extra_forbidden"), complaints[0])
-    place = [part for part in first["loc"] if not _is_branch(part, first["loc"], raw)]
-    key = _dotted(place)
-    if first["type"] == "extra_forbidden":
-        allowed = _allowed_keys(place[:-1])
-        return f"{key}: unknown key{nearest(str(place[-1]), allowed)}; allowed here are {', '.join(allowed)}"
-    if first["type"] == "missing":
-        where = f"[{key}]" if len(place) == 1 else key
-        return f"{where}: is missing; {_describe(place)}"
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "value_error":
-        return f"{key}: {message}" if key else message
-    return f"{key}: is {_short(first['input'])}; {_lower(message)}{_unit(place)}"
-
-
-def _is_branch(part: Any, loc: tuple[Any, ...], raw: Any) -> bool:
-    """Whether a part of pydantic's location names a branch of a union and not a key of the file."""
-    return isinstance(part, str) and bool(
-        re.fullmatch(r"(float|int|str|bool|none|list|dict|tuple|constrained-.*|.*\[.*\])", part)
-    )
-
-
-def _dotted(place: list[Any]) -> str:
-    text = ""
-    for part in place:
-        text += f"[{part}]" if isinstance(part, int) else f"{'.' if text else ''}{part}"
-    return text
-
-
-def _model_at(place: list[Any]) -> tuple[type[BaseModel] | None, Any]:
-    """The options class that a location lies in, and the field it names."""
-    model: type[BaseModel] | None = RunFile
-    field = None
-    for part in place:
-        if isinstance(part, int):
-            continue
-        if model is None or part not in model.model_fields:
-            return None, None
-        field = model.model_fields[part]
-        model = _options_in(field.annotation)
-    return model, field
-
-
-def _options_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if get_origin(annotation) in (Union, UnionType, tuple, list):
-        return next((found for part in get_args(annotation) if (found := _options_in(part))), None)
-    return None
-
-
-def _allowed_keys(place: list[Any]) -> list[str]:
-    model, _ = _model_at(place)
-    return sorted(model.model_fields) if model is not None else []
-
-
-def _describe(place: list[Any]) -> str:
-    _, field = _model_at(place)
-    text = field.description if field is not None and field.description else "it is needed"
-    return f"it is needed: {text}" if text != "it is needed" else text
-
-
-def _unit(place: list[Any]) -> str:
-    _, field = _model_at(place)
-    found = re.search(r"\[[^\[\]]+\]\s*$", field.description or "") if field is not None else None
-    return f" {found[0]}" if found and found[0].strip() not in ("[1]", "[–]") else ""
-
-
-def _lower(message: str) -> str:
-    message = message.replace("Input should be", "must be").replace("Input should", "must")
-    return message[:1].lower() + message[1:]
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 60 else text[:57] + "…"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # writing
-
-
-def to_toml(run: RunFile) -> str:
-    """The run file with every default written out, each key with its meaning; `parse` gives the same run back."""
-    lines = ["# Effective run file: every option, defaults filled in.", ""]
-    _table(run, "", lines)
-    return "\n".join(lines) + "\n"
-
-
-def _table(options: BaseModel, path: str, lines: list[str]) -> None:
-    nested: list[tuple[str, Any]] = []
-    for name, field in type(options).model_fields.items():
-        value = getattr(options, name)
-        described = field.description
-        if isinstance(value, BaseModel) or (isinstance(value, tuple) and value and isinstance(value[0], BaseModel)):
-            nested.append((name, value))
-            continue
-        if described:
-            lines.append(f"# {' '.join(described.split())}")
-        if value is None or (value == () and _options_in(field.annotation)):
-            lines.append(f"# {name} = (none)")
-        else:
-            lines.append(f"{_key(name)} = {toml_value(value)}")
-    for name, value in nested:
-        inner = f"{path}.{_key(name)}" if path else _key(name)
-        if isinstance(value, tuple):
-            for one in value:
-                lines += ["", f"[[{inner}]]"]
-                _table(one, inner, lines)
-        else:
-            lines += ["", f"[{inner}]"]
-            _table(value, inner, lines)
-
-
-def toml_value(value: Any) -> str:
-    """A value in TOML; numbers keep every bit."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, str):
-        return _quoted(value)
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_key(k)} = {toml_value(v)}" for k, v in value.items()) + "}"
-    return "[" + ", ".join(toml_value(one) for one in value) + "]"
-
-
-def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _quoted(name)
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML wants that one escaped too
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -410,7 +266,7 @@ def differences(old: RunFile, new: RunFile) -> list[str]:
     """What differs between two run files, one line per key."""
     before, after = _flat(old.model_dump()), _flat(new.model_dump())
     return [
-        f"{key}: {_short(before.get(key))} before, {_short(after.get(key))} now"
+        f"{key}: {short(before.get(key))} before, {short(after.get(key))} now"
         for key in sorted({*before, *after})
         if before.get(key) != after.get(key)
     ]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from . import __version__, checkpoint
 from .archive import archive_hash, merge, objectives
-from .config import RunFile, to_toml
+from .config import RunFile
 from .control import NEVER, Pace, Totals, Verdict
 from .errors import InputError
 from .folder import Folder, Ownership
@@ -29,6 +29,7 @@ from .setup import Ground
 from .spent import COLUMNS
 from .storage import Archive, write_archive
 from .structure import Structure
+from .toml_text import to_toml
 
 Arrays = dict[str, NDArray[Any]]
 

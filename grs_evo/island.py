@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from .archive import extend, rounded
+from .assessment import assess, fresh, keys_of
 from .candidates import CandidateOptions, Source
 from .composition import site_mask
-from .genetic import GeneticOptions, assess, evolve, fresh, gradient, keys_of
+from .genetic import GeneticOptions, evolve, gradient
 from .operators import OperatorOptions
 from .options import Options
 from .population import Individual

@@ -14,34 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from .candidates import Limits, volume
-from .composition import Allowed, repair, site_mask
+from .composition import repair, site_mask
 from .errors import nearest
 from .kernels.contacts import cartesian, fractional, inverse, overlapping, push_apart, roomiest, slab_images
+from .limits import Limits, volume
+from .occupations import flip_species, mix_species, swap_species
 from .options import Options
 from .problem import OPERATORS
 from .structure import Structure
 
 CROSSOVERS = ("slice", "occupation")
 CHEMICAL = ("occupation", "swap", "flip", "swaps", "flips")
-# What each operator does unless told otherwise, relative to the others of its class.
-_WEIGHTS = {
-    "slice": 1.0,
-    "occupation": 1.0,
-    "swap": 1.0,
-    "flip": 2.0,
-    "swaps": 0.5,
-    "flips": 0.5,
-    "displace_one": 0.5,
-    "displace_some": 1.0,
-    "displace_all": 1.0,
-    "strain": 0.5,
-    "volume": 0.5,
-    "add": 1.0,
-    "remove": 1.0,
-    "replace": 0.1,
-}
-_TRIES = 20
 _SWEEPS = 100
 # Trial points for a new atom: enough that the roomiest of them is a real hole.
 _POINTS = 64
@@ -93,159 +76,7 @@ class OperatorOptions(Options):
 Operator = Callable[[np.random.Generator, Sequence[Structure], Limits, OperatorOptions], Structure | None]
 
 
-def probabilities(
-    limits: Limits, options: OperatorOptions, rates: NDArray[np.float64] | None = None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Cumulative probabilities over OPERATORS of being the crossover and of being the mutation, (n_op,) each.
-
-    Operators that could never act under the limits (a flip at fixed composition, add at fixed size, anything spatial
-    on a lattice) have none. An all-zero row means that there is no such operator.
-    """
-    spatial = options.spatial
-    if spatial is None:
-        spatial = 0.0 if limits.lattice else 1.0 if limits.n_elements == 1 else 0.5
-    weights = np.array([options.weights.get(name, _WEIGHTS[name]) for name in OPERATORS])
-    weights *= np.array([_possible(name, limits) for name in OPERATORS])
-    if rates is not None and options.adaptive:
-        weights *= rates
-    result = []
-    for kind in (True, False):
-        share = np.zeros(len(OPERATORS))
-        member = np.array([(name in CROSSOVERS) == kind for name in OPERATORS])
-        chemical = member & np.array([name in CHEMICAL for name in OPERATORS])
-        for group, probability in ((chemical, 1.0 - spatial), (member & ~chemical, spatial)):
-            total = weights[group].sum()
-            if total > 0.0:
-                share[group] = probability * weights[group] / total
-        # `replace` belongs to both classes: on a lattice it is the only way in for new blood.
-        if not kind and limits.lattice and spatial == 0.0:
-            k = OPERATORS.index("replace")
-            total = weights[chemical].sum() + weights[k]
-            if total > 0.0:
-                share = np.where(chemical, weights / total, 0.0)
-                share[k] = weights[k] / total
-        total = share.sum()
-        result.append(np.cumsum(share / total) if total > 0.0 else share)
-    return result[0], result[1]
-
-
-def draw_operator(rng: np.random.Generator, cumulative: NDArray[np.float64]) -> str:
-    """One of OPERATORS with these cumulative probabilities."""
-    return OPERATORS[min(int(np.searchsorted(cumulative, rng.random(), side="right")), len(OPERATORS) - 1)]
-
-
-def adapt(
-    rates: NDArray[np.float64], tries: NDArray[np.int64], successes: NDArray[np.int64], options: OperatorOptions
-) -> NDArray[np.float64]:
-    """Operator weights after a generation with these tries and successes, (n_op,): mean 1, none below the floor.
-
-    Each used operator's weight moves towards its share of success; unused ones stay. One success and one failure are
-    added to each count, so that a lucky first try does not rule.
-    """
-    if not options.adaptive:
-        return rates
-    quality = (successes + 1.0) / (tries + 2.0)
-    used = tries > 0
-    if not used.any():
-        return rates
-    wanted = np.where(used, quality / quality[used].mean(), rates)
-    new = options.memory * rates + (1.0 - options.memory) * wanted
-    new = np.maximum(new / new.mean(), options.floor)
-    return new / new.mean()
-
-
-def _possible(name: str, limits: Limits) -> bool:
-    if name in CHEMICAL:
-        if limits.n_elements == 1:
-            return False
-        return not (name in ("flip", "flips") and limits.composition.fixed)
-    if name == "replace":
-        return True
-    if limits.lattice:
-        return False
-    if name in ("add", "remove"):
-        return limits.size_free and limits.allowed is None and limits.composition.kind != "counts"
-    return not (name == "slice" and limits.allowed is not None)
-
-
 # ---- chemical, on bare species arrays (the lattice search uses these directly)
-
-
-def swap_species(
-    rng: np.random.Generator, species: NDArray[np.int32], mask: Allowed | None, times: int = 1
-) -> NDArray[np.int32] | None:
-    """Exchange two different species, `times` times; counts are kept. None when no pair can be exchanged."""
-    child = species.copy()
-    n = len(child)
-    for _ in range(times):
-        for _ in range(_TRIES):
-            i, j = int(rng.random() * n), int(rng.random() * n)
-            a, b = child[i], child[j]
-            if a != b and (mask is None or (mask[i, b] and mask[j, a])):
-                child[i], child[j] = b, a
-                break
-        else:
-            # Rare: nearly pure, or a narrow mask. Look at all pairs once.
-            differs = child[:, None] != child[None, :]
-            if mask is not None:
-                fits = mask[np.arange(n)[:, None], child[None, :]]
-                differs &= fits & fits.T
-            pairs = np.argwhere(np.triu(differs))
-            if not len(pairs):
-                return None
-            i, j = pairs[int(rng.random() * len(pairs))]
-            child[i], child[j] = child[j], child[i]
-    return None if (child == species).all() else child
-
-
-def flip_species(
-    rng: np.random.Generator, species: NDArray[np.int32], limits: Limits, mask: Allowed | None, times: int = 1
-) -> NDArray[np.int32] | None:
-    """Change the species of `times` different sites within mask and composition rule; None when that is impossible."""
-    child = species.copy()
-    n, n_elements = len(child), limits.n_elements
-    rule = limits.composition
-    plain = rule.kind == "free" and rule.endpoints
-    counts = None if plain else np.bincount(child, minlength=n_elements)
-    done: list[int] = []
-    for _ in range(_TRIES + times):
-        if len(done) == times:
-            break
-        i = int(rng.random() * n)
-        if i in done:
-            continue
-        old = int(child[i])
-        new = int(rng.random() * (n_elements - 1))
-        new += new >= old
-        if mask is not None and not mask[i, new]:
-            continue
-        if counts is not None:
-            counts[old] -= 1
-            counts[new] += 1
-            if not rule.admits(counts):
-                counts[old] += 1
-                counts[new] -= 1
-                continue
-        child[i] = new
-        done.append(i)
-    return child if done else None
-
-
-def mix_species(
-    rng: np.random.Generator,
-    mine: NDArray[np.int32],
-    theirs: NDArray[np.int32],
-    limits: Limits,
-    region: NDArray[np.bool_] | None = None,
-) -> NDArray[np.int32] | None:
-    """Species of one parent outside a region and of the other inside (default: at random); composition repaired."""
-    if region is None:
-        region = rng.random(len(mine)) < 0.2 + 0.6 * rng.random()
-    child = np.where(region, theirs, mine).astype(np.int32)
-    rule = limits.composition
-    if rule.kind == "free" and rule.endpoints:
-        return child
-    return repair(rng, child, rule, limits.allowed)
 
 
 def slab_region(rng: np.random.Generator, structure: Structure) -> NDArray[np.bool_]:

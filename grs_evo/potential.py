@@ -9,7 +9,8 @@ import numpy as np
 from ase.calculators.calculator import Calculator, CalculatorSetupError, all_changes
 
 from .basis import Basis
-from .loss import LossOptions, Objective, make_objective
+from .loss import Objective, make_objective
+from .plan import LossOptions
 from .structure import from_atoms
 from .target import Target
 

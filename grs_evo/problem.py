@@ -14,8 +14,9 @@ from .structure import Structure
 
 if TYPE_CHECKING:
     from .archive import ArchiveOptions
-    from .candidates import Limits, Source
+    from .candidates import Source
     from .island import IslandOptions, MigrantOptions
+    from .limits import Limits
 
 Poll = Callable[[], None]
 

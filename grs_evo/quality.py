@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError
-from .loss import Evaluation, Objective, features
+from .loss import Evaluation, Objective
 from .moments import MOMENT_NAMES
+from .plan import features
 from .structure import Structure
 
 # Draws of which the median is taken: its own error is then 4 % of the spread of single draws.

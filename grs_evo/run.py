@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import platform
-import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,44 +14,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import __version__, checkpoint, island, rounds
+from .briefing import Start, hear, receive, share, tell
 from .conductor import Conductor, Terms
-from .config import EXTENDABLE, RunFile, differences, extended, gather_files, parse, read, to_toml
+from .config import extended, gather_files, read
 from .control import NEVER, Verdict
 from .desk import Desk
 from .errors import InputError, StorageError, within
-from .evolution import EXIT_STORAGE, Ending, Evolution, Leg, Quit, Tag, send_home
+from .evolution import EXIT_STORAGE, Ending, Evolution, Leg, Quit, send_home
 from .folder import Folder, check_free, claim, clear_partial, create, existing
+from .identity import fingerprint, stamped, unchanged, versions
 from .migration import Routes, shares, sources
-from .mpi import World, connect, wait
+from .mpi import World, connect
 from .population import Individual, pack, unpack
 from .problem import IslandState, Problem, stat_names
-from .progress import Reporter, duration, table_of
+from .progress import Reporter
 from .setup import Ground, lay_ground, make_problem
 from .signals import Alarm, listening
 from .storage import write_whole
 from .structure import Structure
-from .wire import array_text, decode, encode, text_array
-
-EXIT_EARLY = 75  # stopped by a signal, a request or --max-time, with a checkpoint: may be queued again
-_CHECKSUM = re.compile(r"^# checksum ([0-9a-f]{16})\n", re.MULTILINE)
-_PACKAGES = ("numpy", "numba", "scipy", "ase", "h5py", "deap", "mpi4py", "spglib", "pydantic")
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """How a run, or a session of it, ended."""
-
-    folder: Path
-    finished: bool
-    reason: str
-    generation: int
-    seconds: float
-    archive: tuple[Individual, ...] = ()  # on rank 0
-    archive_hash: str = ""  # on rank 0
-
-    @property
-    def exit_code(self) -> int:
-        return 0 if self.finished else EXIT_EARLY
+from .summary import Result, summary
+from .wire import array_text, text_array
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,17 +72,6 @@ class Islands:
 
     def unpack(self, arrays: Mapping[str, NDArray[Any]]) -> IslandState:
         return IslandState.from_arrays(arrays)
-
-
-@dataclass(frozen=True, eq=False)
-class Start:
-    """What every rank needs to begin or to go on."""
-
-    run: RunFile
-    ground: Ground
-    folder: Path
-    point: checkpoint.Checkpoint | None  # None: from the beginning
-    seeds: Mapping[int, Sequence[tuple[int, Structure]]] = field(default_factory=dict)  # due again after a resume
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -231,7 +198,8 @@ def _session(
         with listening() as alarm:
             if world.rank != 0:
                 start = hear(world)
-                return _evolve(world, start, alarm, None)
+                with leaving_a_trace(start.folder, world.rank):
+                    return _evolve(world, start, alarm, None)
             if world.notice:
                 reporter.say(world.notice)
             try:
@@ -243,84 +211,24 @@ def _session(
             if max_time is not None:
                 desk.deadline = begun + max_time
             tell(world, start)
-            result = _evolve(world, start, alarm, desk)
+            with leaving_a_trace(start.folder, world.rank):
+                result = _evolve(world, start, alarm, desk)
             reporter.close()
             reporter.say(summary(desk, result))
             return result
 
 
-def share(world: World, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Rank 0: the same arrays to every other rank, between two stretches of messages."""
-    if world.size > 1:
-        world.post_all(Tag.SHARE, encode(arrays))
-        world.settle(lambda *_: None)
-
-
-def receive(world: World) -> dict[str, NDArray[Any]]:
-    """Other ranks: wait for what rank 0 shares.
-
-    Raises
-    ------
-    Quit
-        Rank 0 found the input wrong, or cannot write.
-    """
-    got: list[NDArray[np.uint8]] = []
-
-    def serve() -> None:
-        world.leave_if_orphaned()
-        for _, tag, block in world.arrived():
-            if tag == Tag.QUIT:
-                world.settle(lambda *_: None, seconds=5.0)
-                raise Quit(int(decode(block)["numbers"][0]))
-            got.append(block)
-
-    wait(lambda: bool(got), serve)
-    world.settle(lambda *_: None)
-    return decode(got[0])
-
-
-def tell(world: World, start: Start) -> None:
-    """Rank 0: hand what `prepare` found to the other ranks; of a checkpoint each gets its own islands only."""
-    if world.size == 1:
-        return
-    point = start.point
-    seeds = [
-        Individual(structure, 0.0, np.empty(0), uid=made, island=k)
-        for made, entries in start.seeds.items()
-        for k, structure in entries
-    ]
-    share(
-        world,
-        {
-            "run": text_array(to_toml(start.run)),
-            "folder": text_array(str(start.folder)),
-            "ground": np.frombuffer(start.ground.to_bytes(), np.uint8),
-            "resumed": np.array([point is not None]),
-            **pack(seeds, 0),
-        },
-    )
-    if point is not None:
-        for rank, mine in enumerate(shares(len(point.states), world.size)):
-            if rank != world.rank:
-                own = replace(point, states=point.states[mine.start : mine.stop], past=point.past[:0])
-                world.post(rank, Tag.SHARE, encode({"point": np.frombuffer(own.to_bytes(), np.uint8)}))
-        world.settle(lambda *_: None)
-
-
-def hear(world: World) -> Start:
-    """Other ranks: what `tell` sends; the checkpoint holds the states of own islands alone."""
-    arrays = receive(world)
-    point = receive(world)["point"].tobytes() if arrays["resumed"][0] else b""
-    seeds: dict[int, list[tuple[int, Structure]]] = {}
-    for one in unpack(arrays):
-        seeds.setdefault(one.uid, []).append((one.island, one.structure))
-    return Start(
-        parse(array_text(arrays["run"]), "run file of rank 0"),
-        Ground.from_bytes(arrays["ground"].tobytes()),
-        Path(array_text(arrays["folder"])),
-        checkpoint.Checkpoint.from_bytes(point) if point else None,
-        seeds,
-    )
+@contextmanager
+def leaving_a_trace(folder: Path, rank: int) -> Iterator[None]:
+    """Leave the traceback of an error that nobody expected in the run folder: launchers may lose what ranks print."""
+    try:
+        yield
+    except (InputError, StorageError, Quit):
+        raise
+    except Exception:
+        with suppress(OSError):
+            Folder(folder).failure(rank).write_text(traceback.format_exc())
+        raise
 
 
 def _evolve(world: World, start: Start, alarm: Alarm, desk: Desk | None) -> Result:
@@ -417,7 +325,7 @@ def rehearse(problem: Problem) -> None:
 
     Rank 0 does it before the others begin, so that they load from the cache what it compiled.
     """
-    from .genetic import NoCandidates
+    from .assessment import NoCandidates
     from .relax import RelaxOptions
 
     done: set[str] = set()
@@ -443,116 +351,5 @@ def rehearse(problem: Problem) -> None:
 # identity
 
 
-def stamped(run_: RunFile) -> str:
-    """The effective run file with a checksum, by which a later resume knows its own writing."""
-    text = to_toml(run_)
-    return f"# checksum {_digest(text.encode())}\n{text}"
-
-
-def unchanged(folder: Folder, point: checkpoint.Checkpoint | None) -> RunFile:
-    """The run file of a folder.
-
-    Raises
-    ------
-    InputError
-        Somebody has changed it since the run began; the message shows what.
-    """
-    try:
-        text = folder.run_file.read_text()
-    except OSError as error:
-        raise InputError(f"{folder.run_file}: cannot be read: {error.strerror}") from None
-    found = parse(text, str(folder.run_file))
-    match = _CHECKSUM.match(text)
-    own = match is not None and match[1] == _digest(text[match.end() :].encode())
-    if point is not None:
-        changed = differences(parse(point.run_file, "the checkpoint's run file"), found)
-        if own:
-            changed = [line for line in changed if line.partition(".")[0] not in EXTENDABLE]
-    else:
-        changed = [] if own else ["its checksum is another"]
-    if changed:
-        raise InputError(
-            f"{folder.run_file}: was changed since the run began ({'; '.join(changed)}); restore it, use "
-            "`resume --extend key=value` for stop rules, or begin a new run"
-        )
-    return found
-
-
-def fingerprint(run_: RunFile, ground: Ground) -> dict[str, str]:
-    """What a checkpoint must agree with: everything that the result depends on."""
-    kept = run_.model_copy(update={name: type(getattr(run_, name))() for name in EXTENDABLE})
-    target = hashlib.blake2b(digest_size=8)
-    for name, array in sorted(ground.target.to_arrays().items()):
-        target.update(name.encode() + np.ascontiguousarray(array).tobytes())
-    return {
-        "run file": _digest(to_toml(kept).encode()),
-        "seed": str(run_.seed),
-        "basis": ground.basis.hash,
-        "target": target.hexdigest(),
-    }
-
-
-def versions(world: World) -> str:
-    """What computed the run, as JSON."""
-    found = {"grs_evo": __version__, "python": platform.python_version(), "mpi": world.library}
-    for name in _PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    found["platform"] = platform.platform()
-    return json.dumps(found, indent=1) + "\n"
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=8).hexdigest()
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # last words
-
-
-def summary(desk: Desk, result: Result) -> str:
-    """The table at the end, and where everything is."""
-    folder = result.folder
-    how = "finished" if result.finished else "stopped"
-    begun = result.generation >= 0
-    when = f"after generation {result.generation}" if begun else "before the first generation was complete"
-    lines = [
-        f"{how} ({result.reason or 'end'}) {when}, {duration(result.seconds)}",
-    ]
-    if result.archive:
-        lines += [
-            "",
-            best_table(result.archive, desk.problem.elements, desk.problem.term_names, desk.run.output.top),
-            "",
-        ]
-        lines.append(
-            f"archive     {folder / 'archive.h5'} ({len(result.archive)} structures, hash {result.archive_hash})"
-        )
-        lines.append(f"structures  grs-evo export {folder} -o best.extxyz --top 10")
-    if not result.finished:
-        lines.append(f"go on with  grs-evo resume {folder}")
-    return "\n".join(lines)
-
-
-def best_table(archive: Sequence[Individual], elements: Sequence[str], term_names: Sequence[str], top: int) -> str:
-    """The lowest values of an archive as text."""
-    from .storage import row_of
-
-    best = sorted(archive, key=lambda one: (one.value, one.uid))[:top]
-    rows = []
-    for one in best:
-        row = row_of(one, elements, term_names)
-        terms = [f"{row[name]:.4g}" for name in term_names]
-        rows.append(
-            [
-                row["formula"],
-                str(row["n_atoms"]),
-                f"{one.value:.6g}",
-                *terms,
-                one.operator,
-                f"{one.island}/{one.generation}",
-            ]
-        )
-    return table_of(rows, ["structure", "atoms", "value", *term_names, "made by", "island/gen"])

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from .candidates import CandidateOptions, bind, candidate
+from .binding import bind
+from .candidates import CandidateOptions, candidate
 from .errors import InputError
-from .loss import LossOptions, Objective, make_objective
+from .loss import Objective, make_objective
+from .plan import LossOptions
 from .problem import Problem
 from .progress import table_of
 from .quality import quality, score, score_table

@@ -13,12 +13,14 @@ from threadpoolctl import threadpool_limits
 
 from .archive import check_objectives, default_objectives
 from .basis import Basis, BasisOptions, build_basis
-from .candidates import CandidateOptions, Source, bind, candidate
+from .binding import bind
+from .candidates import CandidateOptions, Source, candidate
 from .config import AlloyOptions, RunFile, TargetOptions, map_files
 from .errors import InputError, within
 from .island import IslandOptions
 from .lattice import make_lattice_objective, reference_structures
-from .loss import LossOptions, Objective, make_objective
+from .loss import Objective, make_objective
+from .plan import LossOptions
 from .problem import Problem
 from .readers import elements_of, read_structures
 from .storage import below, check_schema, from_image, read_arrays, to_image

@@ -8,23 +8,23 @@ candidate loss counts as one evaluation, the calibration of the temperature and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from .composition import Composition, draw_occupation
+from .assessment import assess, fresh
+from .chains import advance_chain, copied, make_moves, new_chain, spent
 from .errors import InputError
-from .genetic import assess, fresh
 from .kernels import chains as kernel
-from .kernels.chains import ChainOptions, ChainState, Moves
+from .kernels.chains import ChainOptions, ChainState
 from .lattice import LatticeObjective
-from .operators import TABLE, draw_operator, probabilities
+from .operators import TABLE
 from .options import Options
 from .population import NO_PARENT, Individual
 from .problem import IslandState, Ledger, Problem, Step
+from .rates import draw_operator, probabilities
 from .structure import Structure
 
 Kind = Literal["annealing", "descent", "random_walk"]
@@ -101,42 +101,6 @@ def _step(kind: Kind, state: IslandState, problem: Problem, rng: np.random.Gener
 # fixed sites
 
 
-def make_moves(lattice: LatticeObjective, rule: Composition) -> Moves:
-    """All flips and swaps that the sites and the composition could ever allow.
-
-    Swaps alone where the composition is fixed, flips alone where it is quite free, both where it has limits.
-
-    Raises
-    ------
-    InputError
-        No occupation keeps both composition and allowed elements, or there is only one.
-    """
-    n, n_el = lattice.n_sites, lattice.n_elements
-    bounds = rule.bounds(n)
-    legal = draw_occupation(np.random.default_rng(0), rule, lattice.allowed, n)
-    if bounds is None or legal is None:
-        raise InputError(f"lattice: no occupation of the {n} sites keeps both the composition and the allowed elements")
-    least, most = (np.array(b, np.int64) for b in bounds)
-    choices = lattice.allowed.sum(1)
-    table: list[tuple[int, int, int]] = []
-    if not rule.fixed:
-        table += [(0, i, shift) for i in range(n) if choices[i] > 1 for shift in range(1, n_el)]
-    within = bool((least > 0).any() or (most < n).any())
-    if rule.fixed or within:
-        common = (lattice.allowed[:, None, :] & lattice.allowed[None, :, :]).sum(-1)
-        table += [(1, i, j) for i, j in combinations(range(n), 2) if common[i, j] > 1]
-    if not table:
-        raise InputError(f"lattice: none of the {n} sites may change; there is nothing to search")
-    return Moves(
-        table=np.array(table, np.int32),
-        allowed=np.ascontiguousarray(lattice.allowed),
-        least=least,
-        most=most,
-        legal=legal.astype(np.int32),
-        uniform=not rule.fixed,
-    )
-
-
 def chain_options(kind: Kind, options: WalkOptions) -> ChainOptions:
     """The settings as compiled code takes them."""
     strategy = {
@@ -157,55 +121,13 @@ def chain_options(kind: Kind, options: WalkOptions) -> ChainOptions:
     )
 
 
-def new_chain(moves: Moves, options: ChainOptions, keep: int = 8) -> ChainState:
-    """A chain that has not begun; it remembers the `keep` best distinct occupations."""
-    n = len(moves.allowed)
-    return ChainState(
-        ints=np.zeros(kernel.N_INTS, np.int64),
-        floats=np.full(kernel.N_FLOATS, np.inf),
-        current=moves.legal.copy(),
-        lowest=moves.legal.copy(),
-        adopt=moves.legal.copy(),
-        order=np.arange(len(moves.table), dtype=np.int32),
-        seen=np.zeros(options.calibration),
-        elite=np.zeros((keep, n), np.int32),
-        elite_values=np.zeros(keep),
-        elite_at=np.zeros(keep, np.int64),
-    )
-
-
-def advance_chain(
-    chain: ChainState,
-    lattice: LatticeObjective,
-    moves: Moves,
-    options: ChainOptions,
-    rng: np.random.Generator,
-    evaluations: int,
-    enough: float = -np.inf,
-) -> tuple[ChainState, bool]:
-    """Go on for a number of evaluations, or until a loss of `enough` or less is found; `chain` stays as it is.
-
-    Returns the new state, and whether such a loss was found (`elite[0]` holds the occupation then).
-    """
-    after = _copied(chain)
-    found = kernel.advance_chain(
-        rng, lattice.fast, lattice.scratch, moves, options, after, lattice.work, evaluations, enough
-    )
-    return after, bool(found)
-
-
-def spent(chain: ChainState) -> int:
-    """Evaluations of a chain so far."""
-    return int(chain.ints[kernel.FULL] + chain.ints[kernel.INCREMENTAL])
-
-
 def _on_lattice(kind: Kind, state: IslandState, problem: Problem, rng: np.random.Generator, ledger: Ledger) -> Step:
     island = problem.islands[state.island]
     lattice: LatticeObjective = problem.lattices[state.island]  # type: ignore[assignment]
     moves = make_moves(lattice, problem.limits(state.island).composition)
     options = chain_options(kind, island.walk)
     enough = -np.inf if island.walk.enough is None else island.walk.enough
-    chain = _copied(_unpack(state.walk)) if state.walk else new_chain(moves, options, max(1, island.population))
+    chain = copied(_unpack(state.walk)) if state.walk else new_chain(moves, options, max(1, island.population))
     chain.ints[kernel.N_ELITE] = 0
     _adopt(chain, state, lattice)
     before = chain.ints.copy()
@@ -285,10 +207,6 @@ def _pack(chain: ChainState) -> dict[str, NDArray]:
 
 def _unpack(walk: Mapping[str, NDArray]) -> ChainState:
     return ChainState(**{name: np.ascontiguousarray(walk[_PREFIX + name]) for name in ChainState._fields})
-
-
-def _copied(chain: ChainState) -> ChainState:
-    return ChainState(**{name: array.copy() for name, array in chain._asdict().items()})
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.archive import ArchiveOptions
-from grs_evo.candidates import CandidateOptions, bind
+from grs_evo.binding import bind
+from grs_evo.candidates import CandidateOptions
 from grs_evo.island import IslandOptions, MigrantOptions
 from grs_evo.problem import Problem
 from grs_evo.structure import Structure

@@ -14,7 +14,8 @@ from ase.io import write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grs_evo.candidates import CandidateOptions, bind, candidate
+from grs_evo.binding import bind
+from grs_evo.candidates import CandidateOptions, candidate
 from grs_evo.composition import Composition, assignable, clip, draw_occupation, free, largest_remainder, repair
 from grs_evo.errors import InputError
 from grs_evo.structure import Structure, from_atoms, to_atoms

@@ -9,7 +9,7 @@ import small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grs_evo import config
+from grs_evo import config, toml_text
 from grs_evo.errors import InputError
 
 MINIMAL = 'seed = 1\n[target]\nfiles = ["a.xyz"]\n'
@@ -65,9 +65,9 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", [MINIMAL, small.LATTICE, small.RELAXED])
 def test_the_effective_file_is_the_same_run(text: str) -> None:
     run = config.parse(text, "run.toml")
-    written = config.to_toml(run)
+    written = toml_text.to_toml(run)
     assert config.parse(written, "effective") == run
-    assert config.to_toml(config.parse(written, "effective")) == written
+    assert toml_text.to_toml(config.parse(written, "effective")) == written
     for name in ("population", "topology", "n_max", "max_cost"):
         assert f"\n{name} = " in written
 
@@ -83,7 +83,7 @@ def test_any_value_survives_writing(number: float, text: str, table: dict[str, f
     import tomllib
 
     for value in (number, text, table, flag, [number, 1], [[text]]):
-        assert tomllib.loads(f"key = {config.toml_value(value)}")["key"] == value
+        assert tomllib.loads(f"key = {toml_text.toml_value(value)}")["key"] == value
 
 
 def test_islands_inherit_from_search() -> None:
@@ -97,7 +97,7 @@ def test_islands_inherit_from_search() -> None:
     assert [one.population for one in islands] == [9, 9, 4]
     assert [one.operators.crossover for one in islands] == [0.3, 0.3, 0.7]
     assert all(one.operators.some == 0.5 for one in islands)
-    assert config.parse(config.to_toml(run), "effective").each_island() == islands
+    assert config.parse(toml_text.to_toml(run), "effective").each_island() == islands
 
 
 def test_differences_name_the_keys() -> None:

@@ -9,9 +9,10 @@ import pytest
 from systems import IN_CELLS, ON_FCC, ToyObjective, toy_problem
 
 from grs_evo.archive import ArchiveOptions
+from grs_evo.assessment import content_key
 from grs_evo.candidates import CandidateOptions
 from grs_evo.errors import InputError
-from grs_evo.genetic import GeneticOptions, content_key
+from grs_evo.genetic import GeneticOptions
 from grs_evo.island import IslandOptions, advance, start
 from grs_evo.operators import OperatorOptions
 from grs_evo.problem import OPERATORS, stat_names

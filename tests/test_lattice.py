@@ -16,7 +16,8 @@ from grs_evo.descriptors import describe_compact
 from grs_evo.errors import InputError
 from grs_evo.kernels import lattice as kernel
 from grs_evo.lattice import MOST_SITES, make_lattice_objective, reference_structures
-from grs_evo.loss import LossOptions, make_objective
+from grs_evo.loss import make_objective
+from grs_evo.plan import LossOptions
 from grs_evo.pruning import prune
 from grs_evo.sites import site_pairs
 from grs_evo.structure import Structure, from_atoms

@@ -15,7 +15,8 @@ from grs_evo import moments
 from grs_evo.basis import Basis, build_basis
 from grs_evo.descriptors import describe, describe_compact
 from grs_evo.errors import InputError
-from grs_evo.loss import CoreOptions, LossOptions, Objective, make_objective
+from grs_evo.loss import Objective, make_objective
+from grs_evo.plan import CoreOptions, LossOptions
 from grs_evo.quality import quality, sampling_losses, sampling_noise, score, score_table
 from grs_evo.structure import Structure, from_atoms
 from grs_evo.target import Target

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grs_evo.candidates import CandidateOptions, Source, bind, candidate
+from grs_evo.binding import bind
+from grs_evo.candidates import CandidateOptions, Source, candidate
 from grs_evo.kernels.contacts import closest_ratio, inverse, overlapping, push_apart, slab_images
-from grs_evo.operators import CHEMICAL, CROSSOVERS, TABLE, OperatorOptions, adapt, draw_operator, probabilities
+from grs_evo.operators import CHEMICAL, CROSSOVERS, TABLE, OperatorOptions
 from grs_evo.problem import OPERATORS
+from grs_evo.rates import adapt, draw_operator, probabilities
 from grs_evo.structure import Structure
 
 ALLOY = ("Au", "Cu", "Ni")

@@ -18,7 +18,8 @@ from threadpoolctl import threadpool_limits
 
 from grs_evo.basis import Basis, build_basis
 from grs_evo.errors import InputError
-from grs_evo.loss import LossOptions, Objective, make_objective
+from grs_evo.loss import Objective, make_objective
+from grs_evo.plan import LossOptions
 from grs_evo.potential import GRSCalculator
 from grs_evo.potential_lammps import attach
 from grs_evo.relax import RelaxOptions, relax

@@ -16,7 +16,8 @@ from ase.io import read
 from grs_evo.basis import Basis, build_basis
 from grs_evo.descriptors import neighbours
 from grs_evo.errors import InputError
-from grs_evo.loss import CoreOptions, LossOptions, Objective, make_objective
+from grs_evo.loss import Objective, make_objective
+from grs_evo.plan import CoreOptions, LossOptions
 from grs_evo.quality import sampling_noise
 from grs_evo.relax import REASONS, Relaxed, RelaxOptions, relax
 from grs_evo.structure import Structure

@@ -9,9 +9,11 @@ import pytest
 from systems import ALLOY, ON_FCC
 
 from grs_evo.basis import build_basis
-from grs_evo.candidates import bind, candidate
-from grs_evo.loss import LossOptions, make_objective
+from grs_evo.binding import bind
+from grs_evo.candidates import candidate
+from grs_evo.loss import make_objective
 from grs_evo.moments import merge_all
+from grs_evo.plan import LossOptions
 from grs_evo.population import Individual
 from grs_evo.sets import SetOptions, begin, distances, extend_set, next_objective, offer, resume, set_loss
 from grs_evo.target import Target

@@ -18,11 +18,13 @@ from ase.build import bulk
 
 from grs_evo.archive import ArchiveOptions
 from grs_evo.basis import build_basis
-from grs_evo.candidates import CandidateOptions, bind
+from grs_evo.binding import bind
+from grs_evo.candidates import CandidateOptions
 from grs_evo.genetic import GeneticOptions
 from grs_evo.island import IslandOptions, MigrantOptions, advance, start
 from grs_evo.lattice import make_lattice_objective, reference_structures
-from grs_evo.loss import LossOptions, make_objective
+from grs_evo.loss import make_objective
+from grs_evo.plan import LossOptions
 from grs_evo.problem import Problem
 from grs_evo.structure import from_atoms
 from grs_evo.target import Target

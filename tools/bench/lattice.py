@@ -23,7 +23,8 @@ from grs_evo.basis import build_basis
 from grs_evo.kernels import lattice as kernel
 from grs_evo.kernels.simd import fma, splat, total
 from grs_evo.lattice import LatticeObjective, make_lattice_objective, reference_structures
-from grs_evo.loss import LossOptions, make_objective
+from grs_evo.loss import make_objective
+from grs_evo.plan import LossOptions
 from grs_evo.structure import Structure
 from grs_evo.target import Target
 

@@ -24,12 +24,14 @@ from pathlib import Path
 import numpy as np
 
 from grs_evo.basis import build_basis
+from grs_evo.chains import advance_chain, make_moves, new_chain, spent
 from grs_evo.composition import Composition, free
 from grs_evo.lattice import LatticeObjective, make_lattice_objective, reference_structures
-from grs_evo.loss import LossOptions, make_objective
+from grs_evo.loss import make_objective
+from grs_evo.plan import LossOptions
 from grs_evo.structure import Structure
 from grs_evo.target import Target
-from grs_evo.walks import WalkOptions, advance_chain, chain_options, make_moves, new_chain, spent
+from grs_evo.walks import WalkOptions, chain_options
 
 ENOUGH = 1e-6
 BUDGET = 100_000
@@ -149,7 +151,8 @@ def chains(lattice: LatticeObjective, rule: Composition, name: str, seeds: int) 
 def evolution(lattice: LatticeObjective, order: Order, rule: Composition, passes: int, seeds: int) -> dict[str, object]:
     """The genetic strategy as an island: population 50, or 20 with local passes on each new individual."""
     from grs_evo.archive import ArchiveOptions
-    from grs_evo.candidates import CandidateOptions, bind
+    from grs_evo.binding import bind
+    from grs_evo.candidates import CandidateOptions
     from grs_evo.genetic import GeneticOptions
     from grs_evo.island import IslandOptions, MigrantOptions, advance, start
     from grs_evo.problem import Problem

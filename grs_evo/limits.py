@@ -1,0 +1,61 @@
+"""What every structure of an island must keep, whoever made it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .composition import Composition
+from .kernels.contacts import cell_heights, closest_ratio, inverse
+from .structure import Structure
+
+
+@dataclass(frozen=True, eq=False)
+class Limits:
+    """What every structure of an island must keep, whoever made it."""
+
+    composition: Composition
+    min_distance: NDArray[np.float64]  # (n_el, n_el) Å
+    sizes: tuple[int, int]  # smallest and largest number of atoms
+    volume_per_atom: tuple[float, float]  # Å³
+    height: float = 0.0  # minimum perpendicular height, Å; 0: none
+    allowed: NDArray[np.bool_] | None = None  # (period, n_el) elements of site i modulo period; None: all everywhere
+    lattice: bool = False  # sites never move and the cell is kept
+    periodic: bool = True  # along all three vectors; otherwise the cell's volume says nothing
+
+    @property
+    def n_elements(self) -> int:
+        return len(self.min_distance)
+
+    @property
+    def size_free(self) -> bool:
+        return self.sizes[0] < self.sizes[1]
+
+    def refuses(self, structure: Structure) -> str | None:
+        """The cause (one of problem.CAUSES) why the structure breaks a limit, or None."""
+        n = structure.n_atoms
+        if not self.sizes[0] <= n <= self.sizes[1]:
+            return "size"
+        species = structure.species
+        rule = self.composition
+        anything = rule.kind == "free" and rule.endpoints
+        if not anything and not rule.admits(np.bincount(species, minlength=self.n_elements)):
+            return "composition"
+        if self.allowed is not None and not self.allowed[np.arange(n) % len(self.allowed), species].all():
+            return "composition"
+        if self.lattice:
+            return None
+        if self.periodic and not self.volume_per_atom[0] <= volume(structure.cell) / n <= self.volume_per_atom[1]:
+            return "density"
+        if self.height > 0.0 and cell_heights(inverse(structure.cell))[structure.pbc].min(initial=np.inf) < self.height:
+            return "height"
+        ratio = closest_ratio(structure.positions, structure.cell, species, structure.pbc, self.min_distance)
+        return "overlap" if ratio < 1.0 else None
+
+
+def volume(cell: NDArray[np.float64]) -> float:
+    """Cell volume in Å³, in a fixed order of operations."""
+    (a, b, c), (d, e, f), (g, h, i) = cell.tolist()
+    return abs(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))

@@ -1,0 +1,97 @@
+"""What the run file's models refuse, as one line for the user."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from .errors import nearest
+from .options import options_in
+
+
+class NoSuchType(TypeError):
+    pass
+
+
+def not_json(value: Any) -> Any:
+    raise NoSuchType(
+        f"{value} is a {type(value).__name__}, which no key takes; allowed are numbers, text, lists, tables"
+    )
+
+
+def line_of(error: ValidationError, raw: Mapping[str, Any], root: type[BaseModel]) -> str:
+    """The first complaint about `raw` as a `root`, in one line."""
+    complaints = error.errors(include_url=False)
+    # of several, an unknown key is the one that explains the others
+    first = next((one for one in complaints if one["type"] == "extra_forbidden"), complaints[0])
+    place = [part for part in first["loc"] if not _is_branch(part, first["loc"], raw)]
+    key = _dotted(place)
+    if first["type"] == "extra_forbidden":
+        allowed = _allowed_keys(place[:-1], root)
+        return f"{key}: unknown key{nearest(str(place[-1]), allowed)}; allowed here are {', '.join(allowed)}"
+    if first["type"] == "missing":
+        where = f"[{key}]" if len(place) == 1 else key
+        return f"{where}: is missing; {_describe(place, root)}"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":
+        return f"{key}: {message}" if key else message
+    return f"{key}: is {short(first['input'])}; {_lower(message)}{_unit(place, root)}"
+
+
+def _is_branch(part: Any, loc: tuple[Any, ...], raw: Any) -> bool:
+    """Whether a part of pydantic's location names a branch of a union and not a key of the file."""
+    return isinstance(part, str) and bool(
+        re.fullmatch(r"(float|int|str|bool|none|list|dict|tuple|constrained-.*|.*\[.*\])", part)
+    )
+
+
+def _dotted(place: list[Any]) -> str:
+    text = ""
+    for part in place:
+        text += f"[{part}]" if isinstance(part, int) else f"{'.' if text else ''}{part}"
+    return text
+
+
+def _model_at(place: list[Any], root: type[BaseModel]) -> tuple[type[BaseModel] | None, Any]:
+    """The options class that a location lies in, and the field it names."""
+    model: type[BaseModel] | None = root
+    field = None
+    for part in place:
+        if isinstance(part, int):
+            continue
+        if model is None or part not in model.model_fields:
+            return None, None
+        field = model.model_fields[part]
+        model = options_in(field.annotation)
+    return model, field
+
+
+def _allowed_keys(place: list[Any], root: type[BaseModel]) -> list[str]:
+    model, _ = _model_at(place, root)
+    return sorted(model.model_fields) if model is not None else []
+
+
+def _describe(place: list[Any], root: type[BaseModel]) -> str:
+    _, field = _model_at(place, root)
+    text = field.description if field is not None and field.description else "it is needed"
+    return f"it is needed: {text}" if text != "it is needed" else text
+
+
+def _unit(place: list[Any], root: type[BaseModel]) -> str:
+    _, field = _model_at(place, root)
+    found = re.search(r"\[[^\[\]]+\]\s*$", field.description or "") if field is not None else None
+    return f" {found[0]}" if found and found[0].strip() not in ("[1]", "[–]") else ""
+
+
+def _lower(message: str) -> str:
+    message = message.replace("Input should be", "must be").replace("Input should", "must")
+    return message[:1].lower() + message[1:]
+
+
+def short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "…"

@@ -1,0 +1,76 @@
+"""The last words of a run: a table of the best structures, and where everything is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .desk import Desk
+from .population import Individual
+from .progress import duration, table_of
+
+EXIT_EARLY = 75  # stopped by a signal, a request or --max-time, with a checkpoint: may be queued again
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """How a run, or a session of it, ended."""
+
+    folder: Path
+    finished: bool
+    reason: str
+    generation: int
+    seconds: float
+    archive: tuple[Individual, ...] = ()  # on rank 0
+    archive_hash: str = ""  # on rank 0
+
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.finished else EXIT_EARLY
+
+
+def summary(desk: Desk, result: Result) -> str:
+    """The table at the end, and where everything is."""
+    folder = result.folder
+    how = "finished" if result.finished else "stopped"
+    begun = result.generation >= 0
+    when = f"after generation {result.generation}" if begun else "before the first generation was complete"
+    lines = [
+        f"{how} ({result.reason or 'end'}) {when}, {duration(result.seconds)}",
+    ]
+    if result.archive:
+        lines += [
+            "",
+            best_table(result.archive, desk.problem.elements, desk.problem.term_names, desk.run.output.top),
+            "",
+        ]
+        lines.append(
+            f"archive     {folder / 'archive.h5'} ({len(result.archive)} structures, hash {result.archive_hash})"
+        )
+        lines.append(f"structures  grs-evo export {folder} -o best.extxyz --top 10")
+    if not result.finished:
+        lines.append(f"go on with  grs-evo resume {folder}")
+    return "\n".join(lines)
+
+
+def best_table(archive: Sequence[Individual], elements: Sequence[str], term_names: Sequence[str], top: int) -> str:
+    """The lowest values of an archive as text."""
+    from .storage import row_of
+
+    best = sorted(archive, key=lambda one: (one.value, one.uid))[:top]
+    rows = []
+    for one in best:
+        row = row_of(one, elements, term_names)
+        terms = [f"{row[name]:.4g}" for name in term_names]
+        rows.append(
+            [
+                row["formula"],
+                str(row["n_atoms"]),
+                f"{one.value:.6g}",
+                *terms,
+                one.operator,
+                f"{one.island}/{one.generation}",
+            ]
+        )
+    return table_of(rows, ["structure", "atoms", "value", *term_names, "made by", "island/gen"])
