@@ -22,7 +22,8 @@ TOOL = Path(__file__).parents[1] / "tools" / "bench" / "scaling.py"
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("tool_scaling", TOOL)
+    place = TOOL.with_name("scaling_model.py")
+    spec = importlib.util.spec_from_file_location("tool_scaling_model", place)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)

@@ -1,0 +1,276 @@
+"""The pieces of rank 0's work, one by one: seconds and bytes by the program's own functions."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scaling_runs import LIQUID, Case, command, environment
+
+from grs_evo import __version__, checkpoint
+from grs_evo.archive import merge
+from grs_evo.conductor import Conductor, Terms
+from grs_evo.config import RunFile, parse
+from grs_evo.control import Verdict
+from grs_evo.desk import Desk
+from grs_evo.folder import Folder
+from grs_evo.island import _HISTORY_ROWS, advance, start
+from grs_evo.migration import Routes, pack_parcel, shares, sources, unpack_parcel
+from grs_evo.mpi import connect
+from grs_evo.population import unpack
+from grs_evo.problem import IslandState, Problem, stat_names
+from grs_evo.progress import Reporter
+from grs_evo.setup import Ground, lay_ground, make_problem
+from grs_evo.spent import peak_memory
+from grs_evo.wire import decode, encode
+
+Row = dict[str, Any]
+
+
+class _Owner:
+    def check(self) -> None:
+        """This process owns the folder."""
+
+
+def best_of(task: Callable[[], Any], repeats: int = 5) -> float:
+    """The shortest of some tries, s."""
+    times = []
+    for _ in range(repeats):
+        before = time.perf_counter()
+        task()
+        times.append(time.perf_counter() - before)
+    return min(times)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A small run, set up, and one island of it a few generations old."""
+
+    given: RunFile
+    ground: Ground
+    problem: Problem
+    state: IslandState
+    folder: Folder
+
+    @classmethod
+    def at(cls, place: Path) -> Stage:
+        given = parse(Case("liquid", LIQUID, 1, 5, 50, 4).write(place).read_text(), "costs")
+        ground = lay_ground(given, place)
+        problem = make_problem(given, ground, place)
+        state = start(problem, 0, 4)
+        for _ in range(5):
+            state = advance(state, problem)
+        folder = Folder(place)
+        folder.checkpoints.mkdir()
+        return cls(given, ground, problem, state, folder)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return stat_names(self.problem.term_names)
+
+    def desk(self, n: int) -> Desk:
+        """Rank 0's desk for `n` islands."""
+        one = self.problem
+        many = replace(one, islands=one.islands * n, sources=one.sources * n, lattices=one.lattices * n)
+        reporter = Reporter(quiet=True, every=1e9)
+        return Desk(self.folder, _Owner(), self.given, self.ground, many, {}, reporter, 1)  # type: ignore[arg-type]
+
+
+def part_costs(quick: bool) -> Row:
+    """Seconds and bytes of each piece, by the program's own functions in this process, no messages but the last's."""
+    with tempfile.TemporaryDirectory(prefix="costs-") as temporary:
+        stage = Stage.at(Path(temporary))
+        return {
+            "version": __version__,
+            "state": _state(stage),
+            "emigrants": _emigrants(stage),
+            "verdicts": _verdicts(stage, quick),
+            "saves": _saves(stage),
+            "maps": _maps(stage, quick),
+            "history": _histories(stage),
+            "seen": _seen(stage),
+            "post": _messages(quick),
+        }
+
+
+def _state(stage: Stage) -> Row:
+    """An island's state into a message and back."""
+    state = stage.state
+    arrays = state.to_arrays()
+    block = encode(arrays)
+    return {
+        "bytes": block.size,
+        "bytes without history and keys": block.size - state.history.nbytes - state.seen.nbytes,
+        "history bytes/generation": state.history[0].nbytes,
+        "most history rows": _HISTORY_ROWS,
+        "most keys": stage.given.search.genetic.memory,
+        "to_arrays s": best_of(state.to_arrays),
+        "encode s": best_of(lambda: encode(arrays)),
+        "decode s": best_of(lambda: decode(block)),
+        "from_arrays s": best_of(lambda: IslandState.from_arrays(arrays)),
+    }
+
+
+def _emigrants(stage: Stage) -> Row:
+    """Two emigrants into a message and out of it."""
+    parcel = [(0, stage.state.population[:2])]
+    n_terms = len(stage.problem.term_names)
+    message = encode(pack_parcel(0, 2, parcel, n_terms))
+    return {
+        "bytes": message.size,
+        "pack s": best_of(lambda: encode(pack_parcel(0, 2, parcel, n_terms)), 20),
+        "unpack s": best_of(lambda: unpack_parcel(decode(message)), 20),
+    }
+
+
+def _verdicts(stage: Stage, quick: bool) -> list[Row]:
+    """What rank 0 does of a generation: take all statistics, judge, answer, and write status.json."""
+    rows = []
+    for n_islands, n_ranks in ((100, 10), (1000, 10), (1000, 100), (10_000, 100), (10_000, 1000)):
+        if quick and n_islands > 1000:
+            continue
+        desk = stage.desk(n_islands)
+        seldom = stage.given.output.model_copy(update={"status_seconds": 1e9})  # status is measured by itself
+        desk.run = stage.given.model_copy(update={"output": seldom})
+        desk._told = time.monotonic()
+        rows.append(
+            {
+                "islands": n_islands,
+                "ranks": n_ranks,
+                "stats and verdict s": best_of(_judging(stage, desk, n_islands, n_ranks)),
+                "status.json s": best_of(desk.write_status, 3),
+                "status.json bytes": stage.folder.status.stat().st_size,
+            }
+        )
+    return rows
+
+
+def _judging(stage: Stage, desk: Desk, n_islands: int, n_ranks: int) -> Callable[[], None]:
+    """A task that takes one more generation's statistics of all ranks and speaks its verdict."""
+    terms = Terms(n_islands, len(stage.names), 10**6, 2, stage.given.stop, stage.given.checkpoint)
+    conductor = Conductor(terms, desk)
+    owned = shares(n_islands, n_ranks)
+    rows = np.tile(stage.state.history[-1], (n_islands, 1))
+    when, spent = np.zeros(2, np.int64), np.zeros(8)
+    posts = [encode({"when": when, "rows": rows[mine.start : mine.stop], "spent": spent}) for mine in owned]
+    generations = iter(range(10**6))
+
+    def judge() -> None:
+        generation = next(generations)
+        for mine, post in zip(owned, posts, strict=True):
+            conductor.take_stats(generation, mine, decode(post)["rows"])
+        for verdict, columns in conductor.verdicts():
+            encode({"verdict": verdict.to_array(), **columns})
+
+    return judge
+
+
+def _saves(stage: Stage) -> list[Row]:
+    """Checkpoint and archive of states early in a run, and of states that have come to their full length."""
+    early = stage.state.to_arrays()
+    full = {
+        **early,
+        "history": np.tile(early["history"], (1 + _HISTORY_ROWS // 6, 1))[:_HISTORY_ROWS],
+        "seen": np.arange(stage.given.search.genetic.memory, dtype=np.uint64),
+    }
+    cases = ((16, "early", early), (128, "early", early), (8, "full", full), (64, "full", full))
+    return [_save(stage, n_islands, name, one) for n_islands, name, one in cases]
+
+
+def _save(stage: Stage, n_islands: int, name: str, one: Row) -> Row:
+    desk, problem = stage.desk(n_islands), stage.problem
+    states = [dict(one) for _ in range(n_islands)]
+    archives = [unpack({k[8:]: v for k, v in each.items() if k.startswith("archive.")}) for each in states]
+    before = peak_memory()
+    seconds = best_of(lambda: desk.save(5, states, Verdict(5), False), 3)
+    path = checkpoint.files(stage.folder.checkpoints)[0]
+    return {
+        "islands": n_islands,
+        "state": name,
+        "save s": seconds,
+        "of it merging archives s": best_of(lambda: merge(archives, problem.archive, problem.term_names), 3),
+        "checkpoint bytes": path.stat().st_size,
+        "archive bytes": stage.folder.archive.stat().st_size,
+        "more memory, bytes": 1e6 * (peak_memory() - before),
+    }
+
+
+def _maps(stage: Stage, quick: bool) -> list[Row]:
+    """Who hears whom, and which rank sends to which."""
+    rows = []
+    for n_islands in (1000, 4000) if quick else (1000, 4000, 16_000):
+        row: Row = {"islands": n_islands}
+        for topology in ("ring", "torus", "random", "full"):
+            if topology == "full" and n_islands > 4000:
+                continue
+            options = stage.given.migration.model_copy(update={"topology": topology})
+            row[f"{topology} s"] = best_of(lambda o=options, n=n_islands: sources(n, o, 1), 1)  # type: ignore[misc]
+            routes = Routes(sources(n_islands, options, 1), shares(n_islands, 100), 0, 2, 2)
+            row[f"{topology} parcels s"] = best_of(lambda r=routes: (r.writers(), r.parcels()), 1)  # type: ignore[misc]
+        rows.append(row)
+    return rows
+
+
+def _histories(stage: Stage) -> list[Row]:
+    """One more row of a history."""
+    rows = []
+    for length in (100, 1000, 10_000):
+        history = np.zeros((length, len(stage.names)))
+        seconds = best_of(lambda h=history: np.concatenate([h, h[:1]]))  # type: ignore[misc]
+        rows.append({"generations": length, "bytes": history.nbytes, "append s": seconds})
+    return rows
+
+
+def _seen(stage: Stage) -> Row:
+    """One more generation's keys of what was evaluated."""
+    keys = stage.given.search.genetic.memory
+    seen = np.random.default_rng(0).integers(0, 2**63, keys).astype(np.uint64)
+    return {
+        "keys": keys,
+        "append s": best_of(lambda: np.concatenate([seen, seen[:50]])[-len(seen) :]),
+        "sort s": best_of(lambda: np.sort(seen)),
+    }
+
+
+def _messages(quick: bool) -> list[dict[str, float]]:
+    """There and back between two ranks, by the program's own post."""
+    own = [sys.executable, __file__, "5" if quick else "50"]  # `ping` on two ranks
+    launcher = command(2, Path(), Path())[:3]
+    done = subprocess.run([*launcher, *own], env=environment(), stdout=subprocess.PIPE, text=True, check=True)
+    found: list[dict[str, float]] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def ping(repeats: int) -> None:
+    world = connect()
+    rows = []
+    for size in (1_000, 10_000, 100_000, 1_000_000, 10_000_000):
+        block = np.zeros(size, np.uint8)
+        times = []
+        for _ in range(repeats):
+            before = time.perf_counter()
+            if world.rank == 0:
+                world.post(1, 1, block)
+            while not world.arrived():
+                pass
+            if world.rank == 1:
+                world.post(0, 1, block)
+            while world._pending:
+                world.arrived()
+            times.append(time.perf_counter() - before)
+        rows.append({"bytes": size, "one way s": min(times) / 2})
+    world.settle(lambda *_: None)
+    if world.rank == 0:
+        print(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    ping(int(sys.argv[1]))
