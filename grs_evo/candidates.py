@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Literal
 
 import numpy as np
@@ -20,6 +21,8 @@ Reject = Callable[[str], None]
 
 # How often a random cell is drawn anew before the candidate is given up and counted.
 _TRIES = 20
+# Parent cells of a candidate; those that stand for a large system are a thousand times smaller.
+_MOST_CELLS = 100_000
 _SWEEPS = 400
 
 
@@ -94,6 +97,10 @@ class CandidateOptions(Options):
                 raise ValueError(f"{name} is {list(pair)}; must be [smallest, largest] with 0 < smallest <= largest")
         if min(self.repeat) < 1:
             raise ValueError(f"repeat is {list(self.repeat)}; each number must be at least 1")
+        if prod(self.repeat) > _MOST_CELLS:
+            raise ValueError(
+                f"repeat is {list(self.repeat)}, that is {prod(self.repeat):.2g} parent cells; at most {_MOST_CELLS:g}"
+            )
         return self
 
 

@@ -21,12 +21,13 @@ from .migration import MigrationOptions
 from .options import Options
 from .plan import LossOptions
 from .readers import split_name
-from .refusals import NoSuchType, line_of, not_json, short
+from .refusals import line_of, odd_value, short
 from .relax import RelaxOptions
 from .sets import SetOptions
 from .toml_text import to_toml
 
 _DEFAULT_ISLANDS = 4
+_LONGEST = 864e6  # s
 
 
 class AlloyOptions(Options):
@@ -104,7 +105,7 @@ class RunFile(Options):
 
     seed: int = Field(default=0, ge=0, le=2**63 - 1, description="of all random numbers [1]")
     basis: BasisOptions = BasisOptions()
-    target: TargetOptions
+    target: TargetOptions = Field(description="what to stand for: [target] with files, stored or alloy")
     loss: LossOptions = LossOptions()
     candidates: CandidateOptions = CandidateOptions()
     search: SearchOptions = SearchOptions()
@@ -146,7 +147,7 @@ def read(path: Path, overrides: Mapping[str, Any] | None = None) -> RunFile:
         One line that names the file, the key, the value and what is allowed.
     """
     try:
-        text = path.read_bytes().decode()
+        text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         what = "is a folder" if path.is_dir() else (error.strerror or "").lower() or "cannot be read"
         raise InputError(f"{path}: {what}; a run file in TOML is needed") from None
@@ -159,7 +160,7 @@ def parse(text: str, source: str, overrides: Mapping[str, Any] | None = None) ->
     """The text of a run file, checked. See `read`."""
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # numbers and nesting without end are not TOMLDecodeErrors
         raise InputError(f"{source}: is not valid TOML: {error}") from None
     for key, value in (overrides or {}).items():
         _put(raw, key, value, source)
@@ -201,17 +202,14 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 
 
 def _checked(raw: dict[str, Any], source: str) -> RunFile:
+    odd = odd_value(raw)
+    if odd:
+        raise InputError(f"{source}: {odd}")
     try:
         # by way of JSON, in which a strict model takes lists for tuples and nothing else that it would not
-        return RunFile.model_validate_json(json.dumps(raw, default=not_json))
+        return RunFile.model_validate_json(json.dumps(raw))
     except ValidationError as error:
         raise InputError(f"{source}: {line_of(error, raw, RunFile)}") from None
-    except NoSuchType as error:
-        raise InputError(f"{source}: {error}") from None
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# writing
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -280,7 +278,7 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
     return {path: value}
 
 
-def extended(run: RunFile, changes: tuple[str, ...], source: str) -> RunFile:
+def extended(run: RunFile, changes: tuple[str, ...]) -> RunFile:
     """A run file with `key=value` changes of what is safe to change.
 
     Raises
@@ -303,7 +301,7 @@ def extended(run: RunFile, changes: tuple[str, ...], source: str) -> RunFile:
             )
         overrides[key] = _literal(value.strip())
     text = to_toml(run)
-    return parse(text, source, overrides)
+    return parse(text, f"--extend {' '.join(changes)}", overrides)
 
 
 def _literal(text: str) -> Any:
@@ -315,16 +313,19 @@ def _literal(text: str) -> Any:
         return text
 
 
-def seconds_of(text: str) -> float:
+def seconds_of(given: float | str) -> float:
     """A time such as ``90``, ``90s``, ``50m``, ``1.5h``, ``2d`` in seconds.
 
     Raises
     ------
     InputError
-        It is none of these, or not above 0.
+        It is none of these, not above 0, or beyond 10,000 days.
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([smhd]?)\s*", text)
-    value = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]] if match else 0.0
-    if value <= 0:
-        raise InputError(f"--max-time {text}: must be a time above 0 such as 90s, 50m, 1.5h or 2d")
+    if isinstance(given, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([smhd]?)\s*", given)
+        value = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]] if match else 0.0
+    else:
+        value = float(given)
+    if not 0 < value <= _LONGEST:
+        raise InputError(f"--max-time {str(given)[:40]}: must be a time above 0 such as 90s, 50m, 1.5h or 2d")
     return value

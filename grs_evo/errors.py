@@ -24,8 +24,9 @@ class StorageError(OSError):
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """' (did you mean …?)' for the allowed name nearest to `word`, or an empty string when none is near."""
-    close = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    by_case = {name.casefold(): name for name in allowed}  # "au" means Au, however near Ta is
+    close = difflib.get_close_matches(word.casefold(), list(by_case), n=1, cutoff=0.5)
+    return f" (did you mean {by_case[close[0]]!r}?)" if close else ""
 
 
 @contextlib.contextmanager

@@ -282,12 +282,18 @@ def _known(one: Individual, population: Sequence[Individual]) -> bool:
     )
 
 
-def _fits(structure: Structure, island: int, problem: Problem, ledger: Ledger) -> bool:
-    """Whether a structure from outside keeps this island's limits, which may be its own; a refusal is counted."""
+def refuses(structure: Structure, island: int, problem: Problem) -> str | None:
+    """Why a structure from outside breaks this island's limits, which may be its own (one of CAUSES), or None."""
     source = problem.sources[island]
     cause = source.limits.refuses(structure)
     if cause is None and source.limits.lattice and not any(_same_sites(structure, one) for one in source.templates):
-        cause = "size"
+        return "size"
+    return cause
+
+
+def _fits(structure: Structure, island: int, problem: Problem, ledger: Ledger) -> bool:
+    """Whether a structure from outside may enter an island; a refusal is counted."""
+    cause = refuses(structure, island, problem)
     if cause is not None:
         ledger.reject(cause)
     return cause is None

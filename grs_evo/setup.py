@@ -22,9 +22,9 @@ from .lattice import make_lattice_objective, reference_structures
 from .loss import Objective, make_objective
 from .plan import LossOptions
 from .problem import Problem
-from .readers import elements_of, read_structures
+from .readers import Entry, elements_of, read_structures
 from .storage import below, check_schema, from_image, read_arrays, to_image
-from .structure import Structure
+from .structure import Structure, lacks_cell
 from .target import Target
 
 TARGET_FILE = "grs_evo target"
@@ -119,10 +119,7 @@ def lay_ground(run: RunFile, folder: Path) -> Ground:
         options = run.target
         covariance = run.loss.covariance != 0
         if options.files:
-            with within("target.files"):
-                entries = read_structures(
-                    options.files, basis.elements, options.weights, options.types, options.format, folder
-                )
+            entries = _read_target(options, basis.elements, folder)
             structures = tuple(entry.structure for entry in entries)
         if options.alloy is not None:
             return Ground(basis, _alloy(options.alloy, basis, structures, covariance), structures[:1])
@@ -135,6 +132,22 @@ def lay_ground(run: RunFile, folder: Path) -> Ground:
             covariance,
         )
         return Ground(basis, target, structures)
+
+
+def _read_target(options: TargetOptions, elements: Sequence[str], folder: Path) -> list[Entry]:
+    """The structures of `target.files`, each with a cell."""
+    try:
+        entries = read_structures(options.files, elements, options.weights, options.types, options.format, folder)
+    except InputError as error:
+        text = str(error)
+        raise InputError(f"target.{text}" if text.startswith("weights: ") else f"target.files: {text}") from None
+    for entry in entries:
+        if lacks_cell(entry.structure):
+            raise InputError(
+                f'target.files: {entry.source}: has no cell; give it one (in extended XYZ: Lattice="…", and '
+                'pbc="F F F" for a cluster in vacuum)'
+            )
+    return entries
 
 
 def store_target(files: Sequence[str], out: Path, run_file: Path | None, cutoff: float | None, covariance: bool) -> str:
@@ -187,9 +200,10 @@ def _alloy(options: AlloyOptions, basis: Basis, structures: Sequence[Structure],
         raise InputError(
             f"target.alloy.lattice: {options.lattice!r} is no lattice; allowed are {', '.join((*PARENTS, 'file'))}"
         )
-    return Target.random_alloy(
-        lattice, basis, options.composition, samples=options.samples, seed=options.seed, covariance=covariance
-    )
+    with within("target.alloy", "."):
+        return Target.random_alloy(
+            lattice, basis, options.composition, samples=options.samples, seed=options.seed, covariance=covariance
+        )
 
 
 def make_basis(
@@ -201,7 +215,8 @@ def make_basis(
             raise InputError("basis.yace: the file says all; nothing else may be given in [basis]")
         from .yace import read_yace
 
-        return read_yace(folder / options.yace)
+        with within("basis.yace"):
+            return read_yace(folder / options.yace)
     found = tuple(options.elements) or tuple(elements)
     if not found and target is not None:
         if target.files:

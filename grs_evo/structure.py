@@ -15,6 +15,8 @@ from .errors import InputError, nearest
 
 # Cells whose volume is below this share of the product of their edges are taken for singular.
 _FLAT_CELL = 1e-8
+# Å; a periodic cell vector below is a wrong unit, or a wrong file.
+_SHORTEST = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,12 +102,23 @@ def checked_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_], source: str)
         cell = np.asarray(complete_cell(cell), dtype=np.float64)
         lengths = np.linalg.norm(cell, axis=1)
     flatness = abs(np.linalg.det(cell)) / np.prod(lengths)
+    for axis in range(3):
+        if pbc[axis] and lengths[axis] < _SHORTEST:
+            raise InputError(
+                f"{source}: cell vector {'abc'[axis]} is {lengths[axis]:.3g} Å long, so that atoms would lie on their "
+                f"own images; at least {_SHORTEST:g} Å is needed (positions and cells are in Å)"
+            )
     if flatness < _FLAT_CELL:
         raise InputError(
             f"{source}: the cell is singular (volume over product of edges {flatness:.1e});"
             " its vectors must not lie in one plane"
         )
     return cell
+
+
+def lacks_cell(structure: Structure) -> bool:
+    """Whether nothing was known of a structure's cell: what `checked_cell` then fills in bounds nothing."""
+    return not structure.pbc.any() and bool((structure.cell == np.eye(3)).all())
 
 
 def to_atoms(structure: Structure, elements: Sequence[str]) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .desk import Desk
 from .population import Individual
-from .progress import duration, table_of
+from .progress import counted, duration, table_of
 
 EXIT_EARLY = 75  # stopped by a signal, a request or --max-time, with a checkpoint: may be queued again
 
@@ -45,10 +45,11 @@ def summary(desk: Desk, result: Result) -> str:
             best_table(result.archive, desk.problem.elements, desk.problem.term_names, desk.run.output.top),
             "",
         ]
-        lines.append(
-            f"archive     {folder / 'archive.h5'} ({len(result.archive)} structures, hash {result.archive_hash})"
-        )
+        size = counted(len(result.archive), "structure")
+        lines.append(f"archive     {folder / 'archive.h5'} ({size}, hash {result.archive_hash})")
         lines.append(f"structures  grs-evo export {folder} -o best.extxyz --top 10")
+    if not result.finished and result.generation <= desk.extra["session_generation"]:
+        lines.append(f"no generation was completed: set-up took {duration(desk.set_up_seconds)} of this session")
     if not result.finished:
         lines.append(f"go on with  grs-evo resume {folder}")
     return "\n".join(lines)

@@ -115,6 +115,14 @@ def test_basis_target_and_score(folder: Path, tmp_path: Path, capsys: pytest.Cap
         (["check", "wrong.toml"], ["wrong.toml", "search.islands", "0"]),
         (["check", "far.toml"], ["nowhere.xyz"]),
         (["check", "nocell.toml"], ["nocell.xyz", "cell"]),
+        (["run", "cluster.toml"], ["cluster.toml: target.files: cluster.xyz", "has no cell", "Lattice"]),
+        (["run", "tiny.toml"], ["tiny.toml: target.files: tiny.xyz", "0.00375 Å", "at least 0.1 Å"]),
+        (["run", "."], [".: is a folder", "run file"]),
+        (["run", "nosuffix"], ["nosuffix", "--out"]),
+        (["run", "case.toml", "--out", "case.toml/a"], ["case.toml/a", "is a file"]),
+        (["run", "weights.toml"], ["weights.toml: target.weights: group 'melt' does not occur"]),
+        (["run", "core.toml"], ["core.toml: loss.core.distances: 'Au-Ag' is no pair", "Cu, Au"]),
+        (["run", "alloy.toml"], ["alloy.toml: target.alloy.composition: fractions", "1.1"]),
         (["check", "overlap.toml"], ["overlap.xyz", "Å"]),
         (["check", "cutoff.toml"], ["cutoff", "-1"]),
         (["check", "element.toml"], ["Au", "not in the basis"]),
@@ -132,11 +140,21 @@ def test_what_is_wrong_is_said_in_one_line(
     small.write(tmp_path)
     text = small.LATTICE
     (tmp_path / "nocell.xyz").write_text('1\nProperties=species:S:1:pos:R:3 pbc="T T T"\nCu 0 0 0\n')
+    (tmp_path / "cluster.xyz").write_text("2\n\nAu 0 0 0\nCu 0 0 2.5\n")
+    (tmp_path / "tiny.xyz").write_text(small.TARGET.replace("3.75", "0.00375"))
+    (tmp_path / "nosuffix").write_text(text)
     (tmp_path / "overlap.xyz").write_text(small.TARGET.replace("Cu 0.0 1.875 1.875", "Cu 0.0 0.0 0.1"))
     variants = {
         "wrong": text.replace("islands = 5", "islands = 0"),
         "far": text.replace("target.xyz", "nowhere.xyz"),
         "nocell": text.replace("target.xyz", "nocell.xyz"),
+        "cluster": text.replace("target.xyz", "cluster.xyz"),
+        "tiny": text.replace("target.xyz", "tiny.xyz"),
+        "weights": text.replace("[basis]", "weights = {melt = 2.0}\n[basis]"),
+        "core": text.replace("[candidates]", '[loss.core]\ndistances = {"Au-Ag" = 2.0}\n[candidates]'),
+        "alloy": text.replace(
+            'files = ["target.xyz"]', 'alloy = {lattice = "fcc", a = 3.75, composition = {Au = 0.6, Cu = 0.5}}'
+        ),
         "overlap": text.replace("target.xyz", "overlap.xyz"),
         "cutoff": text.replace("cutoff = 4.0", "cutoff = -1.0"),
         "element": text.replace("[basis]", '[basis]\nelements = ["Cu", "Ag"]'),
