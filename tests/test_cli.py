@@ -137,6 +137,7 @@ def test_what_is_wrong_is_said_in_one_line(
     words: list[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("grs_evo.run._MOMENT", 1e6)  # on a slow machine set-up is spoken of before it fails
     small.write(tmp_path)
     text = small.LATTICE
     (tmp_path / "nocell.xyz").write_text('1\nProperties=species:S:1:pos:R:3 pbc="T T T"\nCu 0 0 0\n')
@@ -180,8 +181,14 @@ def test_what_is_wrong_is_said_in_one_line(
     ],
 )
 def test_what_set_up_refuses_names_file_and_key(
-    old: str, new: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    old: str,
+    new: str,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr("grs_evo.run._MOMENT", 1e6)
     assert old in small.LATTICE
     case = small.write(tmp_path, small.LATTICE.replace(old, new))
     assert _call("run", case, "--out", tmp_path / "out") == 2
@@ -242,3 +249,13 @@ def test_a_second_interrupt_ends_at_once() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 130
     assert "still here" not in done.stdout
+
+
+def test_long_set_up_is_spoken_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("grs_evo.run._MOMENT", 0.0)
+    assert _call("run", small.write(tmp_path, small.LATTICE.replace("= 12", "= 0"))) == 0
+    told = capsys.readouterr().err
+    assert told.count("setting up: ") == 1
+    assert told.index("setting up: ") < told.index("ready after ") < told.index("generation 0")
