@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -137,7 +138,9 @@ def test_what_is_wrong_is_said_in_one_line(
     words: list[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("grs_evo.run._MOMENT", 1e6)  # on a slow machine set-up is spoken of before it fails
+    monkeypatch.setattr(
+        import_module("grs_evo.run"), "_MOMENT", 1e6
+    )  # on a slow machine set-up is spoken of before it fails
     small.write(tmp_path)
     text = small.LATTICE
     (tmp_path / "nocell.xyz").write_text('1\nProperties=species:S:1:pos:R:3 pbc="T T T"\nCu 0 0 0\n')
@@ -188,7 +191,7 @@ def test_what_set_up_refuses_names_file_and_key(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("grs_evo.run._MOMENT", 1e6)
+    monkeypatch.setattr(import_module("grs_evo.run"), "_MOMENT", 1e6)
     assert old in small.LATTICE
     case = small.write(tmp_path, small.LATTICE.replace(old, new))
     assert _call("run", case, "--out", tmp_path / "out") == 2
@@ -254,7 +257,7 @@ def test_a_second_interrupt_ends_at_once() -> None:
 def test_long_set_up_is_spoken_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("grs_evo.run._MOMENT", 0.0)
+    monkeypatch.setattr(import_module("grs_evo.run"), "_MOMENT", 0.0)
     assert _call("run", small.write(tmp_path, small.LATTICE.replace("= 12", "= 0"))) == 0
     told = capsys.readouterr().err
     assert told.count("setting up: ") == 1
