@@ -154,7 +154,7 @@ def basis(run_file: Path | None, elements: str | None) -> None:
 def target(
     structures: tuple[str, ...], out: Path, run_file: Path | None, cutoff: float | None, covariance: bool
 ) -> None:
-    """Describe structure files (FILE, FILE@0:100:10, FILE:::10) and store the target."""
+    """Describe structure files (FILE, FILE@0:100:10, FILE::10 for every tenth) and store the target."""
     from .setup import store_target
 
     click.echo(store_target(structures, out, run_file, cutoff, covariance))

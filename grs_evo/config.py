@@ -45,7 +45,9 @@ class TargetOptions(Options):
     """What the structures shall represent: structure files, a stored target, or a random alloy."""
 
     files: tuple[str, ...] = Field(
-        default=(), description="structure files or folders, with an optional index: file@0:100:10 or file:::10 [–]"
+        default=(),
+        description="structure files or folders, with an optional index: file@-1, file@0:100:10, or file::10 for every"
+        " tenth [–]",
     )
     weights: dict[str, float] = Field(
         default={}, description="weight of every environment of a group's structures; default 1 [1]"

@@ -12,6 +12,7 @@ import pytest
 import small
 
 from grs_evo import cli
+from grs_evo.storage import read_archive
 
 
 def _call(*arguments: object) -> int:
@@ -101,6 +102,20 @@ def test_basis_target_and_score(folder: Path, tmp_path: Path, capsys: pytest.Cap
     capsys.readouterr()
     assert _call("check", wrong) == 2
     assert "cutoff" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["b.extxyz", "b.cif", "b.vasp", "b.poscar", "b.data", "b.lmp", "b.lammps", "b.pwi"])
+def test_what_is_exported_is_read_back(
+    name: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _call("export", folder, "-o", tmp_path / name, "--top", 1) == 0
+    capsys.readouterr()
+    assert _call("score", tmp_path / name, "--target", folder, "--json") == 0
+    [found] = json.loads(capsys.readouterr().out)
+    archive = read_archive(folder)
+    best = min(archive.individuals, key=lambda one: (one.value, one.uid))
+    assert found["n_atoms"] == best.structure.n_atoms
+    assert abs(found["value"] - best.value) < 1e-6
 
 
 @pytest.mark.parametrize(
