@@ -217,7 +217,10 @@ def make_objective(
     options = options or LossOptions()
     target.check_basis(basis)
     if options.covariance != 0 and target.moments.covariance_sums is None:
-        raise InputError("loss.covariance is not 0 but the target holds no covariance; make it with covariance=True")
+        raise InputError(
+            "loss.covariance is not 0 but the target holds no covariance; make it with `grs-evo target --covariance`"
+            " (covariance=True in Python)"
+        )
     if options.covariance != 0 and set_moments is not None and set_moments.covariance_sums is None:
         raise InputError("loss.covariance is not 0 but the set's moments hold no covariance")
     alpha = np.array([options.mean, options.variance, options.skewness, options.kurtosis, options.covariance])

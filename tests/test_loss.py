@@ -379,7 +379,7 @@ def test_refusals(basis: Basis, target: Target, reference: list[Structure]) -> N
     with pytest.raises(InputError, match="no pair of the elements"):
         make_objective(basis, target, LossOptions(core=CoreOptions(distances={"Au-Fe": 2.0})))
     bare = Target.from_structures([some(0), some(1)], basis)
-    with pytest.raises(InputError, match="covariance"):
+    with pytest.raises(InputError, match="grs-evo target --covariance"):
         make_objective(basis, bare, LossOptions(covariance=1.0))
     with pytest.raises(ValueError, match="moment_five"):
         LossOptions(moment_five=1.0)  # type: ignore[call-arg]
