@@ -197,7 +197,7 @@ def _read_with_ase(
         elif known is not None and not nameless:
             raise InputError(
                 f"{source}: atom types without elements; give target.types, the element of each type, such as"
-                ' ["Au", "Cu"] (--types Au,Cu on the command line)'
+                ' ["Au", "Cu"] (--types Au,Cu on the command line), or a file that names elements'
             )
         group = next((str(atoms.info[key]) for key in _GROUP_KEYS if key in atoms.info), stem)
         found.append((source, group, atoms))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from . import __version__, checkpoint, island, rounds
 from .briefing import Start, hear, receive, share, tell
 from .conductor import Conductor, Terms
-from .config import extended, gather_files, read
+from .config import check_files, extended, gather_files, read
 from .control import NEVER, Verdict
 from .desk import Desk
 from .errors import InputError, StorageError, within
@@ -111,8 +111,10 @@ def run(
         check_free(place)
         shares(len(given.each_island()), world.size)
         with within(str(path)):
+            check_files(given, path.parent)
             ground = lay_ground(given, path.parent)
             problem = make_problem(given, ground, path.parent)
+            rounds.given_structures(given, ground.basis, path.parent)
             reporter.say(f"grs_evo {__version__}: {path} on {world.size} rank{'s' if world.size > 1 else ''}")
             for note in problem.objective.notes:
                 reporter.say(note)

@@ -93,7 +93,7 @@ class Target:
             one if isinstance(one, Structure) else from_atoms(one, basis.elements, name)
             for one, name in zip(given, called, strict=True)
         ]
-        nearest = min(_check_overlap(one, basis, name) for one, name in zip(checked, called, strict=True))
+        nearest = min(check_overlap(one, basis, name) for one, name in zip(checked, called, strict=True))
         picks = _systematic(np.array([s.n_atoms for s in checked]), each, sample)
         parts: list[Moments] = []
         rows: list[NDArray[np.float64]] = []
@@ -163,7 +163,7 @@ class Target:
         sites = lattice if isinstance(lattice, Structure) else _bare_sites(lattice)
         fractions = site_fractions(composition, basis.elements, sites.n_atoms)
         sites = sites.replace(species=np.argmax(fractions, axis=1).astype(np.int32))
-        _check_overlap(sites, basis, "lattice")
+        check_overlap(sites, basis, "lattice")
         rng = np.random.default_rng(seed)
         first = draw_alloy(sites, basis, fractions, rng)
         n_cells = max(_LEAST_CELLS, -(-samples // first.n_atoms))
@@ -405,7 +405,7 @@ def _systematic(n_atoms: NDArray[np.int64], weights: NDArray[np.float64], sample
     return np.minimum(np.searchsorted(ends, steps), total - 1)
 
 
-def _check_overlap(structure: Structure, basis: Basis, name: str) -> float:
+def check_overlap(structure: Structure, basis: Basis, name: str) -> float:
     """Raise InputError for overlapping atoms; return the shortest distance below the core's reach (inf if none)."""
     radii = np.array([covalent_radii[atomic_numbers[e]] for e in basis.elements])
     listed = neighbours(structure, float(2.0 * radii.max()))

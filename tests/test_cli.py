@@ -188,6 +188,35 @@ def test_what_set_up_refuses_names_file_and_key(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ('[set]\nrounds = 3\ngiven = "nothere.extxyz"\n', ["set.given: ", "nothere.extxyz: no such file"]),
+        ('[set]\nrounds = 3\ngiven = "iron.xyz"\n', ["set.given: ", "iron.xyz: element Fe is not in the basis"]),
+        ('[set]\ngiven = "close.xyz"\n', ["set.given: ", "close.xyz: atoms 0 (Cu) and 1 (Au) overlap"]),
+        ('[search.candidates]\nfile = "nothere.vasp"\n', ["search.candidates.file: ", "nothere.vasp: no such file"]),
+        ('[[islands]]\ncandidates.file = "gone.cif"\n', ["islands[0].candidates.file: ", "gone.cif: no such file"]),
+    ],
+)
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_every_file_is_looked_at_before_anything_is_written(
+    command: str, extra: str, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, second in (("iron", "Fe 1.9 1.9 1.9"), ("close", "Au 0.0 0.0 0.1")):
+        head = '2\nLattice="3.75 0 0 0 3.75 0 0 0 3.75" Properties=species:S:1:pos:R:3 pbc="T T T"\nCu 0.0 0.0 0.0\n'
+        (tmp_path / f"{name}.xyz").write_text(head + second + "\n")
+    text = small.LATTICE.replace("islands = 5\n", "") if "[[islands]]" in extra else small.LATTICE
+    case = small.write(tmp_path, text, extra)
+    before = sorted(tmp_path.rglob("*"))
+    assert _call(command, case) == 2
+    told = capsys.readouterr().err.strip()
+    assert told.startswith(f"grs-evo: {case}: ")
+    assert len(told.splitlines()) == 1
+    for word in words:
+        assert word in told
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_stop_needs_a_live_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _call("stop", folder) == 2
     assert "not going on" in capsys.readouterr().err
