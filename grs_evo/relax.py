@@ -16,7 +16,7 @@ from .kernels.engine import GROW, OK, Work
 from .kernels.objective import HUBER, N_TERMS
 from .loss import Objective
 from .options import Options
-from .structure import Structure, from_atoms, to_atoms
+from .structure import Structure, from_atoms
 
 _MODES = {
     "none": compiled.CELL_NONE,
@@ -201,7 +201,8 @@ def _relax_atoms(
             raise InputError(f"relax: constraint {type(constraint).__name__} is not known; only FixAtoms is")
         held[constraint.index] = True
     done = relax(from_atoms(atoms, elements), objective, options, held, poll)
-    moved = to_atoms(done.structure, elements)
-    moved.info.update(atoms.info)
-    moved.set_constraint(atoms.constraints)
+    moved = atoms.copy()  # tags, moments, arrays, info and constraints stay as they are
+    if options.cell != "none":
+        moved.set_cell(done.structure.cell)
+    moved.set_positions(done.structure.positions, apply_constraint=False)
     return Relaxed(moved, done.value, done.terms, done.evaluations, done.reason, done.improved)
