@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -14,6 +13,7 @@ import click
 
 from . import __version__
 from .errors import InputError, StorageError
+from .json_text import to_json
 
 _STORAGE = 74
 _USER = 2
@@ -91,7 +91,7 @@ def status(folder: Path, json_: bool) -> None:
     from .status import text_of
 
     found = status_(folder)
-    click.echo(json.dumps(found, indent=1, sort_keys=True) if json_ else text_of(found))
+    click.echo(to_json(found, indent=1, sort_keys=True) if json_ else text_of(found))
 
 
 @cli.command()
@@ -104,7 +104,7 @@ def check(run_file: Path, json_: bool, brief: bool) -> None:
     from .check import text_of
 
     found = check_(run_file)
-    click.echo(json.dumps(found, indent=1) if json_ else text_of(found, settings=not brief))
+    click.echo(to_json(found, indent=1) if json_ else text_of(found, settings=not brief))
 
 
 @cli.command()
@@ -170,7 +170,7 @@ def score(structures: tuple[str, ...], target_: Path, functions: int, json_: boo
     from .scores import scores, text_of
 
     found = scores(structures, target_, functions)
-    click.echo(json.dumps(found, indent=1) if json_ else text_of(found))
+    click.echo(to_json(found, indent=1) if json_ else text_of(found))
 
 
 def _symbols(text: str) -> list[str]:

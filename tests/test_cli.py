@@ -7,11 +7,15 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import small
+from ase.build import bulk
+from ase.io import write
 
 from grs_evo import cli
+from grs_evo.json_text import to_json
 from grs_evo.storage import read_archive
 
 
@@ -102,6 +106,39 @@ def test_basis_target_and_score(folder: Path, tmp_path: Path, capsys: pytest.Cap
     capsys.readouterr()
     assert _call("check", wrong) == 2
     assert "cutoff" in capsys.readouterr().err
+
+
+def _strict(text: str) -> Any:
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_json_has_nulls_where_there_is_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "cu.extxyz", bulk("Cu", "fcc", a=3.7, cubic=True))
+    stored = tmp_path / "cu.h5"
+    assert _call("target", tmp_path / "cu.extxyz", "-o", stored, "--cutoff", 4.0) == 0
+    capsys.readouterr()
+    assert _call("score", tmp_path / "cu.extxyz", "--target", stored, "--json") == 0
+    [found] = _strict(capsys.readouterr().out)
+    assert found["noise"] is None
+    assert found["over_noise"] is None
+    assert {row["variance_ratio"] for row in found["functions"]} == {None}
+    assert _call("score", tmp_path / "cu.extxyz", "--target", stored) == 0
+    assert "the target has no sampling noise" in capsys.readouterr().out
+    on_top = bulk("Cu", "fcc", a=3.7, cubic=True)
+    on_top.positions[1] = on_top.positions[0]
+    write(tmp_path / "top.extxyz", on_top)
+    assert _call("score", tmp_path / "top.extxyz", "--target", stored, "--json") == 2
+    assert "top.extxyz: structure: atoms 0 and 1 are on top of each other" in capsys.readouterr().err
+
+
+def test_json_never_holds_what_is_no_number() -> None:
+    inf = float("inf")
+    assert (
+        to_json({"a": [inf, -inf, float("nan"), 1.5], "b": (2, "x")}) == '{"a": [null, null, null, 1.5], "b": [2, "x"]}'
+    )
 
 
 @pytest.mark.parametrize("name", ["b.extxyz", "b.cif", "b.vasp", "b.poscar", "b.data", "b.lmp", "b.lammps", "b.pwi"])
