@@ -12,9 +12,10 @@ import numpy as np
 from .config import RunFile, check_files, read
 from .descriptors import neighbours
 from .errors import within
+from .ground import Ground
 from .progress import table_of
 from .rounds import given_structures
-from .setup import Ground, lay_ground, make_problem
+from .setup import lay_ground, make_problem
 from .structure import Structure
 from .toml_text import to_toml
 

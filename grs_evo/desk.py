@@ -21,11 +21,11 @@ from .config import RunFile
 from .control import NEVER, Pace, Totals, Verdict
 from .errors import InputError
 from .folder import Folder, Ownership
+from .ground import Ground
 from .population import Individual, pack, unpack
 from .problem import Problem, stat_names
 from .progress import Reporter
 from .readers import read_structures
-from .setup import Ground
 from .spent import COLUMNS
 from .storage import Archive, write_archive
 from .structure import Structure

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from . import lammps_text as lammps
-from .errors import InputError, nearest
+from .errors import InputError, WrongType, nearest, type_of
 from .formats import ase_name_of
-from .structure import Structure, from_atoms
+from .structure import Structure, as_structure, from_atoms, is_atoms
 
 # NAME:start:stop:step, then NAME::step, then what is left with two colons
 _WHOLE_SLICE = re.compile(r"^(?P<name>.+?):(?P<slice>-?\d*:-?\d*:-?\d*)$")
@@ -70,6 +70,11 @@ def read_structures(
         Names the file, and the structure in it, that is missing, unreadable, without atoms, without a cell, or holds
         an element outside the basis; a weight that is not > 0 or whose group does not occur.
     """
+    if isinstance(elements, str) or not isinstance(elements, Sequence):
+        raise WrongType(
+            f"read_structures(files, elements): elements is {type_of(elements)}; it must be a list of chemical symbols"
+            " such as basis.elements"
+        )
     entries = [
         Entry(from_atoms(atoms, elements, source), source, group, 1.0)
         for source, group, atoms in read_atoms(files, types, format, folder)
@@ -105,6 +110,42 @@ def read_atoms(
     for name in names:
         path, index = split_name(str(name), Path(folder) if folder is not None else Path())
         found += _read(path, index, format, types, nameless)
+    return found
+
+
+def as_entries(given: Any, elements: Sequence[str], names: Sequence[str] | None, call: str) -> list[Entry]:
+    """All that can stand for structures in Python, one entry each.
+
+    Parameters
+    ----------
+    given : ase.Atoms, a Structure, the name of a file, an `Entry`, or an iterable of such
+    names : how messages call structures that come from no file; default ``structure 0``, …
+    call : how messages name the function that needs them
+
+    Raises
+    ------
+    WrongType
+        Something else.
+    InputError
+        As `read_structures` and `structure.from_atoms`.
+    """
+    if isinstance(given, Structure | Entry | str | Path) or is_atoms(given):
+        given = [given]
+    elif not isinstance(given, Iterable):
+        raise WrongType(
+            f"{call}: structures is {type_of(given)}; it must be ase.Atoms, a Structure, the name of a file, what"
+            " read_structures gives, or an iterable of these"
+        )
+    found: list[Entry] = []
+    for one in given:
+        if isinstance(one, str | Path):
+            found += read_structures(one, elements)
+        elif isinstance(one, Entry):
+            found.append(one)
+        else:
+            k = len(found)
+            source = names[k] if names is not None and k < len(names) else f"structure {k}"
+            found.append(Entry(as_structure(one, elements, call, source), source, "", 1.0))
     return found
 
 

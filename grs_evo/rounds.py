@@ -14,10 +14,11 @@ from .basis import Basis
 from .config import RunFile
 from .errors import within
 from .evolution import Arrays
+from .ground import Ground
 from .population import Individual
 from .problem import IslandState, Problem
 from .readers import read_structures
-from .setup import Ground, with_objective
+from .setup import with_objective
 from .structure import Structure
 from .target import check_overlap
 

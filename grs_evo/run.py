@@ -22,13 +22,14 @@ from .desk import Desk
 from .errors import InputError, StorageError, within
 from .evolution import EXIT_STORAGE, Ending, Evolution, Leg, Quit, send_home
 from .folder import Folder, check_free, claim, clear_partial, create, existing
+from .ground import Ground
 from .identity import fingerprint, stamped, unchanged, versions
 from .migration import Routes, shares, sources
 from .mpi import World, connect
 from .population import Individual, pack, unpack
 from .problem import IslandState, Problem, stat_names
 from .progress import Reporter
-from .setup import Ground, lay_ground, make_problem
+from .setup import lay_ground, make_problem
 from .signals import Alarm, listening
 from .storage import write_whole
 from .structure import Structure
@@ -123,7 +124,7 @@ def run(
         folder = create(
             place,
             {"run.toml": stamped(effective), "versions.json": versions(world), "lock": ""},
-            {"target.h5": ground.to_bytes()},
+            {"target.h5": ground.to_file()},
             copies,
         )
         ownership = claim(folder, world.size)

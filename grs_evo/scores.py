@@ -11,13 +11,14 @@ import numpy as np
 from .binding import bind
 from .candidates import CandidateOptions, candidate
 from .errors import InputError, within
+from .ground import Ground
 from .loss import Objective, make_objective
 from .plan import LossOptions
 from .problem import Problem
 from .progress import table_of
 from .quality import quality, score, score_table
 from .readers import read_structures
-from .setup import Ground, make_problem
+from .setup import make_problem
 from .structure import Structure
 
 # random candidates whose median loss is the yardstick
