@@ -15,8 +15,10 @@ from ase.build import bulk
 from ase.io import write
 
 from grs_evo import cli
+from grs_evo.ground import read_target
 from grs_evo.json_text import to_json
 from grs_evo.storage import read_archive
+from grs_evo.target import Target
 
 
 def _call(*arguments: object) -> int:
@@ -106,6 +108,71 @@ def test_basis_target_and_score(folder: Path, tmp_path: Path, capsys: pytest.Cap
     capsys.readouterr()
     assert _call("check", wrong) == 2
     assert "cutoff" in capsys.readouterr().err
+
+
+def test_a_target_is_stored_as_the_run_file_and_the_options_say(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = bulk("Cu", "fcc", a=3.7, cubic=True), bulk("Au", "fcc", a=4.1, cubic=True)
+    one.info["group"], two.info["group"] = "cu", "au"
+    write(tmp_path / "both.extxyz", [one, two])
+    text = small.LATTICE.replace('["target.xyz"]', '["both.extxyz"]\nweights = {cu = 3.0}')
+    case = small.write(tmp_path, text)
+
+    def stored(name: str, *arguments: object) -> Target:
+        assert _call("target", "-o", tmp_path / name, *arguments) == 0, capsys.readouterr().err
+        return read_target(tmp_path / name)
+
+    assert stored("a.h5", "--run-file", case).weights.tolist() == [3, 1]
+    given = stored("b.h5", tmp_path / "both.extxyz", "--run-file", case, "--weights", "au=2", "--weights", "cu=1.5")
+    assert given.weights.tolist() == [1.5, 2]
+    assert stored("c.h5", tmp_path / "both.extxyz", "--cutoff", 4, "--weights", "au=2").weights.tolist() == [1, 2]
+    dump = "ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n2\nITEM: BOX BOUNDS pp pp pp\n0 4\n0 4\n0 4\n"
+    (tmp_path / "m.dump").write_text(dump + "ITEM: ATOMS id type x y z\n1 2 0 0 0\n2 2 2 2 2\n")
+    typed = stored("d.h5", tmp_path / "m.dump", "--run-file", small.write(tmp_path), "--types", "Au,Cu")
+    assert typed.basis is not None
+    assert typed.basis.elements == ("Cu",)
+    capsys.readouterr()
+    scored = ["score", tmp_path / "m.dump", "--target", tmp_path / "d.h5"]
+    assert _call(*scored) == 2
+    assert "m.dump: atom types without elements" in capsys.readouterr().err
+    assert _call(*scored, "--types", "Au,Cu", "--format", "lammps-dump-text") == 0
+    alloy = "[target.alloy]\na = 3.8\ncomposition = {Au = 0.25, Cu = 0.75}\nsamples = 400\n"
+    case = small.write(tmp_path, small.LATTICE.replace('[target]\nfiles = ["target.xyz"]\n', alloy))
+    capsys.readouterr()
+    random = stored("e.h5", "--run-file", case)
+    assert "random alloy, Au 0.25, Cu 0.75" in capsys.readouterr().out
+    assert random.mean_is_exact
+    # files count instead of a lattice made from a name
+    assert stored("f.h5", tmp_path / "target.xyz", "--run-file", case).n_environments == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["name structure files", "--run-file"]),
+        (["target.xyz", "--weights", "cu"], ["--weights cu", "melt=2.5"]),
+        (["target.xyz", "--cutoff", "4", "--weights", "cu=2"], ["weights", "group 'cu' does not occur"]),
+        (["target.xyz", "--cutoff", "nan"], ["cutoff"]),
+        (["--run-file", "stored.toml"], ["old.h5", "is a stored target already"]),
+    ],
+)
+def test_targets_that_cannot_be_stored(
+    arguments: list[str],
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small.write(tmp_path)
+    (tmp_path / "stored.toml").write_text(small.LATTICE.replace('files = ["target.xyz"]', 'stored = "old.h5"'))
+    assert _call("target", "-o", "new.h5", *arguments) == 2
+    told = capsys.readouterr().err.strip()
+    assert len(told.splitlines()) == 1
+    for word in words:
+        assert word in told
+    assert not (tmp_path / "new.h5").exists()
 
 
 def _strict(text: str) -> Any:
