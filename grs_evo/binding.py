@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .candidates import CandidateOptions, Source
 from .composition import Composition, assignable, free, site_mask
-from .errors import InputError, nearest
+from .errors import InputError, nearest, within
 from .kernels.contacts import closest_ratio
 from .limits import Limits
+from .readers import read_atoms
 from .structure import Structure, from_atoms
 from .supercells import PARENTS, build, conventional, heights, parent_cell, sites_per_volume, supercells
 
@@ -245,20 +245,14 @@ def _found_parent(
 def _read(options: CandidateOptions, elements: tuple[str, ...], folder: Path | str, where: str) -> list[Structure]:
     if options.file is None:
         raise InputError(f"{where}.file: must name a structure file for this kind of candidates")
-    path = Path(folder) / options.file
-    if not path.is_file():
-        raise InputError(f"{where}.file: {options.file} does not exist (looked for {path})")
-    from ase.io import read
-
-    try:
-        frames: Any = read(path, index=":")
-    except Exception as problem:  # ase readers raise whatever they like
-        raise InputError(f"{where}.file: {options.file} cannot be read as a structure file ({problem})") from None
     # A parent cell may hold any symbols: its sites count, not what sits there.
-    if options.kind != "templates" or options.composition not in (None, "keep"):
-        for atoms in frames:
-            atoms.symbols = [s if s in elements else elements[0] for s in atoms.get_chemical_symbols()]
-    return [from_atoms(atoms, elements, f"{options.file}[{k}]") for k, atoms in enumerate(frames)]
+    bare = options.kind != "templates" or options.composition not in (None, "keep")
+    with within(f"{where}.file"):
+        found = read_atoms(options.file, folder=folder, nameless=bare)
+        if bare:
+            for _, _, atoms in found:
+                atoms.symbols = [s if s in elements else elements[0] for s in atoms.get_chemical_symbols()]
+        return [from_atoms(atoms, elements, source) for source, _, atoms in found]
 
 
 def _site_rules(

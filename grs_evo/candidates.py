@@ -38,7 +38,10 @@ class CandidateOptions(Options):
         default="target",
         description="parent: sc, bcc, fcc, hcp, diamond; target: found from its sites; file: the cell in `file`",
     )
-    file: str | None = Field(default=None, description="structure file of the parent cell or of the templates")
+    file: str | None = Field(
+        default=None,
+        description="structure file of the parent cell or of the templates, with an optional index: file@-1",
+    )
     a: float | None = Field(default=None, gt=0, description="lattice constant; default: from the target's density [Å]")
     c_over_a: float = Field(default=1.6329931618554521, gt=0, description="of hcp [1]")
     cubic: bool = Field(default=True, description="repeat the conventional cell instead of the primitive one")

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from .config import RunFile, read
+from .config import RunFile, check_files, read
 from .descriptors import neighbours
 from .errors import within
+from .ground import Ground
 from .progress import table_of
-from .setup import Ground, lay_ground, make_problem
+from .rounds import given_structures
+from .setup import lay_ground, make_problem
 from .structure import Structure
 from .toml_text import to_toml
 
@@ -27,8 +29,10 @@ def check(path: str | Path) -> dict[str, Any]:
     file = Path(path)
     given = read(file)
     with within(str(file)):
+        check_files(given, file.parent)
         ground = lay_ground(given, file.parent)
         problem = make_problem(given, ground, file.parent)
+        given_structures(given, ground.basis, file.parent)
     elements = ground.basis.elements
     samples = _samples(ground, problem)
     return {

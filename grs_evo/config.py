@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from .archive import ArchiveOptions
 from .basis import BasisOptions
 from .candidates import CandidateOptions
 from .control import CheckpointOptions, StopOptions
-from .errors import InputError, nearest
+from .errors import InputError, nearest, within
 from .island import IslandOptions
 from .migration import MigrationOptions
 from .options import Options
@@ -46,7 +47,9 @@ class TargetOptions(Options):
     """What the structures shall represent: structure files, a stored target, or a random alloy."""
 
     files: tuple[str, ...] = Field(
-        default=(), description="structure files or folders, with an optional index: file@0:100:10 or file:::10 [–]"
+        default=(),
+        description="structure files or folders, with an optional index: file@-1, file@0:100:10, or file::10 for every"
+        " tenth [–]",
     )
     weights: dict[str, float] = Field(
         default={}, description="weight of every environment of a group's structures; default 1 [1]"
@@ -219,7 +222,7 @@ def _checked(raw: dict[str, Any], source: str) -> RunFile:
 def map_files(run: RunFile, change: Callable[[str, str], str]) -> RunFile:
     """The run file with every file name replaced by `change(key, name)`."""
     raw = json.loads(run.model_dump_json())
-    for table, key, label in _file_keys(raw):
+    for table, key, label, _ in _file_keys(raw):
         value = table[key]
         if isinstance(value, list):
             table[key] = [change(f"{label}_{k}", name) for k, name in enumerate(value)]
@@ -228,18 +231,40 @@ def map_files(run: RunFile, change: Callable[[str, str], str]) -> RunFile:
     return RunFile.model_validate_json(json.dumps(raw))
 
 
-def _file_keys(raw: dict[str, Any]) -> list[tuple[dict[str, Any], str, str]]:
-    found: list[tuple[dict[str, Any], str, str]] = [
-        (raw["basis"], "yace", "basis"),
-        (raw["target"], "files", "target"),
-        (raw["target"], "stored", "target"),
-        (raw["candidates"], "file", "candidates"),
-        (raw["set"], "given", "set"),
+def _file_keys(raw: dict[str, Any]) -> list[tuple[dict[str, Any], str, str, str]]:
+    """(table, key, what a copy's name begins with, how messages call the key) of all keys that name files."""
+    found: list[tuple[dict[str, Any], str, str, str]] = [
+        (raw["basis"], "yace", "basis", "basis.yace"),
+        (raw["target"], "files", "target", "target.files"),
+        (raw["target"], "stored", "target", "target.stored"),
+        (raw["candidates"], "file", "candidates", "candidates.file"),
+        (raw["set"], "given", "set", "set.given"),
     ]
-    for label, holder in (("search", raw["search"]), *((f"islands{k}", one) for k, one in enumerate(raw["islands"]))):
+    islands = ((f"islands{k}", f"islands[{k}]", one) for k, one in enumerate(raw["islands"]))
+    for label, place, holder in (("search", "search", raw["search"]), *islands):
         if holder["candidates"] is not None:
-            found.append((holder["candidates"], "file", label))
+            found.append((holder["candidates"], "file", label, f"{place}.candidates.file"))
     return found
+
+
+def check_files(run: RunFile, folder: Path) -> None:
+    """Raise an InputError unless every file that the run file names is there, also those that nothing reads.
+
+    Parameters
+    ----------
+    folder : where the file names start
+    """
+    for table, key, _, place in _file_keys(json.loads(run.model_dump_json())):
+        names = table[key] if isinstance(table[key], list) else [table[key]]
+        for name in names:
+            if name is None:
+                continue
+            with within(place):
+                path, _ = split_name(name, folder)
+                if not path.exists():
+                    raise InputError(f"{path}: no such file")
+                if not os.access(path, os.R_OK):
+                    raise InputError(f"{path}: cannot be read; permission is denied")
 
 
 def gather_files(run: RunFile, folder: Path) -> tuple[RunFile, dict[str, Path]]:

@@ -21,12 +21,12 @@ from .config import RunFile
 from .control import NEVER, Pace, Totals, Verdict
 from .errors import InputError
 from .folder import Folder, Ownership
+from .ground import Ground
 from .island import refuses
 from .population import Individual, pack, unpack
 from .problem import Problem, stat_names
 from .progress import Reporter, counted
 from .readers import read_structures
-from .setup import Ground
 from .spent import COLUMNS
 from .storage import Archive, write_archive
 from .structure import Structure

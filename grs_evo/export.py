@@ -12,16 +12,9 @@ import numpy as np
 from . import exchange
 from .archive import dominated
 from .errors import InputError, nearest
+from .formats import FORMATS
 from .population import Individual
 from .storage import Archive, annotated, read_archive, write_whole
-
-# our name -> (ASE's name, file suffixes, whether one file holds many structures, keyword arguments)
-FORMATS: dict[str, tuple[str, tuple[str, ...], bool, dict[str, Any]]] = {
-    "extxyz": ("extxyz", (".extxyz", ".xyz"), True, {}),
-    "poscar": ("vasp", (".poscar", ".vasp"), False, {}),
-    "cif": ("cif", (".cif",), True, {}),
-    "lammps": ("lammps-data", (".data", ".lmp", ".lammps"), False, {"masses": True}),
-}
 
 WHICH = ("archive", "pareto", "set")
 
@@ -109,7 +102,7 @@ def _format_of(path: Path, format: str | None) -> str:
         return format.lower()
     if path.name.upper().startswith("POSCAR") or path.name.upper().startswith("CONTCAR"):
         return "poscar"
-    table = {name: suffixes for name, (_, suffixes, _, _) in FORMATS.items()}
+    table = {name: one.suffixes for name, one in FORMATS.items()}
     table |= {name: suffixes for name, (suffixes, _) in exchange.WRITERS.items()}
     for name, suffixes in table.items():
         if suffixes and path.name.lower().endswith(suffixes):

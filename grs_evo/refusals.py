@@ -6,12 +6,12 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import date, time
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from .errors import nearest
-from .options import options_in
 
 
 def odd_value(raw: Any, key: str = "") -> str | None:
@@ -118,3 +118,12 @@ def _lower(message: str) -> str:
 def short(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 60 else text[:57] + "…"
+
+
+def options_in(annotation: Any) -> type[BaseModel] | None:
+    """The options class within the annotation of a field, such as that of `tuple[IslandGroup, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in (Union, UnionType, tuple, list):
+        return next((found for part in get_args(annotation) if (found := options_in(part))), None)
+    return None

@@ -17,19 +17,20 @@ from numpy.typing import NDArray
 from . import __version__, checkpoint, island, rounds
 from .briefing import Start, hear, receive, share, tell
 from .conductor import Conductor, Terms
-from .config import extended, gather_files, read, seconds_of
+from .config import check_files, extended, gather_files, read, seconds_of
 from .control import NEVER, Verdict
 from .desk import Desk
 from .errors import InputError, StorageError, within
 from .evolution import EXIT_STORAGE, Ending, Evolution, Leg, Quit, send_home
 from .folder import Folder, check_free, claim, clear_partial, create, existing
+from .ground import Ground
 from .identity import fingerprint, stamped, unchanged, versions
 from .migration import Routes, shares, sources
 from .mpi import World, connect
 from .population import Individual, pack, unpack
 from .problem import IslandState, Problem, stat_names
 from .progress import Reporter, counted, duration
-from .setup import Ground, lay_ground, make_problem
+from .setup import lay_ground, make_problem
 from .signals import Alarm, listening
 from .storage import write_whole
 from .structure import Structure
@@ -118,8 +119,10 @@ def run(
         check_free(place)
         with within(str(path)):
             shares(len(given.each_island()), world.size)
+            check_files(given, path.parent)
             ground = lay_ground(given, path.parent)
             problem = make_problem(given, ground, path.parent)
+            rounds.given_structures(given, ground.basis, path.parent)
             reporter.say(f"grs_evo {__version__}: {path} on {counted(world.size, 'rank')}")
             for note in problem.objective.notes:
                 reporter.say(note)
@@ -128,7 +131,7 @@ def run(
         folder = create(
             place,
             {"run.toml": stamped(effective), "versions.json": versions(world), "lock": ""},
-            {"target.h5": ground.to_bytes()},
+            {"target.h5": ground.to_file()},
             copies,
         )
         ownership = claim(folder, world.size)

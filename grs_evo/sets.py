@@ -27,7 +27,8 @@ class SetOptions(Options):
     accept: int = Field(default=1, ge=1, description="most structures added after a round [1]")
     offered: int = Field(default=20, ge=1, description="candidates that each island offers after a round [1]")
     given: str | None = Field(
-        default=None, description="structure file that the set starts from (not searched for anew)"
+        default=None,
+        description="structure file that the set starts from, with an optional index (not searched for anew)",
     )
     tolerance: float | None = Field(default=None, ge=0, description="stop when the set loss is at or below this [1]")
     count: int | None = Field(default=None, ge=1, description="stop at this many structures, the given ones aside [1]")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,93 +16,20 @@ from .archive import check_objectives, default_objectives
 from .basis import Basis, BasisOptions, build_basis
 from .binding import bind
 from .candidates import CandidateOptions, Source, candidate
-from .config import AlloyOptions, RunFile, TargetOptions, map_files
+from .config import AlloyOptions, RunFile, TargetOptions, map_files, read
 from .errors import InputError, within
+from .ground import Ground, write_target
 from .island import IslandOptions
 from .lattice import make_lattice_objective, reference_structures
 from .loss import Objective, make_objective
 from .plan import LossOptions
 from .problem import Problem
 from .readers import Entry, elements_of, read_structures
-from .storage import below, check_schema, from_image, read_arrays, to_image
 from .structure import Structure, lacks_cell
 from .target import Target
 
-TARGET_FILE = "grs_evo target"
-TARGET_SCHEMA = 1
 # random structures whose spread scales the differences of a loss
 _N_REFERENCE = 512
-
-
-@dataclass(frozen=True, eq=False)
-class Ground:
-    """What a run stands on: made once on rank 0, stored in the run folder, handed to the other ranks."""
-
-    basis: Basis
-    target: Target
-    structures: tuple[Structure, ...]  # of the target; empty for random alloys and stored targets without them
-
-    def to_bytes(self) -> bytes:
-        """An HDF5 image: the content of target.h5."""
-        tree: dict[str, Any] = {f"target/{name}": array for name, array in self.target.to_arrays().items()}
-        tree["basis"] = self.basis.to_text()
-        for name, column in _pack(self.structures).items():
-            tree[f"structures/{name}"] = column
-        from . import __version__
-
-        attributes = {"format": TARGET_FILE, "schema": TARGET_SCHEMA, "version": __version__}
-        return to_image(tree, attributes | {"elements": " ".join(self.basis.elements)})
-
-    @staticmethod
-    def from_bytes(data: bytes) -> Ground:
-        return _ground(from_image(data)[0], "target")
-
-    @staticmethod
-    def read(path: Path) -> Ground:
-        """A file made by `to_bytes`.
-
-        Raises
-        ------
-        InputError
-            Not readable, not a target, or of a newer schema.
-        """
-        tree, attributes = read_arrays(path, TARGET_FILE)
-        check_schema(path, TARGET_FILE, attributes.get("schema"), TARGET_SCHEMA, str(attributes.get("version")))
-        try:
-            return _ground(tree, str(path))
-        except (KeyError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{path}: is no whole {TARGET_FILE} file ({error})") from None
-
-
-def _ground(tree: dict[str, Any], source: str) -> Ground:
-    basis = Basis.from_text(tree["basis"])
-    target = Target.from_arrays(below(tree, "target"), source)
-    return Ground(basis, target, _unpack(below(tree, "structures")))
-
-
-def _pack(structures: Sequence[Structure]) -> dict[str, NDArray[Any]]:
-    return {
-        "n_atoms": np.array([one.n_atoms for one in structures], np.int64),
-        "positions": np.concatenate([one.positions for one in structures] or [np.empty((0, 3))]),
-        "species": np.concatenate([one.species for one in structures] or [np.empty(0, np.int32)]),
-        "cells": np.array([one.cell for one in structures], np.float64).reshape(-1, 3, 3),
-        "pbc": np.array([one.pbc for one in structures], np.bool_).reshape(-1, 3),
-    }
-
-
-def _unpack(columns: dict[str, NDArray[Any]]) -> tuple[Structure, ...]:
-    ends = np.cumsum(columns["n_atoms"])
-    return tuple(
-        Structure(
-            columns["positions"][end - n : end],
-            columns["cells"][k],
-            columns["species"][end - n : end],
-            columns["pbc"][k],
-        )
-        for k, (end, n) in enumerate(zip(ends, columns["n_atoms"], strict=True))
-    )
 
 
 def lay_ground(run: RunFile, folder: Path) -> Ground:
@@ -150,28 +78,59 @@ def _read_target(options: TargetOptions, elements: Sequence[str], folder: Path) 
     return entries
 
 
-def store_target(files: Sequence[str], out: Path, run_file: Path | None, cutoff: float | None, covariance: bool) -> str:
-    """Describe structure files and write the target; returns one line about it."""
-    from .storage import write_whole
+def store_target(
+    files: Sequence[str],
+    out: Path,
+    run_file: Path | None = None,
+    cutoff: float | None = None,
+    covariance: bool = False,
+    types: Sequence[str] = (),
+    format: str | None = None,
+    weights: Mapping[str, float] | None = None,
+) -> str:
+    """Describe structure files, or what a run file's [target] says, and write the target; returns one line about it.
 
+    Parameters
+    ----------
+    files : instead of those of the run file
+    run_file : whose basis, target and covariance are taken over, as far as nothing else is given
+    cutoff : Å, of all pairs, where there is no run file
+    types, format, weights : instead of the run file's
+    """
     if out.exists():
         raise InputError(f"{out}: exists already; choose another --out")
-    if run_file is not None:
-        if cutoff is not None:
-            raise InputError("--cutoff: comes with the basis of --run-file; give one of them")
-        from .config import read
-
-        run = read(run_file)
-        basis_options = map_files(run, lambda _, name: str(run_file.parent / name)).basis
-        covariance = covariance or run.loss.covariance != 0
+    given = {"files": tuple(files), "types": tuple(types), "format": format, "weights": dict(weights or {})}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value}
+    if run_file is None:
+        if not files:
+            raise InputError("target: name structure files, or a run file with a [target] by --run-file")
+        asked = RunFile(target=TargetOptions(**changes), basis=BasisOptions(cutoff=cutoff))
+    elif cutoff is not None:
+        raise InputError("--cutoff: comes with the basis of --run-file; give one of them")
     else:
-        basis_options = BasisOptions(cutoff=cutoff)
-    options = TargetOptions(files=tuple(files))
-    given = RunFile(target=options, basis=basis_options, loss=LossOptions(covariance=1.0 if covariance else 0.0))
-    ground = lay_ground(given, Path())
-    write_whole(out, ground.to_bytes())
-    elements = ", ".join(ground.basis.elements)
-    return f"{out}: {ground.target.n_environments} environments of {len(ground.structures)} structures; {elements}"
+        asked = _with_target(read(run_file), run_file.parent, changes)
+    if covariance:
+        asked = asked.model_copy(update={"loss": LossOptions(covariance=1.0)})
+    with within(str(run_file)) if run_file is not None else nullcontext():
+        ground = lay_ground(asked, Path())
+    write_target(ground.target, out, ground.structures)
+    n = len(ground.structures)
+    what = (
+        f"of {n} structure{'s' if n != 1 else ''}" if asked.target.alloy is None else f"({ground.target.description})"
+    )
+    return f"{out}: {ground.target.n_environments} environments {what}; {', '.join(ground.basis.elements)}"
+
+
+def _with_target(run: RunFile, folder: Path, changes: Mapping[str, Any]) -> RunFile:
+    """A run file with changes of its target, and file names that start where the program was started."""
+    here = map_files(run, lambda _, name: str(folder / name))
+    if "files" not in changes and here.target.stored is not None:
+        raise InputError(f"{here.target.stored}: is a stored target already; name structure files for another one")
+    update = dict(changes)
+    if "files" in changes:
+        alloy = here.target.alloy
+        update |= {"stored": None, "alloy": alloy if alloy is not None and alloy.lattice == "file" else None}
+    return here.model_copy(update={"target": here.target.model_copy(update=update)})
 
 
 def _stored(run: RunFile, folder: Path) -> Ground:

@@ -228,7 +228,8 @@ def read_arrays(path: Path, what: str) -> tuple[Tree, Attributes]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}; it must be a {what} file") from None
     try:
-        tree, attributes = from_image(data)
+        # files of earlier versions and of other programs have no seal
+        tree, attributes = from_image(unsealed(data) if data.startswith(_SEAL_WORD.encode()) else data)
     except Damaged as error:
         raise InputError(f"{path}: {error}; it must be a {what} file") from None
     if attributes.get("format") != what:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError, nearest
+from .errors import InputError, WrongType, nearest, type_of
 
 # Cells whose volume is below this share of the product of their edges are taken for singular.
 _FLAT_CELL = 1e-8
@@ -52,6 +52,30 @@ class Structure:
     def counts(self, n_elements: int) -> NDArray[np.int64]:
         """Number of atoms per element, (n_elements,)."""
         return np.bincount(self.species, minlength=n_elements)
+
+
+def is_atoms(value: Any) -> bool:
+    """Whether a value is, or can stand for, `ase.Atoms`."""
+    return hasattr(value, "get_chemical_symbols") and hasattr(value, "get_positions")
+
+
+def as_structure(given: Any, elements: Sequence[str], call: str, source: str = "structure") -> Structure:
+    """A Structure as it is, `ase.Atoms` turned into one; see `from_atoms`.
+
+    Parameters
+    ----------
+    call : how messages name the function that needs it
+
+    Raises
+    ------
+    WrongType
+        It is neither.
+    """
+    if isinstance(given, Structure):
+        return given
+    if not is_atoms(given):
+        raise WrongType(f"{call}: {source} is {type_of(given)}; it must be ase.Atoms or a Structure")
+    return from_atoms(given, elements, source)
 
 
 def from_atoms(atoms: Any, elements: Sequence[str], source: str = "structure") -> Structure:

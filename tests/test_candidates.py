@@ -320,7 +320,7 @@ WIRE = Structure(np.zeros((1, 3)), 9 * np.eye(3), np.zeros(1, np.int32), np.arra
         ({"limits": {"Au": (0.0, 0.2), "Cu": (0.0, 0.2)}, "lattice": "fcc", "a": 4.0}, (), "1 must lie between"),
         ({"limits": {"Au": (0.51, 0.52)}, "lattice": "sc", "a": 4.0}, (), "no size fits"),
         ({"kind": "templates"}, (), "candidates.file: must name"),
-        ({"kind": "templates", "file": "nowhere.xyz"}, (), "nowhere.xyz does not exist"),
+        ({"kind": "templates", "file": "nowhere.xyz"}, (), r"candidates\.file: nowhere\.xyz: no such file"),
         ({"kind": "random", "number_density": 0.05, "composition": "free"}, (), "candidates.sizes: must be given"),
         ({"lattice": "fcc", "a": 4.0, "composition": "free", "sites": (("Au",),)}, (), "has 1 entries; the parent"),
         ({"lattice": "sc", "a": 4.0, "composition": "free", "sites": ((),)}, (), "is empty"),
@@ -342,8 +342,25 @@ def test_bad_input_is_named(options, targets, message):
 
 def test_unreadable_file_is_named(tmp_path):
     (tmp_path / "broken.extxyz").write_text("this is\nno structure\n")
-    with pytest.raises(InputError, match=r"broken\.extxyz cannot be read"):
+    with pytest.raises(InputError, match=r"candidates\.file: .*broken\.extxyz: cannot be read"):
         bind(CandidateOptions(kind="templates", file="broken.extxyz"), ALLOY, folder=tmp_path)
+
+
+def test_files_of_candidates_take_an_index(tmp_path):
+    write(tmp_path / "fe.extxyz", [Atoms("Au", cell=[3 + k] * 3, pbc=True) for k in range(4)])
+    source = bind(CandidateOptions(kind="templates", file="fe.extxyz@1:3"), ALLOY, folder=tmp_path)
+    assert [one.cell[0, 0] for one in source.templates] == [4, 5]
+    with pytest.raises(InputError, match=r"candidates\.file: fe\.extxyz@x: 'x' is no index"):
+        bind(CandidateOptions(kind="templates", file="fe.extxyz@x"), ALLOY, folder=tmp_path)
+
+
+def test_a_parent_cell_of_numbered_types_has_sites_but_templates_need_elements(tmp_path):
+    (tmp_path / "cell.data").write_text(
+        "# cell\n\n1 atoms\n1 atom types\n0 4 xlo xhi\n0 4 ylo yhi\n0 4 zlo zhi\n\nAtoms # atomic\n\n1 1 0 0 0\n"
+    )
+    bind(CandidateOptions(lattice="file", file="cell.data", composition="free"), ALLOY, folder=tmp_path)
+    with pytest.raises(InputError, match="atom types without elements"):
+        bind(CandidateOptions(kind="templates", file="cell.data"), ALLOY, folder=tmp_path)
 
 
 @pytest.mark.parametrize(
