@@ -14,7 +14,7 @@ import pytest
 from numba import config, njit
 
 from grs_evo.basis import build_basis
-from grs_evo.kernels import engine, simd
+from grs_evo.kernels import engine, images, simd
 from grs_evo.kernels.harmonics import harmonic_gradient, harmonics
 from grs_evo.kernels.interpreter import run_program
 from grs_evo.kernels.simd import LANES, item, load, pointer, put, store, total, totals, transpose, transpose_rows
@@ -201,6 +201,7 @@ def evaluate(positions, cell, basis=PAPER, species=None, pbc=(True, True, True),
     return engine.describe_into(*arrays, tables, work, out), out, work, arrays, tables
 
 
+@np.errstate(invalid="ignore")  # plain NumPy warns of inf times 0 where compiled code does not
 def test_status_says_what_is_wrong():
     cell = np.eye(3) * 8
     assert evaluate([[0, 0, 0], [2, 0, 0]], cell)[0] == OK
@@ -226,6 +227,42 @@ def test_work_grows_until_it_fits():
     assert status == OK
     assert rounds > 0
     assert np.isfinite(out).all()
+
+
+@pytest.mark.parametrize("shares", [1, 2, 5])
+def test_images_sorted_in_shares_are_the_same_to_the_last_bit(shares):
+    """What several threads do to a large structure, one share after the other, and what one call does."""
+    rng = np.random.default_rng(12)
+    n, tables = 300, kernel_tables(ALLOY)
+    cell = np.array([[14.0, 0.5, 0], [3.0, 15.0, 0], [0, -2.0, 16.0]])
+    positions, species = rng.uniform(-20, 30, (n, 3)), rng.integers(0, 2, n).astype(np.int32)
+    pbc = np.array([True, True, False])
+    whole, parts = make_work(n, tables, images=9000), make_work(n, tables, images=9000)
+    assert engine.sort_images(positions, cell, species, pbc, tables.reach, tables.n_el, whole) == OK
+    ends = [n * k // shares for k in range(shares + 1)]
+    assert images.frame_images(n, cell, pbc, tables.reach, parts) == OK
+    for k in range(shares):
+        assert images.wrap_atoms(positions, cell, pbc, parts, k, ends[k], ends[k + 1]) == OK
+    images.span_atoms(parts, shares)
+    for k in range(shares):
+        images.count_atoms(parts, k, ends[k], ends[k + 1])
+    assert images.lay_grid(parts, shares, tables.reach, tables.n_el) == OK
+    for k in reversed(range(shares)):
+        images.make_images(cell, species, tables.reach, parts, k, ends[k], ends[k + 1])
+    for k in reversed(range(shares)):
+        images.sort_bins(parts, shares, tables.n_el, k, shares)
+    count, bins = whole.shape[3], int(np.prod(whole.shape[:3])) * tables.n_el
+    assert parts.shape[:4].tolist() == whole.shape[:4].tolist()
+    assert count > n
+    assert np.array_equal(parts.grid[:9], whole.grid[:9])
+    assert np.array_equal(parts.bins[: bins + 1], whole.bins[: bins + 1])
+    for name in ("gx", "gy", "gz", "gid"):
+        assert np.array_equal(getattr(parts, name)[:count], getattr(whole, name)[:count])
+    for k in range(shares):
+        images.count_home(parts, k, shares)
+    assert all(images.order_by_place(parts, k, shares, n) for k in range(shares))
+    assert sorted(parts.atoms) == list(range(n))
+    assert not images.order_by_place(parts, 0, shares, n + 1)
 
 
 def test_gradient_may_be_asked_for_twice():

@@ -13,8 +13,9 @@ from __future__ import annotations
 import numpy as np
 
 from .harmonics import harmonic_gradient, harmonics
+from .images import sort_images
 from .interpreter import run_program
-from .pairs import find_near, order_by_place, sort_images
+from .pairs import find_near
 from .radial import radial_section
 from .simd import (
     HAIR,
@@ -76,7 +77,6 @@ __all__ = [
     "kernel_tables",
     "larger_work",
     "make_work",
-    "order_by_place",
     "pull_into",
     "share_work",
     "sort_images",
@@ -292,6 +292,7 @@ def accumulate(species, tables, work, n_slots, keep):
         return GROW
     room = work.pair_id.shape[0] // LANES - 1
     section_room = work.sx.shape[0] - LANES
+    lone = 0
     # np.int64 and np.bool_ here and below keep Numba from compiling a version of the callee for each constant
     block = np.int64(0)
     for slot in range(n_slots):
@@ -307,7 +308,7 @@ def accumulate(species, tables, work, n_slots, keep):
         x, y, z = item(home, 3 * i), item(home, 3 * i + 1), item(home, 3 * i + 2)
         if not keep:
             block = np.int64(0)
-        closer = 0
+        closer, met = 0, 0
         for other in range(n_el):
             which = element * n_el + other
             cutoff = item(radial, which * COLUMNS + RC)
@@ -319,6 +320,7 @@ def accumulate(species, tables, work, n_slots, keep):
                 work.need[3] = 2 * room * LANES
                 return GROW
             closer += more
+            met += count
             put(section, slot * n_el + other, block)
             end = radial_section(
                 count, block, which, keep, radial, cheb, degree, tail, sx, sy, sz, pair, pair_id, nobody
@@ -332,9 +334,12 @@ def accumulate(species, tables, work, n_slots, keep):
         if closer != 1:
             work.need[0] = i
             return OVERLAP
+        if met == 0:
+            lone += 1
     put(section, n_slots * n_el, block)
     put(shape, 4, n_slots)
     put(shape, 5, block)
+    put(shape, 7, lone)
     return OK
 
 
@@ -381,7 +386,10 @@ def values_out(species, tables, work, n_slots, out):
 
 @entry
 def describe_range(species, tables, work, atoms, first, last, out):
-    """B of atoms[first : last] after `sort_images`; `out` is (last - first, max_size). No gradient can follow."""
+    """B of atoms[first : last] after the images were sorted; `out` is (last - first, max_size).
+
+    No gradient can follow.
+    """
     kinds, group = pointer(species), pointer(tables.group)
     slots, slot_rows = pointer(work.slots), pointer(work.slot_rows)
     n_slots = fill_slots(kinds, pointer(atoms), first, last, group, tables.n_groups, slots, slot_rows)
@@ -404,8 +412,9 @@ def describe_into(positions, cell, species, pbc, tables, work, out):
 
     Returns
     -------
-    OK; GROW: make a `larger_work(work, tables)` and call again; OVERLAP: an atom (its number is work.need[0]) has
-    another nearer than a hair; NOT_FINITE, SINGULAR: positions or cell are no good.
+    OK, and work.shape[7] atoms have no neighbour; GROW: make a `larger_work(work, tables)` and call again; OVERLAP: an
+    atom (its number is work.need[0]) has another nearer than a hair; NOT_FINITE, SINGULAR: positions or cell are no
+    good.
     """
     status = sort_images(positions, cell, species, pbc, tables.reach, tables.n_el, work)
     if status != OK:
