@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import platform
 import stat
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from numba import config, njit
 
 from grs_evo.basis import build_basis
+from grs_evo.descriptors import describe
 from grs_evo.kernels import engine, images, simd
 from grs_evo.kernels.harmonics import harmonic_gradient, harmonics
 from grs_evo.kernels.interpreter import run_program
@@ -33,6 +35,7 @@ from grs_evo.kernels.tables import (
     make_work,
     polynomial_degree,
 )
+from grs_evo.structure import Structure
 
 compiled = pytest.mark.skipif(config.DISABLE_JIT, reason="vectors are NumPy arrays when JIT is off")
 PAPER = build_basis(["Ta"], cutoff=5.0)
@@ -326,3 +329,29 @@ def test_read_only_home_falls_back_to_a_private_folder(tmp_path):
     )
     assert ours == used
     assert ours.startswith(str(tmp_path / "grs_evo-"))
+
+
+PORTABLE = """
+import numpy as np, sys
+from grs_evo.basis import build_basis
+from grs_evo.descriptors import describe
+from grs_evo.kernels import simd
+from grs_evo.structure import Structure
+assert not simd.COMPRESS
+sites = np.array([[0.1, 0, 0], [2.1, 2.0, 0.2], [2, 0.1, 2.2], [0, 2, 2.1]])
+structure = Structure(sites, np.diag([4.0, 4.2, 4.4]), [0, 1, 1, 0], [True, True, False])
+np.save(sys.argv[1], describe(structure, build_basis(["Au", "Cu"], cutoff=4.5)))
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="names processors of this family")
+def test_values_are_the_same_on_a_processor_without_wide_registers(tmp_path):
+    if config.DISABLE_JIT:
+        pytest.skip("nothing is compiled")
+    older = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma,+popcnt,+sse4.2"}
+    path = tmp_path / "rows.npy"
+    subprocess.run([sys.executable, "-c", PORTABLE, str(path)], env={**os.environ, **older}, check=True)
+    sites = np.array([[0.1, 0, 0], [2.1, 2.0, 0.2], [2, 0.1, 2.2], [0, 2, 2.1]])
+    structure = Structure(sites, np.diag([4.0, 4.2, 4.4]), [0, 1, 1, 0], [True, True, False])
+    here, there = describe(structure, build_basis(["Au", "Cu"], cutoff=4.5)), np.load(path)
+    assert np.abs(here - there).max() <= 1e-13 * np.abs(here).max()
