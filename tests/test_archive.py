@@ -19,6 +19,7 @@ from grs_evo.archive import (
     rounded,
 )
 from grs_evo.errors import InputError
+from grs_evo.plan import LossOptions, weights
 from grs_evo.population import Individual
 from grs_evo.structure import Structure
 
@@ -125,3 +126,57 @@ def test_objectives_are_named():
         check_objectives(["varience"], NAMES)
     with pytest.raises(InputError, match="each once"):
         check_objectives(["mean", "mean"], NAMES)
+
+
+def test_objectives_that_the_search_raises_are_none():
+    """Away from a target the value is all that falls: a front of mean and variance would be made of the worst."""
+    away = weights(LossOptions(w_structure=-0.01))
+    assert default_objectives((*NAMES, "core"), size_free=True, weights=away) == ("value", "n_atoms")
+    with pytest.raises(InputError, match=r"archive.objectives: 'variance' .* weight -0.01.* name 'value' instead"):
+        check_objectives(["value", "variance"], NAMES, away)
+    assert check_objectives(["value", "core"], (*NAMES, "core"), away) == ("value", "core")
+    one = weights(LossOptions(variance=-1.0))
+    assert default_objectives(NAMES, size_free=False, weights=one) == ("value",)
+    assert check_objectives(["mean"], NAMES, one) == ("mean",)
+    with pytest.raises(InputError, match="'matched' enters the value with the weight -2"):
+        check_objectives(["matched"], ("matched",), weights(LossOptions(reward=2.0)))
+
+
+def test_value_is_the_objective_where_more_than_mean_and_variance_decides():
+    names = ("structure", "mean", "variance", "core", "raw")
+    parts = ("mean", "variance", "core")
+    assert default_objectives(names, False, weights(LossOptions())) == parts
+    assert default_objectives(names, True, weights(LossOptions(variance=0.0))) == (*parts, "n_atoms")
+    for options in (
+        LossOptions(w_set=1.0),
+        LossOptions(w_structure=0.0, w_set=1.0),
+        LossOptions(w_entropy=0.1),
+        LossOptions(reward=0.1),
+        LossOptions(skewness=0.5),
+    ):
+        assert default_objectives((*names, "set"), False, weights(options)) == ("value",)
+
+
+signed = st.sampled_from([-1.0, 0.0, 0.5, 1.0])
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(*[st.integers(0, 6)] * 4, st.integers(1, 3)), min_size=1, max_size=30),
+    st.tuples(signed, signed, signed, signed),
+)
+def test_the_lowest_value_is_always_on_the_default_front(rows, drawn):
+    mean, variance, w_structure, w_set = drawn
+    options = LossOptions(mean=mean, variance=variance, w_structure=w_structure, w_set=w_set)
+    names, weight = ("mean", "variance", "core", "set"), weights(options)
+    pool = []
+    for k, (*row, n_atoms) in enumerate(rows):
+        one = individual(0.0, 0.0, n_atoms, uid=k, at=0.01 * k)
+        terms = np.array(row) / 8
+        value = float(sum(weight[name] * term for name, term in zip(names, terms, strict=True)))
+        pool.append(Individual(one.structure, value, terms, k))
+    chosen = default_objectives(names, size_free=True, weights=weight)
+    kept = merge([pool], ArchiveOptions(objectives=chosen, best=1), names)
+    front = ~dominated(objectives(kept, chosen, names))
+    lowest = min(one.value for one in pool)
+    assert lowest == min(one.value for one, on in zip(kept, front, strict=True) if on)
