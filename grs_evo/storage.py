@@ -313,14 +313,17 @@ def row_of(one: Individual, elements: Sequence[str], term_names: Sequence[str]) 
 
 
 def annotated(one: Individual, elements: Sequence[str], term_names: Sequence[str], seed: int) -> Any:
-    """An individual as `ase.Atoms` with what is known of it in `info`."""
+    """An individual as `ase.Atoms` with what is known of it in `info`.
+
+    Keys and their types are the same for every individual: parents are two uids, -1 where there is none.
+    """
     from .structure import to_atoms
 
     atoms = to_atoms(one.structure, elements)
     row = row_of(one, elements, term_names)
-    del row["formula"], row["n_atoms"]
+    del row["formula"]
+    row["parents"] = np.array(one.parents, np.int64)
     atoms.info.update({f"grs_{name}": value for name, value in row.items()})
-    atoms.info["grs_n_atoms"] = one.structure.n_atoms
     atoms.info["grs_seed"] = seed
     return atoms
 

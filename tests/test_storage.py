@@ -174,7 +174,7 @@ def test_exports_that_cannot_be(folder: Path, tmp_path: Path) -> None:
         export(folder, tmp_path / "a.docx")
     with pytest.raises(InputError, match=r"extxyz.*did you mean 'cif'"):
         export(folder, tmp_path / "a.xyz", format="ciff")
-    with pytest.raises(InputError, match="holds no structures"):
+    with pytest.raises(InputError, match="has no representative set"):
         export(folder, tmp_path / "a.xyz", which="set")
     with pytest.raises(InputError, match="--top 0"):
         export(folder, tmp_path / "a.xyz", top=0)
