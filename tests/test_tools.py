@@ -6,7 +6,9 @@ import csv
 import importlib.util
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -204,7 +206,7 @@ def test_runs_that_cannot_be_compared_are_not_merged(tmp_path):
             merge_archives([one, other], ["one", "other"])
 
 
-def test_bad_input_is_one_line_and_code_2(run, tmp_path, capsys):
+def test_bad_input_is_one_line_and_code_2(run, cells, tmp_path, capsys):
     (tmp_path / "bare.h5").write_bytes(b"not an archive")
     no_target = run_folder(tmp_path / "no-target", target=False)
     empty = run_folder(tmp_path / "empty", n=0)
@@ -217,8 +219,25 @@ def test_bad_input_is_one_line_and_code_2(run, tmp_path, capsys):
         ("histograms", [str(run), "--columns", "0,9999"], "there are functions 0 to"),
         ("histograms", [str(run), "--columns", "a"], "must be numbers"),
         ("genealogy", [str(run), "--uid", "-7"], "no such individual"),
-        ("compare", [str(run), "--pick", "set", "-o", str(tmp_path / "bare.h5" / "x")], "cannot be made a folder"),
-        ("merge", [str(run), "-o", str(tmp_path / "no" / "x.h5")], "is no folder"),
+        ("compare", [str(run), "--pick", "set", "-o", str(tmp_path / "bare.h5" / "x")], "is no folder"),
+        *(
+            (name, [str(run), "-o", str(tmp_path / "no" / "x.h5")], "is no folder")
+            for name in NAMES
+            if name != "embedding"
+        ),
+        ("hull_coverage", [str(run), "--growth", "0"], "--growth: 0 must be a whole number of 1 or more"),
+        ("picture", [str(run), "--reach", "-1"], "--reach: -1 must be a number above 0 and at most 50 Å"),
+        ("picture", [str(run), "--reach", "nan"], "must be a number"),
+        ("merge", [str(run), "--size", "0"], "--size: 0 must be a whole number from 2 to 100000"),
+        ("compare", [str(run), "--worst", "-3"], "--worst: -3 must be a whole number of 0 or more"),
+        ("compare", [str(cells)], "is a structure file, so a second source is needed"),
+        ("histograms", [str(cells)], "is a structure file, so a second source is needed"),
+        ("histograms", [str(run), "--bins", "1.5"], "--bins: 1.5 must be a whole number"),
+        ("embedding", [str(cells), "--perplexity", "1000"], "perplexity: is 1000; of 32 different environments"),
+        ("embedding", [str(cells), "--most"], "expected one argument"),
+        ("genealogy", [str(run), "--most", "0"], "must be a whole number"),
+        ("convergence", [str(run), "--reach", "nan"], "must be a number"),
+        ("pareto", [], "arguments are required: archives"),
     ]
     for name, arguments, words in cases:
         assert command.run(tool(name).main, arguments) == 2, (name, arguments)
@@ -226,6 +245,40 @@ def test_bad_input_is_one_line_and_code_2(run, tmp_path, capsys):
         assert words in said
         assert said.startswith("error: ")
         assert said.count("\n") == 1
+    assert not (tmp_path / "no").exists()
+
+
+def test_fronts_of_runs_judged_differently_still_show_what_accuracy_costs(run, tmp_path, capsys, no_plots):
+    made = archive(6, seed=2)
+    values = np.array([[one.value, one.structure.n_atoms] for one in made.individuals])
+    write_archive(tmp_path / "v.h5", replace(made, objective_names=("value", "n_atoms"), objectives=values))
+    tool("pareto").main([str(run), f"free={tmp_path / 'v.h5'}", "-o", str(tmp_path / "p")])
+    said = capsys.readouterr().out
+    assert "no front is drawn: the archives were judged by" in said
+    found = rows(tmp_path / "p.csv")
+    assert [float(row["value"]) for row in found if row["archive"] == "free"] == [one.value for one in made.individuals]
+    assert {row["mean"] for row in found if row["archive"] == "free"} == {""}
+
+
+def test_axes_are_named_in_words_and_atoms_are_counted(run, tmp_path, monkeypatch):
+    drawings = []
+    monkeypatch.setattr(figures, "save", lambda drawing, stem: drawings.append(drawing) or [])
+    made = archive(30, seed=2)
+    values = np.array([[one.value, one.structure.n_atoms] for one in made.individuals])
+    write_archive(tmp_path / "v.h5", replace(made, objective_names=("value", "n_atoms"), objectives=values))
+    tool("pareto").main([str(tmp_path / "v.h5"), "-o", str(tmp_path / "p")])
+    left, right = drawings[0].axes
+    assert (left.get_xlabel(), left.get_ylabel()) == ("number of atoms", "total loss")
+    assert left.get_xscale() == "linear"
+    assert right.get_xscale() == "log"
+    assert "atoms" in right.get_xlabel()
+    drawings[0].canvas.draw()
+    for axis in (left.xaxis, left.yaxis, right.xaxis, right.yaxis):
+        boxes = [label.get_window_extent() for label in axis.get_ticklabels(which="both") if label.get_text()]
+        boxes = [box for box in boxes if box.width]
+        across = axis.axis_name
+        spans = sorted((box.x0, box.x1) if across == "x" else (box.y0, box.y1) for box in boxes)
+        assert all(first[1] <= second[0] for first, second in pairwise(spans)), axis.axis_name
 
 
 def test_sources_pick_and_rename(run, cells):

@@ -1,8 +1,8 @@
 """How a structure came to be: its ancestors as far as the archive kept them, with operators, islands and generations.
 
 Examples:
-    python tools/genealogy.py runs/liquid-ta/out            # of the best structure
-    python tools/genealogy.py runs/liquid-ta/out --uid 1099511627890 -o family
+    python tools/genealogy.py out-ta                       # of the best structure
+    python tools/genealogy.py out-cu3au --uid 0/12 -o family
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = command.parser(__doc__)
     parser.add_argument("archive", help="run folder or archive")
     parser.add_argument("--uid", type=int, help="of the structure (default: the one with the lowest loss)")
-    parser.add_argument("--most", type=int, default=200, help="ancestors to follow (default: %(default)s)")
+    parser.add_argument("--most", type=command.whole(1), default=200, help="ancestors to follow (default: %(default)s)")
     given = parser.parse_args(arguments)
     archive = sources.archive(sources.split_name(given.archive)[1])
     everyone = [*archive.individuals, *archive.set]
