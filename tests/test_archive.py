@@ -20,8 +20,9 @@ from grs_evo.archive import (
 )
 from grs_evo.errors import InputError
 from grs_evo.plan import LossOptions, weights
-from grs_evo.population import Individual
+from grs_evo.population import UID_BITS, Individual, read_uid, short_uid
 from grs_evo.structure import Structure
+from grs_evo.summary import best_table
 
 NAMES = ("mean", "variance")
 OPTIONS = ArchiveOptions(objectives=(*NAMES, "n_atoms"))
@@ -68,6 +69,28 @@ def test_front_is_complete_and_undominated(pool):
     assert not dominated(front).any()
     for row in everything[~dominated(everything)]:
         assert (front == row).all(1).any()
+
+
+@given(st.integers(0, 2**22), st.integers(0, 2**40 - 1))
+def test_uids_have_a_short_form_that_reads_back(island, number):
+    uid = (island << UID_BITS) + number
+    assert short_uid(uid) == f"{island}/{number}"
+    assert read_uid(short_uid(uid)) == read_uid(str(uid)) == uid
+
+
+def test_uids_that_are_none():
+    assert short_uid(-1) == "-"
+    for text in ("", "a", "-1", "1/", "/2", "1/2/3", "1/-2", f"1/{2**40}", "-1/2"):
+        with pytest.raises(InputError, match="must be island/number such as 3/29"):
+            read_uid(text)
+
+
+def test_the_table_at_the_end_has_no_numbers_that_frighten():
+    one = individual(0.5, 0.25, uid=(3 << UID_BITS) + 29)
+    many = Individual(one.structure, 0.75, np.array([0.5, 0.25, 172.7]), one.uid, generation=7)
+    table = best_table([many], ("Ta",), (*NAMES, "raw"), 5)
+    assert "172.7" not in table
+    assert table.splitlines()[1].split() == ["Ta2", "2", "0.75", "0.5", "0.25", "random", "3/29", "7"]
 
 
 def test_nan_never_enters():

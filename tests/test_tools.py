@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import runpy
 import subprocess
 import sys
 from dataclasses import replace
@@ -170,8 +171,11 @@ def test_convergence_by_hand():
 
 def test_genealogy_names_what_is_not_kept(run, tmp_path, capsys, no_plots):
     uid = read_archive(run).individuals[-1].uid
+    for name in (str(uid), f"0/{uid}"):
+        tool("genealogy").main([str(run), "--uid", name, "-o", str(tmp_path / "g")])
+        found = rows(tmp_path / "g.csv")
+        assert f"0/{uid}" in capsys.readouterr().out.splitlines()[0]
     tool("genealogy").main([str(run), "--uid", str(uid), "-o", str(tmp_path / "g")])
-    found = rows(tmp_path / "g.csv")
     assert found[0]["uid"] == str(uid)
     assert "named individuals are in the archive" in capsys.readouterr().out
 
@@ -218,7 +222,7 @@ def test_bad_input_is_one_line_and_code_2(run, cells, tmp_path, capsys):
         ("pareto", [str(empty)], "empty"),
         ("histograms", [str(run), "--columns", "0,9999"], "there are functions 0 to"),
         ("histograms", [str(run), "--columns", "a"], "must be numbers"),
-        ("genealogy", [str(run), "--uid", "-7"], "no such individual"),
+        ("genealogy", [str(run), "--uid=-7"], "uid -7: must be island/number such as 3/29"),
         ("compare", [str(run), "--pick", "set", "-o", str(tmp_path / "bare.h5" / "x")], "is no folder"),
         *(
             (name, [str(run), "-o", str(tmp_path / "no" / "x.h5")], "is no folder")
@@ -235,6 +239,7 @@ def test_bad_input_is_one_line_and_code_2(run, cells, tmp_path, capsys):
         ("histograms", [str(run), "--bins", "1.5"], "--bins: 1.5 must be a whole number"),
         ("embedding", [str(cells), "--perplexity", "1000"], "perplexity: is 1000; of 32 different environments"),
         ("embedding", [str(cells), "--most"], "expected one argument"),
+        ("genealogy", [str(run), "--uid", "9/9"], "uid 9/9 (9895604649993): the archive holds no such individual"),
         ("genealogy", [str(run), "--most", "0"], "must be a whole number"),
         ("convergence", [str(run), "--reach", "nan"], "must be a number"),
         ("pareto", [], "arguments are required: archives"),
@@ -320,3 +325,15 @@ def test_weights_of_the_target_count():
     target = Target.from_structures([light, heavy], basis, weights=[9.0, 1.0])
     drawn = environments.of_target(target)
     np.testing.assert_allclose(drawn.wide(basis).mean(axis=0), target.moments.mean, rtol=0.1)
+
+
+@pytest.mark.long
+def test_the_example_is_thirty_lines_and_runs(tmp_path, monkeypatch, capsys):
+    path = TOOLS / "examples" / "target_to_figure.py"
+    assert len(path.read_text().splitlines()) <= 30
+    monkeypatch.setattr(
+        sys, "argv", [str(path), str(TOOLS.parent / "runs/liquid-ta/target.extxyz"), str(tmp_path / "a")]
+    )
+    runpy.run_path(str(path), run_name="__main__")
+    assert (tmp_path / "a.png").exists()
+    assert "loss " in capsys.readouterr().out
