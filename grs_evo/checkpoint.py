@@ -58,7 +58,7 @@ class Checkpoint:
             "fingerprint": json.dumps(self.fingerprint, sort_keys=True),
             "extra": json.dumps(self.extra, sort_keys=True),
         }
-        return sealed(to_image(tree, attributes, units=False))
+        return sealed(to_image(tree, attributes, explained=False))
 
     @staticmethod
     def from_bytes(data: bytes) -> Checkpoint:

@@ -66,13 +66,43 @@ def resume(folder: Path, max_time: str | None, extend: tuple[str, ...], quiet: b
 )
 @click.option("--top", type=int, help="Only the best so many.")
 @click.option("--unique", is_flag=True, help="Leave out structures that are the same crystal as a better one.")
-@click.option("--set", "which", flag_value="set", help="The representative set instead of the archive.")
-@click.option("--pareto", "which", flag_value="pareto", help="Only the Pareto front of the archive.")
-def export(folder: Path, out: Path, format_: str | None, top: int | None, unique: bool, which: str | None) -> None:
+@click.option("--set", "set_", is_flag=True, help="The representative set instead of the archive.")
+@click.option("--pareto", is_flag=True, help="Only the Pareto front of the archive.")
+@click.option("--pseudo", multiple=True, metavar="EL=FILE", help="Pseudopotential of an element, for pw.x inputs.")
+@click.option("--ecutwfc", type=float, help="Plane-wave cutoff of pw.x inputs in Ry.")
+def export(
+    folder: Path,
+    out: Path,
+    format_: str | None,
+    top: int | None,
+    unique: bool,
+    set_: bool,
+    pareto: bool,
+    pseudo: tuple[str, ...],
+    ecutwfc: float | None,
+) -> None:
     """Write structures of a run's archive, best first; cells and positions as they are."""
     from .export import export as export_
 
-    files = export_(folder, out, format=format_, top=top, unique=unique, which=which or "archive")
+    if set_ and pareto:
+        raise InputError("--set, --pareto: ask for different structures; give one of them")
+    pseudos = {}
+    for given in pseudo:
+        element, equals, file = given.partition("=")
+        if not (element and equals and file):
+            raise InputError(f"--pseudo {given}: must be ELEMENT=FILE, e.g. Ta=Ta.pbe-spn-kjpaw.UPF")
+        pseudos[element] = file
+    files = export_(
+        folder,
+        out,
+        format=format_,
+        top=top,
+        unique=unique,
+        which="set" if set_ else "pareto" if pareto else "archive",
+        pseudos=pseudos,
+        ecutwfc=ecutwfc,
+        say=lambda text: click.echo(f"grs-evo: {text}", err=True),
+    )
     click.echo("\n".join(str(path) for path in files))
 
 

@@ -17,11 +17,10 @@ from .composition import site_mask
 from .genetic import GeneticOptions, evolve, gradient
 from .operators import OperatorOptions
 from .options import Options
-from .population import Individual
+from .population import UID_BITS, Individual
 from .problem import (
     COUNTERS,
     OPERATORS,
-    UID_BITS,
     IslandState,
     Ledger,
     Poll,

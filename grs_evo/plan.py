@@ -106,6 +106,21 @@ class LossOptions(Options):
         return self
 
 
+def weights(options: LossOptions) -> dict[str, float]:
+    """With what weight each term enters the value (eqs. 13–16); below 0 where the search makes the term larger."""
+    moments = ("mean", "variance", "skewness", "kurtosis", "covariance")
+    core = options.core.strength if options.core.kind != "none" else 0.0
+    return {
+        "structure": options.w_structure,
+        **{name: options.w_structure * float(getattr(options, name)) for name in moments},
+        "set": options.w_set,
+        "core": 1.0 if core > 0 else 0.0,
+        "entropy": options.w_entropy,
+        "matched": -options.reward,
+        "raw": options.w_structure,
+    }
+
+
 def core_distances(elements: Sequence[str], options: CoreOptions) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Core distance d and range R of each pair of elements, both (n_elements, n_elements) Å."""
     radii = np.array([covalent_radii[atomic_numbers[e]] for e in elements])

@@ -69,9 +69,6 @@ STAT_NAMES = (
     "diversity",
     "archive_size",
 )
-# uids: the island in the high bits, a running number in the low ones.
-UID_BITS = 40
-
 _COUNTER = {name: k for k, name in enumerate(COUNTERS)}
 _OPERATOR = {name: k for k, name in enumerate(OPERATORS)}
 _N_RNG_WORDS = 6

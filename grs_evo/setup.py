@@ -22,7 +22,7 @@ from .ground import Ground, write_target
 from .island import IslandOptions
 from .lattice import make_lattice_objective, reference_structures
 from .loss import Objective, make_objective
-from .plan import LossOptions
+from .plan import LossOptions, weights
 from .problem import Problem
 from .readers import Entry, elements_of, read_structures
 from .structure import Structure, lacks_cell
@@ -212,10 +212,11 @@ def make_problem(run: RunFile, ground: Ground, folder: Path) -> Problem:
         )
         lattices = _lattices(objective, sources)
     size_free = any(source.limits.size_free for source in sources) or len({s.limits.sizes for s in sources}) > 1
-    names = run.archive.objectives or default_objectives(objective.term_names, size_free)
+    signed = weights(run.loss)
+    names = run.archive.objectives or default_objectives(objective.term_names, size_free, signed)
     archive = run.archive.model_copy(
         update={
-            "objectives": check_objectives(names, objective.term_names),
+            "objectives": check_objectives(names, objective.term_names, signed),
             "target_atoms": float(max(1, ground.target.n_environments)),
         }
     )

@@ -96,7 +96,7 @@ def hermite_form(matrix: Matrix) -> tuple[int, ...]:
     return tuple(x for row in m for x in row)
 
 
-def _quiet(
+def ask_spglib(
     name: str, cell: NDArray[np.float64], sites: NDArray[np.float64], kinds: NDArray[np.int64] | None, **options: Any
 ) -> Any:
     """A call of spglib that returns None when nothing is found, in old versions and in new ones that raise or warn."""
@@ -114,13 +114,15 @@ def conventional(
     cell: NDArray[np.float64], sites: NDArray[np.float64], cubic: bool, symprec: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Conventional (or primitive) cell and fractional sites of the lattice under some sites, whoever sits there."""
-    found = _quiet("standardize_cell", cell, sites, None, to_primitive=not cubic, no_idealize=False, symprec=symprec)
+    found = ask_spglib(
+        "standardize_cell", cell, sites, None, to_primitive=not cubic, no_idealize=False, symprec=symprec
+    )
     return None if found is None else (np.asarray(found[0], np.float64), np.asarray(found[1], np.float64) % 1.0)
 
 
 def rotations(cell: NDArray[np.float64], sites: NDArray[np.float64], kinds: NDArray[np.int64] | None = None) -> Matrix:
     """Rotation parts (k, 3, 3) of the parent's space group, acting on ROWS of integer lattice vectors: H → H R."""
-    symmetry = _quiet("get_symmetry", cell, sites, kinds, symprec=1e-4)
+    symmetry = ask_spglib("get_symmetry", cell, sites, kinds, symprec=1e-4)
     if symmetry is None:
         raise InputError("parent cell: spglib finds no symmetry operations; check cell and positions [Å]")
     unique = np.unique(np.asarray(symmetry["rotations"], np.int64), axis=0)

@@ -229,6 +229,9 @@ def test_hypervolume_by_hand_and_over_generations():
     front = np.array([[1.0, 3.0], [2.0, 2.0], [3.0, 1.0]])
     assert analysis.hypervolume(front, [4.0, 4.0]) == pytest.approx(6.0)
     assert analysis.hypervolume(front[:, :1], [4.0]) == 3.0
+    flat = np.column_stack([front, np.zeros(3)])  # no cores overlap
+    whole = analysis.hypervolume(front, analysis.reference_point(front))
+    assert analysis.hypervolume(flat, analysis.reference_point(flat)) == pytest.approx(whole)
     assert analysis.hypervolume(np.empty((0, 2)), [4.0, 4.0]) == 0.0
     generations, shares = analysis.hypervolume_over_generations(np.array([0, 2, 2]), front)
     assert generations.tolist() == [0, 2]

@@ -43,11 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="divide functions by the target's standard deviation, or keep raw values (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--max-dimension", type=int, default=6, help="largest dimension of exact hulls (default: %(default)s)"
+        "--max-dimension",
+        type=command.whole(1, 9),
+        default=6,
+        help="largest dimension of exact hulls (default: %(default)s)",
     )
     parser.add_argument(
         "--growth",
-        type=int,
+        type=command.whole(1),
         default=12,
         metavar="N",
         help="sizes at which growing sets are measured (default: %(default)s)",
