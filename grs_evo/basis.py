@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations_with_replacement
@@ -31,8 +31,10 @@ MAX_RANK = 6
 _MAX_BLOCKS = 500_000
 
 PAIR_TABLES = ("cutoff", "lam", "cutoff_in", "taper_in", "taper")
+MOST_CUTOFF = 100.0  # Å
+MAX_LAMBDA = 50.0
 
-PairTable = float | Mapping[str, float] | NDArray[np.float64] | None
+PairTable = float | Mapping[str, float] | Mapping[tuple[str, str], float] | NDArray[np.float64] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,8 +190,8 @@ class Basis:
 
 def build_basis(
     elements: Sequence[str],
-    n_max: Sequence[int] = (8, 2, 2, 1),
-    l_max: Sequence[int] = (0, 2, 2, 1),
+    n_max: Sequence[int] | int = (8, 2, 2, 1),
+    l_max: Sequence[int] | int = (0, 2, 2, 1),
     cutoff: PairTable = None,
     lam: PairTable = None,
     cutoff_in: PairTable = None,
@@ -201,9 +203,11 @@ def build_basis(
     Parameters
     ----------
     elements : symbols; their order is the order of the descriptor blocks
-    n_max, l_max : radial functions and highest l for ranks 1, 2, …; the defaults are the paper's
-    cutoff : Å; one number, or {"Au-Cu": …} per ordered pair central–neighbour, of which the other order is filled in.
-        Default: sum of the van der Waals diameters, twice the covalent radius where one is not tabulated
+    n_max, l_max : radial functions and highest l for ranks 1, 2, …, a number alone is rank 1; the defaults are the
+        paper's
+    cutoff : Å; one number, an array (n_el, n_el), or {"Au-Cu": …} or {("Au", "Cu"): …} per ordered pair
+        central–neighbour, of which the other order is filled in. Default: sum of the van der Waals diameters, twice the
+        covalent radius where one is not tabulated
     lam : λ of the distance scaling, dimensionless; default 0.05 times the pair's cutoff in Å
     cutoff_in, taper_in : Å, inner cutoff (default none) and the width below it over which the functions rise
     taper : Å, width of the extra fall to zero before the cutoff (LAMMPS's ``dcut``)
@@ -268,7 +272,7 @@ def _complete_set(n_elements: int, n_max: Sequence[int], l_max: Sequence[int]) -
 
 
 def _checked_elements(elements: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(elements, str) or not len(elements):
+    if isinstance(elements, str) or not isinstance(elements, Sequence) or not elements:
         raise InputError(f"elements = {elements!r}; it must be a list of chemical symbols such as ['Au', 'Cu']")
     for k, symbol in enumerate(elements):
         if atomic_numbers.get(symbol, 0) == 0:
@@ -278,21 +282,31 @@ def _checked_elements(elements: Sequence[str]) -> tuple[str, ...]:
     return tuple(elements)
 
 
-def _checked_limits(n_max: Sequence[int], l_max: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    if len(n_max) != len(l_max):
+def _checked_limits(n_max: Sequence[int] | int, l_max: Sequence[int] | int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    n, l = _integers("n_max", n_max, 1, 50), _integers("l_max", l_max, 0, 12)
+    if len(n) != len(l):
         raise InputError(
-            f"n_max = {list(n_max)} has {len(n_max)} entries and l_max = {list(l_max)} has {len(l_max)};"
-            " both need one per rank"
+            f"n_max = {list(n)} has {len(n)} entries and l_max = {list(l)} has {len(l)}; both need one per rank"
         )
-    if not 1 <= len(n_max) <= MAX_RANK:
-        raise InputError(f"n_max = {list(n_max)}: rank {len(n_max)} is out of range; ranks 1 to {MAX_RANK} are allowed")
-    for name, values, low, high in (("n_max", n_max, 1, 50), ("l_max", l_max, 0, 12)):
-        for value in values:
-            if value != int(value) or not low <= value <= high:
-                raise InputError(f"{name} = {list(values)}: {value} must be an integer from {low} to {high}")
-    if l_max[0] != 0:
-        raise InputError(f"l_max = {list(l_max)}: the entry of rank 1 must be 0, a single neighbour has no angle")
-    return tuple(int(n) for n in n_max), tuple(int(l) for l in l_max)
+    if not 1 <= len(n) <= MAX_RANK:
+        raise InputError(f"n_max = {list(n)}: rank {len(n)} is out of range; ranks 1 to {MAX_RANK} are allowed")
+    if l[0] != 0:
+        raise InputError(f"l_max = {list(l)}: the entry of rank 1 must be 0, a single neighbour has no angle")
+    return n, l
+
+
+def _integers(name: str, values: Any, low: int, high: int) -> tuple[int, ...]:
+    """One integer per rank from a sequence, or from a number alone."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        values = [values]
+    values = list(values)
+    out = []
+    for value in values:
+        whole = isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and value == np.floor(value)
+        if not whole or not low <= value <= high:
+            raise InputError(f"{name} = {values}: {value!r} must be an integer from {low} to {high}")
+        out.append(int(value))
+    return tuple(out)
 
 
 def default_cutoffs(elements: Sequence[str]) -> NDArray[np.float64]:
@@ -310,23 +324,39 @@ def default_cutoffs(elements: Sequence[str]) -> NDArray[np.float64]:
 def pair_table(
     value: PairTable, elements: Sequence[str], name: str, unit: str, low: float | None = None
 ) -> NDArray[np.float64]:
-    """A number, a {"central-neighbour": number} table or an array as (n_el, n_el) floats, all above `low`."""
+    """A number, a table per pair or an array as (n_el, n_el) floats, all above `low`.
+
+    Pairs are named "central-neighbour" or (central, neighbour).
+    """
     n = len(elements)
     unit = f" {unit}" if unit else ""
     if isinstance(value, Mapping):
         table = np.full((n, n), np.nan)
         for pair, x in value.items():
-            parts = pair.split("-")
-            for part in parts:
-                if part not in elements or len(parts) != 2:
-                    allowed = [f"{a}-{b}" for a in elements for b in elements]
-                    raise InputError(f"{name}: {pair!r} is no pair of the basis's elements{nearest(pair, allowed)}")
+            parts = pair.split("-") if isinstance(pair, str) else list(pair) if isinstance(pair, tuple) else [pair]
+            if len(parts) != 2 or any(part not in elements for part in parts):
+                allowed = [f"{a}-{b}" for a in elements for b in elements]
+                hint = nearest("-".join(map(str, parts)), allowed)
+                raise InputError(f"{name}: {pair!r} is no pair of the basis's elements{hint}")
+            if isinstance(x, bool) or not isinstance(x, (int, float, np.number)):
+                raise InputError(f"{name} of {parts[0]}-{parts[1]} = {x!r}; it must be a number{unit and f' in{unit}'}")
             table[elements.index(parts[0]), elements.index(parts[1])] = x
         table = np.where(np.isnan(table), table.T, table)
         for a, b in np.argwhere(np.isnan(table)):
             raise InputError(f"{name}: no value for the pair {elements[a]}-{elements[b]}; every pair needs one")
     else:
-        table = np.array(np.broadcast_to(np.asarray(value, dtype=np.float64), (n, n)))
+        try:
+            if isinstance(value, (str, bool)):
+                raise ValueError
+            given = np.asarray(value, dtype=np.float64)
+            if given.shape not in ((), (n, n)):
+                raise ValueError
+        except (TypeError, ValueError):
+            raise InputError(
+                f"{name} = {value!r}; it must be a number{unit and f' in{unit}'}, a table with one per pair such as"
+                f" {{'{elements[0]}-{elements[-1]}': …}}, or an array of shape {(n, n)}"
+            ) from None
+        table = np.array(np.broadcast_to(given, (n, n)))
     for a, b in np.argwhere(~(np.isfinite(table) & (table > (-np.inf if low is None else low)))):
         bound = "finite" if low is None else f"above {low:g}{unit}"
         raise InputError(f"{name} of {elements[a]}-{elements[b]} = {table[a, b]:g}{unit}; it must be {bound}")
@@ -346,16 +376,18 @@ def check_radial(
     for a, first in enumerate(elements):
         for b, second in enumerate(elements):
             rc, start, pair = cutoff[a, b], cutoff_in[a, b], f"{source}: {{}} of {first}-{second}"
-            if not 0.0 < rc <= 100.0:
-                raise InputError(f"{pair.format('cutoff')} = {rc:g} Å; it must be above 0 and at most 100 Å")
-            if not 0.0 < lam[a, b] <= 50.0:
-                raise InputError(f"{pair.format('lam')} = {lam[a, b]:g}; it must be above 0 and at most 50")
+            if not 0.0 < rc <= MOST_CUTOFF:
+                raise InputError(
+                    f"{pair.format('cutoff')} = {rc:g} Å; it must be above 0 and at most {MOST_CUTOFF:g} Å"
+                )
+            if not 0.0 < lam[a, b] <= MAX_LAMBDA:
+                raise InputError(f"{pair.format('lam')} = {lam[a, b]:g}; it must be above 0 and at most {MAX_LAMBDA:g}")
             if not 0.0 < taper[a, b] <= rc:
                 raise InputError(f"{pair.format('taper')} = {taper[a, b]:g} Å; it must be above 0, at most the cutoff")
-            if not 0.0 <= start < rc - taper[a, b]:
+            if not 0.0 <= start < rc:
                 raise InputError(
-                    f"{pair.format('cutoff_in')} = {start:g} Å; it must be at least 0 and below the outer cutoff less"
-                    f" its taper, {rc - taper[a, b]:g} Å"
+                    f"{pair.format('cutoff_in')} = {start:g} Å; it must be at least 0 (none) and below the cutoff,"
+                    f" {rc:g} Å"
                 )
             if start > 0 and not 0.0 < taper_in[a, b] <= rc:
                 raise InputError(

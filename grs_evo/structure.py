@@ -90,9 +90,12 @@ def from_atoms(atoms: Any, elements: Sequence[str], source: str = "structure") -
     Raises
     ------
     InputError
-        No atoms, NaN positions, a periodic direction without a cell vector, a singular cell, or an element that is
-        not in `elements`.
+        No ase.Atoms, no atoms, NaN positions, a periodic direction without a cell vector, a singular cell, or an
+        element that is not in `elements`.
     """
+    if not hasattr(atoms, "get_chemical_symbols"):
+        given = f"{type(atoms).__name__} {str(atoms)[:40]!r}"
+        raise InputError(f"{source}: is a {given}; it must be ase.Atoms, such as ase.io.read gives, or a Structure")
     symbols = atoms.get_chemical_symbols()
     if not symbols:
         raise InputError(f"{source}: holds no atoms; a structure needs at least one")

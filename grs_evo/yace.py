@@ -2,9 +2,10 @@
 
 Reading expresses each function of the file in coupling trees of its own (μ, n, l) block, so that it is evaluated with
 the file's own coefficients whatever convention made them: all m combinations or half of them, normalised or fitted.
-What a file may hold and this program does not compute is refused by name: other radial functions than ChebExpCos,
-radial coefficients other than the identity, core repulsion (it adds to energies), several densities, non-linear
-embeddings.
+What a file may hold and this program does not compute is refused by name, with the file's own keys: other radial
+functions than ChebExpCos, radial coefficients other than the identity, core repulsion (it adds to energies), several
+densities, non-linear embeddings. Whatever else ML-PACE defines is evaluated as it does: tapers as wide as the cutoff,
+negative λ, jumps where a taper has no width.
 `deltaSplineBins` is the step of LAMMPS's interpolation tables; functions are evaluated exactly here.
 """
 
@@ -24,7 +25,7 @@ from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
 from .angular import couplings, independent_couplings, symmetrise, tree_tensor
-from .basis import MAX_RANK, PAIR_TABLES, Basis, check_radial
+from .basis import MAX_LAMBDA, MAX_RANK, MOST_CUTOFF, PAIR_TABLES, Basis
 from .errors import InputError, nearest
 from .networks import Label
 from .program import Mixing
@@ -33,6 +34,13 @@ from .yace_text import flow, function_text, number_text, parse
 # A function may differ by this share of its length from a rotation invariant, and a single tree must meet it closer.
 _NOT_INVARIANT = 1e-10
 _SINGLE_TREE = 1e-12
+# A larger difference than that and below this share is what rounding of the printed numbers leaves.
+_LOOKS_ROUNDED = 1e-3
+
+# Å: ML-PACE takes a taper of width 0 for a jump. One so narrow is the same everywhere but in its own range.
+_JUMP = 1e-9
+# Å: ML-PACE's width below the inner cutoff where a file gives none.
+_DCUT_IN = 1e-5
 
 _TOP = {"elements", "E0", "deltaSplineBins", "embeddings", "bonds", "functions", "metadata"}
 _EMBEDDING = {"ndensity", "FS_parameters", "npoti", "rho_core_cutoff", "drho_core_cutoff"}
@@ -67,6 +75,8 @@ def read_yace(path: str | os.PathLike[str]) -> Basis:
         raise InputError(f"{name}: cannot be read ({error})") from error
     data = parse(text, name)
     _only(data, _TOP, name)
+    if "deltaSplineBins" in data and _number(data["deltaSplineBins"], f"{name}: deltaSplineBins") <= 0.0:
+        raise InputError(f"{name}: deltaSplineBins = {data['deltaSplineBins']} Å; it must be above 0")
     elements = _elements(data, name)
     prefactors = _embeddings(data, elements, name)
     bonds, tables = _bonds(data, elements, name)
@@ -88,6 +98,10 @@ def read_yace(path: str | os.PathLike[str]) -> Basis:
         made = _functions(entries, mu0, elements, bonds, name)
         labels.append(made[0])
         mixing.append(made[1])
+    if not any(labels):
+        raise InputError(
+            f"{name}: every function vanishes (its ctildes are 0 or cancel); a basis needs one that does not"
+        )
     highest = [0] * (1 + max(l for block in labels for label in block for l in label.ls))
     for block in labels:
         for label in block:
@@ -147,6 +161,7 @@ def _embeddings(data: Mapping[Any, Any], elements: Sequence[str], name: str) -> 
         if not isinstance(embedding, Mapping):
             raise InputError(f"{where} is missing")
         _only(embedding, _EMBEDDING, where)
+        _check_core_cutoff(embedding, where)
         if _number(embedding.get("ndensity", 1), f"{where}: ndensity") != 1:
             raise InputError(f"{where}: ndensity = {embedding['ndensity']}; only 1, a linear potential, is supported")
         if embedding.get("npoti") not in ("FinnisSinclair", "FinnisSinclairShiftedScaled"):
@@ -155,17 +170,29 @@ def _embeddings(data: Mapping[Any, Any], elements: Sequence[str], name: str) -> 
                 " FinnisSinclairShiftedScaled are"
             )
         parameters = embedding.get("FS_parameters")
-        if not isinstance(parameters, list) or len(parameters) != 2:
-            raise InputError(
-                f"{where}: FS_parameters = {parameters!r}; two numbers are supported, prefactor and exponent"
-            )
-        prefactor, exponent = (_number(x, f"{where}: FS_parameters") for x in parameters)
+        if not isinstance(parameters, list) or len(parameters) < 2:
+            raise InputError(f"{where}: FS_parameters = {parameters!r}; it must be two numbers, prefactor and exponent")
+        # a pair per density; ML-PACE does not look at those beyond ndensity
+        prefactor, exponent, *_ = (_number(x, f"{where}: FS_parameters") for x in parameters)
         if exponent != 1.0:
             raise InputError(
                 f"{where}: FS_parameters exponent {exponent:g} is not supported; only 1, a linear embedding, is"
             )
         prefactors.append(prefactor)
     return prefactors
+
+
+def _check_core_cutoff(embedding: Mapping[Any, Any], where: str) -> None:
+    """ML-PACE scales the energy by a function of the core density that must be 1 where there is no core repulsion."""
+    cutoff, width = (
+        _number(embedding.get(key, default), f"{where}: {key}")
+        for key, default in (("rho_core_cutoff", 100000.0), ("drho_core_cutoff", 250.0))
+    )
+    if cutoff - width < 0.0:
+        raise InputError(
+            f"{where}: rho_core_cutoff = {cutoff:g} less drho_core_cutoff = {width:g} is below 0, where the energy of"
+            " every atom would be scaled; at least 0 is supported"
+        )
 
 
 def _bonds(
@@ -179,6 +206,7 @@ def _bonds(
     limits: dict[tuple[int, int], dict[str, int]] = {}
     tables = {key: np.zeros((n, n)) for key in PAIR_TABLES}
     kinds: set[str] = set()
+    inner = False
     for a, b in product(range(n), repeat=2):
         bond, where = bonds.get((a, b)), f"{name}: bond {elements[a]}-{elements[b]}"
         if not isinstance(bond, Mapping):
@@ -193,32 +221,51 @@ def _bonds(
             for key in ("nradmax", "lmax", "nradbasemax")
         }
         _check_identity(bond.get("radcoefficients"), limits[a, b], where)
-        parameters = bond.get("radparameters")
-        if not isinstance(parameters, list) or len(parameters) != 1:
-            raise InputError(f"{where}: radparameters = {parameters!r}; one number, λ, is supported")
-        inner = _number(bond.get("rcut_in", 0.0), f"{where}: rcut_in")
-        kind = bond.get("inner_cutoff_type", "density")  # LAMMPS's default for files without the key
-        if kind not in ("distance", "density") or (kind == "density" and inner != 0.0):
-            raise InputError(
-                f"{where}: inner_cutoff_type = {kind!r} with rcut_in = {inner:g} Å; only distance is supported"
-            )
-        kinds.add(kind)
-        width = _number(bond.get("dcut_in", 0.01), f"{where}: dcut_in")
-        tables["cutoff"][a, b] = _number(bond.get("rcut"), f"{where}: rcut")
-        tables["lam"][a, b] = _number(parameters[0], f"{where}: radparameters")
-        tables["cutoff_in"][a, b] = inner
-        tables["taper_in"][a, b] = width if inner > 0.0 or width > 0.0 else 0.01
-        # no taper is one so narrow that the functions, falling with the square of the distance to the cutoff, are
-        # below 1e-18 where it acts
-        tables["taper"][a, b] = _number(bond.get("dcut"), f"{where}: dcut") or 1e-9
+        _number(bond.get("lambdahc", 0.0), f"{where}: lambdahc")
+        kinds.add(str(bond.get("inner_cutoff_type", "density")))  # LAMMPS's default for files without the key
+        inner = inner or _number(bond.get("rcut_in", 0.0), f"{where}: rcut_in") > 0.0
+        for key, value in zip(PAIR_TABLES, _radial_parameters(bond, where), strict=True):
+            tables[key][a, b] = value
     for key in bonds:
         if key not in limits:
             raise InputError(f"{name}: bond {key!r} is between elements that the file does not have")
-    check_radial(elements, source=name, **tables)
-    if len(kinds) > 1 and tables["cutoff_in"].any():
+    if len(kinds) > 1 and inner:
         # LAMMPS keeps one type for all bonds, that of the last
         raise InputError(f"{name}: inner_cutoff_type differs between bonds ({', '.join(sorted(kinds))}); it must not")
     return limits, tables
+
+
+def _radial_parameters(bond: Mapping[Any, Any], where: str) -> tuple[float, float, float, float, float]:
+    """Cutoff, λ, inner cutoff, its width and the outer taper of a bond (`PAIR_TABLES`), as ML-PACE evaluates them."""
+    cutoff = _number(bond.get("rcut"), f"{where}: rcut")
+    if not 0.0 < cutoff <= MOST_CUTOFF:
+        raise InputError(f"{where}: rcut = {cutoff:g} Å; it must be above 0 and at most {MOST_CUTOFF:g} Å")
+    parameters = bond.get("radparameters")
+    if not isinstance(parameters, list) or len(parameters) != 1:
+        raise InputError(f"{where}: radparameters = {parameters!r}; one number, λ, is supported")
+    lam = _number(parameters[0], f"{where}: radparameters")
+    if lam == 0.0 or abs(lam) > MAX_LAMBDA:
+        raise InputError(
+            f"{where}: radparameters = [{lam:g}]; λ must not be 0 and must be from -{MAX_LAMBDA:g} to {MAX_LAMBDA:g}"
+        )
+    dcut, start, width = (
+        _number(bond.get(key, default), f"{where}: {key}")
+        for key, default in (("dcut", None), ("rcut_in", 0.0), ("dcut_in", _DCUT_IN))
+    )
+    for key, value in (("dcut", dcut), ("rcut_in", start), ("dcut_in", width)):
+        if value < 0.0:
+            raise InputError(f"{where}: {key} = {value:g} Å; it must be at least 0 (0 is none)")
+    kind = bond.get("inner_cutoff_type", "density")
+    if kind not in ("distance", "density"):
+        raise InputError(f"{where}: inner_cutoff_type = {kind!r} is not supported; distance and density are")
+    if start - width >= cutoff:
+        raise InputError(
+            f"{where}: rcut_in = {start:g} Å less dcut_in = {width:g} Å is not below rcut = {cutoff:g} Å; all functions"
+            " would vanish"
+        )
+    if kind == "density":  # core repulsion, which is 0 here, takes over from a jump on
+        start, width = max(start - width, 0.0), 0.0 if start > width else width
+    return cutoff, lam, start, width or _JUMP, dcut or _JUMP
 
 
 def _check_identity(coefficients: Any, limit: Mapping[str, int], where: str) -> None:
@@ -280,7 +327,9 @@ def _one_function(
         if not 0 <= mu < n_elements:
             raise InputError(f"{where}: mus = {list(mus)}; element numbers are 0 to {n_elements - 1}")
         limit = bonds[mu0, mu]
-        n_top, key = (limit["nradbasemax"], "nradbasemax") if rank == 1 else (limit["nradmax"], "nradmax")
+        # R_nl is g_n, and 0 where there is no such g_n
+        key = "nradmax" if rank > 1 and limit["nradmax"] < limit["nradbasemax"] else "nradbasemax"
+        n_top = limit[key]
         if not 1 <= n <= n_top:
             raise InputError(f"{where}: ns = {list(ns)}; n must be from 1 to {key} = {n_top} of the bond")
         if not 0 <= l <= limit["lmax"]:
@@ -289,6 +338,8 @@ def _one_function(
     ms = _integers(entry.get("ms_combs"), rank * len(weights), f"{where}: ms_combs")
     if entry.get("num_ms_combs", len(weights)) != len(weights):
         raise InputError(f"{where}: num_ms_combs = {entry['num_ms_combs']!r}, but there are {len(weights)} ctildes")
+    if rank == 1 and len(weights) != 1:
+        raise InputError(f"{where}: num_ms_combs = {len(weights)} at rank 1; it must be 1, LAMMPS takes the first only")
     label = Label(mu0, mus, ns, ls, ())
     triples = list(zip(mus, ns, ls, strict=True))
     found = _combination(ls, tuple(triples.index(t) for t in triples), ms, weights)
@@ -365,7 +416,10 @@ def _combination(
     rest = target - sum((x * row for x, row in zip(solution, chosen, strict=True)), np.zeros_like(target))
     residual = _dot(rest, rest) ** 0.5 / length
     if residual > _NOT_INVARIANT:
-        return f"is not invariant under rotations (the part that is not has a share of {residual:.1e})"
+        text = f"is not invariant under rotations (the part that is not has a share of {residual:.1e})"
+        if residual < _LOOKS_ROUNDED:
+            text += "; its ctildes look rounded, they must be given with at least 12 significant digits"
+        return text
     top = max(abs(x) for x in solution)
     return tuple((Ls, x) for Ls, x in zip(order, solution, strict=False) if abs(x) > 1e-14 * top)
 
@@ -391,29 +445,31 @@ def _solve(matrix: list[list[float]], right: list[float]) -> list[float]:
 def write_yace(
     basis: Basis,
     path: str | os.PathLike[str],
-    coefs: Sequence[Sequence[float]] | NDArray[np.float64] | None = None,
+    coefs: Sequence[Sequence[float]] | Sequence[float] | NDArray[np.float64] | None = None,
     e0: Sequence[float] | None = None,
 ) -> None:
     """Write a basis so that LAMMPS gives the same numbers.
 
     Parameters
     ----------
-    coefs : per element one coefficient per function, eV: the file is then the linear potential
-        E = Σ_i (e0 + coefs · B_i), and LAMMPS's descriptors of it are coefs · B function by function. Default: ones,
-        and LAMMPS's descriptors are those of `basis`
+    coefs : per element one coefficient per function, eV, or all in one vector (n_desc,): the file is then the linear
+        potential E = Σ_i (e0 + coefs · B_i), and LAMMPS's descriptors of it are coefs · B function by function.
+        Default: ones, and LAMMPS's descriptors are those of `basis`
     e0 : eV per atom of each element; default the basis's own, or 0
+
+    Raises
+    ------
+    InputError
+        Numbers that do not fit the basis; a file that cannot be written.
     """
     n = basis.n_elements
-    if coefs is None:
-        columns = [np.ones(size) for size in basis.sizes]
-    else:
-        columns = [np.asarray(c, dtype=np.float64) for c in coefs]
-    for k, size in enumerate(basis.sizes):
-        if len(columns) != n or columns[k].shape != (size,) or not np.isfinite(columns[k]).all():
-            raise InputError(f"coefs: must be {n} rows of {list(basis.sizes)} finite numbers, one per function")
-    constants = tuple(basis.e0 or [0.0] * n) if e0 is None else tuple(float(x) for x in e0)
+    columns = _coefficient_rows(basis, coefs)
+    try:
+        constants = tuple(float(x) for x in (basis.e0 or [0.0] * n if e0 is None else e0))
+    except (TypeError, ValueError):
+        constants = ()
     if len(constants) != n or not np.isfinite(constants).all():
-        raise InputError(f"e0 = {list(constants)}; it must be {n} finite energies in eV, one per element")
+        raise InputError(f"e0 = {e0}; it must be {n} finite energies in eV, one per element")
     n_max, l_max = max(basis.n_of_l), len(basis.n_of_l) - 1
     identity = [[[int(k == i) for k in range(n_max)] for _ in range(l_max + 1)] for i in range(n_max)]
     lines = [
@@ -440,6 +496,33 @@ def write_yace(
     lines.append("functions:")
     for mu0 in range(n):
         lines.append(f"  {mu0}:")
-        for terms, c in zip(basis.terms(mu0), columns[mu0], strict=True):
-            lines.append("    - " + function_text(mu0, terms, float(c)))
-    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        functions = basis.terms(mu0)
+        last_rank1 = max((k for k, terms in enumerate(functions) if terms and len(terms[0][0].ls) == 1), default=-1)
+        for k, (terms, c) in enumerate(zip(functions, columns[mu0], strict=True)):
+            # readers put rank 1 first: what vanishes keeps its place by the rank of those around it
+            lines.append("    - " + function_text(mu0, terms, float(c), rank_if_zero=1 if k < last_rank1 else 2))
+    try:
+        Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def _coefficient_rows(
+    basis: Basis, coefs: Sequence[Sequence[float]] | Sequence[float] | NDArray[np.float64] | None
+) -> list[NDArray[np.float64]]:
+    """One coefficient per function, element by element."""
+    if coefs is None:
+        return [np.ones(size) for size in basis.sizes]
+    try:
+        rows = [np.asarray(c, dtype=np.float64) for c in coefs]
+        if rows and all(row.ndim == 0 for row in rows) and len(rows) == basis.n_desc:
+            flat = np.array(rows)
+            rows = [flat[basis.columns(k)] for k in range(basis.n_elements)]
+    except (TypeError, ValueError):
+        rows = []
+    if [row.shape for row in rows] != [(size,) for size in basis.sizes] or not all(np.isfinite(r).all() for r in rows):
+        raise InputError(
+            f"coefs: must be {basis.n_elements} rows of {list(basis.sizes)} finite numbers, one per function, or one"
+            f" vector of {basis.n_desc}"
+        )
+    return rows

@@ -93,10 +93,11 @@ def _nonzero(ls: tuple[int, ...], terms: tuple[tuple[tuple[int, ...], float], ..
     return (places - np.array(ls)).ravel().tolist(), [float(tensor[tuple(p)]) for p in places]
 
 
-def function_text(mu0: int, terms: Sequence[tuple[Label, float]], c: float) -> str:
-    # a function that vanishes identically keeps its place as 0 times the first radial function
-    label = terms[0][0] if terms else Label(mu0, (0,), (1,), (0,), ())
-    ms, weights = _nonzero(label.ls, tuple((part.Ls, w) for part, w in terms)) if terms else ([0], [0.0])
+def function_text(mu0: int, terms: Sequence[tuple[Label, float]], c: float, rank_if_zero: int = 1) -> str:
+    """A function on one line; one that vanishes identically is 0 times a power of the first radial function."""
+    power = (0,) * rank_if_zero
+    label = terms[0][0] if terms else Label(mu0, power, (1,) * rank_if_zero, power, ())
+    ms, weights = _nonzero(label.ls, tuple((part.Ls, w) for part, w in terms)) if terms else (list(power), [0.0])
     return (
         f"{{mu0: {label.mu0}, rank: {len(label.ls)}, ndensity: 1, num_ms_combs: {len(weights)},"
         f" mus: {list(label.mus)}, ns: {list(label.ns)}, ls: {list(label.ls)}, ms_combs: {ms},"

@@ -160,6 +160,10 @@ def test_pair_tables():
     np.testing.assert_array_equal(basis.lam, np.full((2, 2), 1.5))
     ordered = build_basis(["Au", "Cu"], (2,), (0,), cutoff={"Au-Au": 5, "Au-Cu": 5.3, "Cu-Au": 5.2, "Cu-Cu": 5})
     np.testing.assert_array_equal(ordered.cutoff, [[5.0, 5.3], [5.2, 5.0]])
+    by_tuples = {("Au", "Au"): 5, ("Au", "Cu"): 5.3, ("Cu", "Au"): 5.2, ("Cu", "Cu"): 5}
+    assert build_basis(["Au", "Cu"], (2,), (0,), cutoff=by_tuples).hash == ordered.hash
+    # as wide as the cutoff, and an inner cutoff within the outer taper: both are defined
+    assert build_basis(["Cu"], 8, 0, cutoff=5.0, taper=5.0, cutoff_in=2.0).sizes == (8,)
     with pytest.raises(ValueError, match="read-only"):
         basis.cutoff[0, 0] = 1.0
 
@@ -191,6 +195,19 @@ def test_pair_tables():
         ({"cutoff": 5.0, "cutoff_in": -1.0}, ["cutoff_in", "-1 Å"]),
         ({"cutoff": 5.0, "cutoff_in": 2.0, "taper_in": 0.0}, ["taper_in", "0 Å"]),
         ({"cutoff": 5.0, "taper": 6.0}, ["taper", "6 Å"]),
+        ({"elements": None}, ["elements = None"]),
+        ({"n_max": ("a",)}, ["n_max", "'a'", "integer"]),
+        ({"n_max": "8"}, ["n_max", "'8'"]),
+        ({"n_max": (2.5,)}, ["n_max", "2.5"]),
+        ({"l_max": (None,)}, ["l_max", "None"]),
+        ({"n_max": 8, "l_max": (0, 2)}, ["n_max = [8]", "l_max = [0, 2]"]),
+        ({"cutoff": "x"}, ["cutoff = 'x'", "number in Å"]),
+        ({"cutoff": [1, 2, 3]}, ["cutoff = [1, 2, 3]", "(1, 1)"]),
+        ({"cutoff": [[1], [2, 3]]}, ["cutoff"]),
+        ({"cutoff": True}, ["cutoff = True"]),
+        ({"cutoff": {"Cu-Cu": "far"}}, ["cutoff of Cu-Cu = 'far'"]),
+        ({"cutoff": {("Cu", "Au"): 3.0}}, ["cutoff", "('Cu', 'Au')", "no pair"]),
+        ({"cutoff": {5: 3.0}}, ["cutoff", "5", "no pair"]),
     ],
 )
 def test_bad_settings_are_named(arguments, words):

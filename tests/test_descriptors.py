@@ -312,6 +312,8 @@ def test_bad_input_is_named():
         describe(Structure(np.zeros((0, 3)), cell, np.zeros(0, np.int32), [True] * 3), PAPER)
     with pytest.raises(InputError, match=r"dq_db has shape \(2, 3\)"):
         pullback(good, PAPER, np.zeros((2, 3)))
+    with pytest.raises(InputError, match=r"structure: is a str 'abc'; it must be ase\.Atoms"):
+        describe("abc", PAPER)
     with pytest.raises(InputError, match="element Zr is not in the basis"):
         describe(ase.Atoms("Zr", cell=cell, pbc=True), PAPER)
     with pytest.warns(EmptyEnvironmentWarning, match="cubic: 2 of 2 atoms have no neighbour within the cutoff"):

@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from grs_evo.basis import Basis, build_basis
+from grs_evo.descriptors import describe
 from grs_evo.errors import InputError
-from grs_evo.structure import from_atoms
+from grs_evo.structure import Structure, from_atoms
 from grs_evo.yace import read_yace, write_yace
 
 ORACLE = Path(__file__).parent / "data" / "oracle"
@@ -241,6 +242,115 @@ def test_any_yaml_layout_will_do(tmp_path):
         assert read_yace(tmp_path / "y.yace").hash == expected
 
 
+def literal(path, structure, atom):
+    """B of one atom as LAMMPS has it, from the file's own keys: the radial functions in the words of ML-PACE."""
+    file = plain(path)
+    bond = file["bonds"]["0 0"]
+    cutoff, lam, dcut, start, width = (
+        float(x) for x in (bond["rcut"], bond["radparameters"][0], bond["dcut"], bond["rcut_in"], bond["dcut_in"])
+    )
+    if bond["inner_cutoff_type"] == "density":
+        start, width = start - width, 0.0
+    l_max, n_max = bond["lmax"], bond["nradbasemax"]
+    A = {(0, n, l, m): 0.0 for n in range(1, n_max + 1) for l in range(l_max + 1) for m in range(-l, l + 1)}
+    for other in range(structure.n_atoms):
+        for shift in naive.images(structure, cutoff):
+            vector = structure.positions[other] + shift - structure.positions[atom]
+            r = np.linalg.norm(vector)
+            if not 1e-9 < r < cutoff or r <= start - width:
+                continue
+            x = 1 - 2 * (np.exp(-lam * r / cutoff) - np.exp(-lam)) / (1 - np.exp(-lam))
+            envelope = (1 + np.cos(np.pi * r / cutoff)) / 2
+            if r > cutoff - dcut:
+                envelope *= (1 + np.cos(np.pi * (r - (cutoff - dcut)) / dcut)) / 2
+            if r < start:
+                t = 1 - 2 * (1 + (r - start) / width)
+                envelope *= 1 / 2 - 15 / 4 * (t / 4 - t**3 / 6 + t**5 / 20)
+            g = [
+                envelope if n == 0 else envelope * (1 - np.cos(n * np.arccos(np.clip(x, -1, 1)))) / 2
+                for n in range(n_max)
+            ]
+            for (_, n, l, m), value in list(A.items()):
+                A[0, n, l, m] = value + g[n - 1] * naive.harmonic(l, m, vector)
+    entries = file["functions"][0]
+    ranked = [e for e in entries if e["rank"] == 1] + [e for e in entries if e["rank"] > 1]
+    return np.array([naive.file_function(e, A) for e in ranked])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("dcut: 0.01, rcut_in", "dcut: 0.01, rcut_in"),
+        ("dcut: 0.01, rcut_in", "dcut: 5.5, rcut_in"),
+        ("dcut: 0.01, rcut_in", "dcut: 8.0, rcut_in"),
+        ("dcut: 0.01, rcut_in: 0.0, dcut_in: 0.01", "dcut: 1.7, rcut_in: 4.3, dcut_in: 2.2"),
+        ("dcut: 0.01, rcut_in: 0.0, dcut_in: 0.01", "dcut: 1.7, rcut_in: 6.0, dcut_in: 4.9"),
+        ("rcut_in: 0.0, dcut_in: 0.01", "rcut_in: 2.9, dcut_in: 0"),
+        ("rcut_in: 0.0, dcut_in: 0.01", "rcut_in: 2.9, dcut_in: 7.0"),
+        (
+            "rcut_in: 0.0, dcut_in: 0.01, inner_cutoff_type: distance",
+            "rcut_in: 2.9, dcut_in: 0.3, inner_cutoff_type: density",
+        ),
+        (
+            "rcut_in: 0.0, dcut_in: 0.01, inner_cutoff_type: distance",
+            "rcut_in: 0.3, dcut_in: 0.3, inner_cutoff_type: density",
+        ),
+        ("radparameters: [1.4]", "radparameters: [-1.4]"),
+        ("radparameters: [1.4]", "radparameters: [-17.0]"),
+        ("radparameters: [1.4]", "radparameters: [31.0]"),
+        ("FS_parameters: [1.0, 1.0]", "FS_parameters: [1, 1, 1, 0.5]"),
+        ("rho_core_cutoff: 100000", "rho_core_cutoff: 250"),
+    ],
+)
+def test_what_lammps_defines_is_evaluated_as_it_does(old, new, tmp_path):
+    text = HEAD + RANK2 + RANK1
+    assert old in text
+    (tmp_path / "x.yace").write_text(text.replace(old, new, 1))
+    basis = read_yace(tmp_path / "x.yace")
+    rng = np.random.default_rng(8)
+    structure = Structure(rng.random((4, 3)) * 4.5, np.eye(3) * 4.5, [0] * 4, [True] * 3)
+    values = describe(structure, basis)
+    for atom in range(4):
+        expected = literal(tmp_path / "x.yace", structure, atom)
+        np.testing.assert_allclose(values[atom], expected, rtol=1e-12, atol=1e-12 * np.abs(values).max())
+    write_yace(basis, tmp_path / "y.yace")
+    assert read_yace(tmp_path / "y.yace").hash == basis.hash
+
+
+def test_functions_that_vanish_keep_their_columns(tmp_path):
+    basis = build_basis(["Ta"], (2, 1, 1), (0, 1, 1), cutoff=4.5)
+    structure = Structure(np.array([[0, 0, 0], [2.4, 0, 0.3], [0.2, 2.6, 0]]), np.eye(3) * 20, [0] * 3, [False] * 3)
+    whole = describe(structure, basis)
+    for gone in ([0], [1], [2], [3], [0, 1], [1, 2], [5], [0, 1, 3]):
+        coefs = np.ones(basis.n_desc)
+        coefs[gone] = 0.0
+        write_yace(basis, tmp_path / "x.yace", [coefs])
+        write_yace(read_yace(tmp_path / "x.yace"), tmp_path / "y.yace")
+        again = read_yace(tmp_path / "y.yace")
+        np.testing.assert_allclose(describe(structure, again), whole * coefs, rtol=1e-12, atol=1e-15)
+        ranks = [entry["rank"] for entry in plain(tmp_path / "y.yace")["functions"][0]]
+        first_other = next(k for k, rank in enumerate(ranks) if rank > 1)
+        assert 1 not in ranks[first_other:], "LAMMPS numbers rank 1 first"
+    write_yace(basis, tmp_path / "x.yace", np.zeros(basis.n_desc))
+    with pytest.raises(InputError, match=r"x\.yace: every function vanishes"):
+        read_yace(tmp_path / "x.yace")
+
+
+def test_one_vector_of_coefficients_will_do(tmp_path):
+    basis = build_basis(["Au", "Cu"], (2, 1), (0, 1), cutoff=4.5)
+    coefs = np.arange(1.0, basis.n_desc + 1)
+    write_yace(basis, tmp_path / "x.yace", coefs)
+    write_yace(basis, tmp_path / "y.yace", [coefs[basis.columns(0)], coefs[basis.columns(1)]])
+    assert (tmp_path / "x.yace").read_bytes() == (tmp_path / "y.yace").read_bytes()
+    for wrong in (coefs[:-1], [coefs[:3], coefs[3:]], "abc", [["a"], ["b"]], [1.0], np.full(basis.n_desc, np.nan), 1.0):
+        with pytest.raises(InputError, match=f"coefs: must be 2 rows.*one vector of {basis.n_desc}"):
+            write_yace(basis, tmp_path / "z.yace", wrong)
+    with pytest.raises(InputError, match="e0"):
+        write_yace(basis, tmp_path / "z.yace", e0="ab")
+    with pytest.raises(InputError, match=r"nowhere.*cannot be written \(No such file"):
+        write_yace(basis, tmp_path / "nowhere" / "z.yace")
+
+
 def test_prefactor_of_the_embedding_scales_the_coefficients(tmp_path):
     (tmp_path / "x.yace").write_text(HEAD.replace("[1.0, 1.0]", "[0.5, 1.0]") + RANK1 + RANK2)
     assert [c.tolist() for c in read_yace(tmp_path / "x.yace").coefficients] == [[0.5, 0.5]]
@@ -275,25 +385,32 @@ REFUSED = [
     ("deltaSplineBins", "nnorm: 2\ndeltaSplineBins", ["nnorm"]),
     ("ndensity: 1, FS", "ndensity: 2, FS", ["ndensity = 2"]),
     ("[1.0, 1.0]", "[1.0, 0.5]", ["FS_parameters", "0.5"]),
-    ("[1.0, 1.0]", "[1.0, 1.0, 1.0, 0.5]", ["FS_parameters"]),
+    ("[1.0, 1.0]", "[1.0, 0.5, 1.0, 1.0]", ["FS_parameters", "0.5"]),
+    ("[1.0, 1.0]", "[1.0]", ["FS_parameters"]),
+    ("[1.0, 1.0]", "[1.0, 1.0, x]", ["FS_parameters", "x"]),
+    ("rho_core_cutoff: 100000", "rho_core_cutoff: abc", ["embedding of Ta", "rho_core_cutoff", "abc", "number"]),
+    ("rho_core_cutoff: 100000", "rho_core_cutoff: 100", ["rho_core_cutoff = 100", "drho_core_cutoff = 250"]),
+    (" drho_core_cutoff: 250", " drho_core_cutoff: [1]", ["drho_core_cutoff", "number"]),
+    ("deltaSplineBins: 0.001", "deltaSplineBins: hello", ["deltaSplineBins", "hello"]),
+    ("deltaSplineBins: 0.001", "deltaSplineBins: 0", ["deltaSplineBins", "above 0"]),
+    ("lambdahc: 1.4", "lambdahc: x1.4", ["bond Ta-Ta", "lambdahc", "x1.4"]),
+    ("prehc: 0", "prehc: high", ["bond Ta-Ta", "prehc", "high"]),
     ("npoti: FinnisSinclair", "npoti: Quadratic", ["npoti", "Quadratic"]),
     ("radbasename: ChebExpCos", "radbasename: SBessel", ["radbasename", "SBessel", "ChebExpCos"]),
     ("radbasename: ChebExpCos", "radbasename: ChebPow", ["ChebPow"]),
     ("[[[1, 0, 0]", "[[[1, 0.5, 0]", ["radcoefficients", "identity"]),
     ("[[[1, 0, 0]", "[[[1, 0]", ["radcoefficients", "(2, 3, 3)"]),
     ("prehc: 0", "prehc: 100.0", ["prehc = 100"]),
-    ("rcut_in: 0.0", "rcut_in: -1.0", ["cutoff_in", "-1 Å"]),
+    ("rcut_in: 0.0", "rcut_in: -1.0", ["bond Ta-Ta", "rcut_in = -1 Å"]),
+    ("dcut_in: 0.01", "dcut_in: -1.0", ["bond Ta-Ta", "dcut_in = -1 Å"]),
+    ("dcut: 0.01, rcut_in", "dcut: -0.5, rcut_in", ["bond Ta-Ta", "dcut = -0.5 Å"]),
+    ("rcut_in: 0.0", "rcut_in: 6.0", ["rcut_in = 6 Å", "dcut_in = 0.01 Å", "rcut = 5.5 Å"]),
     ("distance", "zbl", ["inner_cutoff_type", "zbl"]),
-    (
-        "rcut_in: 0.0, dcut_in: 0.01, inner_cutoff_type: distance",
-        "rcut_in: 2.0, inner_cutoff_type: density",
-        ["density"],
-    ),
-    ("rcut_in: 0.0, dcut_in: 0.01", "rcut_in: 2.0, dcut_in: 0.0", ["taper_in"]),
-    ("rcut: 5.5", "rcut: -5.5", ["cutoff", "-5.5"]),
+    ("rcut: 5.5", "rcut: -5.5", ["bond Ta-Ta", "rcut = -5.5 Å"]),
     ("rcut: 5.5", "rcut: far", ["rcut", "far"]),
     ("rcut: 5.5", "rcut: yes", ["rcut", "True"]),
-    ("radparameters: [1.4]", "radparameters: [0.0]", ["lam"]),
+    ("radparameters: [1.4]", "radparameters: [0.0]", ["bond Ta-Ta", "radparameters = [0]"]),
+    ("radparameters: [1.4]", "radparameters: [-80]", ["radparameters = [-80]", "-50 to 50"]),
     ("radparameters: [1.4]", "radparameters: [1.4, 2.0]", ["radparameters"]),
     ("dcut: 0.01, rcut_in", "dcut: 0.01, r_in: 1.0, rcut_in", ["r_in"]),
     ("dcut: 0.01, rcut_in", "dcut: 0.01, rcut: 5.0, rcut_in", ["rcut", "twice"]),
@@ -318,7 +435,12 @@ REFUSED = [
     ("[-1, 1, 0, 0, 1, -1]", "[-2, 2, 0, 0, 1, -1]", ["function 1 of Ta", "|m| > l"]),
     ("[-1, 1, 0, 0, 1, -1]", "[-1, 1, 0, 0, 1, 0]", ["function 1 of Ta", "not invariant"]),
     ("-0.5773502691896257,", "0.5773502691896257,", ["function 1 of Ta", "not invariant", "ns [1, 2]"]),
-    ("-0.5773502691896257,", "-0.57735026,", ["not invariant"]),
+    ("-0.5773502691896257,", "-0.57735026,", ["not invariant", "rounded", "12 significant digits"]),
+    (
+        "num_ms_combs: 1, mus: [0], ns: [3], ls: [0], ms_combs: [0], ctildes: [1.0]",
+        "num_ms_combs: 2, mus: [0], ns: [3], ls: [0], ms_combs: [0, 0], ctildes: [1.0, 5.0]",
+        ["function 0 of Ta", "num_ms_combs = 2", "rank 1"],
+    ),
     ("-0.5773502691896257,", ".inf,", ["ctildes"]),
     ("ls: [0], ms_combs", "ls: [1], ms_combs", ["function 0 of Ta", "not invariant"]),
     ("ctildes: [1.0]", "ctildes: []", ["ctildes"]),
@@ -338,6 +460,18 @@ def test_what_is_not_supported_is_refused_by_name(old, new, words, tmp_path):
     assert "\n" not in message
     for word in ["hostile.yace", *words]:
         assert word in message
+
+
+def test_more_radial_functions_than_there_is_a_base_for(tmp_path):
+    """R_3 = Σ_k c_3k g_k is 0 where k ends at 2; it must not be taken for g_3."""
+    coefficients = "[[[1, 0], [1, 0], [1, 0]], [[0, 1], [0, 1], [0, 1]], [[0, 0], [0, 0], [0, 0]]]"
+    head = re.sub(r"radcoefficients: \[.*\]\]\]", f"radcoefficients: {coefficients}", HEAD)
+    head = head.replace("nradmax: 2", "nradmax: 3").replace("nradbasemax: 3", "nradbasemax: 2")
+    (tmp_path / "x.yace").write_text(head + RANK2)
+    assert read_yace(tmp_path / "x.yace").n_of_l == (2, 2)
+    (tmp_path / "x.yace").write_text(head + RANK2.replace("ns: [1, 2]", "ns: [1, 3]"))
+    with pytest.raises(InputError, match=r"function 0 of Ta: ns = \[1, 3\].*nradbasemax = 2"):
+        read_yace(tmp_path / "x.yace")
 
 
 def test_inner_cutoff_types_must_not_be_mixed(tmp_path):

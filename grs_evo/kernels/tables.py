@@ -322,7 +322,7 @@ def _make_tables(basis: Any) -> Tables:
 
     radial = np.zeros((n_el, n_el, COLUMNS))
     # whole groups of four terms, as the kernel unrolls them
-    degree = -(-max(polynomial_degree(float(lam)) for lam in np.ravel(basis.lam)) // 4) * 4
+    degree = -(-max(polynomial_degree(abs(float(lam))) for lam in np.ravel(basis.lam)) // 4) * 4
     cheb = np.zeros((n_el, n_el, degree + 1))
     for i in range(n_el):
         for j in range(n_el):
