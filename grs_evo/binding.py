@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .candidates import CandidateOptions, Source
 from .composition import Composition, assignable, free, site_mask
-from .errors import InputError, nearest
+from .errors import InputError, nearest, within
 from .kernels.contacts import closest_ratio
 from .limits import Limits
 from .structure import Structure, from_atoms
@@ -179,7 +179,8 @@ def _templates(
         raise InputError(
             f"{where}.kind: supercells needs a parent that is periodic in all directions, pbc is {pbc.tolist()}"
         )
-    found = supercells(cell, sites, sizes, options.height, kinds)
+    with within(where, "."):
+        found = supercells(cell, sites, sizes, options.height, kinds)
     if not found:
         raise InputError(
             f"{where}.sizes: no supercell of the {len(sites)}-site parent has {sizes[0]} to {sizes[1]} sites "
