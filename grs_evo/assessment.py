@@ -112,7 +112,8 @@ def assess(
         if problem.relax is not None and rng is not None and (options.relaxed >= 1.0 or rng.random() < options.relaxed):
             from .relax import relax
 
-            relaxed = relax(structure, problem.objective, problem.relax, poll=ledger.poll)
+            fixed = None if limits.fixed is None else ~limits.movable(structure.n_atoms)
+            relaxed = relax(structure, problem.objective, problem.relax, fixed, ledger.poll)
             ledger.count("gradient_evaluations", relaxed.evaluations)
             structure, value, terms = relaxed.structure, relaxed.value, relaxed.terms
             cause = limits.refuses(structure)

@@ -76,7 +76,14 @@ class CandidateOptions(Options):
     sites: tuple[tuple[str, ...], ...] | None = Field(
         default=None, description="elements allowed on each site of the parent cell (or of the one template), in order"
     )
-    pinned: dict[str, str] = Field(default={}, description="site index of the final cell -> element that stays there")
+    pinned: dict[str, str] = Field(
+        default={}, description="site index of the final cell -> element that stays there; `fixed` keeps the place"
+    )
+    fixed: tuple[int, ...] = Field(
+        default=(),
+        description="sites of the final cell (lattice, or one template) whose atoms never move: they keep their "
+        "fractional coordinates, and the element they have in `file` where candidates keep those [–]",
+    )
     rattle: float = Field(default=0.0, ge=0, description="standard deviation of random displacements [Å]")
     rattled: float = Field(default=1.0, ge=0, le=1, description="share of candidates that are rattled [1]")
     symprec: float = Field(default=0.01, gt=0, description="tolerance when the parent is found from the target [Å]")
@@ -125,8 +132,9 @@ def candidate(rng: np.random.Generator, source: Source, reject: Reject | None = 
     for _ in range(_TRIES):
         structure, cause = _random(rng, source) if not source.templates else _occupied(rng, source)
         if structure is not None and source.options.rattle > 0.0 and rng.random() < source.options.rattled:
-            moved = structure.positions + source.options.rattle * rng.standard_normal(structure.positions.shape)
-            structure = structure.replace(positions=moved)
+            moves = source.options.rattle * rng.standard_normal(structure.positions.shape)
+            moves[~source.limits.movable(structure.n_atoms)] = 0.0
+            structure = structure.replace(positions=structure.positions + moves)
         if structure is not None:
             cause = source.limits.refuses(structure)
             if cause is None:
@@ -176,5 +184,5 @@ def _occupied(rng: np.random.Generator, source: Source) -> tuple[Structure | Non
     template = source.templates[int(rng.random() * len(source.templates))]
     if source.keep:
         return template, None
-    species = draw_occupation(rng, source.limits.composition, source.limits.allowed, template.n_atoms)
+    species = draw_occupation(rng, source.limits.composition, source.limits.mask(template.n_atoms), template.n_atoms)
     return (None, "composition") if species is None else (template.replace(species=species), None)

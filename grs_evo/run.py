@@ -114,7 +114,7 @@ def run(
             ground = lay_ground(given, path.parent)
             problem = make_problem(given, ground, path.parent)
             reporter.say(f"grs_evo {__version__}: {path} on {world.size} rank{'s' if world.size > 1 else ''}")
-            for note in problem.objective.notes:
+            for note in (*problem.objective.notes, *problem.notes):
                 reporter.say(note)
             rehearse(problem)
         effective, copies = gather_files(given, path.parent)

@@ -350,6 +350,18 @@ WIRE = Structure(np.zeros((1, 3)), 9 * np.eye(3), np.zeros(1, np.int32), np.arra
         ({"lattice": "sc", "a": 4.0, "composition": "free", "sites": ((),)}, (), "is empty"),
         ({"lattice": "sc", "a": 4.0, "composition": "free", "pinned": {"99": "Au"}}, (), "site '99' does not exist"),
         ({"lattice": "sc", "a": 4.0, "fractions": {"Au": 1.0}, "pinned": {"0": "Cu"}}, (), "cannot hold"),
+        ({"lattice": "sc", "a": 4.0, "composition": "free", "fixed": (0, 8)}, (), "fixed: site 8 does not exist"),
+        ({"lattice": "sc", "a": 4.0, "composition": "free", "fixed": (-1,)}, (), "fixed: site -1 does not exist"),
+        (
+            {"kind": "random", "sizes": (4, 8), "number_density": 0.05, "composition": "free", "fixed": (0,)},
+            (),
+            "fixed: needs one cell, but random cells have no sites",
+        ),
+        (
+            {"kind": "supercells", "lattice": "fcc", "a": 4.0, "sizes": (4, 4), "composition": "free", "fixed": (0,)},
+            (),
+            "fixed: needs one cell, but there are 7 templates",
+        ),
         (
             {"kind": "supercells", "lattice": "fcc", "a": 4.0, "sizes": (2, 2), "height": 9.0, "composition": "free"},
             (),
