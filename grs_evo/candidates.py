@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import factorial, inf, prod
 from typing import Literal
 
 import numpy as np
@@ -120,6 +121,21 @@ class Source:
     def one_lattice(self) -> bool:
         """Whether all candidates are occupations of one and the same set of sites."""
         return len(self.templates) == 1 and self.limits.lattice and not self.keep
+
+    @property
+    def possible(self) -> float:
+        """An upper bound of how many structures there can be; inf where atoms move."""
+        if not self.limits.lattice:
+            return inf
+        return sum(self._occupations(one.n_atoms) for one in self.templates)
+
+    def _occupations(self, n: int) -> float:
+        mask, rule = self.limits.mask(n), self.limits.composition
+        choices = [len(self.elements)] * n if mask is None else mask.sum(1).tolist()
+        bounds = rule.bounds(n)
+        if not rule.fixed or bounds is None:
+            return prod(choices)
+        return min(prod(choices), factorial(n) // prod(factorial(int(k)) for k in bounds[0]))
 
 
 def candidate(rng: np.random.Generator, source: Source, reject: Reject | None = None) -> Structure | None:

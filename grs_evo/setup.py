@@ -32,6 +32,8 @@ TARGET_FILE = "grs_evo target"
 TARGET_SCHEMA = 1
 # random structures whose spread scales the differences of a loss
 _N_REFERENCE = 512
+# Structures that a search may well come to the end of.
+_FEW = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,7 +257,17 @@ def make_problem(run: RunFile, ground: Ground, folder: Path) -> Problem:
         archive=archive,
         migration=run.migration,
         relax=run.relax,
-        notes=_operator_notes(run, islands, sources, lattices),
+        notes=(*_space_notes(sources), *_operator_notes(run, islands, sources, lattices)),
+    )
+
+
+def _space_notes(sources: Sequence[Source]) -> tuple[str, ...]:
+    """A word about candidates of which there are few."""
+    counts = {id(source): source.possible for source in sources}
+    return tuple(
+        f"candidates: at most {count} structures are possible; once all are known, generations add none"
+        for count in dict.fromkeys(counts.values())
+        if count <= _FEW
     )
 
 
