@@ -54,7 +54,7 @@ def check(path: str | Path) -> dict[str, Any]:
         },
         "terms": list(problem.term_names),
         "objectives": list(problem.archive.objectives or ()),
-        "notes": list(problem.objective.notes),
+        "notes": [*problem.objective.notes, *problem.notes],
         "islands": problem.n_islands,
         "atoms": sorted({n for source in problem.sources for n in source.sizes}),
         "memory_bytes": _memory(given, ground, problem),

@@ -13,7 +13,6 @@ from pydantic import Field
 from .archive import extend, rounded
 from .assessment import assess, fresh, keys_of
 from .candidates import CandidateOptions, Source
-from .composition import site_mask
 from .genetic import GeneticOptions, evolve, gradient
 from .operators import OperatorOptions
 from .options import Options
@@ -107,7 +106,7 @@ def _lattice(objective: Any, source: Source) -> Any | None:
     template = source.templates[0]
     if template.n_atoms > MOST_SITES:
         return None
-    return make_lattice_objective(objective, template, site_mask(source.limits.allowed, template.n_atoms))
+    return make_lattice_objective(objective, template, source.limits.mask(template.n_atoms))
 
 
 def start(

@@ -125,10 +125,18 @@ class Objective:
         """The same loss with other environments already in the representative set."""
         return replace(self, plan=with_set(self.plan, set_moments), scratch=_Scratch())
 
-    def with_target(self, target: Target) -> Objective:
-        """The same loss against another target; scales that came from the old target are made anew."""
+    def with_target(self, target: Target, keep_scales: bool = False) -> Objective:
+        """The same loss against another target.
+
+        Parameters
+        ----------
+        keep_scales : measure by what came from the old target, so that values stay comparable; else scales are made
+            anew
+        """
         target.check_basis(self.basis)
         plan, notes = target_part(self.plan, target, self.options)
+        if keep_scales:
+            plan, notes = plan._replace(inverse=self.plan.inverse, spread=self.plan.spread), self.notes
         return replace(self, target=target, plan=plan, notes=notes, scratch=_Scratch())
 
     def loss_work(self) -> LossWork:

@@ -124,7 +124,7 @@ def run(
             problem = make_problem(given, ground, path.parent)
             rounds.given_structures(given, ground.basis, path.parent)
             reporter.say(f"grs_evo {__version__}: {path} on {counted(world.size, 'rank')}")
-            for note in problem.objective.notes:
+            for note in (*problem.objective.notes, *problem.notes):
                 reporter.say(note)
             rehearse(problem)
         effective, copies = gather_files(given, path.parent)

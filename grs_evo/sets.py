@@ -210,7 +210,8 @@ def next_objective(objective: Any, state: SetState, accepted: Sequence[Individua
             covariance=objective.options.covariance != 0,
         )
         target = objective.target.merged(new, options.bootstrap_weight) if options.bootstrap == "merge" else new
-        objective = objective.with_target(target)
+        # A few small cells have hardly any spread: in its units all distances would explode, and no two rounds compare.
+        objective = objective.with_target(target, keep_scales=True)
     return objective.with_set(state.moments)
 
 

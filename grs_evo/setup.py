@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from .archive import check_objectives, default_objectives
@@ -24,12 +23,15 @@ from .lattice import make_lattice_objective, reference_structures
 from .loss import Objective, make_objective
 from .plan import LossOptions, weights
 from .problem import Problem
+from .rates import check_operators
 from .readers import Entry, elements_of, read_structures
 from .structure import Structure, lacks_cell
 from .target import Target
 
 # random structures whose spread scales the differences of a loss
 _N_REFERENCE = 512
+# Structures that a search may well come to the end of.
+_FEW = 10_000
 
 
 def lay_ground(run: RunFile, folder: Path) -> Ground:
@@ -229,7 +231,33 @@ def make_problem(run: RunFile, ground: Ground, folder: Path) -> Problem:
         archive=archive,
         migration=run.migration,
         relax=run.relax,
+        notes=(*_space_notes(sources), *_operator_notes(run, islands, sources, lattices)),
     )
+
+
+def _space_notes(sources: Sequence[Source]) -> tuple[str, ...]:
+    """A word about candidates of which there are few."""
+    counts = {id(source): source.possible for source in sources}
+    return tuple(
+        f"candidates: at most {count} structures are possible; once all are known, generations add none"
+        for count in dict.fromkeys(counts.values())
+        if count <= _FEW
+    )
+
+
+def _operator_notes(
+    run: RunFile, islands: Sequence[IslandOptions], sources: Sequence[Source], lattices: Sequence[Any | None]
+) -> tuple[str, ...]:
+    """What the operators of each group of islands cannot do; InputError where they can do nothing."""
+    groups = [k for k, group in enumerate(run.islands) for _ in range(group.count)] or [-1] * len(islands)
+    notes: dict[str, None] = {}
+    for group, options, source, lattice in zip(groups, islands, sources, lattices, strict=True):
+        # Fresh candidates need no operators, and compiled walks on fixed sites have their own moves.
+        if options.strategy == "gradient" or (options.strategy != "genetic" and lattice is not None):
+            continue
+        where = "search.operators" if group < 0 else f"islands[{group}].operators"
+        notes |= dict.fromkeys(check_operators(source.limits, options.operators, options.strategy, where))
+    return tuple(notes)
 
 
 def _sources(run: RunFile, ground: Ground, islands: Sequence[IslandOptions], folder: Path) -> tuple[Source, ...]:
@@ -259,20 +287,11 @@ def _reference(options: LossOptions, source: Source, seed: int) -> list[Structur
     n_elements = len(source.elements)
     if source.one_lattice:
         template = source.templates[0]
-        return reference_structures(
-            template, n_elements, source.limits.composition, _allowed(source), _N_REFERENCE, seed
-        )
+        allowed = source.limits.mask(template.n_atoms)
+        return reference_structures(template, n_elements, source.limits.composition, allowed, _N_REFERENCE, seed)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0x726566,)))
     drawn = (candidate(rng, source) for _ in range(_N_REFERENCE))
     return [one for one in drawn if one is not None]
-
-
-def _allowed(source: Source) -> NDArray[np.bool_] | None:
-    """(n_sites, n_el) of a source with one lattice."""
-    rules = source.limits.allowed
-    if rules is None:
-        return None
-    return np.asarray(rules[np.arange(source.templates[0].n_atoms) % len(rules)])
 
 
 def _lattices(objective: Objective, sources: Sequence[Source]) -> tuple[Any | None, ...]:
@@ -280,7 +299,9 @@ def _lattices(objective: Objective, sources: Sequence[Source]) -> tuple[Any | No
     for source in sources:
         if id(source) not in made:
             made[id(source)] = (
-                make_lattice_objective(objective, source.templates[0], _allowed(source)) if source.one_lattice else None
+                make_lattice_objective(objective, template, source.limits.mask(template.n_atoms))
+                if source.one_lattice and (template := source.templates[0])
+                else None
             )
     return tuple(made[id(source)] for source in sources)
 
