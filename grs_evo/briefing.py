@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import checkpoint
+from . import checkpoint, crew
 from .config import RunFile, parse
 from .evolution import Quit, Tag
 from .ground import Ground
@@ -56,7 +56,10 @@ def receive(world: World) -> dict[str, NDArray[Any]]:
             if tag == Tag.QUIT:
                 world.settle(lambda *_: None, seconds=5.0)
                 raise Quit(int(decode(block)["numbers"][0]))
-            got.append(block)
+            if tag == Tag.JOB:
+                crew.work(world, block)
+            else:
+                got.append(block)
 
     wait(lambda: bool(got), serve)
     world.settle(lambda *_: None)

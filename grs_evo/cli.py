@@ -195,6 +195,7 @@ def basis(run_file: Path | None, elements: str | None) -> None:
 @click.option(
     "--weights", multiple=True, metavar="GROUP=NUMBER", help="Weight of every environment of a group; others count 1."
 )
+@click.option("--threads", type=click.IntRange(1), help="Threads that share large structures. Default: one per core.")
 def target(
     structures: tuple[str, ...],
     out: Path,
@@ -204,6 +205,7 @@ def target(
     types: str | None,
     format_: str | None,
     weights: tuple[str, ...],
+    threads: int | None,
 ) -> None:
     """Describe structure files (FILE, FILE@0:100:10, FILE::10 for every tenth) and store the target.
 
@@ -212,7 +214,9 @@ def target(
     from .setup import store_target
 
     given = _numbers("--weights", weights)
-    click.echo(store_target(structures, out, run_file, cutoff, covariance, _symbols(types or ""), format_, given))
+    click.echo(
+        store_target(structures, out, run_file, cutoff, covariance, _symbols(types or ""), format_, given, threads)
+    )
 
 
 @cli.command()

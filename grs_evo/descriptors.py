@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from .errors import InputError
 from .kernels import engine, images
+from .kernels.pairs import nearest_in_range
 from .kernels.tables import (
     GROW,
     MOST_PARTS,
@@ -99,7 +100,7 @@ def _arrays(structure: Structure) -> _Arrays:
 def _refuse(status: int, structure: Structure | _Arrays, work: Work, source: str) -> None:
     """Turn a kernel's refusal into an error that names what is wrong."""
     if status == OVERLAP:
-        i, j, distance = _closest(structure, int(work.need[0]))
+        i, j, distance = closest(structure, int(work.need[0]))
         raise InputError(
             f"{source}: atoms {i} and {j} are on top of each other ({distance:.2e} Å apart); "
             f"descriptors need at least {engine.HAIR:g} Å"
@@ -110,7 +111,7 @@ def _refuse(status: int, structure: Structure | _Arrays, work: Work, source: str
         raise InputError(f"{source}: the cell is singular; its vectors must not lie in one plane")
 
 
-def _closest(structure: Structure | _Arrays, atom: int) -> tuple[int, int, float]:
+def closest(structure: Structure | _Arrays, atom: int) -> tuple[int, int, float]:
     """The neighbour of `atom` that is nearest, itself only through its periodic images."""
     inverse = np.linalg.inv(structure.cell)
     fractional = (structure.positions - structure.positions[atom]) @ inverse
@@ -302,6 +303,55 @@ def stream_descriptors(
         yield rows
 
 
+class Chunk(NamedTuple):
+    """Some atoms of a large structure, described."""
+
+    first: int  # number of the first atom
+    rows: NDArray[np.float64]  # (n, max_size) compact descriptors; overwritten when the task has returned
+    species: NDArray[np.int32]  # (n,)
+    squared: NDArray[np.float64]  # (n_el, n_el) least squared distance from an element to another, Å²; inf: none
+    owner: NDArray[np.int64]  # (n_el, n_el) the atom that has it; -1: none
+
+
+def map_chunks(
+    structure: Structure,
+    basis: Basis,
+    task: Callable[[Chunk], Any],
+    starts: Sequence[int],
+    reach: float,
+    *,
+    threads: int = 1,
+    source: str = "structure",
+) -> Iterator[Any]:
+    """What a task makes of chunks of a large structure, in their order; tasks run in the threads that describe.
+
+    Memory is as in `stream_descriptors`, besides what the tasks return.
+
+    Parameters
+    ----------
+    structure : checked, see `as_structure`
+    task : must keep no view of its chunk's rows
+    starts : first atoms of the chunks wanted, multiples of CHUNK
+    reach : Å; shortest distances are looked for below it, or below the longest cutoff
+
+    Raises
+    ------
+    InputError
+        As `describe`.
+    """
+    n_el = len(basis.elements)
+
+    def reduced(first: int, rows: NDArray[np.float64], work: Work) -> Any:
+        last = first + len(rows)
+        squared, owner = np.empty((n_el, n_el)), np.empty((n_el, n_el), np.int64)
+        within = min(reach, float(kernel_tables(basis).reach))
+        while nearest_in_range(structure.species, n_el, work, first, last, within, squared, owner) == GROW:
+            work = share_work(work, kernel_tables(basis), CHUNK, pairs=int(work.need[3]))
+        return task(Chunk(first, rows, structure.species[first:last], squared, owner))
+
+    yield from _chunks(structure, basis, CHUNK, threads, source, then=reduced, starts=starts)
+
+
 class _Team:
     """Some threads that work on the same arrays; one is the caller itself."""
 
@@ -335,9 +385,16 @@ class _Team:
 
 
 def _chunks(
-    structure: Structure, basis: Basis, chunk: int, threads: int, source: str, into: NDArray[np.float64] | None = None
-) -> Iterator[tuple[NDArray[np.float64], int]]:
-    """Descriptors of atoms, chunk after chunk, and how many of them have no neighbour.
+    structure: Structure,
+    basis: Basis,
+    chunk: int,
+    threads: int,
+    source: str,
+    into: NDArray[np.float64] | None = None,
+    then: Callable[[int, NDArray[np.float64], Work], Any] | None = None,
+    starts: Sequence[int] | None = None,
+) -> Iterator[Any]:
+    """Descriptors of atoms, chunk after chunk, and how many of them have no neighbour; or what `then` makes of them.
 
     In the atoms' own order, or, straight into the rows of a (n_atoms, max_size) array, in that in which they lie
     (kinder to caches).
@@ -351,14 +408,16 @@ def _chunks(
         if into is None or not _by_place(work, n, team):
             work.atoms[:n] = np.arange(n)
 
-        def one(first: int) -> tuple[NDArray[np.float64], int]:
+        reused = into is not None or then is not None
+
+        def one(first: int) -> Any:
             mine: Work | None = getattr(own, "work", None)
             if mine is None:
                 mine = share_work(work, tables, chunk)
                 own.rows = np.empty((chunk, tables.max_size))
             last = min(first + chunk, n)
             # rows that are copied go through the same memory each time: spread over a large array they miss all caches
-            out = np.empty((last - first, tables.max_size)) if into is None else own.rows[: last - first]
+            out = own.rows[: last - first] if reused else np.empty((last - first, tables.max_size))
             while True:
                 status = engine.describe_range(species, tables, mine, mine.atoms, first, last, out)
                 if status != GROW:
@@ -366,11 +425,13 @@ def _chunks(
                 mine = share_work(mine, tables, chunk, pairs=int(mine.need[3]))
             own.work = mine
             _refuse(status, structure, mine, source)
+            if then is not None:
+                return then(first, out, mine)
             if into is not None:
                 into[work.atoms[first:last]] = out
             return out, int(mine.shape[7])
 
-        yield from team.in_order(one, range(0, n, chunk))
+        yield from team.in_order(one, range(0, n, chunk) if starts is None else starts)
 
 
 def _sorted_images(structure: Structure, tables: Tables, chunk: int, team: _Team, source: str) -> Work:

@@ -49,6 +49,9 @@ class Tag(IntEnum):
     TROUBLE = 10  # a rank cannot go on because of the input, to rank 0
     QUIT = 11  # leave with this exit code, from rank 0
     SHARE = 12  # set-up data from rank 0, used before a round
+    JOB = 13  # blocks of a large target to be described, from rank 0
+    PART = 14  # what is left of such a block, to rank 0
+    REFUSED = 15  # what is wrong with the structure, to rank 0
 
 
 class Halted(Exception):

@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import __version__, checkpoint, island, rounds
+from .blocks import cores
 from .briefing import Start, hear, receive, share, tell
 from .conductor import Conductor, Terms
 from .config import check_files, extended, gather_files, read, seconds_of
 from .control import NEVER, Verdict
+from .crew import Crew
 from .desk import Desk
 from .errors import InputError, StorageError, within
 from .evolution import EXIT_STORAGE, Ending, Evolution, Leg, Quit, send_home
@@ -120,7 +122,7 @@ def run(
         with within(str(path)):
             shares(len(given.each_island()), world.size)
             check_files(given, path.parent)
-            ground = lay_ground(given, path.parent)
+            ground = lay_ground(given, path.parent, Crew(world, 1 if world.size > 1 else cores()))
             problem = make_problem(given, ground, path.parent)
             rounds.given_structures(given, ground.basis, path.parent)
             reporter.say(f"grs_evo {__version__}: {path} on {counted(world.size, 'rank')}")

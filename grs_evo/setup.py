@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from .archive import check_objectives, default_objectives
 from .basis import Basis, BasisOptions, build_basis
 from .binding import bind
+from .blocks import Worker, cores, parts_of
 from .candidates import CandidateOptions, Source, candidate
 from .config import AlloyOptions, RunFile, TargetOptions, map_files, read
 from .errors import InputError, within
@@ -34,12 +36,13 @@ _N_REFERENCE = 512
 _FEW = 10_000
 
 
-def lay_ground(run: RunFile, folder: Path) -> Ground:
+def lay_ground(run: RunFile, folder: Path, worker: Worker | None = None) -> Ground:
     """Read the target's structures and describe them.
 
     Parameters
     ----------
     folder : where relative file names start
+    worker : who describes large structures; default: this thread alone
     """
     with threadpool_limits(1):
         if run.target.stored is not None:
@@ -60,6 +63,7 @@ def lay_ground(run: RunFile, folder: Path) -> Ground:
             [entry.source for entry in entries],
             [entry.group for entry in entries],
             covariance,
+            worker=worker,
         )
         return Ground(basis, target, structures)
 
@@ -89,6 +93,7 @@ def store_target(
     types: Sequence[str] = (),
     format: str | None = None,
     weights: Mapping[str, float] | None = None,
+    threads: int | None = None,
 ) -> str:
     """Describe structure files, or what a run file's [target] says, and write the target; returns one line about it.
 
@@ -98,6 +103,7 @@ def store_target(
     run_file : whose basis, target and covariance are taken over, as far as nothing else is given
     cutoff : Å, of all pairs, where there is no run file
     types, format, weights : instead of the run file's
+    threads : that share large structures; default: one per core
     """
     if out.exists():
         raise InputError(f"{out}: exists already; choose another --out")
@@ -114,7 +120,7 @@ def store_target(
     if covariance:
         asked = asked.model_copy(update={"loss": LossOptions(covariance=1.0)})
     with within(str(run_file)) if run_file is not None else nullcontext():
-        ground = lay_ground(asked, Path())
+        ground = lay_ground(asked, Path(), partial(parts_of, threads=threads or cores()))
     write_target(ground.target, out, ground.structures)
     n = len(ground.structures)
     what = (

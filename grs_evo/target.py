@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 
 from .alloy import draw_alloy, expected_descriptors, site_fractions
 from .basis import Basis
-from .descriptors import describe_compact, neighbours, stream_descriptors
+from .blocks import Job, Part, Worker, parts_of
+from .descriptors import CHUNK, closest, describe_compact, neighbours
 from .errors import InputError, expect
 from .moments import Moments, merge, merge_all, of
 from .readers import as_entries
@@ -23,7 +25,6 @@ from .structure import Structure, as_structure, is_atoms
 SAMPLE = 4096
 # Atoms nearer than this share of the sum of their covalent radii overlap: no real structure has them.
 _OVERLAP = 0.3
-_CHUNK = 2048
 # Independent cells that the standard errors of a random alloy come from, at least.
 _LEAST_CELLS = 12
 
@@ -63,6 +64,8 @@ class Target:
         covariance: bool = False,
         sample: int = SAMPLE,
         description: str = "",
+        threads: int = 1,
+        worker: Worker | None = None,
     ) -> Target:
         """The distribution of all environments of some structures.
 
@@ -76,6 +79,8 @@ class Target:
         groups : a group name of each structure, kept for reports; default those of `read_structures`
         covariance : keep the full covariance of each element's functions too
         sample : most environments that are kept (spread evenly over all of them, by weight)
+        threads : threads that share structures of more than 2,048 atoms; the result does not depend on it
+        worker : who describes these instead, such as all ranks of a run
 
         Raises
         ------
@@ -99,20 +104,24 @@ class Target:
             if not (np.isfinite(weight) and weight > 0):
                 raise InputError(f"target: the weight of {name} is {weight}; it must be > 0")
         checked = [one.structure for one in given]
-        nearest = min(check_overlap(one, basis, name) for one, name in zip(checked, called, strict=True))
+        worker = worker or partial(parts_of, threads=threads)
         picks = _systematic(np.array([s.n_atoms for s in checked]), each, sample)
         parts: list[Moments] = []
         rows: list[NDArray[np.float64]] = []
         species: list[NDArray[np.int32]] = []
         total = empty_moments(basis, covariance)
+        nearest = float("inf")
         first = 0
         for structure, weight, name in zip(checked, each, called, strict=True):
-            for block, kinds in _blocks(structure, basis, name):
-                parts.append(of(block, kinds, basis.sizes, float(weight), covariance))
-                chosen = picks[(picks >= first) & (picks < first + len(kinds))] - first
-                rows.append(np.array(block[chosen]))
-                species.append(np.asarray(kinds[chosen], dtype=np.int32))
-                first += len(kinds)
+            last = first + structure.n_atoms
+            own = picks[np.searchsorted(picks, first) : np.searchsorted(picks, last)] - first
+            first = last
+            job = Job(structure, basis, name, float(weight), covariance, own, _reach(basis))
+            for part in _whole(job) if structure.n_atoms <= CHUNK else _checked(worker(job), job):
+                nearest = min(nearest, part.nearest)
+                parts.append(part.moments)
+                rows.append(part.rows)
+                species.append(part.species)
                 if len(parts) == 64:
                     total = merge(total, merge_all(parts, basis.sizes, covariance))
                     parts = []
@@ -401,15 +410,44 @@ def _describe(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{len(names)} structures, {names[0]} to {names[-1]}"
 
 
-def _blocks(structure: Structure, basis: Basis, name: str) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int32]]]:
-    """Compact descriptor rows of a structure with their elements, in pieces of bounded size."""
-    if structure.n_atoms <= _CHUNK:
-        yield describe_compact(structure, basis, source=name), structure.species
-        return
-    first = 0
-    for block in stream_descriptors(structure, basis, chunk=_CHUNK, source=name):
-        yield block, structure.species[first : first + len(block)]
-        first += len(block)
+def _whole(job: Job) -> Iterator[Part]:
+    """The only part of a small structure."""
+    n_el = len(job.basis.elements)
+    nearest = check_overlap(job.structure, job.basis, job.name)  # so that no pair of elements is too near
+    kinds = job.structure.species
+    rows = describe_compact(job.structure, job.basis, source=job.name)
+    moments = of(rows, kinds, job.basis.sizes, job.weight, job.covariance)
+    squared = np.full((n_el, n_el), nearest**2)
+    yield Part(moments, rows[job.picks], kinds[job.picks], squared, np.full((n_el, n_el), -1))
+
+
+def _radii(basis: Basis) -> NDArray[np.float64]:
+    return np.array([covalent_radii[atomic_numbers[e]] for e in basis.elements])
+
+
+def _reach(basis: Basis) -> float:
+    """Å within which shortest distances are looked for."""
+    return float(2.0 * _radii(basis).max())
+
+
+def _checked(parts: Iterator[Part], job: Job) -> Iterator[Part]:
+    """Parts of a large structure; InputError where two atoms overlap."""
+    radii = _radii(job.basis)
+    together = radii[:, None] + radii[None, :]
+    for part in parts:
+        ratio = np.sqrt(part.squared) / together
+        kinds = np.unravel_index(np.argmin(ratio), ratio.shape)
+        if ratio[kinds] < _OVERLAP:
+            i, j, distance = closest(job.structure, int(part.owner[kinds]))
+            raise _overlap(job.structure, job.basis, job.name, (i, j), distance)
+        yield part
+
+
+def _overlap(structure: Structure, basis: Basis, name: str, atoms: tuple[int, int], distance: float) -> InputError:
+    kinds = structure.species[list(atoms)]
+    a, b = (f"{k} ({basis.elements[kind]})" for k, kind in zip(atoms, kinds, strict=True))
+    least = _OVERLAP * _radii(basis)[kinds].sum()
+    return InputError(f"{name}: atoms {a} and {b} overlap: {distance:.4f} Å apart; at least {least:.2f} Å is needed")
 
 
 def _systematic(n_atoms: NDArray[np.int64], weights: NDArray[np.float64], sample: int) -> NDArray[np.int64]:
@@ -424,8 +462,8 @@ def _systematic(n_atoms: NDArray[np.int64], weights: NDArray[np.float64], sample
 
 def check_overlap(structure: Structure, basis: Basis, name: str) -> float:
     """Raise InputError for overlapping atoms; return the shortest distance below the core's reach (inf if none)."""
-    radii = np.array([covalent_radii[atomic_numbers[e]] for e in basis.elements])
-    listed = neighbours(structure, float(2.0 * radii.max()))
+    radii = _radii(basis)
+    listed = neighbours(structure, _reach(basis))
     i, j, distance = listed.first, listed.second, listed.distances
     if len(distance) == 0:
         return float("inf")
@@ -433,12 +471,7 @@ def check_overlap(structure: Structure, basis: Basis, name: str) -> float:
     ratio = distance / together
     worst = int(np.argmin(ratio))
     if ratio[worst] < _OVERLAP:
-        a, b = int(i[worst]), int(j[worst])
-        kinds = [basis.elements[structure.species[k]] for k in (a, b)]
-        raise InputError(
-            f"{name}: atoms {a} ({kinds[0]}) and {b} ({kinds[1]}) overlap: {distance[worst]:.4f} Å apart; at least"
-            f" {_OVERLAP * together[worst]:.2f} Å is needed"
-        )
+        raise _overlap(structure, basis, name, (int(i[worst]), int(j[worst])), float(distance[worst]))
     return float(distance.min())
 
 

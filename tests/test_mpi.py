@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import small
 
+from grs_evo.ground import Ground
 from grs_evo.storage import read_archive
 
 pytestmark = [
@@ -230,6 +231,42 @@ def test_without_an_mpi_library_it_runs_serially_and_says_so(expected: str, tmp_
     assert process.returncode == 0, process.stderr
     assert process.stderr.count("no MPI library found") == 1
     assert read_archive(tmp_path / "case").archive_hash == expected
+
+
+def _write_large(path: Path, overlap: bool = False) -> None:
+    """8,788 atoms, five blocks of a target."""
+    rng = np.random.default_rng(1)
+    sites = np.stack(np.meshgrid(*3 * [np.arange(26)], indexing="ij"), -1).reshape(-1, 3)
+    positions = 1.9 * sites[sites.sum(1) % 2 == 0] + 0.1 * rng.standard_normal((8788, 3))
+    if overlap:
+        positions[8000] = positions[17] + (0.0, 0.0, 0.3)
+    edge = 1.9 * 26
+    head = f'Lattice="{edge} 0 0 0 {edge} 0 0 0 {edge}" Properties=species:S:1:pos:R:3 pbc="T T T"'
+    lines = [
+        f"{'Cu' if u < 0.7 else 'Au'} {x!r} {y!r} {z!r}"
+        for u, (x, y, z) in zip(rng.random(8788), positions.tolist(), strict=True)
+    ]
+    path.write_text("\n".join(["8788", head, *lines]) + "\n")
+
+
+@pytest.mark.long
+def test_a_large_target_is_described_by_all_ranks(tmp_path: Path) -> None:
+    case = small.write(tmp_path, small.LATTICE.replace("generations = 12", "generations = 1"))
+    _write_large(tmp_path / "target.xyz")
+    targets = []
+    for n_ranks in (1, 2):
+        code, text = _call(n_ranks, "run", case, "--out", f"out{n_ranks}", cwd=tmp_path)
+        assert code == 0, text
+        targets.append(Ground.read(tmp_path / f"out{n_ranks}" / "target.h5").target.to_arrays())
+    for name, array in targets[0].items():
+        assert np.array_equal(array, targets[1][name]), name
+    assert len({read_archive(tmp_path / f"out{n}").archive_hash for n in (1, 2)}) == 1
+    _write_large(tmp_path / "target.xyz", overlap=True)
+    code, text = _call(2, "run", case, "--out", "refused", cwd=tmp_path)
+    assert code == 2, text
+    assert text.count("overlap: 0.3000 Å apart") == 1
+    assert "Traceback" not in text
+    assert not (tmp_path / "refused").exists()
 
 
 def test_a_foreign_mpiexec_is_noticed(tmp_path: Path) -> None:

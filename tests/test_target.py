@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
@@ -9,12 +10,14 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from grs_evo import alloy
+from grs_evo import alloy, crew, moments
 from grs_evo.basis import Basis, build_basis
-from grs_evo.descriptors import describe, describe_compact
+from grs_evo.blocks import Job, Part, parts_of
+from grs_evo.descriptors import describe, describe_compact, neighbours
 from grs_evo.errors import InputError
-from grs_evo.structure import Structure
+from grs_evo.structure import Structure, from_atoms
 from grs_evo.target import Target
+from grs_evo.wire import decode, encode
 
 
 @pytest.fixture(scope="module")
@@ -199,3 +202,50 @@ def test_too_large_a_basis_falls_back_to_sampling_and_says_so(basis: Basis, monk
     assert not sampled.mean_is_exact
     assert sampled.errors is not None
     assert (sampled.errors[0] > 0).any()
+
+
+@pytest.fixture(scope="module")
+def large() -> tuple[Structure, Basis]:
+    """9,000 atoms of two elements, five blocks."""
+    rng = np.random.default_rng(3)
+    atoms = bulk("Cu", cubic=True) * (15, 15, 10)
+    atoms.symbols[rng.permutation(len(atoms))[:4000]] = "Au"
+    atoms.positions += 0.1 * rng.standard_normal(atoms.positions.shape)
+    basis = build_basis(["Au", "Cu"], (3, 2), (0, 1), cutoff=4.0)
+    return from_atoms(atoms, basis.elements), basis
+
+
+def _arrays_of(target: Target) -> dict[str, bytes]:
+    return {name: np.asarray(array).tobytes() for name, array in target.to_arrays().items()}
+
+
+def test_threads_change_no_bit_of_a_large_target(large: tuple[Structure, Basis]) -> None:
+    structure, basis = large
+    one, three = (Target.from_structures([structure], basis, covariance=True, threads=threads) for threads in (1, 3))
+    assert _arrays_of(one) == _arrays_of(three)
+    whole = moments.of(describe_compact(structure, basis), structure.species, basis.sizes)
+    np.testing.assert_allclose(one.moments.mean, whole.mean, rtol=1e-12)
+    np.testing.assert_allclose(one.moments.sums, whole.sums, rtol=1e-9, atol=1e-9 * abs(whole.sums).max())
+    assert one.nearest == pytest.approx(neighbours(structure, 3.0).distances.min(), rel=1e-12)
+
+
+def test_a_crew_describes_as_one_rank_does(large: tuple[Structure, Basis]) -> None:
+    """Every rank's share goes through the messages that ranks send."""
+    structure, basis = large
+    alone = Target.from_structures([structure], basis)
+
+    def shared(job: Job) -> Iterator[Part]:
+        for starts in (list(job.starts)[:2], list(job.starts)[2:]):
+            there, mine = crew._unpack(crew._pack(job, starts))
+            for part in parts_of(there, mine):
+                yield Part.from_arrays(decode(encode(part.to_arrays())))
+
+    assert _arrays_of(Target.from_structures([structure], basis, worker=shared)) == _arrays_of(alone)
+
+
+def test_overlap_in_a_large_structure_names_the_atoms(large: tuple[Structure, Basis]) -> None:
+    structure, basis = large
+    positions = structure.positions.copy()
+    positions[8000] = positions[17] + (0.0, 0.0, 0.3)
+    with pytest.raises(InputError, match=r"melt: atoms 17 \(\w+\) and 8000 \(\w+\) overlap: 0.3000 Å apart"):
+        Target.from_structures([structure.replace(positions=positions)], basis, names=["melt"])

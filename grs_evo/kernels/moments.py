@@ -56,7 +56,7 @@ def central_into(rows, species, sizes, offsets, counts, central):
                     block[k] *= share
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", nogil=True)
 def weighted_sums_into(rows, species, weights, sizes, offsets, counts, mean, sums):
     """Weights per element, weighted means, and weighted sums of the 2nd to 4th power of the deviation, (3, n_desc)."""
     n_atoms = species.shape[0]
@@ -81,7 +81,7 @@ def weighted_sums_into(rows, species, weights, sizes, offsets, counts, mean, sum
             sums[2, offsets[e] + k] += weights[i] * square * square
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", nogil=True)
 def covariance_into(rows, species, weights, sizes, offsets, mean, starts, flat):
     """Weighted sums of products of deviations: one square matrix per element, row-major, one after the other."""
     flat[:] = 0.0

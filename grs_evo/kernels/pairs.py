@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import math
 
-from .simd import COMPRESS, HAIR2, LANES, inner, item, put
+import numpy as np
+
+from .simd import COMPRESS, HAIR2, LANES, entry, inner, item, pointer, put
+from .tables import GROW, OK
 
 if COMPRESS:
     from .simd import keep_near
@@ -74,3 +77,43 @@ def find_near(x, y, z, element, reach, grid, shape, bins, gx, gy, gz, gid, sx, s
                 )
                 closer += more
     return count, closer
+
+
+@entry
+def nearest_in_range(species, n_el, work, first, last, reach, squared, owner):
+    """Shortest distances below `reach` from atoms first … last - 1, after the images were sorted.
+
+    Parameters
+    ----------
+    reach : Å, at most the longest cutoff
+    squared, owner : (n_el, n_el) become the least squared distance from an element to another, Å², and the number of
+        the atom that has it; inf and -1 where there is no such pair. Pairs nearer than a hair are passed over.
+
+    Returns
+    -------
+    OK, or GROW: there is room for too few pairs, work.need[3] says for how many there must be.
+    """
+    home, grid, shape, bins = pointer(work.home), pointer(work.grid), pointer(work.shape), pointer(work.bins)
+    gx, gy, gz, gid = pointer(work.gx), pointer(work.gy), pointer(work.gz), pointer(work.gid)
+    sx, sy, sz, pair_id = pointer(work.sx), pointer(work.sy), pointer(work.sz), pointer(work.pair_id)
+    room = min(work.sx.shape[0], work.pair_id.shape[0]) - LANES
+    for a in range(n_el):
+        for b in range(n_el):
+            squared[a, b] = np.inf
+            owner[a, b] = -1
+    for i in range(first, last):
+        x, y, z = item(home, 3 * i), item(home, 3 * i + 1), item(home, 3 * i + 2)
+        element = species[i]
+        for other in range(n_el):
+            count, _ = find_near(
+                x, y, z, other, reach, grid, shape, bins, gx, gy, gz, gid, sx, sy, sz, pair_id, np.int64(0), room
+            )
+            if count < 0:
+                work.need[3] = 2 * work.pair_id.shape[0]
+                return GROW
+            for k in range(count):
+                r2 = item(sx, k) * item(sx, k) + (item(sy, k) * item(sy, k) + item(sz, k) * item(sz, k))
+                if r2 < squared[element, other]:
+                    squared[element, other] = r2
+                    owner[element, other] = i
+    return OK
