@@ -23,6 +23,23 @@ def cloud(n: int, d: int, seed: int = 0) -> np.ndarray:
     return rng.normal(size=(n, d)) @ rng.normal(size=(d, d)) * np.geomspace(1, 50, d) + 3.0
 
 
+# ---------------------------------------------------------------- nearness
+
+
+def test_nearness_of_points_on_a_line():
+    target = np.arange(10.0)[:, None]
+    chosen = np.array([[0.0], [0.6], [4.4]])
+    near = analysis.nearness(target, chosen, (0.5, 1.0, 2.0))
+    assert near.unit == 1.0
+    # gaps: 0, 0.4, 1.4, 1.4, 0.4, 0.6, 1.6, 2.6, 3.6, 4.6
+    assert near.median == pytest.approx(1.4)
+    assert near.shares.tolist() == [0.3, 0.4, 0.7]
+    with pytest.raises(InputError, match="coincide"):
+        analysis.nearness(np.zeros((5, 2)), chosen, (1.0,))
+    with pytest.raises(InputError, match="got 1 and 3"):
+        analysis.nearness(target[:1], chosen, (1.0,))
+
+
 # ---------------------------------------------------------------- hulls
 
 

@@ -147,9 +147,13 @@ def test_cells_for_the_wire(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_away_from_a_random_alloy(tmp_path: Path) -> None:
     found = small("si2-fecr", tmp_path)
-    assert len(found.set) == 16
-    assert all(len(set(one.structure.species.tolist())) == 2 for one in found.set)
-    assert len({one.content for one in found.set}) == 16
+    assert len({one.content for one in found.set}) == len(found.set) == 48
+    moved = [_distances(one.structure) for one in found.set]
+    ideal = 2.87 * 3**0.5 / 2
+    # a few cells are distorted by thermal amounts, the others are occupations of bcc
+    shift = np.array([abs(np.sort(d)[0] - ideal) for d in moved])
+    assert 0 < (shift > 1e-6).sum() < len(shift) / 3
+    assert shift.max() < 0.4
 
 
 def _distances(structure: Structure) -> np.ndarray:

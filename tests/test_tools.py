@@ -109,14 +109,18 @@ def test_every_tool_draws_and_writes_its_numbers(name, run, tmp_path, capsys, mo
 
 
 def test_coverage_of_a_file_by_itself_is_whole(cells, tmp_path, capsys, no_plots):
-    tool("hull_coverage").main([str(cells), f"same={cells}", f"half={cells}@0:2", "-o", str(tmp_path / "c.png")])
+    tool("hull_coverage").main(
+        [str(cells), f"same={cells}", f"half={cells}@0:2", "--near", "0.5", "-o", str(tmp_path / "c.png")]
+    )
     found = rows(tmp_path / "c.csv")
     same = [row for row in found if row["set"] == "same"][-1]
     half = [row for row in found if row["set"] == "half"][-1]
     assert float(same["v_rep"]) == pytest.approx(1.0)
     assert float(same["inside"]) == 1.0
     assert float(half["v_rep"]) < 0.9
-    assert "V_rep = 1 " in capsys.readouterr().out or float(same["factor"]) < 1.001
+    said = capsys.readouterr().out
+    assert "V_rep = 1 " in said or float(same["factor"]) < 1.001
+    assert "near the set: 100.0 % within 0.5 of " in said
 
 
 def test_comparing_a_file_with_itself_gives_zero(cells, tmp_path, capsys, no_plots):

@@ -7,10 +7,14 @@ exact value in the first six components is given beside it, and alone where the 
 A run folder gives all environments of its target; an archive alone gives the sample that it keeps, whose hull is
 smaller than that of all, so that V_rep comes out too large: the tool says so.
 
+--near tells besides which share of the target has an environment of the set nearby: a hull may span the target without
+coming near any of it.
+
 Examples:
     python tools/hull_coverage.py runs/liquid-ta/out                       # the run's set against its target
     python tools/hull_coverage.py training.extxyz small=cells4.extxyz large=cells54.extxyz -o coverage
     python tools/hull_coverage.py runs/liquid-ta/out --scale none --growth 20
+    python tools/hull_coverage.py md.extxyz runs/si2/out --basis runs/si2/out --near 1 2 3
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from grs_evo.analysis import (
     coverage_growth,
     environments,
     figures,
+    nearness,
     principal_components,
     project,
     sources,
@@ -60,6 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="N",
         help="sizes at which growing sets are measured (default: %(default)s)",
     )
+    parser.add_argument(
+        "--near", type=float, nargs="+", default=[], metavar="M",
+        help="shares of the target within M times the median distance between neighbours in it",
+    )  # fmt: skip
     given = parser.parse_args(arguments)
     named = given.sets or [given.target]
     basis = sources.basis(given.basis, [given.target, *given.sets])
@@ -87,6 +96,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"  {100 * result.inside:.1f} % of the target inside, {100 * result.beyond:.1f} % of the set beyond")
         look = figures.style(k)
         cloud = project(components, chosen.wide(basis))
+        if given.near:
+            near = nearness(points, cloud, given.near)
+            shares = ", ".join(
+                f"{100 * share:.1f} % within {m:g}" for m, share in zip(given.near, near.shares, strict=True)
+            )
+            print(f"  near the set: {shares} of {near.unit:.3g}, the distance between neighbours in the target")
         left.plot(cloud[:, 0], cloud[:, second], look["marker"], color=look["color"], markersize=3, label=found.name)
         grown = coverage_growth(
             wide, chosen.of_structures(basis), given.growth,

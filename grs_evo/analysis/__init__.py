@@ -3,6 +3,7 @@
 components.py    principal components of a cloud of environments
 coverage.py      hull volumes and V_rep (eq. 18)
 histograms.py    distributions of single functions and their distances (SI 1)
+nearness.py      shares of a target near a set (SI 2)
 distances.py     differences of moments (Fig. 7), and the floor between halves of a target
 fronts.py        Pareto fronts and hypervolumes
 genealogy.py     how a structure came to be
@@ -22,6 +23,7 @@ from .fronts import hypervolume, hypervolume_over_generations, pareto_front, ref
 from .genealogy import Ancestor, ancestry, origins
 from .histograms import Histograms, histograms, ks_distances, wasserstein_distances
 from .merging import merge_archives
+from .nearness import Nearness, nearness
 
 __all__ = [
     "Ancestor",
@@ -29,6 +31,7 @@ __all__ = [
     "Coverage",
     "Histograms",
     "MomentDistances",
+    "Nearness",
     "ancestry",
     "bands",
     "best_against_evaluations",
@@ -45,6 +48,7 @@ __all__ = [
     "ks_distances",
     "merge_archives",
     "moment_distances",
+    "nearness",
     "origins",
     "pareto_front",
     "principal_components",
