@@ -19,7 +19,7 @@ from .assessment import FRUITLESS, ORPHAN, ROUNDS, Made, assess, contains, conte
 from .candidates import candidate
 from .operators import CROSSOVERS, TABLE
 from .options import Options
-from .population import NO_PARENT, Individual
+from .population import NO_PARENT, Individual, heir
 from .problem import IslandState, Ledger, Problem, Step
 from .rates import adapt, draw_operator, probabilities
 from .selection import pick, preference, survivors
@@ -109,7 +109,7 @@ def _children(
     scores = np.array([one.value for one in population])
     if island.selection.kind == "nsga2":
         scores = preference(_objectives(population, problem))
-    parent_value = {one.uid: one.value for one in population}
+    family = {one.uid: one for one in population}
     known = np.sort(state.seen)
     new: list[int] = []
     new_set: set[int] = set()
@@ -159,8 +159,9 @@ def _children(
                         continue
                     ends.add(key)
                     new.append(key)
-                children.append(one)
-                best = min((parent_value[uid] for uid in one.parents if uid in parent_value), default=-np.inf)
+                parents = [family[uid] for uid in one.parents if uid in family]
+                children.append(heir(one, parents[0]) if parents else one)
+                best = min((parent.value for parent in parents), default=-np.inf)
                 if one.value < best:
                     ledger.success(one.operator)
         if len(children) >= wanted:

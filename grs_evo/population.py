@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,24 @@ NO_PARENT = -1
 UID_BITS = 40
 # Longest operator name that the fixed-width column holds.
 _NAME_BYTES = 24
+
+# An ancestor in a line of descent; its island is in its uid. 48 bytes.
+STEP = np.dtype(
+    [
+        ("uid", "<i8"),
+        ("other", "<i8"),  # uid of its second parent; its first is the next step
+        ("value", "<f8"),
+        ("generation", "<i4"),
+        ("n_atoms", "<i4"),
+        ("operator", "S16"),
+    ]
+)
+# Ancestors that an individual remembers: with it they travel, and are saved, so 1 kB at most.
+LINE_LENGTH = 20
+
+
+def _no_line() -> NDArray[np.void]:
+    return np.empty(0, STEP)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +49,30 @@ class Individual:
     island: int = 0
     generation: int = 0
     evaluation: int = 0  # evaluations its island had spent when it was found
+    # (n ≤ LINE_LENGTH,) of STEP: its first parent, that one's first parent, and so on
+    line: NDArray[np.void] = field(default_factory=_no_line)
 
     @property
     def content(self) -> str:
         return content_hash(self.structure)
+
+
+def heir(child: Individual, parent: Individual) -> Individual:
+    """The child with its line of descent: its first parent, and what that one remembers."""
+    step = np.array(
+        [
+            (
+                parent.uid,
+                parent.parents[1],
+                parent.value,
+                parent.generation,
+                parent.structure.n_atoms,
+                parent.operator.encode(),
+            )
+        ],
+        STEP,
+    )
+    return replace(child, line=np.concatenate([step, parent.line])[:LINE_LENGTH])
 
 
 def short_uid(uid: int) -> str:
@@ -66,6 +104,7 @@ Columns = dict[str, NDArray]
 def pack(individuals: Sequence[Individual], n_terms: int) -> Columns:
     """Individuals as named arrays of fixed dtype; the inverse of `unpack`, bit for bit."""
     structures = [one.structure for one in individuals]
+    line = np.concatenate([one.line for one in individuals] or [_no_line()])
     return {
         "n_atoms": np.array([s.n_atoms for s in structures], dtype=np.int64),
         "positions": np.concatenate([s.positions for s in structures] or [np.empty((0, 3))]),
@@ -80,15 +119,31 @@ def pack(individuals: Sequence[Individual], n_terms: int) -> Columns:
         "island": np.array([one.island for one in individuals], dtype=np.int64),
         "generation": np.array([one.generation for one in individuals], dtype=np.int64),
         "evaluation": np.array([one.evaluation for one in individuals], dtype=np.int64),
+        "line_length": np.array([len(one.line) for one in individuals], dtype=np.int64),
+        **{f"line_{name}": np.ascontiguousarray(line[name]) for name in STEP.names or ()},
     }
+
+
+def without_lines(columns: Mapping[str, NDArray]) -> Columns:
+    """Columns of a version that kept no lines of descent, as this one would have written them: with empty ones."""
+    empty = _no_line()
+    added = {f"line_{name}": np.ascontiguousarray(empty[name]) for name in STEP.names or ()}
+    return {**columns, "line_length": np.zeros(len(columns["n_atoms"]), np.int64), **added}
 
 
 def unpack(columns: Mapping[str, NDArray]) -> list[Individual]:
     """Named arrays, as `pack` makes them, back into individuals."""
+    if "line_length" not in columns:  # of a checkpoint that an older version wrote
+        columns = without_lines(columns)
     ends = np.cumsum(columns["n_atoms"])
+    line_ends = np.cumsum(columns["line_length"])
+    lines = np.empty(len(columns["line_uid"]), STEP)
+    for name in STEP.names or ():
+        lines[name] = columns[f"line_{name}"]
     individuals = []
     for k, (end, count) in enumerate(zip(ends, columns["n_atoms"], strict=True)):
         atoms = slice(int(end - count), int(end))
+        steps = slice(int(line_ends[k] - columns["line_length"][k]), int(line_ends[k]))
         structure = Structure(
             columns["positions"][atoms], columns["cells"][k], columns["species"][atoms], columns["pbc"][k]
         )
@@ -103,6 +158,7 @@ def unpack(columns: Mapping[str, NDArray]) -> list[Individual]:
                 island=int(columns["island"][k]),
                 generation=int(columns["generation"][k]),
                 evaluation=int(columns["evaluation"][k]),
+                line=lines[steps].copy(),
             )
         )
     return individuals

@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 
-ARCHIVE_SCHEMA = 1
+ARCHIVE_SCHEMA = 2
 # What became of the archive's schema, version by version; files of every version are read.
-VERSIONS = {1: "The first."}
+VERSIONS = {
+    1: "The first.",
+    2: "Lines of descent: `line_length` and the columns `line_…` of `individuals` and `set`; taken as empty in files "
+    "of version 1.",
+}
 
 DOCUMENT = "tools/archive-schema.md"
 
@@ -41,6 +45,24 @@ _INDIVIDUALS = (
     ("island", "(n)", "1", "island that found it"),
     ("generation", "(n)", "1", "generation of that island in which it was found"),
     ("evaluation", "(n)", "1", "evaluations which that island had spent when it was found"),
+    (
+        "line_length",
+        "(n)",
+        "1",
+        "ancestors remembered of each: its first parent, that one's first parent, … (20 at most); its rows of line_… "
+        "follow those before it",
+    ),
+    ("line_uid", "(all ancestors)", "1", "uid of the ancestor"),
+    (
+        "line_other",
+        "(all ancestors)",
+        "1",
+        "uid of its second parent, -1 for none; its first is the next row",
+    ),
+    ("line_value", "(all ancestors)", "1", "value of the ancestor"),
+    ("line_generation", "(all ancestors)", "1", "generation of its island in which the ancestor was found"),
+    ("line_n_atoms", "(all ancestors)", "1", "atoms of the ancestor"),
+    ("line_operator", "(all ancestors)", "1", "what made the ancestor (ASCII)"),
 )
 
 _HISTORY = (

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from . import schema
 from .errors import InputError, StorageError
-from .population import Individual, pack, unpack
+from .population import Individual, pack, unpack, without_lines
 from .schema import ARCHIVE_SCHEMA
 
 Tree = dict[str, Any]  # "group/name" -> array or text
@@ -249,8 +249,20 @@ def check_schema(path: Path, what: str, found: Any, newest: int, version: str) -
 # archives
 
 ARCHIVE_FILE = "grs_evo archive"
+
+
+def _with_lines(tree: Tree, attributes: Attributes) -> tuple[Tree, Attributes]:
+    """Schema 1 kept no lines of descent."""
+    added = {
+        f"{group}/{name}": column
+        for group in ("individuals", "set")
+        for name, column in without_lines(below(tree, group)).items()
+    }
+    return {**tree, **added}, attributes
+
+
 # schema -> what turns a tree and its attributes of that schema into the next one's
-MIGRATIONS: dict[int, Callable[[Tree, Attributes], tuple[Tree, Attributes]]] = {}
+MIGRATIONS: dict[int, Callable[[Tree, Attributes], tuple[Tree, Attributes]]] = {1: _with_lines}
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from grs_evo.basis import Basis, build_basis
-from grs_evo.population import Individual
+from grs_evo.population import Individual, heir
 from grs_evo.problem import OPERATORS, stat_names
 from grs_evo.report.solid import extxyz
 from grs_evo.storage import Archive, write_archive
@@ -80,11 +80,10 @@ def archive(
         structure = lattice(rng, int(rng.choice(sizes)), len(elements))
         terms = rng.uniform(0.01, 1.0, 2) * (16 / structure.n_atoms)
         parents = (-1, -1) if k < 2 else (int(rng.integers(k)), int(rng.integers(k)))
-        individuals.append(
-            Individual(
-                structure, float(terms.sum()), terms, k, parents, "random" if k < 2 else operator, k % 2, k // 2, 50 * k
-            )
+        one = Individual(
+            structure, float(terms.sum()), terms, k, parents, "random" if k < 2 else operator, k % 2, k // 2, 50 * k
         )
+        individuals.append(one if k < 2 else heir(one, individuals[parents[0]]))
     objectives = np.array([[*one.terms, one.structure.n_atoms] for one in individuals]).reshape(-1, 3)
     return Archive(
         individuals=individuals,

@@ -13,6 +13,7 @@ import small
 from archives import archive, lattice
 
 from grs_evo import schema
+from grs_evo.archive import archive_hash
 from grs_evo.errors import InputError
 from grs_evo.report import write_report
 from grs_evo.run import run
@@ -42,6 +43,10 @@ def test_files_of_every_schema_are_read(schema):
     assert {"island", "generation", "evaluations", "best_value"} <= set(found.history)
     assert list(found.table()["n_atoms"]) == [one.structure.n_atoms for one in found.individuals]
     assert found.atoms(0).info["grs_uid"] == first.uid
+    remembered = sum(len(one.line) for one in found.individuals)
+    assert remembered == 0 if schema == 1 else remembered > 0
+    for one in found.individuals:
+        assert len(one.line) == 0 or one.line["uid"][0] == one.parents[0]
 
 
 def test_plain_h5py_reads_it(tmp_path):
@@ -155,6 +160,15 @@ def test_ten_thousand_structures_open_in_two_seconds_and_are_reported_in_a_minut
 def write_report_once_to_compile(folder):
     write_archive(folder / "small.h5", archive(3, in_set=2))
     write_report(folder / "small.h5")
+
+
+def test_what_is_read_from_an_old_file_is_written_as_a_new_one(tmp_path):
+    old = read_archive(stored(1))
+    write_archive(tmp_path / "a.h5", old)
+    assert unexplained(tmp_path / "a.h5") == []
+    back = read_archive(tmp_path / "a.h5")
+    assert back.attributes["schema"] == ARCHIVE_SCHEMA
+    assert archive_hash(back.individuals) == archive_hash(old.individuals)
 
 
 def test_structures_are_kept_bit_for_bit(tmp_path):

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from systems import ALLOY, IN_CELLS, ON_FCC, ToyObjective, toy_problem
 
-from grs_evo.archive import ArchiveOptions
+from grs_evo.archive import ArchiveOptions, archive_hash
 from grs_evo.assessment import FRUITLESS, content_key
 from grs_evo.binding import bind
 from grs_evo.candidates import CandidateOptions
 from grs_evo.errors import InputError
 from grs_evo.genetic import GeneticOptions
-from grs_evo.island import IslandOptions, advance, start
+from grs_evo.island import STRATEGIES, IslandOptions, advance, start
 from grs_evo.operators import OperatorOptions
-from grs_evo.problem import OPERATORS, stat_names
+from grs_evo.population import LINE_LENGTH, NO_PARENT, STEP, heir, pack, unpack
+from grs_evo.problem import OPERATORS, IslandState, stat_names
 from grs_evo.selection import SelectionOptions
 
 
@@ -70,6 +72,50 @@ def test_a_child_has_crossover_or_mutation_never_both():
     share = row(problem, states[-1])
     tries = np.array([share[f"tries_{name}"] for name in OPERATORS])
     assert 0.25 < tries[OPERATORS.index("occupation")] / tries.sum() < 0.55
+
+
+def test_individuals_remember_the_line_they_come_from():
+    problem = toy_problem(ON_FCC, [IslandOptions(population=12)])
+    states = run(problem, 30)
+    family = {one.uid: one for state in states for one in state.population}
+    longest = 0
+    for one in family.values():
+        longest = max(longest, len(one.line))
+        ancestor = one
+        for step in one.line:
+            ancestor = family[ancestor.parents[0]]
+            assert (step["uid"], step["other"]) == (ancestor.uid, ancestor.parents[1])
+            assert (step["value"], step["generation"]) == (ancestor.value, ancestor.generation)
+            assert (step["n_atoms"], step["operator"].decode()) == (ancestor.structure.n_atoms, ancestor.operator)
+        assert len(one.line) == LINE_LENGTH or ancestor.parents[0] == NO_PARENT
+    assert longest > 5
+    one = states[0].population[0]
+    for k in range(LINE_LENGTH + 5):
+        one = heir(replace(one, uid=k, parents=(one.uid, NO_PARENT), line=one.line[:0]), one)
+    assert one.line["uid"].tolist() == list(range(LINE_LENGTH + 3, 3, -1))
+    assert len(run(problem, 1)[0].population[0].line) == 0
+    for one in states[-1].population:
+        (back,) = unpack(pack([one], 2))
+        assert back.line.tobytes() == one.line.tobytes()
+
+
+def test_what_an_individual_remembers_is_small_and_names_fit():
+    assert STEP.itemsize * LINE_LENGTH <= 1000
+    made_by = (*OPERATORS, *STRATEGIES, "random", "seed", "template", "replace")
+    assert max(len(name.encode()) for name in made_by) <= STEP["operator"].itemsize
+
+
+def test_states_of_before_there_were_lines_are_read():
+    """A checkpoint of an older version lacks the columns; the run goes on, and remembers from then on."""
+    problem = toy_problem(ON_FCC, [IslandOptions(population=12)])
+    state = run(problem, 8)[-1]
+    arrays = {name: column for name, column in state.to_arrays().items() if ".line_" not in name}
+    old = IslandState.from_arrays(arrays)
+    assert all(len(one.line) == 0 for one in old.population)
+    after, expected = advance(old, problem), advance(state, problem)
+    assert archive_hash(after.archive) == archive_hash(expected.archive)
+    assert [one.uid for one in after.population] == [one.uid for one in expected.population]
+    assert max(len(one.line) for one in after.population) == 1
 
 
 def test_a_space_that_is_used_up_ends_in_peace():

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import small
 from archives import archive, lattice, run_folder
 
 from grs_evo.analysis import best_against_evaluations, command, environments, figures, merge_archives, sources
@@ -181,7 +182,26 @@ def test_genealogy_names_what_is_not_kept(run, tmp_path, capsys, no_plots):
         assert f"0/{uid}" in capsys.readouterr().out.splitlines()[0]
     tool("genealogy").main([str(run), "--uid", str(uid), "-o", str(tmp_path / "g")])
     assert found[0]["uid"] == str(uid)
-    assert "named individuals are in the archive" in capsys.readouterr().out
+    assert "individuals 12 are in the archive" not in capsys.readouterr().out
+
+
+def test_genealogy_shows_the_whole_line_of_the_best(tmp_path, capsys, no_plots):
+    """Of a run: every ancestor along first parents, though the archive kept few."""
+    from grs_evo.run import run
+
+    folder = run(small.write(tmp_path), quiet=True).folder
+    best = min(read_archive(folder).individuals, key=lambda one: (one.value, one.uid))
+    tool("genealogy").main([str(folder), "-o", str(tmp_path / "g")])
+    found = {int(row["uid"]): row for row in rows(tmp_path / "g.csv")}
+    line = [best.uid, *best.line["uid"].tolist()]
+    assert len(line) > 2
+    assert [int(found[uid]["depth"]) for uid in line] == sorted(int(found[uid]["depth"]) for uid in line)
+    assert all(found[uid]["known"] == "1" and found[uid]["operator"] for uid in line)
+    assert found[line[-1]]["operator"] in ("random", "replace")
+    assert any(found[uid]["kept"] == "0" for uid in line)
+    said = capsys.readouterr().out
+    assert "(structure not kept)" in said
+    assert "remembered by descendants" in said
 
 
 def test_merged_archives_hold_all_fronts_and_stay_a_family(tmp_path, capsys):
@@ -197,6 +217,9 @@ def test_merged_archives_hold_all_fronts_and_stay_a_family(tmp_path, capsys):
     assert len(second) > 0
     assert all(one.uid >> 40 == 2 for one in second)
     assert all(parent == -1 or parent >> 40 == 2 for one in second for parent in one.parents)
+    assert all(len(one.line) == 0 or one.line["uid"][0] == one.parents[0] for one in merged.individuals)
+    others = np.concatenate([one.line["other"] for one in second])
+    assert set(np.unique(others >> 40)) == {-1, 2}
     assert sorted(np.unique(merged.history["island"])) == [0, 1, 2, 3]
     same = merge_archives([read_archive(tmp_path / "0.h5")] * 2, ["a", "b"])
     assert len(same.individuals) == len(merge_archives([read_archive(tmp_path / "0.h5")], ["a"]).individuals)

@@ -95,7 +95,10 @@ def _moved(one: Individual, islands: int) -> Individual:
     """The individual with its island, and the island in its uids, moved up."""
     shift = islands << UID_BITS
     first, second = (uid if uid == NO_PARENT else uid + shift for uid in one.parents)
-    return replace(one, uid=one.uid + shift, parents=(first, second), island=one.island + islands)
+    line = one.line.copy()
+    for name in ("uid", "other"):
+        line[name] += np.where(line[name] == NO_PARENT, 0, shift)
+    return replace(one, uid=one.uid + shift, parents=(first, second), island=one.island + islands, line=line)
 
 
 def _same_target(one: dict[str, NDArray[Any]], other: dict[str, NDArray[Any]]) -> bool:
