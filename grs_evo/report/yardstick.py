@@ -1,35 +1,28 @@
-"""How good the best structure is: its loss beside that of a random sample of the target of the same size."""
+"""How good a structure or a set is: its loss beside that of as many environments drawn at random from the target."""
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
 
-from ..basis import Basis
-from ..config import parse
-from ..errors import InputError
-from ..loss import make_objective
-from ..population import Individual
+from ..loss import Objective
 from ..quality import sampling_noise
-from ..storage import Archive
-from ..target import Target
 
-# Draws of the median; its error is then a tenth of the spread of single draws.
-_DRAWS = 200
+# Losses of samples below this are rounding: all environments of the target are one.
+_NOTHING = 1e-9
 
 
-def loss_over_noise(archive: Archive, basis: Basis, target: Target, one: Individual) -> float | None:
-    """Structure loss of an individual over the median loss of as many random environments of the target.
+@dataclass(frozen=True)
+class Yardstick:
+    """A loss over the sampling noise of the target."""
 
-    None where the archive does not tell enough to make its loss again: a run file of another program version, a loss
-    that is scaled by reference structures, which an archive does not keep, or a target without any spread.
-    """
-    if "structure" not in archive.term_names:
-        return None
-    try:
-        objective = make_objective(basis, target, parse(archive.run_file, "run file").loss)
-        noise = sampling_noise(objective, one.structure.n_atoms, draws=_DRAWS)
-    except InputError:
-        return None
-    loss = float(one.terms[archive.term_names.index("structure")])
-    # A crystal's sample is the crystal: there is nothing to measure by.
-    return loss / noise if np.isfinite(noise) and noise > 1e-9 else None
+    n_atoms: int
+    noise: float  # median loss of as many random environments of the target; 0 where all are one
+    ratio: float  # NaN where there is no noise
+
+
+def over_noise(objective: Objective, loss: float, n_atoms: int) -> Yardstick:
+    """A structure's or a set's loss over the sampling noise for as many environments, as `grs-evo score` tells it."""
+    noise = sampling_noise(objective, n_atoms)
+    if not noise > _NOTHING:
+        return Yardstick(n_atoms, 0.0, float("nan"))
+    return Yardstick(n_atoms, noise, loss / noise)
