@@ -101,18 +101,18 @@ def _moments(pair: Pair) -> tuple[str, list[Tile]]:
 
 def _coverage(pair: Pair) -> tuple[str, list[Plot], list[Tile]]:
     target, chosen = pair.each.wide(pair.basis), pair.chosen.wide(pair.basis)
+    parts = pair.chosen.of_structures(pair.basis) if not pair.away else []
     try:
         components = principal_components(target)
-        found = coverage(target, chosen, components=components)
+        grown = coverage_growth(target, parts, steps=12, components=components) if len(parts) > 1 else []
+        # The last step is the whole set.
+        found = grown[-1][2] if grown else coverage(target, chosen, components=components)
         plane = result_plots.plane(components, target, [(pair.name, chosen)], _caption(pair, found, target, components))
     except InputError as error:
         return f'<p class="note">Coverage: {page.text(error)}.</p>', [], []
     if components.count == 1:  # a line has nothing to look at
         return f'<p class="note">Coverage. {page.text(plane.caption)}</p>', [], _coverage_tiles(pair, found)
-    steps = None
-    parts = pair.chosen.of_structures(pair.basis)
-    if len(parts) > 1 and not pair.away:
-        steps = result_plots.growth(coverage_growth(target, parts, steps=12))
+    steps = result_plots.growth(grown) if not pair.away else None
     body = '<div class="grid">' + page.figure(plane, wide=steps is None) + page.figure(steps) + "</div>"
     return body, [plane, *([steps] if steps else [])], _coverage_tiles(pair, found)
 

@@ -9,6 +9,8 @@ from ..quality import sampling_noise
 
 # Losses of samples below this are rounding: all environments of the target are one.
 _NOTHING = 1e-9
+_MANY = 1000  # environments, of a set
+_DRAWS_OF_MANY = 100
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class Yardstick:
 
 def over_noise(objective: Objective, loss: float, n_atoms: int) -> Yardstick:
     """A structure's or a set's loss over the sampling noise for as many environments, as `grs-evo score` tells it."""
-    noise = sampling_noise(objective, n_atoms)
+    # Samples of many environments differ little from each other, and take long.
+    noise = sampling_noise(objective, n_atoms, **({"draws": _DRAWS_OF_MANY} if n_atoms > _MANY else {}))
     if not noise > _NOTHING:
         return Yardstick(n_atoms, 0.0, float("nan"))
     return Yardstick(n_atoms, noise, loss / noise)
