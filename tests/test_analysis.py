@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -149,6 +149,12 @@ def test_growth_rises_to_the_whole_set():
     assert values == sorted(values)
     assert rows[-1][:2] == (20, 200)
     assert values[-1] == pytest.approx(1.0)
+    # Hulls or widths, the last step is what the whole set gives.
+    wide = cloud(200, 9)
+    for most in (4, 6):
+        parts = np.split(wide[:60], 6)
+        last = analysis.coverage_growth(wide, parts, variance=1.0, max_dimension=most)[-1][2]
+        assert asdict(last) == asdict(analysis.coverage(wide, wide[:60], variance=1.0, max_dimension=most))
 
 
 def test_an_estimate_that_tells_nothing_is_not_told():

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from archives import archive, lattice, run_folder
 
+from grs_evo.analysis import Coverage, environments
 from grs_evo.errors import InputError
-from grs_evo.report import compose, content, write_report
-from grs_evo.report.content import significant
-from grs_evo.report.page import script_json, text
-from grs_evo.report.plot import plain
+from grs_evo.report import compose, match, result_plots, solid, write_report
+from grs_evo.report.page import script_json, text, tiles
+from grs_evo.report.plot import axis, base_of, plain
 from grs_evo.report.solid import extxyz
+from grs_evo.report.words import short_uid, significant, without_folders
 from grs_evo.structure import Structure
 
 EVIL = 'Ta <img src=x onerror="document.title=\'hit\'"> </script><script>document.title="hit"</script><!-- &amp; \'"'
@@ -57,7 +58,7 @@ def test_every_part_is_there(html):
         "pareto", "cost", "hypervolume", "coverage", "growth", "functions", "histogram-1", "convergence", "operators",
         "rejections", "migrations", "diversity", "histogram-any",
     }  # fmt: skip
-    assert len(data["structures"]) == 12
+    assert len(data["structures"]) == 4 + 6  # the set, and the best of the archive below it
     page = Page(html)
     drawn = {attributes["data-plot"] for _, attributes in page.elements if "data-plot" in attributes}
     assert drawn == set(data["plots"])
@@ -148,7 +149,7 @@ def test_markup_shows_as_text(where):
     page = Page(html)
     assert not any(tag == "img" for tag, _ in page.elements)
     assert sum(tag == "script" for tag, _ in page.elements) == 3
-    shown = content.without_folders(EVIL) if where == "description" else EVIL
+    shown = without_folders(EVIL) if where == "description" else EVIL
     assert "<img" in shown
     assert shown in "".join(page.words)
     assert len(data_of(html)["structures"]) == 4
@@ -236,7 +237,7 @@ def test_the_report_lies_in_the_run_folder_unless_told_otherwise(tmp_path):
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [(0.0, "0"), (0.53271, "0.5327"), (12345.6, "12\u2009346"), (1.5e-7, "1.50·10⁻⁷"), (np.nan, "–"), (-2.0, "-2.000")],
+    [(0.0, "0"), (0.53271, "0.5327"), (12345.6, "12\u2009346"), (1.5e-7, "1.50·10⁻⁷"), (np.nan, "–"), (-2.0, "−2.000")],
 )
 def test_numbers_are_written_for_people(value, words):
     assert significant(value) == words
@@ -246,6 +247,268 @@ def test_extxyz_keeps_odd_values():
     written = extxyz(lattice(np.random.default_rng(0), 2), ("Ta",), {"grs_operator": 'a "quoted" = name'})
     assert written.splitlines()[0] == "2"
     assert len(written.splitlines()) == 4
+
+
+# ---------------------------------------------------------------- sets, reverse runs, crystals
+
+SET_RUN = '[target]\nfiles = ["x"]\n[loss]\nw_structure = 0.0\nw_set = 1.0\n[set]\nrounds = 3\n'
+REVERSE = '[target]\nfiles = ["x"]\n[loss]\nw_structure = -0.01\n'
+FORWARD = '[target]\nfiles = ["x"]\n'
+
+
+def tiles_of(html: str) -> dict[str, tuple[str, str]]:
+    """Name -> (value, remark) of the tiles, in order."""
+    block = re.search(r'<dl class="tiles".*?</dl>', html, re.DOTALL)
+    assert block is not None
+    found = re.findall(r"<dt>(.*?)</dt><dd>(.*?)(?:<small>(.*?)</small>)?</dd>", block[0])
+    return {name: (value, remark) for name, value, remark in found}
+
+
+def words_of(html: str) -> str:
+    """What a reader sees, without the scripts."""
+    return " ".join(re.sub(r"<[^>]*>", " ", html.split("<script")[0].split("</style>")[1]).split())
+
+
+def files_of(html: str) -> dict[str, str]:
+    import base64
+
+    links = [a for tag, a in Page(html).elements if tag == "a" and a.get("download")]
+    return {a["download"]: base64.b64decode(a["href"].split(",", 1)[1]).decode() for a in links}
+
+
+def with_structure_term(made, sign=1.0):
+    """The same archive with the loss terms that a run writes, and values of the weight's sign."""
+    individuals = [
+        replace(one, terms=np.array([one.value, *one.terms]), value=sign * one.value) for one in made.individuals
+    ]
+    in_set = [individuals[made.individuals.index(one)] for one in made.set]
+    return replace(made, individuals=individuals, set=in_set, term_names=("structure", "mean", "variance"))
+
+
+def test_a_set_run_shows_its_set_first_and_in_order():
+    from grs_evo import sets
+    from grs_evo.loss import make_objective
+    from grs_evo.plan import LossOptions
+    from grs_evo.target import Target
+
+    made = with_structure_term(archive(12, in_set=5, run_file=SET_RUN))
+    made = replace(made, set=made.set[::-1])  # the order of acceptance is not that of the archive
+    html = compose(made, "x")
+    sections = [a["id"] for tag, a in Page(html).elements if tag == "section"]
+    assert sections[1] == "structures"
+    assert "The representative set" in words_of(html)
+    scenes = data_of(html)["structures"]
+    for scene, one in zip(scenes, made.set, strict=False):
+        np.testing.assert_allclose(np.reshape(scene["positions"], (-1, 3)), one.structure.positions, atol=5.1e-5)
+    objective = make_objective(made.basis, Target.from_arrays(made.target), LossOptions(w_structure=0.0, w_set=1.0))
+    losses = sets.resume(objective, made.set).losses[1:]
+    tiles = tiles_of(html)
+    assert next(iter(tiles.items())) == ("Set loss", (significant(losses[-1]), tiles["Set loss"][1]))
+    files = files_of(html)
+    assert files["set.extxyz"].count("grs_uid") == 5
+    table = [line for line in files["set.csv"].splitlines() if not line.startswith("#")]
+    assert [float(row.split(",")[4]) for row in table[1:]] == list(losses)
+    assert table[0].split(",")[4] == "set loss"
+    assert "acceptance" in data_of(html)["plots"]
+    # What one structure is to the noise is not asked where the structure has no weight: the set's own is told.
+    assert "random environments" in tiles["Against noise"][1]
+    assert whole_atoms(made) in tiles["Against noise"][1]
+
+
+def whole_atoms(made) -> str:
+    return f"{sum(one.structure.n_atoms for one in made.set)} random"
+
+
+def test_a_run_that_moves_away_is_not_described_as_one_that_comes_near():
+    made = with_structure_term(archive(8, run_file=REVERSE), -0.01)
+    rising = {**made.history, "best_structure": 1.0 / made.history["best_value"]}
+    made = replace(made, history=rising)
+    html = compose(made, "x")
+    words, tiles = words_of(html), tiles_of(html)
+    assert "depart from those of" in words
+    assert "How far it is" in words
+    assert tiles["Distance"][0] == significant(max(float(one.terms[0]) for one in made.individuals))
+    for wrong in ("distributed like", "Best loss", "How well it matches", "begins high", "V_rep"):
+        assert wrong not in words, wrong
+    assert not any("−" in value for value, _ in tiles.values())
+    assert "Beyond the target" in tiles
+    near = words_of(compose(with_structure_term(archive(8, run_file=FORWARD)), "x"))
+    assert "are distributed like those of" in near
+    assert "How well it matches" in near
+    both = words_of(compose(with_structure_term(archive(8, in_set=3, run_file=REVERSE)), "x"))
+    assert "The accepted structures" in both
+    assert "How far each accepted structure lies" in both
+
+
+def test_distances_of_a_run_whose_target_moved_are_from_the_target_as_given():
+    from grs_evo import sets
+    from grs_evo.loss import make_objective
+    from grs_evo.plan import LossOptions
+    from grs_evo.target import Target
+
+    made = with_structure_term(archive(8, in_set=3, run_file=REVERSE + '[set]\nrounds = 2\nbootstrap = "replace"\n'))
+    objective = make_objective(made.basis, Target.from_arrays(made.target), LossOptions(w_structure=-0.01))
+    far = sets.distances(made.set, objective)
+    assert tiles_of(compose(made, "x"))["Distance"][0] == significant(float(far.max()))
+
+
+def test_the_ratio_to_the_noise_is_the_one_that_score_tells():
+    from grs_evo.loss import make_objective
+    from grs_evo.plan import LossOptions
+    from grs_evo.quality import quality
+    from grs_evo.target import Target
+
+    made = archive(3, run_file=FORWARD)
+    objective = make_objective(made.basis, Target.from_arrays(made.target), LossOptions())
+    judged = [quality(objective, one.structure) for one in made.individuals]
+    individuals = [
+        replace(one, value=found.evaluation.value, terms=found.evaluation.terms)
+        for one, found in zip(made.individuals, judged, strict=True)
+    ]
+    made = replace(made, individuals=individuals, term_names=objective.term_names)
+    best = min(judged, key=lambda found: found.evaluation.value)
+    assert tiles_of(compose(made, "x"))["Against noise"][0] == significant(best.noise_ratio, 3)
+
+
+def test_a_crystal_of_one_environment_has_no_noise():
+    from grs_evo.target import Target
+
+    made = with_structure_term(archive(3, run_file=FORWARD))
+    crystal = Structure(np.zeros((1, 3)), 2.8 * np.eye(3), np.zeros(1, int), np.ones(3, bool))
+    target = Target.from_structures(crystal, made.basis)
+    tile = tiles_of(compose(replace(made, target=target.to_arrays()), "x"))["Against noise"]
+    assert tile == ("no noise", "every sample of a crystal is the crystal")
+
+
+def test_space_group_and_formula_are_told():
+    sites = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+    order = Structure(3.75 * sites, 3.75 * np.eye(3), np.array([1, 0, 0, 0]), np.ones(3, bool))
+    assert solid.symmetry(order, ("Cu", "Au")) == ("Pm-3m (221)", "Cu3Au")
+    made = archive(2, elements=("Cu", "Au"), run_file=FORWARD)
+    best = replace(made.individuals[0], structure=order, value=0.0)
+    html = compose(replace(made, individuals=[best, made.individuals[1]]), "x")
+    assert tiles_of(html)["Best loss"] == ("0", "Cu3Au, Pm-3m, 4 atoms")
+    assert ["symmetry", "Pm-3m (221), Cu3Au", "space group, formula; within 0.01 Å"] in data_of(html)["structures"][0][
+        "facts"
+    ]
+    wire = order.replace(pbc=np.array([False, False, True]))
+    assert solid.symmetry(wire, ("Cu", "Au")) is None
+    assert solid.space_group(lattice(np.random.default_rng(0), 8), ("Ta",)) is None
+    iron = Structure(np.arange(18.0).reshape(6, 3), 20 * np.eye(3), np.array([0] * 5 + [1]), np.ones(3, bool))
+    assert solid.formula(iron, ("Fe", "Cr")) == "Fe5Cr"
+
+
+# ---------------------------------------------------------------- coverage, numbers, ticks
+
+
+def coverage_with(**changes) -> Coverage:
+    known = {
+        "v_rep": 5.9e-28, "factor": 5.3e20, "method": "widths", "dimension": 45, "variance": 0.99, "exact_dimension": 6,
+        "exact": 3.4e-5, "inside": 0.0, "beyond": 0.1, "target_volume": 1.0, "set_volume": 3.4e-5,
+    }  # fmt: skip
+    return Coverage(**(known | changes))
+
+
+def test_what_an_estimate_cannot_tell_stands_nowhere():
+    made = archive(4, in_set=3)
+    both = environments.of_structures([one.structure for one in made.set], made.basis)
+    pair = match.Pair(both, both, both, made.basis, "representative set", False)
+    (tile,) = match._coverage_tiles(pair, coverage_with())
+    assert tile == ("V_rep, leading", "3.4·10⁻⁵", "hull volume in the first 6 of 45 components")
+    plot = result_plots.growth([(1, 8, coverage_with()), (3, 24, coverage_with(exact=0.25))])
+    assert plot.traces[0]["y"] == [3.4e-5, 0.25]
+    assert "first 6 components" in plot.traces[0]["name"]
+    (told,) = match._coverage_tiles(pair, coverage_with(v_rep=0.5, factor=1.2))
+    assert told[:2] == ("V_rep", "0.500")
+    assert result_plots.growth([(1, 8, coverage_with())]) is None
+
+
+def test_one_cell_is_compared_with_as_many_random_environments():
+    words = words_of(compose(archive(4), "x"))
+    assert re.search(r"\d+ random environments of the target reach V_rep = \S+ ± \S+ this cell", words)
+    assert "within a factor" not in words
+
+
+def test_a_sample_of_the_target_is_called_one():
+    from grs_evo.target import Target
+
+    made = archive(4, in_set=3)
+    structure = lattice(np.random.default_rng(0), 64)
+    sampled = Target.from_structures(structure, made.basis, sample=20)
+    html = compose(replace(made, target=sampled.to_arrays()), "x")
+    assert "a sample of 20 of its 64 environments" in words_of(html)
+    assert "upper estimate" in tiles_of(html)["V_rep"][1]
+    assert "sample of" not in words_of(compose(made, "x"))
+
+
+def test_every_number_is_written_in_one_way():
+    """No "2.3e-11" beside "7.07·10⁻¹⁵", no "10,000" beside "10 000", no "-1" beside "−1"."""
+    made = archive(6, in_set=3)
+    small = [replace(one, value=1e-12 * one.value, terms=-1e-12 * one.terms) for one in made.individuals]
+    html = compose(replace(made, individuals=small, run_file=""), "x")
+    facts = [value for one in data_of(html)["structures"] for _, value, _ in one["facts"]]
+    captions = [caption for plot in data_of(html)["plots"].values() for caption, _ in plot["choices"]]
+    for shown in (words_of(html), *facts, *captions):
+        assert not re.search(r"\d[eE][-+]?\d", shown), shown
+        assert not re.search(r"\d,\d{3}\b", shown), shown
+        assert not re.search(r"(^|[\s(])-\d", shown), shown
+    assert 'separators: ".' in html
+
+
+def test_logarithmic_ticks_are_numbers_in_full():
+    few = axis("loss", [0.09, 30.0])
+    assert few["type"] == "log"
+    assert few["ticktext"][:7] == ["0.01", "0.02", "0.05", "0.1", "0.2", "0.5", "1"]
+    assert "20" in few["ticktext"]
+    many = axis("loss", [2e-7, 40.0])
+    assert many["ticktext"][0] == "10⁻⁷"
+    assert many["tickvals"] == sorted(many["tickvals"])
+    assert len(axis("loss", [1e-30, 1.0])["ticktext"]) <= 9
+    assert "tickvals" not in axis("loss", [1.0, 2.0])
+
+
+def test_values_that_hardly_differ_are_drawn_over_their_common_part():
+    assert base_of([4098478.3, 4098479.4]) == 4098470.0
+    assert base_of([1.0, 2.0]) == base_of([3.0, 3.0]) == base_of([]) == 0.0
+    made = archive(3)
+    values = made.objectives.copy()
+    values[:, 1] = 4098479.0 + values[:, 1]
+    plot = data_of(compose(replace(made, objectives=values), "x"))["plots"]["pareto"]
+    assert plot["layout"]["yaxis"]["title"]["text"].startswith("loss of the variances − ")
+    assert max(trace["y"][0] for trace in plot["traces"]) < 100
+
+
+def test_uids_are_short_where_people_read_and_whole_where_programs_do():
+    assert short_uid(3 * 2**40 + 29) == "3/29"
+    made = archive(4)
+    moved = [replace(one, uid=2**41 + k, parents=(2**41, 5)) for k, one in enumerate(made.individuals)]
+    html = compose(replace(made, individuals=moved), "x")
+    assert str(2**41 + 1) not in words_of(html)
+    assert str(2**41 + 1) in files_of(html)["archive.csv"]
+    facts = [{name: value for name, value, _ in one["facts"]} for one in data_of(html)["structures"]]
+    assert all(one["made by"].endswith("of 2/0 and 0/5 (0/5 no longer kept)") for one in facts)
+
+
+def test_the_words_for_the_terms_stand_where_the_terms_do():
+    made = with_structure_term(archive(4, run_file=FORWARD))
+    html = compose(made, "x")
+    assert "this cell against the target (eq. 13)" in words_of(html)
+    assert "# structure: this cell against the target (eq. 13)" in files_of(html)["archive.csv"]
+    assert [note for name, _, note in data_of(html)["structures"][0]["facts"] if name == "structure"] == [
+        "this cell against the target (eq. 13)"
+    ]
+
+
+def test_tiles_stand_in_rows_of_like_length():
+    for count, columns in ((3, 3), (6, 6), (7, 4), (8, 4)):
+        assert f"--columns:{columns}" in tiles([("a", "b", "c")] * count)
+
+
+def test_the_time_of_compiling_is_told_where_the_run_tells_it(tmp_path):
+    folder = run_folder(tmp_path / "run", n=2)
+    assert "compiling" not in words_of(write_report(folder).read_text())
+    (folder / "log.txt").write_text("2026-01-01T00:00:00 compiled in 12.3 s\n")
+    assert "of it compiling 12.3 s" in words_of(write_report(folder).read_text())
 
 
 # ---------------------------------------------------------------- in a real browser
@@ -307,5 +570,5 @@ def test_a_browser_draws_it_all_without_complaint(tmp_path, width, dark):
 
 
 def test_folders_of_the_machine_do_not_show():
-    assert content.without_folders("2 structures, /home/me/a b.xyz to runs/x/c.xyz") == "2 structures, a b.xyz to c.xyz"
-    assert content.without_folders("Fe 50 at.% / Cr") == "Fe 50 at.% / Cr"
+    assert without_folders("2 structures, /home/me/a b.xyz to runs/x/c.xyz") == "2 structures, a b.xyz to c.xyz"
+    assert without_folders("Fe 50 at.% / Cr") == "Fe 50 at.% / Cr"

@@ -189,18 +189,38 @@ def _measure(
     return _Measure(components, points, hull, extent(k), leading)
 
 
-def _log_ratio_of_widths(extent: _Extent, points: NDArray) -> tuple[float, float]:
+# Smallest and largest coordinate of a set along the directions in all components, then in the first 1, 2, … m.
+_Reach = list[tuple[NDArray[np.float64], NDArray[np.float64]]]
+
+
+def _reach(measure: _Measure, points: NDArray[np.float64], before: _Reach | None = None) -> _Reach:
+    """How far whitened points reach, together with those that `before` is of; empty where hulls serve."""
+    if measure.whole is None:
+        return []
+    vectors = [measure.whole[0], *(extent[0] for _, extent in measure.leading)]
+    new = [_ranges(points[:, : each.shape[1]], each) for each in vectors]
+    if before is None:
+        return new
+    return [
+        (np.minimum(low, low_before), np.maximum(high, high_before))
+        for (low, high), (low_before, high_before) in zip(new, before, strict=True)
+    ]
+
+
+def _log_ratio_of_widths(
+    extent: _Extent, reach: tuple[NDArray[np.float64], NDArray[np.float64]]
+) -> tuple[float, float]:
     """Mean over the directions of log(width of the set / width of the target), and its standard error."""
-    vectors, low, high = extent
-    low_set, high_set = _ranges(points[:, : vectors.shape[1]], vectors)
+    _, low, high = extent
+    low_set, high_set = reach
     if (high_set - low_set <= 0.0).any():
         return -np.inf, 0.0
     logs = np.log((high_set - low_set) / (high - low))
     return float(logs.mean()), float(logs.std() / np.sqrt(len(logs)))
 
 
-def _compare(measure: _Measure, chosen: NDArray[np.float64]) -> Coverage:
-    points = measure.whitened(chosen)
+def _compare(measure: _Measure, points: NDArray[np.float64], reach: _Reach) -> Coverage:
+    """Whitened points of a set, and how far they reach, against the target."""
     k, m = measure.components.count, measure.hull.equations.shape[1] - 1
     hull = _hull(points[:, :m])
     exact = hull.volume / measure.hull.volume
@@ -209,21 +229,21 @@ def _compare(measure: _Measure, chosen: NDArray[np.float64]) -> Coverage:
         inside = float(hull.contains(measure.points).mean())
         beyond = 1.0 - float(measure.hull.contains(points).mean())
         return Coverage(exact, 1.0, "hull", k, share, m, exact, inside, beyond, measure.hull.volume, hull.volume)
-    mean, deviation = _log_ratio_of_widths(measure.whole, points)
+    mean, deviation = _log_ratio_of_widths(measure.whole, reach[0])
     v_rep, factor = 0.0, 1.0  # a set that is flat in some direction has no volume
     if exact > 0.0 and np.isfinite(mean):
         # Widths see the extreme points only; how much the hull falls short of them is known where it can be computed.
         short = np.array(
             [
                 np.log((hull if j == m else _hull(points[:, :j])).volume / known.volume) / j
-                - _log_ratio_of_widths(extent, points)[0]
+                - _log_ratio_of_widths(extent, reach[j])[0]
                 for j, (known, extent) in enumerate(measure.leading, start=1)
             ]
         )
         v_rep = float(np.exp(k * (mean + short[-1] * k / m)))
         factor = float(np.exp(k * np.hypot(2.0 * deviation, _SPREAD * np.ptp(short) * k / m)))
     vectors, low, high = measure.whole
-    inside = _in_slabs(measure.points, vectors, *_ranges(points, vectors))
+    inside = _in_slabs(measure.points, vectors, *reach[0])
     beyond = 1.0 - _in_slabs(points, vectors, low, high)
     return Coverage(v_rep, factor, "widths", k, share, m, exact, inside, beyond, measure.hull.volume, hull.volume)
 
@@ -273,7 +293,9 @@ def coverage(
     chosen = checked_rows(chosen, "set")
     if components is None:
         components = principal_components(target, variance, scale)
-    return _compare(_measure(target, components, max_dimension, directions, seed), chosen)
+    measure = _measure(target, components, max_dimension, directions, seed)
+    points = measure.whitened(chosen)
+    return _compare(measure, points, _reach(measure, points))
 
 
 def coverage_of_samples(
@@ -323,15 +345,20 @@ def coverage_growth(
     max_dimension: int = MAX_DIMENSION,
     directions: int = 4096,
     seed: int = 0,
+    components: Components | None = None,
 ) -> list[tuple[int, int, Coverage]]:
     """Coverage of the first n structures for growing n: (structures, environments, coverage) at about `steps` sizes."""
     target = checked_rows(target, "target")
     if not structures:
         raise InputError("set: holds no structures; at least one is needed")
-    measure = _measure(target, principal_components(target, variance, scale), max_dimension, directions, seed)
+    if components is None:
+        components = principal_components(target, variance, scale)
+    measure = _measure(target, components, max_dimension, directions, seed)
     sizes = np.unique(np.geomspace(1, len(structures), min(steps, len(structures))).round().astype(int))
-    rows = []
+    rows, done, points, reach = [], 0, np.empty((0, components.count)), None
     for size in sizes:
-        chosen = np.concatenate(structures[:size])
-        rows.append((int(size), len(chosen), _compare(measure, chosen)))
+        new = measure.whitened(checked_rows(np.concatenate(structures[done:size]), "set"))
+        points, reach = np.concatenate([points, new]), _reach(measure, new, reach)
+        rows.append((int(size), len(points), _compare(measure, points, reach)))
+        done = int(size)
     return rows

@@ -1,26 +1,32 @@
 """`grs-evo report`: a run folder or archive into one HTML page that opens offline.
 
-content.py       what stands on the page
-search_plots.py  how the search went
-result_plots.py  what was found
+question.py      what the run asked: direction, loss made again
+asked.py         "What was asked"
+gallery.py       the structures: set or archive, views, tables
+match.py         how what was found lies to the target
+course.py        the front, and how the search went
+search_plots.py  plots of the search
+result_plots.py  plots of what was found
 plot.py          one plot as data
-yardstick.py     how good the best structure is
-solid.py         structures: stills, 3-D scenes, files
+words.py         numbers, names and terms as people read them
+yardstick.py     a loss beside the sampling noise of the target
+solid.py         structures: stills, 3-D scenes, files, symmetry
 page.py          HTML, escaping, downloads; page.css and page.js beside it
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from ..analysis import convergence, environments
+from ..analysis import environments
 from ..analysis.sources import target_of
 from ..errors import InputError
 from ..storage import Archive, read_archive
-from . import content, page, solid, yardstick
+from ..target import Target
+from . import asked, course, gallery, match, page, result_plots, solid, yardstick
+from .gallery import Found
+from .question import question_of
+from .words import several, significant, whole, without_folders
 
 __all__ = ["compose", "write_report"]
 
@@ -62,44 +68,36 @@ def compose(archive: Archive, title: str, folder: Path | None = None) -> str:
     """The report as HTML text, from an archive in memory; `folder` adds what else the run folder tells."""
     if not archive.individuals:
         raise InputError(f"{title}: the archive holds no structures yet, so there is nothing to report on")
-    basis, target = archive.basis, target_of(archive, title)
-    ranked = content.ranked(archive.individuals)
-    best = ranked[0]
-    structures, scenes = content.structures_section(archive)
-    front, plots = content.front_section(archive)
-    sections = [structures, front]
-    what = f"{solid.formula(best.structure, archive.elements)}, {best.structure.n_atoms} atoms"
-    in_set = f"; {len(archive.set)} in the set" if archive.set else ""
-    tiles = [
-        ("Best loss", content.significant(best.value), what),
-        ("Structures", content.whole(len(archive.individuals)), f"{_sizes(archive)} atoms{in_set}"),
-    ]
-    if target is not None:
-        ratio = yardstick.loss_over_noise(archive, basis, target, best)
-        if ratio is not None:
-            what = f"times the loss of {best.structure.n_atoms} random environments of the target"
-            tiles.append(("Against noise", content.significant(ratio, 3), what))
-        chosen = [one.structure for one in archive.set] or [best.structure]
-        name = "representative set" if archive.set else "best structure"
-        match, more, remarks = content.match_section(
-            environments.of_target(target), environments.of_structures(chosen, basis), basis, name
+    target = target_of(archive, title)
+    found = _found(archive, target, folder)
+    structures, scenes = gallery.structures_section(found)
+    front, plots = course.front_section(found)
+    growth = result_plots.acceptance(found.set_numbers, found.away) if found.set_numbers is not None else None
+    if growth is not None:
+        structures = page.Section(
+            structures.key, structures.title, structures.about, structures.body + page.figure(growth)
         )
-        sections.append(match)
+        plots.append(growth)
+    sections = [structures, front]
+    tiles = _tiles(found, target)
+    if target is not None:
+        section, more, remarks = match.match_section(_pair(found, target, folder))
+        sections.append(section)
         plots += more
         tiles += remarks
-    status = content.status_of(folder) if folder is not None else {}
-    search, more = content.search_section(archive, status)
+    status = asked.status_of(folder) if folder is not None else {}
+    search, more = course.search_section(found, status, asked.compile_time(folder) if folder is not None else "")
     plots += more
     if search is not None:
         sections.append(search)
-        tiles += _effort(archive.history, status)
-    extra: list[tuple[str, object]] = [("seed", archive.seed)] if getattr(archive, "seed", None) is not None else []
-    extra += content.versions_of(folder) if folder is not None else []
-    sections.insert(0, content.asked_section(archive, target, basis, extra))
+        tiles += course.effort_tiles(archive.history, status)
+    extra: list[tuple[str, object]] = [("seed", archive.seed)]
+    extra += asked.versions_of(folder) if folder is not None else []
+    sections.insert(0, asked.asked_section(archive, target, found.question, extra))
     return page.render(
         title=title,
         over="grs_evo report",
-        lead=_lead(archive, target, best),
+        lead=_lead(found, target),
         summary=page.tiles(tiles),
         sections=sections,
         plots=plots,
@@ -110,42 +108,108 @@ def compose(archive: Archive, title: str, folder: Path | None = None) -> str:
     )
 
 
-def _sizes(archive: Any) -> str:
+def _found(archive: Archive, target: Target | None, folder: Path | None) -> Found:
+    question = question_of(archive, target, folder)
+    numbers = None
+    if archive.set:
+        numbers = question.distances(archive.set) if question.away else question.set_losses(archive)
+    return Found(archive, question, numbers)
+
+
+def _pair(found: Found, target: Target, folder: Path | None) -> match.Pair:
+    basis = found.archive.basis
+    full = environments.with_all(target, basis, folder) if folder is not None else target
+    chosen = [one.structure for one in found.archive.set] or [found.best().structure]
+    name = "best structure"
+    if found.archive.set:
+        name = "accepted set" if found.away else "representative set"
+    elif found.away:
+        name = "farthest structure"
+    return match.Pair(
+        environments.of_target(full),
+        environments.of_target(full, drawn=False),
+        environments.of_structures(chosen, basis),
+        basis,
+        name,
+        found.away,
+    )
+
+
+def _tiles(found: Found, target: Target | None) -> list[tuple[str, str, str]]:
+    """What was reached, and how that compares with chance."""
+    archive, best = found.archive, found.best()
+    size = best.structure.n_atoms
+    word, worth = found.worth(best)
+    tiles = []
+    if archive.set:
+        n_atoms = sum(one.structure.n_atoms for one in archive.set)
+        together = f"{several(len(archive.set), 'structure')}, {several(n_atoms, 'atom')}"
+        if found.set_numbers is None:
+            tiles.append(("In the set", whole(len(archive.set)), f"structures, {several(n_atoms, 'atom')}"))
+        elif found.away:
+            tiles.append(("Distance", significant(float(found.set_numbers.max())), "from the target, the farthest one"))
+            tiles.append(("Accepted", whole(len(archive.set)), f"structures, {several(n_atoms, 'atom')}"))
+        else:
+            tiles.append(("Set loss", significant(float(found.set_numbers[-1])), together))
+            tiles += _noise_tile(found, target, float(found.set_numbers[-1]), n_atoms)
+    else:
+        what = f"{solid.formula(best.structure, archive.elements)}, {several(size, 'atom')}"
+        group = solid.space_group(best.structure, archive.elements)
+        if group is not None:
+            what = f"{group[0]}, {group[1]}, {several(size, 'atom')}"
+        tiles.append(("Distance" if word == "distance" else "Best loss", significant(worth), what))
+        tiles.append(("Structures", whole(len(archive.individuals)), f"{_sizes(archive)} atoms"))
+        if found.question.judges_single and not found.question.moving and "structure" in archive.term_names:
+            loss = float(best.terms[archive.term_names.index("structure")])
+            tiles += _noise_tile(found, target, loss, size)
+    return tiles
+
+
+def _noise_tile(found: Found, target: Target | None, loss: float, n_atoms: int) -> list[tuple[str, str, str]]:
+    objective = found.question.objective
+    if objective is None or target is None or not len(target.sample_rows) or found.question.given:
+        return []
+    judged = yardstick.over_noise(objective, loss, n_atoms)
+    if judged.noise == 0.0:
+        return [("Against noise", "no noise", "every sample of a crystal is the crystal")]
+    what = "distance" if found.away else "loss"
+    remark = f"times the {what} of {several(n_atoms, 'random environment')} of the target"
+    return [("Against noise", significant(judged.ratio, 3), remark)]
+
+
+def _sizes(archive: Archive) -> str:
     atoms = [one.structure.n_atoms for one in archive.individuals]
     return str(min(atoms)) if min(atoms) == max(atoms) else f"{min(atoms)}–{max(atoms)}"
 
 
-def _lead(archive: Any, target: Any, best: Any) -> str:
-    name = content.without_folders(target.description) if target is not None else ""
+def _lead(found: Found, target: Target | None) -> str:
+    archive = found.archive
+    name = without_folders(target.description) if target is not None else ""
     what = f"“{name}”" if name else "the target"
-    size = f" ({content.whole(target.n_environments)} environments)" if target is not None else ""
-    return (
-        f"A search for cells small enough for DFT whose atomic environments are distributed like those of {what}{size}."
-        f" The best one has {best.structure.n_atoms} atoms and a loss of {content.significant(best.value)}."
-    )
+    size = f" ({several(target.n_environments, 'environment')})" if target is not None else ""
+    kind = "depart from" if found.away else "are distributed like"
+    begin = f"A search for cells small enough for DFT whose atomic environments {kind} those of {what}{size}."
+    if archive.set:
+        n_atoms = sum(one.structure.n_atoms for one in archive.set)
+        count = f"{several(len(archive.set), 'structure')} with {several(n_atoms, 'atom')} in all"
+        if found.away:
+            return f"{begin} It accepted {count}."
+        together = "Together" if len(archive.set) > 1 else "Alone"
+        reached = f" {together} they have a loss of {significant(float(found.set_numbers[-1]))}." if (
+            found.set_numbers is not None
+        ) else ""  # fmt: skip
+        return f"{begin} The set holds {count}.{reached}"
+    best = found.best()
+    word, worth = found.worth(best)
+    group = solid.space_group(best.structure, archive.elements)
+    joined = group[1].replace("-", "-\u2060") if group is not None else ""  # no line break in Pm-3m
+    symmetric = f", the symmetry {joined} ({group[0]})," if group is not None else ""
+    which = f"The {'farthest' if found.away else 'best'} one has {several(best.structure.n_atoms, 'atom')}"
+    return f"{begin} {which}{symmetric} and a {word} of {significant(worth)}."
 
 
-def _effort(history: Any, status: dict[str, Any]) -> list[tuple[str, str, str]]:
-    rows = convergence.island_rows(history)
-    spent = convergence.spent(history)
-    last = [which[-1] for which in rows.values()]
-    generations = len(np.unique(convergence.moments_of(history))) - 1
-    tiles = [
-        (
-            "Evaluations",
-            content.whole(float(spent[last].sum())),
-            f"{len(rows)} island{'s' if len(rows) != 1 else ''}, {content.whole(generations)} generations",
-        )
-    ]
-    seconds = status.get("seconds")
-    if isinstance(seconds, int | float) and seconds > 0:
-        speed = f"{content.significant(float(spent[last].sum()) / seconds)} evaluations per second"
-        tiles.append(("Time", content.duration(seconds), speed))
-    return tiles
-
-
-def _footer(archive: Any) -> str:
-    made = [f"archive {archive.archive_hash}" if getattr(archive, "archive_hash", "") else "", "written by grs_evo"]
+def _footer(archive: Archive) -> str:
+    made = [f"archive {archive.archive_hash}" if archive.archive_hash else "", "written by grs_evo"]
     return (
         ", ".join(part for part in made if part) + ". This page carries all it shows and asks the network for nothing."
     )

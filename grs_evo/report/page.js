@@ -14,8 +14,8 @@
     return value;
   };
 
-  const frame = (layout) => {
-    const axis = { gridcolor: colour("grid"), linecolor: colour("line"), zerolinecolor: colour("line"), ticks: "outside",
+  const frame = (layout, narrow) => {
+    const axis = { gridcolor: colour("grid"), linecolor: colour("line"), zerolinecolor: colour("line"), ticks: "outside", minexponent: 4,
       tickcolor: colour("line"), ticklen: 4, title: { standoff: 10, font: { size: 12, color: colour("muted") } } };
     const merged = {
       font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: colour("ink") },
@@ -24,6 +24,8 @@
       hoverlabel: { font: { family: getComputedStyle(document.body).fontFamily, size: 12 } },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("muted"), activecolor: colour("accent") },
       dragmode: touch ? false : "zoom",
+      // As the text of the page writes numbers: a thin space between thousands.
+      separators: ".\u2009",
       ...layout,
     };
     merged.margin = { l: 54, r: 14, t: 12, b: 44, ...(layout.margin || {}) };
@@ -31,6 +33,13 @@
       const own = layout[name] || {};
       merged[name] = { ...axis, ...own, title: { ...axis.title, ...(own.title || {}) } };
     }
+    // Labels of the x axis lie flat; where there is little room there are few of them.
+    merged.xaxis.tickangle = 0;
+    if (narrow && merged.xaxis.tickvals) {
+      const tens = merged.xaxis.tickvals.map((v) => Math.abs(Math.log10(v) - Math.round(Math.log10(v))) < 1e-9);
+      if (tens.filter(Boolean).length > 1)
+        for (const key of ["tickvals", "ticktext"]) merged.xaxis[key] = merged.xaxis[key].filter((_, k) => tens[k]);
+    } else if (narrow && merged.xaxis.dtick === undefined) merged.xaxis.nticks = 5;
     return merged;
   };
   const config = { displaylogo: false, responsive: true, displayModeBar: touch ? false : "hover",
@@ -39,7 +48,7 @@
 
   const draw = (box) => {
     const plot = data.plots[box.dataset.plot];
-    return Plotly.react(box, themed(plot.traces), frame(themed(plot.layout)), config);
+    return Plotly.react(box, themed(plot.traces), frame(themed(plot.layout), box.clientWidth < 480), config);
   };
 
   // ---------------------------------------------------------------- structures
@@ -119,10 +128,20 @@
       }
       traces.push({ type: "scatter3d", mode: "lines", x, y, z, line: { color: colour("muted"), width: 3 }, hoverinfo: "skip" });
     }
-    const none = { visible: false, showspikes: false };
+    // The longest side fills the view, whatever the others are: plotly's own "data" mode lets long cells run out of it.
+    const low = [Infinity, Infinity, Infinity], high = [-Infinity, -Infinity, -Infinity];
+    traces.forEach((trace) => [trace.x, trace.y, trace.z].forEach((values, k) => values.forEach((value) => {
+      if (value === null) return;
+      low[k] = Math.min(low[k], value); high[k] = Math.max(high[k], value);
+    })));
+    const extent = high.map((value, k) => value - low[k]);
+    const size = 1.8 / Math.max(Math.hypot(...extent), 1.25 * Math.max(...extent));
+    // A hair more than the structure: what lies on the border would be clipped.
+    const side = (k) => ({ visible: false, showspikes: false, range: [low[k] - 0.01 * extent[k], high[k] + 0.01 * extent[k]] });
     return Plotly.react("scene", traces, {
       paper_bgcolor: colour("paper"), showlegend: false, margin: { l: 0, r: 0, t: 0, b: 0 }, uirevision: "view",
-      scene: { aspectmode: "data", xaxis: none, yaxis: none, zaxis: none, dragmode: "orbit",
+      scene: { aspectmode: "manual", aspectratio: { x: size * extent[0], y: size * extent[1], z: size * extent[2] },
+        xaxis: side(0), yaxis: side(1), zaxis: side(2), dragmode: "orbit",
         // Perspective: with plotly's orthographic camera meshes are not lit.
         bgcolor: colour("paper"), camera: { projection: { type: "perspective" }, eye: { x: 0.88, y: -1.68, z: 0.78 } } },
     }, { displaylogo: false, responsive: true, displayModeBar: false, scrollZoom: false });
@@ -138,9 +157,14 @@
     document.querySelectorAll(".choice button").forEach((b, k) => b.setAttribute("aria-pressed", String(k === number)));
     document.getElementById("stage-title").textContent = one.title;
     const facts = document.getElementById("stage-facts");
-    facts.replaceChildren(...one.facts.flatMap(([name, value]) => {
+    facts.replaceChildren(...one.facts.flatMap(([name, value, note]) => {
       const dt = document.createElement("dt"), dd = document.createElement("dd");
       dt.textContent = name; dd.textContent = value;
+      if (note) {
+        const small = document.createElement("small");
+        small.textContent = note;
+        dd.append(" ", small);
+      }
       return [dt, dd];
     }));
     const link = document.getElementById("stage-file");

@@ -44,9 +44,10 @@ def script_json(value: Any) -> str:
     return encoded.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def csv_text(columns: Mapping[str, Iterable[object]]) -> str:
-    """Columns of one length as CSV."""
+def csv_text(columns: Mapping[str, Iterable[object]], notes: Sequence[str] = ()) -> str:
+    """Columns of one length as CSV, with notes in lines that begin with # in front of the header."""
     stream = io.StringIO()
+    stream.writelines(f"# {note}\n" for note in notes)
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns)
     for row in zip(*columns.values(), strict=True):
@@ -68,7 +69,9 @@ def tiles(entries: Sequence[tuple[str, str, str]]) -> str:
         f"<div><dt>{text(name)}</dt><dd>{text(value)}{f'<small>{text(remark)}</small>' if remark else ''}</dd></div>"
         for name, value, remark in entries
     )
-    return f'<dl class="tiles">{cells}</dl>'
+    # Rows of like length: seven as 4 and 3, not as 6 and 1.
+    rows = -(-len(entries) // 6)
+    return f'<dl class="tiles" style="--columns:{-(-len(entries) // max(1, rows))}">{cells}</dl>'
 
 
 def facts(entries: Sequence[tuple[str, object]]) -> str:
@@ -80,9 +83,18 @@ def facts(entries: Sequence[tuple[str, object]]) -> str:
     )
 
 
-def table(columns: Mapping[str, Sequence[object]], words: Sequence[str] = ()) -> str:
-    """Columns as a table that scrolls by itself where it is too wide; those named in `words` are set flush left."""
-    kinds = {name: ' class="text"' if name in words else "" for name in columns}
+def table(columns: Mapping[str, Sequence[object]], words: Sequence[str] = (), wrap: Sequence[str] = ()) -> str:
+    """Columns as a table that scrolls by itself where it is too wide.
+
+    Parameters
+    ----------
+    words : columns that are set flush left
+    wrap : columns whose text may run over several lines
+    """
+    kinds = {
+        name: f' class="text{" wrap" if name in wrap else ""}"' if name in words or name in wrap else ""
+        for name in columns
+    }
     head = "".join(f"<th{kinds[name]}>{text(name)}</th>" for name in columns)
     rows = "".join(
         "<tr>"
@@ -124,18 +136,29 @@ def _data_of(plot: Plot) -> str:
     return download(f"{plot.key}.csv", csv_text(plot.columns), "Data (CSV)") if plot.columns else ""
 
 
-def structures(stills: Sequence[tuple[str, str, str, str]], elements: Sequence[str]) -> str:
-    """The chooser and the stage. `stills`: (SVG, first line, second line, third line) of each structure."""
-    buttons = "".join(
-        f'<button type="button" aria-pressed="{"true" if k == 0 else "false"}">{svg}<b>{text(first)}</b>'
-        f"<span>{text(second)}</span><span>{text(third)}</span></button>"
-        for k, (svg, first, second, third) in enumerate(stills)
-    )
+def structures(groups: Sequence[tuple[str, Sequence[tuple[str, str, str, str]]]], elements: Sequence[str]) -> str:
+    """The chooser and the stage.
+
+    Parameters
+    ----------
+    groups : heading (may be empty) and stills of each; a still is (SVG, first line, second line, third line). The
+        scenes of the page are in the same order.
+    """
+    choice, k = "", 0
+    for heading, stills in groups:
+        buttons = ""
+        for svg, first, second, third in stills:
+            buttons += (
+                f'<button type="button" aria-pressed="{"true" if k == 0 else "false"}">{svg}<b>{text(first)}</b>'
+                f"<span>{text(second)}</span><span>{text(third)}</span></button>"
+            )
+            k += 1
+        choice += (f"<h3>{text(heading)}</h3>" if heading else "") + f'<div class="choice">{buttons}</div>'
     legend = "".join(
         f'<span><i style="background:var(--e{k % 8})"></i>{text(symbol)}</span>' for k, symbol in enumerate(elements)
     )
     return (
-        f'<div class="structures"><div class="choice">{buttons}</div><div class="stage card">'
+        f'<div class="structures"><div class="choices">{choice}</div><div class="stage card">'
         '<h3 id="stage-title"></h3>'
         '<div id="scene" role="img" aria-label="The chosen structure, to turn with the mouse or a finger"></div>'
         f'<div class="legend">{legend}<label><input type="checkbox" id="wrap" checked> '

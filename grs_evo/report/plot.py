@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .words import THIN, power
+
 # As many distinguishable styles as there are; a seventh line shares its colour with the first but not its dash.
 N_COLOURS = 6
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
@@ -50,21 +52,42 @@ def rounded(values: Any, digits: int = 6) -> list[Any]:
 def axis(title: str, values: Any = None, log: bool | None = None, **options: Any) -> dict[str, Any]:
     """An axis; logarithmic if asked for, or by itself where the values are positive and span a factor of 50."""
     result: dict[str, Any] = {"title": {"text": title}, "automargin": True, "exponentformat": "power", **options}
-    if log is None and values is not None:
-        finite = np.asarray(values, dtype=np.float64)
-        finite = finite[np.isfinite(finite)]
+    finite = np.asarray(values if values is not None else [], dtype=np.float64).ravel()
+    finite = finite[np.isfinite(finite)]
+    if log is None:
         log = len(finite) > 1 and finite.min() > 0 and finite.max() > 50 * finite.min()
     if log:
-        # Powers of ten, and 2 and 5 between where there is room: never "2" for 20.
-        result |= {"type": "log", "exponentformat": "power", "dtick": 1}
-        finite = np.asarray(values if values is not None else [1.0], dtype=np.float64)
-        finite = finite[finite > 0]
-        decades = float(np.log10(finite.max() / finite.min())) if len(finite) else 1.0
-        if decades < 3:
-            result |= {"dtick": "D2", "exponentformat": "e"}
-        elif decades > 8:
-            result["dtick"] = int(np.ceil(decades / 8))
+        finite = finite[finite > 0] if (finite > 0).any() else np.ones(1)
+        ticks = _log_ticks(float(finite.min()), float(finite.max()))
+        # Written out: plotly leaves "2" of 20 and sets powers in larger type.
+        result |= {"type": "log", "tickvals": ticks, "ticktext": [_tick(value) for value in ticks]}
     return result
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Where a logarithmic axis from `low` to `high` has its ticks: powers of ten, and 2 and 5 where these are few."""
+    first, last = int(np.floor(np.log10(low))), int(np.ceil(np.log10(high)))
+    if np.log10(high / low) < 3:
+        return [float(f"{m}e{k}") for k in range(first, last + 1) for m in (1, 2, 5)]
+    return [float(f"1e{k}") for k in range(first, last + 1, max(1, -(-(last - first) // 8)))]
+
+
+def _tick(value: float) -> str:
+    """A round number at a tick."""
+    if 1e-3 <= value < 1e5:
+        return f"{value:,.12g}".replace(",", THIN)
+    digit, _, exponent = f"{value:.0e}".partition("e")
+    return power(int(exponent)) if digit == "1" else f"{digit}·{power(int(exponent))}"
+
+
+def base_of(values: Any) -> float:
+    """A round number to take off values that hardly differ, so that their axis can be read; 0 where they do differ."""
+    finite = np.asarray(values, dtype=np.float64).ravel()
+    finite = finite[np.isfinite(finite)]
+    if len(finite) < 2 or not 0 < np.ptp(finite) < 1e-3 * np.abs(finite).max():
+        return 0.0
+    step = 10.0 ** np.ceil(np.log10(np.ptp(finite)))
+    return float(np.floor(finite.min() / step) * step)
 
 
 def count_axis(title: str, values: Any = (), from_zero: bool = True) -> dict[str, Any]:

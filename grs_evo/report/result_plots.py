@@ -8,30 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 
-from ..analysis import Components, Histograms, hypervolume_over_generations, pareto_front, project
+from ..analysis import (
+    Components,
+    Coverage,
+    Histograms,
+    hypervolume_over_generations,
+    pareto_front,
+    project,
+)
 from ..population import Individual
-from .plot import N_COLOURS, SYMBOLS, Plot, axis, count_axis, line, plain, points, rounded, thinned
+from . import words
+from .plot import N_COLOURS, SYMBOLS, Plot, axis, base_of, count_axis, line, plain, points, rounded, thinned
 
 # Points drawn of a cloud; the CSV holds all of them.
 _CLOUD = 1500
 _FRONT = 1500
-# What the objectives mean, for axis titles; an unknown name stands for itself.
-_WORDS = {
-    "mean": "loss of the means",
-    "variance": "loss of the variances",
-    "skewness": "loss of the skewnesses",
-    "kurtosis": "loss of the kurtoses",
-    "covariance": "loss of the covariance",
-    "value": "total loss",
-    "set": "set loss",
-    "n_atoms": "number of atoms",
-    "cost": "cost, n³ relative to the target",
-}
-
-
-def words(name: str) -> str:
-    """What an objective is called in a sentence."""
-    return _WORDS.get(name, name)
+# Losses below this are those of an exact match.
+_EXACT = 1e-10
 
 
 def front(individuals: Sequence[Individual], objectives: NDArray[np.float64], names: Sequence[str]) -> Plot | None:
@@ -57,6 +50,9 @@ def front(individuals: Sequence[Individual], objectives: NDArray[np.float64], na
     x = objectives[:, first] if first != second else atoms.astype(float)
     x_name = names[first] if first != second else "n_atoms"
     y, y_name = objectives[:, second], names[second]
+    # What rounding leaves of an exact match is a zero, not fourteen decades of axis.
+    x, y = np.where(np.abs(x) < _EXACT, 0.0, x), np.where(np.abs(y) < _EXACT, 0.0, y)
+    (x, x_words), (y, y_words) = _readable(x, x_name), _readable(y, y_name)
     shown = np.concatenate([np.flatnonzero(on_front), np.flatnonzero(~on_front)])[:_FRONT]
     sizes = np.unique(atoms)
     groups = [atoms == size for size in sizes] if len(sizes) <= 6 else _size_groups(atoms)
@@ -79,7 +75,7 @@ def front(individuals: Sequence[Individual], objectives: NDArray[np.float64], na
                     legendgroup=label,
                     showlegend=of_front or not (on_front & group).any(),
                     marker={"symbol": SYMBOLS[k % len(SYMBOLS)] + open_symbol, "color": f"@c{k % N_COLOURS}"},
-                    text=[f"uid {individuals[i].uid}, {atoms[i]} atoms" for i in which],
+                    text=[f"uid {words.short_uid(individuals[i].uid)}, {atoms[i]} atoms" for i in which],
                     hovertemplate="%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>",
                 )
             )
@@ -87,18 +83,25 @@ def front(individuals: Sequence[Individual], objectives: NDArray[np.float64], na
     return Plot(
         "pareto",
         "Pareto front",
-        "Filled symbols: nothing in the archive is better in all objectives "
-        f"({', '.join(words(name) for name in names)}). Open symbols are kept for their low loss."
-        + (f" {left} more are in the data." if left else ""),
+        "Filled symbols: nothing in the archive is lower in all objectives "
+        f"({', '.join(words.objective(name) for name in names)}). Open symbols are kept for their low total loss."
+        + (f" {words.whole(left)} more are in the data." if left else ""),
         traces,
         {
-            "xaxis": axis(plain(words(x_name)), x[shown], log=False if x_name == "n_atoms" else None),
-            "yaxis": axis(plain(words(y_name)), y[shown]),
+            "xaxis": axis(plain(x_words), x[shown], log=False if x_name == "n_atoms" else None),
+            "yaxis": axis(plain(y_words), y[shown]),
             "showlegend": len(traces) > 1,
         },
         columns,
         height=420,
     )
+
+
+def _readable(values: NDArray[np.float64], name: str) -> tuple[NDArray[np.float64], str]:
+    """Values and the title of their axis, from which what they have in common is taken off where it hides the rest."""
+    base = base_of(values)
+    title = words.objective(name)
+    return (values - base, f"{title} − {words.significant(base, 7)}") if base else (values, title)
 
 
 def _size_groups(atoms: NDArray[np.int64]) -> list[NDArray[np.bool_]]:
@@ -141,7 +144,9 @@ def worth(individuals: Sequence[Individual], objectives: NDArray[np.float64]) ->
     return Plot(
         "hypervolume",
         "Hypervolume over the generations",
-        "How much of the final front stood by each generation (1 is the end). A line still rising says: search on.",
+        "How much of the final front stood by each generation (1 is the end). Before the last one this is a lower "
+        "bound: the archive keeps what nothing beats, and has let go what was on the front once. A line still rising "
+        "says: search on.",
         [trace],
         {
             "xaxis": count_axis("generation", when, from_zero=False),
@@ -169,7 +174,7 @@ def function_distances(found: Histograms, labels: Sequence[str], name: str) -> P
     return Plot(
         "functions",
         "Distance of every function",
-        f"Earth mover's distance between the {name} and the target for each descriptor function, in standard "
+        f"Earth mover’s distance between the {name} and the target for each descriptor function, in standard "
         "deviations of the target, largest first."
         + ("" if len(shown) == len(order) else f" The {len(shown)} largest of {len(order)}."),
         [trace],
@@ -205,7 +210,7 @@ def histogram(found: Histograms, k: int, label: str, name: str, rank: int) -> Pl
     return Plot(
         f"histogram-{rank}",
         label,
-        f"distance {found.wasserstein[k]:.3g} σ, KS {found.ks[k]:.3g}",
+        f"distance {words.significant(found.wasserstein[k], 3)} σ, KS {words.significant(found.ks[k], 3)}",
         [target, chosen],
         {
             "xaxis": {"automargin": True, "nticks": 4, "exponentformat": "power"},
@@ -283,7 +288,7 @@ def plane(components: Components, target: NDArray, clouds: Sequence[tuple[str, N
     together = np.concatenate(coordinates)
     return Plot(
         "coverage",
-        "Coverage in the target's principal components",
+        "Coverage in the target’s principal components",
         sentence,
         traces,
         {
@@ -297,19 +302,59 @@ def plane(components: Components, target: NDArray, clouds: Sequence[tuple[str, N
     )
 
 
-def growth(rows: Sequence[tuple[int, int, float, float]]) -> Plot | None:
-    """V_rep of the first n structures of the set."""
+def growth(rows: Sequence[tuple[int, int, Coverage]]) -> Plot | None:
+    """V_rep of the first n structures of the set; None for a single one.
+
+    In the leading components where the estimate in all of them tells nothing.
+    """
     if len(rows) < 2:
         return None
-    count, environments, v_rep, inside = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
-    hull = line(0, "V_rep", count, v_rep, mode="lines+markers")
+    count, environments = (np.array(column, dtype=float) for column in list(zip(*rows, strict=True))[:2])
+    found = [one for _, _, one in rows]
+    told = all(one.is_told for one in found)
+    v_rep = np.array([one.v_rep for one in found])
+    exact, inside = np.array([one.exact for one in found]), np.array([one.inside for one in found])
+    where = "" if told else f" in the first {found[0].exact_dimension} components"
+    hull = line(0, f"V_rep{where}", count, v_rep if told else exact, mode="lines+markers")
     share = line(1, "target inside", count, inside, mode="lines+markers")
     return Plot(
         "growth",
         "Coverage as the set grows",
-        "V_rep (eq. 18) and the share of the target's environments in the hull, for the first structures of the set.",
+        f"V_rep (eq. 18){where} and the share of the target’s environments in the hull, for the first structures of "
+        "the set.",
         [hull, share],
         {"xaxis": count_axis("structures", count), "yaxis": axis("share", rangemode="tozero"), "showlegend": True},
-        {"structures": count, "environments": environments, "v_rep": v_rep, "inside": inside},
+        {"structures": count, "environments": environments, "v_rep": v_rep, "factor": [one.factor for one in found],
+         "v_rep_exact": exact, "inside": inside},
         height=460,
-    )
+    )  # fmt: skip
+
+
+def acceptance(losses: Sequence[float] | NDArray[np.float64], away: bool) -> Plot | None:
+    """The loss of a set after each of its structures; where a search moves away how far each is from the target."""
+    if len(losses) < 2:
+        return None
+    count = np.arange(1, len(losses) + 1)
+    y = np.asarray(losses, dtype=np.float64)
+    base = base_of(y)
+    y_words = "distance from the target" if away else "set loss"
+    y_words += f" − {words.significant(base, 7)}" if base else ""
+    trace = line(0, "set", count, y - base, mode="lines+markers" if len(y) <= 60 else "lines")
+    if away:
+        caption = (
+            "Structure loss of each accepted structure against the target as it was given, in order of acceptance."
+        )
+    else:
+        caption = (
+            "Loss of the whole set after each structure was added. It may rise for a while where the run allows slack."
+        )
+    return Plot(
+        "acceptance",
+        "How far each accepted structure lies" if away else "Set loss as the set grew",
+        caption,
+        [trace],
+        {"xaxis": count_axis("structures" if not away else "structure", count, from_zero=False),
+         "yaxis": axis(y_words, y - base, rangemode="normal" if base else "tozero"), "showlegend": False},
+        {"structure": count, "distance" if away else "set_loss": y},
+        height=300,
+    )  # fmt: skip

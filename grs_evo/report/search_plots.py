@@ -18,11 +18,18 @@ _MOST = 600
 _ISLANDS = 12
 
 
-def convergence(history: History) -> Plot | None:
-    """Best loss so far against the evaluations of each island."""
-    if "best_value" not in history or not len(history["generation"]):
+def convergence(history: History, away: bool = False, moving: bool = False) -> Plot | None:
+    """Best loss so far against the evaluations of each island; the distance of the best where a search moves away.
+
+    Parameters
+    ----------
+    away : the search moves away from the target
+    moving : the target moves with what a round accepts
+    """
+    column = "best_structure" if away and "best_structure" in history else "best_value"
+    if column not in history or not len(history["generation"]):
         return None
-    best, count = np.asarray(history["best_value"], dtype=np.float64), spent(history)
+    best, count = np.asarray(history[column], dtype=np.float64), spent(history)
     rows = island_rows(history)
     traces, island_column, x_column, y_column = [], [], [], []
     values = []
@@ -39,19 +46,27 @@ def convergence(history: History) -> Plot | None:
         lines = line(k, f"island {island}", x[keep], y[keep], legendgroup=str(island))
         lines["line"] |= {"shape": "hv"}
         traces.append(lines)
+    step = "up is a structure farther from the target" if away else "down is a better structure"
+    if rounds < 2:
+        anew = ""
+    elif moving:
+        anew = "After each round the target moves to what was accepted, so each round begins anew."
+    else:
+        anew = "Every round has a loss of its own, so each begins anew."
+    label = "distance from the round’s target" if moving else "distance from the target" if away else "best loss"
     return Plot(
         "convergence",
-        "Best loss against evaluations",
-        "Each step down is a better structure; every loss evaluation counts once, with or without gradient. "
+        ("Distance" if column == "best_structure" else "Best loss") + " against evaluations",
+        f"Each step {step}; every loss evaluation counts once, with or without gradient. "
         + (f"{len(rows)} islands searched, the first {_ISLANDS} are drawn. " if len(rows) > _ISLANDS else "")
-        + ("Every round has a loss of its own, so each begins high again." if rounds > 1 else ""),
+        + anew,
         traces,
         {
             "xaxis": count_axis("evaluations of the island", count),
-            "yaxis": axis("best loss", np.concatenate(values)),
+            "yaxis": axis(label, np.concatenate(values)),
             "showlegend": len(rows) > 1,
         },
-        {"island": island_column, "evaluations": np.concatenate(x_column), "best_value": np.concatenate(y_column)},
+        {"island": island_column, "evaluations": np.concatenate(x_column), column: np.concatenate(y_column)},
     )
 
 

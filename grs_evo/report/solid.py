@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from ..structure import Structure, to_atoms
 
 # The view of the stills, and the first one of the interactive scene: a little from the right and above.
 _VIEW = (np.deg2rad(-62.0), np.deg2rad(22.0))
+# Tolerance of the space group, Å.
+SYMPREC = 0.01
 _CORNERS = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)], dtype=np.float64)
 _EDGES = [(a, b) for a in range(8) for b in range(a + 1, 8) if np.abs(_CORNERS[a] - _CORNERS[b]).sum() == 1]
 
@@ -26,9 +29,40 @@ def radii(elements: Sequence[str]) -> list[float]:
 
 
 def formula(structure: Structure, elements: Sequence[str]) -> str:
-    """Counts of atoms per element in the basis's order, e.g. ``"Au8 Cu24"``."""
+    """Counts of atoms per element in the basis's order, as everywhere in grs_evo: ``"Au8Cu24"``, ``"Fe5Cr"``."""
+    return _formula(structure.counts(len(elements)), elements)
+
+
+def _formula(counts: NDArray[np.integer], elements: Sequence[str]) -> str:
+    return "".join(f"{e}{n if n > 1 else ''}" for e, n in zip(elements, counts, strict=True) if n)
+
+
+def symmetry(structure: Structure, elements: Sequence[str]) -> tuple[str, str] | None:
+    """Space group and formula unit, e.g. ``("Pm-3m (221)", "Cu3Au")``; None for what is no crystal, or not told."""
+    import spglib
+
+    if not structure.pbc.all():
+        return None
+    scaled = np.linalg.solve(structure.cell.T, structure.positions.T).T
+    cell: Any = (structure.cell, scaled, structure.species + 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of spglib's error handling, old and new
+        try:
+            found = spglib.get_spacegroup(cell, symprec=SYMPREC)
+        except Exception:  # SpglibError has no base class of its own in all versions
+            return None
+    if found is None:
+        return None
     counts = structure.counts(len(elements))
-    return " ".join(f"{symbol}{count}" for symbol, count in zip(elements, counts, strict=True) if count)
+    return str(found), _formula(counts // np.gcd.reduce(counts), elements)
+
+
+def space_group(structure: Structure, elements: Sequence[str]) -> tuple[str, str] | None:
+    """Formula unit and space group, e.g. ``("Cu3Au", "Pm-3m")``; None without symmetry beyond that of the lattice."""
+    found = symmetry(structure, elements)
+    if found is None or found[0].startswith("P1 "):
+        return None
+    return found[1], found[0].partition(" ")[0]
 
 
 def scene(structure: Structure) -> dict[str, Any]:

@@ -1,34 +1,29 @@
-"""How good the best structure is: its loss beside that of a random sample of the target of the same size."""
+"""How good a structure or a set is: its loss beside that of as many environments drawn at random from the target."""
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
 
-from ..basis import Basis
-from ..config import parse
-from ..errors import InputError
-from ..loss import make_objective
-from ..population import Individual
+from ..loss import Objective
 from ..quality import LEAST_NOISE, sampling_noise
-from ..storage import Archive
-from ..target import Target
 
-# Draws of the median; its error is then a tenth of the spread of single draws.
-_DRAWS = 200
+_MANY = 1000  # environments, of a set
+_DRAWS_OF_MANY = 100
 
 
-def loss_over_noise(archive: Archive, basis: Basis, target: Target, one: Individual) -> float | None:
-    """Structure loss of an individual over the median loss of as many random environments of the target.
+@dataclass(frozen=True)
+class Yardstick:
+    """A loss over the sampling noise of the target."""
 
-    None where the archive does not tell enough to make its loss again: a run file of another program version, a loss
-    that is scaled by reference structures, which an archive does not keep, or a target without any spread.
-    """
-    if "structure" not in archive.term_names:
-        return None
-    try:
-        objective = make_objective(basis, target, parse(archive.run_file, "run file").loss)
-        noise = sampling_noise(objective, one.structure.n_atoms, draws=_DRAWS)
-    except InputError:
-        return None
-    loss = float(one.terms[archive.term_names.index("structure")])
-    return loss / noise if np.isfinite(noise) and noise > LEAST_NOISE else None
+    n_atoms: int
+    noise: float  # median loss of as many random environments of the target; 0 where all are one
+    ratio: float  # NaN where there is no noise
+
+
+def over_noise(objective: Objective, loss: float, n_atoms: int) -> Yardstick:
+    """A structure's or a set's loss over the sampling noise for as many environments, as `grs-evo score` tells it."""
+    # Samples of many environments differ little from each other, and take long.
+    noise = sampling_noise(objective, n_atoms, **({"draws": _DRAWS_OF_MANY} if n_atoms > _MANY else {}))
+    if not noise > LEAST_NOISE:
+        return Yardstick(n_atoms, 0.0, float("nan"))
+    return Yardstick(n_atoms, noise, loss / noise)
