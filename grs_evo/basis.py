@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations_with_replacement
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols, covalent_radii, vdw_radii
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from .angular import count_functions, coupling_work, independent_couplings
 from .errors import InputError, nearest
@@ -26,10 +26,10 @@ from .options import Options
 from .program import Mixing, Program, cached_program
 
 MAX_RANK = 6
-# What sets up within a minute on one core: functions per element, a function of rank 5 or 6 being worth three or five
+# What sets up within a minute on one core: functions per element, a function of rank 5 or 6 being worth two or three
 # of lower rank, and coupling coefficients compared to find the independent functions among equal labels.
-_MOST_FUNCTIONS = 20_000
-_WORTH = (1, 1, 1, 1, 3, 5)
+_MOST_FUNCTIONS = 12_000
+_WORTH = (1, 1, 1, 1, 2, 3)
 _MOST_COUPLINGS = 1e9
 
 PAIR_TABLES = ("cutoff", "lam", "cutoff_in", "taper_in", "taper")
@@ -248,7 +248,7 @@ def _check_size(n_elements: int, n_max: Sequence[int], l_max: Sequence[int]) -> 
         rank = 1 + int(np.argmax(shares))
         raise InputError(
             f"{settings} make {sum(counts):.6g} functions per element, {counts[rank - 1]:.6g} of them of rank {rank};"
-            f" at most {_MOST_FUNCTIONS} are allowed, one of rank 5 or 6 counted as 3 or 5: lower n_max or l_max of"
+            f" at most {_MOST_FUNCTIONS} are allowed, one of rank 5 or 6 counted as 2 or 3: lower n_max or l_max of"
             f" rank {rank}"
         )
     work = 0.0
@@ -413,12 +413,21 @@ def check_radial(
                 )
 
 
+def _listed(value: Any) -> Any:
+    """A number alone is a basis of rank 1."""
+    return [value] if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 class BasisOptions(Options):
     """The basis: either built from limits, or read from a LAMMPS `.yace` file."""
 
     elements: list[str] = Field(default_factory=list, description="chemical symbols; empty: taken from the target")
-    n_max: list[int] = Field(default=[8, 2, 2, 1], description="radial functions for ranks 1, 2, …")
-    l_max: list[int] = Field(default=[0, 2, 2, 1], description="highest angular momentum for ranks 1, 2, …")
+    n_max: Annotated[list[int], BeforeValidator(_listed)] = Field(
+        default=[8, 2, 2, 1], description="radial functions for ranks 1, 2, …"
+    )
+    l_max: Annotated[list[int], BeforeValidator(_listed)] = Field(
+        default=[0, 2, 2, 1], description="highest angular momentum for ranks 1, 2, …"
+    )
     cutoff: float | dict[str, float] | None = Field(
         default=None,
         description="cutoff, one or per ordered pair 'Au-Cu'; default: sum of both van der Waals diameters, in metals"
