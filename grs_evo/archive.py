@@ -15,7 +15,7 @@ answer however the set was split and merged before; step 3 does so as long as no
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ from .population import Individual
 
 # Losses below this are zero: what rounding leaves of an exact match.
 _ZERO = 1e-10
+# The terms that objectives are by default, where they are all that the value is made of.
+_PARTS = ("mean", "variance", "core")
 
 
 class ArchiveOptions(Options):
@@ -34,8 +36,9 @@ class ArchiveOptions(Options):
 
     objectives: tuple[str, ...] | None = Field(
         default=None,
-        description="names of loss terms, or value, n_atoms, cost (n_atoms³ relative to the target's); "
-        "default: mean and variance, and n_atoms when the size is free",
+        description="names of loss terms, or value, n_atoms, cost (n_atoms³ relative to the target's); default: mean, "
+        "variance and core, or value where more than these, or a weight below 0, decides; and n_atoms when the size "
+        "is free",
     )
     size: int = Field(default=100, ge=2, le=100_000, description="largest number of individuals on the front [1]")
     best: int = Field(default=10, ge=1, le=10_000, description="lowest values kept even when dominated [1]")
@@ -45,8 +48,15 @@ class ArchiveOptions(Options):
     target_atoms: float = Field(default=1.0, gt=0, description="number of atoms whose cost is 1 [atoms]")
 
 
-def check_objectives(names: Sequence[str], term_names: Sequence[str]) -> tuple[str, ...]:
-    """The names, or an InputError that says which is unknown."""
+def check_objectives(
+    names: Sequence[str], term_names: Sequence[str], weights: Mapping[str, float] | None = None
+) -> tuple[str, ...]:
+    """The names, or an InputError that says which is unknown, or is raised by the search and so cannot be minimised.
+
+    Parameters
+    ----------
+    weights : with which each term enters the value (`plan.weights`); None: all of them above 0
+    """
     allowed = (*term_names, "value", "n_atoms", "cost")
     for name in names:
         if name not in allowed:
@@ -54,14 +64,37 @@ def check_objectives(names: Sequence[str], term_names: Sequence[str]) -> tuple[s
                 f"archive.objectives: {name!r} is not an objective; allowed are {', '.join(allowed)}"
                 + nearest(name, allowed)
             )
+        weight = (weights or {}).get(name, 1.0)
+        if weight < 0:
+            raise InputError(
+                f"archive.objectives: {name!r} enters the value with the weight {weight:g}, so the search makes it "
+                "larger, and a front that makes it smaller would look the other way; name 'value' instead"
+            )
     if len(set(names)) != len(names) or not names:
         raise InputError(f"archive.objectives: is {list(names)}; needs one or more names, each once")
     return tuple(names)
 
 
-def default_objectives(term_names: Sequence[str], size_free: bool) -> tuple[str, ...]:
-    """Mean and variance losses where there are such terms, else the value; and the number of atoms when it is free."""
-    names = [name for name in ("mean", "variance") if name in term_names] or ["value"]
+def default_objectives(
+    term_names: Sequence[str], size_free: bool, weights: Mapping[str, float] | None = None
+) -> tuple[str, ...]:
+    """What a front is judged by where the run file does not say; the lowest value is always on such a front.
+
+    Mean, variance and core, where the value grows with each of them and depends on nothing else; the value itself where
+    it does not: moving away from a target, for a set, with further moments. And the number of atoms when it is free.
+
+    Parameters
+    ----------
+    weights : with which each term enters the value (`plan.weights`); None: all of them above 0
+    """
+    names = [name for name in _PARTS if name in term_names]
+    if weights is None:
+        decides = dict.fromkeys(names, 1.0)
+    else:
+        # "structure" is the sum of its moments, and "raw" is only reported
+        decides = {name: weight for name, weight in weights.items() if name not in ("structure", "raw") and weight}
+    if not {"mean", "variance"} & decides.keys() or not decides.keys() <= set(names) or min(decides.values()) < 0:
+        names = ["value"]
     return (*names, "n_atoms") if size_free else tuple(names)
 
 

@@ -25,6 +25,11 @@ Made = tuple[Structure, str, tuple[int, int]]  # a structure, the operator's nam
 ROUNDS = 5
 
 
+# Individuals in a row for which all tries gave nothing but repeats, before a generation gives up: the space is used
+# up, or as good as.
+FRUITLESS = 5
+
+
 ORPHAN = (NO_PARENT, NO_PARENT)
 
 
@@ -55,11 +60,13 @@ def fresh(
     new: set[int] = set()
     for _ in range(ROUNDS):
         batch: list[Made] = []
+        fruitless = 0
         for _ in range(count - len(made)):
             ledger.check()
             for _ in range(options.repeats + 1):
                 structure = candidate(rng, problem.sources[island], ledger.reject)
                 if structure is None:
+                    fruitless = 0
                     break
                 key = content_key(structure, lattice)
                 if options.memory and (key in new or (known is not None and contains(known, key))):
@@ -67,9 +74,14 @@ def fresh(
                     continue
                 new.add(key)
                 batch.append((structure, "random", ORPHAN))
+                fruitless = 0
                 break
+            else:
+                fruitless += 1
+                if fruitless == FRUITLESS:
+                    break
         made += [one for one in assess(batch, island, problem, ledger, rng) if one is not None]
-        if len(made) >= count:
+        if len(made) >= count or fruitless == FRUITLESS:
             break
     if not made and count and required:
         raise NoCandidates(island, ledger)
@@ -112,7 +124,8 @@ def assess(
         if problem.relax is not None and rng is not None and (options.relaxed >= 1.0 or rng.random() < options.relaxed):
             from .relax import relax
 
-            relaxed = relax(structure, problem.objective, problem.relax, poll=ledger.poll)
+            fixed = None if limits.fixed is None else ~limits.movable(structure.n_atoms)
+            relaxed = relax(structure, problem.objective, problem.relax, fixed, ledger.poll)
             ledger.count("gradient_evaluations", relaxed.evaluations)
             structure, value, terms = relaxed.structure, relaxed.value, relaxed.terms
             cause = limits.refuses(structure)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .candidates import CandidateOptions, Source
 from .composition import Composition, assignable, free, site_mask
-from .errors import InputError, nearest
-from .kernels.contacts import closest_ratio
-from .limits import Limits
+from .errors import InputError, nearest, within
+from .kernels.contacts import closest_ratio, fractional, inverse
+from .limits import Fixed, Limits
+from .readers import read_atoms
 from .structure import Structure, from_atoms
 from .supercells import PARENTS, build, conventional, heights, parent_cell, sites_per_volume, supercells
 
@@ -69,7 +69,10 @@ def bind(
     if spatial is None:
         spatial = options.kind == "random" or options.rattle > 0.0
     low, high = options.volume
+    fixed = _fixed(options, templates, keep, where)
     sizes = options.sizes if options.sizes and spatial else (possible[0], possible[-1])
+    if fixed is not None:
+        sizes = (max(sizes[0], int(fixed.sites[-1]) + 1), sizes[1])
     bounds = [one.volume / one.n_atoms for one in templates] or [reference]
     limits = Limits(
         composition=composition,
@@ -80,6 +83,7 @@ def bind(
         allowed=per_site,
         lattice=not spatial,
         periodic=all(one.pbc.all() for one in templates),
+        fixed=fixed,
     )
     source = Source(options, elements, limits, templates, keep, possible, reference)
     _check_templates(source, where)
@@ -179,7 +183,8 @@ def _templates(
         raise InputError(
             f"{where}.kind: supercells needs a parent that is periodic in all directions, pbc is {pbc.tolist()}"
         )
-    found = supercells(cell, sites, sizes, options.height, kinds)
+    with within(where, "."):
+        found = supercells(cell, sites, sizes, options.height, kinds)
     if not found:
         raise InputError(
             f"{where}.sizes: no supercell of the {len(sites)}-site parent has {sizes[0]} to {sizes[1]} sites "
@@ -245,20 +250,14 @@ def _found_parent(
 def _read(options: CandidateOptions, elements: tuple[str, ...], folder: Path | str, where: str) -> list[Structure]:
     if options.file is None:
         raise InputError(f"{where}.file: must name a structure file for this kind of candidates")
-    path = Path(folder) / options.file
-    if not path.is_file():
-        raise InputError(f"{where}.file: {options.file} does not exist (looked for {path})")
-    from ase.io import read
-
-    try:
-        frames: Any = read(path, index=":")
-    except Exception as problem:  # ase readers raise whatever they like
-        raise InputError(f"{where}.file: {options.file} cannot be read as a structure file ({problem})") from None
     # A parent cell may hold any symbols: its sites count, not what sits there.
-    if options.kind != "templates" or options.composition not in (None, "keep"):
-        for atoms in frames:
-            atoms.symbols = [s if s in elements else elements[0] for s in atoms.get_chemical_symbols()]
-    return [from_atoms(atoms, elements, f"{options.file}[{k}]") for k, atoms in enumerate(frames)]
+    bare = options.kind != "templates" or options.composition not in (None, "keep")
+    with within(f"{where}.file"):
+        found = read_atoms(options.file, folder=folder, nameless=bare)
+        if bare:
+            for _, _, atoms in found:
+                atoms.symbols = [s if s in elements else elements[0] for s in atoms.get_chemical_symbols()]
+        return [from_atoms(atoms, elements, source) for source, _, atoms in found]
 
 
 def _site_rules(
@@ -297,6 +296,22 @@ def _site_rules(
             mask[int(key)] = False
             mask[int(key), index(symbol, f"pinned.{key}")] = True
     return mask
+
+
+def _fixed(options: CandidateOptions, templates: Sequence[Structure], keep: bool, where: str) -> Fixed | None:
+    """The atoms that stay where they are; None when all may move."""
+    if not options.fixed:
+        return None
+    if len(templates) != 1:
+        what = f"there are {len(templates)} templates" if templates else "random cells have no sites"
+        raise InputError(f"{where}.fixed: needs one cell, but {what}")
+    one = templates[0]
+    index = np.unique(options.fixed).astype(np.int64)
+    if index[0] < 0 or index[-1] >= one.n_atoms:
+        wrong = index[0] if index[0] < 0 else index[-1]
+        raise InputError(f"{where}.fixed: site {wrong} does not exist; sites are 0 to {one.n_atoms - 1}")
+    species = one.species[index] if keep else np.full(len(index), -1, np.int32)
+    return Fixed(index, fractional(one.positions[index], inverse(one.cell)), species)
 
 
 def _scaled(structure: Structure, total: float) -> Structure:
@@ -380,7 +395,7 @@ def _check_templates(source: Source, where: str) -> None:
                 f"{where}: sites of template {k} are {shortest * limits.min_distance[0, 0]:.3g} Å apart; "
                 f"min_distance is {limits.min_distance[0, 0]:.3g} Å"
             )
-        mask = site_mask(limits.allowed, one.n_atoms)
+        mask = limits.mask(one.n_atoms)
         bounds = limits.composition.bounds(one.n_atoms)
         if limits.composition.fixed and mask is not None and bounds is not None and not assignable(bounds[0], mask):
             raise InputError(

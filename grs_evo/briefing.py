@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from . import checkpoint
 from .config import RunFile, parse
 from .evolution import Quit, Tag
+from .ground import Ground
 from .migration import shares
 from .mpi import World, wait
 from .population import Individual, pack, unpack
-from .setup import Ground
 from .structure import Structure
 from .toml_text import to_toml
 from .wire import array_text, decode, encode, text_array

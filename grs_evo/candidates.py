@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import factorial, inf, prod
 from typing import Literal
 
 import numpy as np
@@ -20,6 +21,8 @@ Reject = Callable[[str], None]
 
 # How often a random cell is drawn anew before the candidate is given up and counted.
 _TRIES = 20
+# Parent cells of a candidate; those that stand for a large system are a thousand times smaller.
+_MOST_CELLS = 100_000
 _SWEEPS = 400
 
 
@@ -35,7 +38,10 @@ class CandidateOptions(Options):
         default="target",
         description="parent: sc, bcc, fcc, hcp, diamond; target: found from its sites; file: the cell in `file`",
     )
-    file: str | None = Field(default=None, description="structure file of the parent cell or of the templates")
+    file: str | None = Field(
+        default=None,
+        description="structure file of the parent cell or of the templates, with an optional index: file@-1",
+    )
     a: float | None = Field(default=None, gt=0, description="lattice constant; default: from the target's density [Å]")
     c_over_a: float = Field(default=1.6329931618554521, gt=0, description="of hcp [1]")
     cubic: bool = Field(default=True, description="repeat the conventional cell instead of the primitive one")
@@ -76,7 +82,14 @@ class CandidateOptions(Options):
     sites: tuple[tuple[str, ...], ...] | None = Field(
         default=None, description="elements allowed on each site of the parent cell (or of the one template), in order"
     )
-    pinned: dict[str, str] = Field(default={}, description="site index of the final cell -> element that stays there")
+    pinned: dict[str, str] = Field(
+        default={}, description="site index of the final cell -> element that stays there; `fixed` keeps the place"
+    )
+    fixed: tuple[int, ...] = Field(
+        default=(),
+        description="sites of the final cell (lattice, or one template) whose atoms never move: they keep their "
+        "fractional coordinates, and the element they have in `file` where candidates keep those [–]",
+    )
     rattle: float = Field(default=0.0, ge=0, description="standard deviation of random displacements [Å]")
     rattled: float = Field(default=1.0, ge=0, le=1, description="share of candidates that are rattled [1]")
     symprec: float = Field(default=0.01, gt=0, description="tolerance when the parent is found from the target [Å]")
@@ -94,6 +107,10 @@ class CandidateOptions(Options):
                 raise ValueError(f"{name} is {list(pair)}; must be [smallest, largest] with 0 < smallest <= largest")
         if min(self.repeat) < 1:
             raise ValueError(f"repeat is {list(self.repeat)}; each number must be at least 1")
+        if prod(self.repeat) > _MOST_CELLS:
+            raise ValueError(
+                f"repeat is {list(self.repeat)}, that is {prod(self.repeat):.2g} parent cells; at most {_MOST_CELLS:g}"
+            )
         return self
 
 
@@ -114,6 +131,21 @@ class Source:
         """Whether all candidates are occupations of one and the same set of sites."""
         return len(self.templates) == 1 and self.limits.lattice and not self.keep
 
+    @property
+    def possible(self) -> float:
+        """An upper bound of how many structures there can be; inf where atoms move."""
+        if not self.limits.lattice:
+            return inf
+        return sum(self._occupations(one.n_atoms) for one in self.templates)
+
+    def _occupations(self, n: int) -> float:
+        mask, rule = self.limits.mask(n), self.limits.composition
+        choices = [len(self.elements)] * n if mask is None else mask.sum(1).tolist()
+        bounds = rule.bounds(n)
+        if not rule.fixed or bounds is None:
+            return prod(choices)
+        return min(prod(choices), factorial(n) // prod(factorial(int(k)) for k in bounds[0]))
+
 
 def candidate(rng: np.random.Generator, source: Source, reject: Reject | None = None) -> Structure | None:
     """A new candidate that keeps the source's limits, or None after a bounded number of tries.
@@ -125,8 +157,9 @@ def candidate(rng: np.random.Generator, source: Source, reject: Reject | None = 
     for _ in range(_TRIES):
         structure, cause = _random(rng, source) if not source.templates else _occupied(rng, source)
         if structure is not None and source.options.rattle > 0.0 and rng.random() < source.options.rattled:
-            moved = structure.positions + source.options.rattle * rng.standard_normal(structure.positions.shape)
-            structure = structure.replace(positions=moved)
+            moves = source.options.rattle * rng.standard_normal(structure.positions.shape)
+            moves[~source.limits.movable(structure.n_atoms)] = 0.0
+            structure = structure.replace(positions=structure.positions + moves)
         if structure is not None:
             cause = source.limits.refuses(structure)
             if cause is None:
@@ -176,5 +209,5 @@ def _occupied(rng: np.random.Generator, source: Source) -> tuple[Structure | Non
     template = source.templates[int(rng.random() * len(source.templates))]
     if source.keep:
         return template, None
-    species = draw_occupation(rng, source.limits.composition, source.limits.allowed, template.n_atoms)
+    species = draw_occupation(rng, source.limits.composition, source.limits.mask(template.n_atoms), template.n_atoms)
     return (None, "composition") if species is None else (template.replace(species=species), None)

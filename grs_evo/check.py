@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .config import RunFile, read
+from .config import RunFile, check_files, read
 from .descriptors import neighbours
 from .errors import within
+from .ground import Ground
 from .progress import table_of
-from .setup import Ground, lay_ground, make_problem
+from .rounds import given_structures
+from .setup import lay_ground, make_problem
 from .structure import Structure
 from .toml_text import to_toml
 
@@ -30,8 +32,10 @@ def check(path: str | Path) -> dict[str, Any]:
     file = Path(path)
     given = read(file)
     with within(str(file)):
+        check_files(given, file.parent)
         ground = lay_ground(given, file.parent)
         problem = make_problem(given, ground, file.parent)
+        given_structures(given, ground.basis, file.parent)
     elements = ground.basis.elements
     samples = _samples(ground, problem)
     return {
@@ -54,7 +58,7 @@ def check(path: str | Path) -> dict[str, Any]:
         },
         "terms": list(problem.term_names),
         "objectives": list(problem.archive.objectives or ()),
-        "notes": list(problem.objective.notes),
+        "notes": [*problem.objective.notes, *problem.notes],
         "islands": problem.n_islands,
         "atoms": sorted({n for source in problem.sources for n in source.sizes}),
         "memory_bytes": _memory(given, ground, problem),
@@ -83,7 +87,7 @@ def _neighbours(structure: Structure, ground: Ground) -> float:
 
 
 def _by_pair(structure: Structure, ground: Ground, judge: Callable[[NDArray[np.float64], int], Any]) -> dict[str, Any]:
-    """For each pair of elements what `judge` makes of its sorted distances inside the cutoff and the number of atoms."""
+    """For each pair of elements what `judge` makes of its sorted distances in the cutoff and the number of atoms."""
     elements, reach = ground.basis.elements, ground.basis.cutoff
     listed = neighbours(structure, float(reach.max()))
     centre, other = structure.species[listed.first], structure.species[listed.second]

@@ -58,7 +58,7 @@ class Checkpoint:
             "fingerprint": json.dumps(self.fingerprint, sort_keys=True),
             "extra": json.dumps(self.extra, sort_keys=True),
         }
-        return sealed(to_image(tree, attributes, units=False))
+        return sealed(to_image(tree, attributes, explained=False))
 
     @staticmethod
     def from_bytes(data: bytes) -> Checkpoint:
@@ -123,7 +123,11 @@ def save(checkpoint: Checkpoint, folder: Path, keep: int, check: Callable[[], No
 def files(folder: Path) -> list[Path]:
     """Checkpoint files, newest first; half-written ones have other names."""
     try:
-        found = [(int(match[1]), path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
+        found = [
+            (int(match[1]), path)
+            for path in folder.iterdir()
+            if (match := _NAME.fullmatch(path.name)) and path.is_file()
+        ]
     except OSError:
         return []
     return [path for _, path in sorted(found, reverse=True)]

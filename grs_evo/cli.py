@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -15,12 +14,18 @@ import click
 
 from . import __version__
 from .errors import InputError, StorageError
+from .json_text import to_json
 
 if TYPE_CHECKING:
     from .basis import Basis
 
 _STORAGE = 74
 _USER = 2
+
+
+# Options of all commands that read structure files.
+_types = click.option("--types", help="Element of each atom type of LAMMPS files that name none, in order: Au,Cu.")
+_format = click.option("--format", "format_", help="ASE's name of the structure files' format, if not clear: vasp, …")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -65,13 +70,43 @@ def resume(folder: Path, max_time: str | None, extend: tuple[str, ...], quiet: b
 )
 @click.option("--top", type=int, help="Only the best so many.")
 @click.option("--unique", is_flag=True, help="Leave out structures that are the same crystal as a better one.")
-@click.option("--set", "which", flag_value="set", help="The representative set instead of the archive.")
-@click.option("--pareto", "which", flag_value="pareto", help="Only the Pareto front of the archive.")
-def export(folder: Path, out: Path, format_: str | None, top: int | None, unique: bool, which: str | None) -> None:
+@click.option("--set", "set_", is_flag=True, help="The representative set instead of the archive.")
+@click.option("--pareto", is_flag=True, help="Only the Pareto front of the archive.")
+@click.option("--pseudo", multiple=True, metavar="EL=FILE", help="Pseudopotential of an element, for pw.x inputs.")
+@click.option("--ecutwfc", type=float, help="Plane-wave cutoff of pw.x inputs in Ry.")
+def export(
+    folder: Path,
+    out: Path,
+    format_: str | None,
+    top: int | None,
+    unique: bool,
+    set_: bool,
+    pareto: bool,
+    pseudo: tuple[str, ...],
+    ecutwfc: float | None,
+) -> None:
     """Write structures of a run's archive, best first; cells and positions as they are."""
     from .export import export as export_
 
-    files = export_(folder, out, format=format_, top=top, unique=unique, which=which or "archive")
+    if set_ and pareto:
+        raise InputError("--set, --pareto: ask for different structures; give one of them")
+    pseudos = {}
+    for given in pseudo:
+        element, equals, file = given.partition("=")
+        if not (element and equals and file):
+            raise InputError(f"--pseudo {given}: must be ELEMENT=FILE, e.g. Ta=Ta.pbe-spn-kjpaw.UPF")
+        pseudos[element] = file
+    files = export_(
+        folder,
+        out,
+        format=format_,
+        top=top,
+        unique=unique,
+        which="set" if set_ else "pareto" if pareto else "archive",
+        pseudos=pseudos,
+        ecutwfc=ecutwfc,
+        say=lambda text: click.echo(f"grs-evo: {text}", err=True),
+    )
     click.echo("\n".join(str(path) for path in files))
 
 
@@ -95,7 +130,7 @@ def status(folder: Path, json_: bool) -> None:
     from .status import text_of
 
     found = status_(folder)
-    click.echo(json.dumps(found, indent=1, sort_keys=True) if json_ else text_of(found))
+    click.echo(to_json(found, indent=1, sort_keys=True) if json_ else text_of(found))
 
 
 @cli.command()
@@ -108,7 +143,7 @@ def check(run_file: Path, json_: bool, brief: bool) -> None:
     from .check import text_of
 
     found = check_(run_file)
-    click.echo(json.dumps(found, indent=1) if json_ else text_of(found, settings=not brief))
+    click.echo(to_json(found, indent=1) if json_ else text_of(found, settings=not brief))
 
 
 @cli.command()
@@ -180,35 +215,73 @@ def _whole_numbers(option: str, text: str | None) -> list[int] | None:
 
 
 @cli.command()
-@click.argument("structures", nargs=-1, required=True)
+@click.argument("structures", nargs=-1)
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="File to write, e.g. target.h5.")
-@click.option("--run-file", type=click.Path(path_type=Path), help="Take basis and loss from here.")
+@click.option(
+    "--run-file",
+    type=click.Path(path_type=Path),
+    help="Take basis, loss and [target] from here; what is given on the command line counts instead.",
+)
 @click.option("--cutoff", type=float, help="Cutoff of all pairs in Å, when there is no run file.")
 @click.option("--covariance", is_flag=True, help="Keep the full covariance as well.")
+@_types
+@_format
+@click.option(
+    "--weights", multiple=True, metavar="GROUP=NUMBER", help="Weight of every environment of a group; others count 1."
+)
 def target(
-    structures: tuple[str, ...], out: Path, run_file: Path | None, cutoff: float | None, covariance: bool
+    structures: tuple[str, ...],
+    out: Path,
+    run_file: Path | None,
+    cutoff: float | None,
+    covariance: bool,
+    types: str | None,
+    format_: str | None,
+    weights: tuple[str, ...],
 ) -> None:
-    """Describe structure files (FILE, FILE@0:100:10, FILE:::10) and store the target."""
+    """Describe structure files (FILE, FILE@0:100:10, FILE::10 for every tenth) and store the target.
+
+    Without files, the target of the run file is stored, such as a random alloy.
+    """
     from .setup import store_target
 
-    click.echo(store_target(structures, out, run_file, cutoff, covariance))
+    given = _numbers("--weights", weights)
+    click.echo(store_target(structures, out, run_file, cutoff, covariance, _symbols(types or ""), format_, given))
 
 
 @cli.command()
 @click.argument("structures", nargs=-1, required=True)
 @click.option("--target", "target_", required=True, type=click.Path(path_type=Path), help="target.h5 or a run folder.")
 @click.option("--functions", default=10, show_default=True, help="List so many functions that are most off.")
+@_types
+@_format
 @click.option("--json", "json_", is_flag=True, help="For programs.")
-def score(structures: tuple[str, ...], target_: Path, functions: int, json_: bool) -> None:
-    """Tell how well structures stand for a target, and which descriptors are off."""
+def score(
+    structures: tuple[str, ...], target_: Path, functions: int, types: str | None, format_: str | None, json_: bool
+) -> None:
+    """Tell how well structures (FILE, FILE@-1, FILE::10 for every tenth) stand for a target, and what is off."""
     from .scores import scores, text_of
 
-    found = scores(structures, target_, functions)
-    click.echo(json.dumps(found, indent=1) if json_ else text_of(found))
+    found = scores(structures, target_, functions, _symbols(types or ""), format_)
+    click.echo(to_json(found, indent=1) if json_ else text_of(found))
 
 
 def _symbols(text: str) -> list[str]:
     return [part for part in text.replace(",", " ").replace("-", " ").split() if part]
+
+
+def _numbers(option: str, pairs: tuple[str, ...]) -> dict[str, float]:
+    """NAME=NUMBER pairs of a command line."""
+    found = {}
+    for pair in pairs:
+        name, _, number = pair.rpartition("=")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            name = ""
+        if not name:
+            raise InputError(f"{option} {pair}: must be a name and a number, such as melt=2.5")
+    return found
 
 
 def _seconds(text: str | None) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -15,18 +16,19 @@ from .archive import ArchiveOptions
 from .basis import BasisOptions
 from .candidates import CandidateOptions
 from .control import CheckpointOptions, StopOptions
-from .errors import InputError, nearest
+from .errors import InputError, nearest, within
 from .island import IslandOptions
 from .migration import MigrationOptions
 from .options import Options
 from .plan import LossOptions
 from .readers import split_name
-from .refusals import NoSuchType, line_of, not_json, short
+from .refusals import line_of, odd_value, short
 from .relax import RelaxOptions
 from .sets import SetOptions
 from .toml_text import to_toml
 
 _DEFAULT_ISLANDS = 4
+_LONGEST = 864e6  # s
 
 
 class AlloyOptions(Options):
@@ -45,7 +47,9 @@ class TargetOptions(Options):
     """What the structures shall represent: structure files, a stored target, or a random alloy."""
 
     files: tuple[str, ...] = Field(
-        default=(), description="structure files or folders, with an optional index: file@0:100:10 or file:::10 [–]"
+        default=(),
+        description="structure files or folders, with an optional index: file@-1, file@0:100:10, or file::10 for every"
+        " tenth [–]",
     )
     weights: dict[str, float] = Field(
         default={}, description="weight of every environment of a group's structures; default 1 [1]"
@@ -104,7 +108,7 @@ class RunFile(Options):
 
     seed: int = Field(default=0, ge=0, le=2**63 - 1, description="of all random numbers [1]")
     basis: BasisOptions = BasisOptions()
-    target: TargetOptions
+    target: TargetOptions = Field(description="what to stand for: [target] with files, stored or alloy")
     loss: LossOptions = LossOptions()
     candidates: CandidateOptions = CandidateOptions()
     search: SearchOptions = SearchOptions()
@@ -146,7 +150,7 @@ def read(path: Path, overrides: Mapping[str, Any] | None = None) -> RunFile:
         One line that names the file, the key, the value and what is allowed.
     """
     try:
-        text = path.read_bytes().decode()
+        text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         what = "is a folder" if path.is_dir() else (error.strerror or "").lower() or "cannot be read"
         raise InputError(f"{path}: {what}; a run file in TOML is needed") from None
@@ -159,7 +163,7 @@ def parse(text: str, source: str, overrides: Mapping[str, Any] | None = None) ->
     """The text of a run file, checked. See `read`."""
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # numbers and nesting without end are not TOMLDecodeErrors
         raise InputError(f"{source}: is not valid TOML: {error}") from None
     for key, value in (overrides or {}).items():
         _put(raw, key, value, source)
@@ -201,17 +205,14 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 
 
 def _checked(raw: dict[str, Any], source: str) -> RunFile:
+    odd = odd_value(raw)
+    if odd:
+        raise InputError(f"{source}: {odd}")
     try:
         # by way of JSON, in which a strict model takes lists for tuples and nothing else that it would not
-        return RunFile.model_validate_json(json.dumps(raw, default=not_json))
+        return RunFile.model_validate_json(json.dumps(raw))
     except ValidationError as error:
         raise InputError(f"{source}: {line_of(error, raw, RunFile)}") from None
-    except NoSuchType as error:
-        raise InputError(f"{source}: {error}") from None
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# writing
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -221,7 +222,7 @@ def _checked(raw: dict[str, Any], source: str) -> RunFile:
 def map_files(run: RunFile, change: Callable[[str, str], str]) -> RunFile:
     """The run file with every file name replaced by `change(key, name)`."""
     raw = json.loads(run.model_dump_json())
-    for table, key, label in _file_keys(raw):
+    for table, key, label, _ in _file_keys(raw):
         value = table[key]
         if isinstance(value, list):
             table[key] = [change(f"{label}_{k}", name) for k, name in enumerate(value)]
@@ -230,18 +231,40 @@ def map_files(run: RunFile, change: Callable[[str, str], str]) -> RunFile:
     return RunFile.model_validate_json(json.dumps(raw))
 
 
-def _file_keys(raw: dict[str, Any]) -> list[tuple[dict[str, Any], str, str]]:
-    found: list[tuple[dict[str, Any], str, str]] = [
-        (raw["basis"], "yace", "basis"),
-        (raw["target"], "files", "target"),
-        (raw["target"], "stored", "target"),
-        (raw["candidates"], "file", "candidates"),
-        (raw["set"], "given", "set"),
+def _file_keys(raw: dict[str, Any]) -> list[tuple[dict[str, Any], str, str, str]]:
+    """(table, key, what a copy's name begins with, how messages call the key) of all keys that name files."""
+    found: list[tuple[dict[str, Any], str, str, str]] = [
+        (raw["basis"], "yace", "basis", "basis.yace"),
+        (raw["target"], "files", "target", "target.files"),
+        (raw["target"], "stored", "target", "target.stored"),
+        (raw["candidates"], "file", "candidates", "candidates.file"),
+        (raw["set"], "given", "set", "set.given"),
     ]
-    for label, holder in (("search", raw["search"]), *((f"islands{k}", one) for k, one in enumerate(raw["islands"]))):
+    islands = ((f"islands{k}", f"islands[{k}]", one) for k, one in enumerate(raw["islands"]))
+    for label, place, holder in (("search", "search", raw["search"]), *islands):
         if holder["candidates"] is not None:
-            found.append((holder["candidates"], "file", label))
+            found.append((holder["candidates"], "file", label, f"{place}.candidates.file"))
     return found
+
+
+def check_files(run: RunFile, folder: Path) -> None:
+    """Raise an InputError unless every file that the run file names is there, also those that nothing reads.
+
+    Parameters
+    ----------
+    folder : where the file names start
+    """
+    for table, key, _, place in _file_keys(json.loads(run.model_dump_json())):
+        names = table[key] if isinstance(table[key], list) else [table[key]]
+        for name in names:
+            if name is None:
+                continue
+            with within(place):
+                path, _ = split_name(name, folder)
+                if not path.exists():
+                    raise InputError(f"{path}: no such file")
+                if not os.access(path, os.R_OK):
+                    raise InputError(f"{path}: cannot be read; permission is denied")
 
 
 def gather_files(run: RunFile, folder: Path) -> tuple[RunFile, dict[str, Path]]:
@@ -280,7 +303,7 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
     return {path: value}
 
 
-def extended(run: RunFile, changes: tuple[str, ...], source: str) -> RunFile:
+def extended(run: RunFile, changes: tuple[str, ...]) -> RunFile:
     """A run file with `key=value` changes of what is safe to change.
 
     Raises
@@ -303,7 +326,7 @@ def extended(run: RunFile, changes: tuple[str, ...], source: str) -> RunFile:
             )
         overrides[key] = _literal(value.strip())
     text = to_toml(run)
-    return parse(text, source, overrides)
+    return parse(text, f"--extend {' '.join(changes)}", overrides)
 
 
 def _literal(text: str) -> Any:
@@ -315,16 +338,19 @@ def _literal(text: str) -> Any:
         return text
 
 
-def seconds_of(text: str) -> float:
+def seconds_of(given: float | str) -> float:
     """A time such as ``90``, ``90s``, ``50m``, ``1.5h``, ``2d`` in seconds.
 
     Raises
     ------
     InputError
-        It is none of these, or not above 0.
+        It is none of these, not above 0, or beyond 10,000 days.
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([smhd]?)\s*", text)
-    value = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]] if match else 0.0
-    if value <= 0:
-        raise InputError(f"--max-time {text}: must be a time above 0 such as 90s, 50m, 1.5h or 2d")
+    if isinstance(given, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([smhd]?)\s*", given)
+        value = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]] if match else 0.0
+    else:
+        value = float(given)
+    if not 0 < value <= _LONGEST:
+        raise InputError(f"--max-time {str(given)[:40]}: must be a time above 0 such as 90s, 50m, 1.5h or 2d")
     return value

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,15 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError
-from .kernels import engine
+from .kernels import engine, images
 from .kernels.tables import (
     GROW,
+    MOST_PARTS,
     NOT_FINITE,
+    OK,
     OVERLAP,
     SINGULAR,
     Tables,
     Work,
     kernel_tables,
+    larger_images,
     larger_work,
     make_work,
     share_work,
@@ -72,7 +75,8 @@ def as_structure(structure: Any, basis: Basis, source: str = "structure") -> Str
             f"{source}: species index {low if low < 0 else high} is not in the basis; "
             f"its {len(basis.elements)} elements are {', '.join(basis.elements)}"
         )
-    if not np.isfinite(structure.positions).all():
+    # one sum tells of any number that is not finite (or of one that overflows), much faster than a look at each
+    if not np.isfinite(structure.positions.sum()) and not np.isfinite(structure.positions).all():
         atom = int(np.argwhere(~np.isfinite(structure.positions))[0, 0])
         raise InputError(f"{source}: the position of atom {atom} is {structure.positions[atom]} Å; it must be finite")
     checked_cell(structure.cell, structure.pbc, source)
@@ -92,10 +96,10 @@ def _arrays(structure: Structure) -> _Arrays:
     return _Arrays(structure.positions.copy(), structure.cell.copy(), structure.species.copy(), structure.pbc.copy())
 
 
-def _refuse(status: int, arrays: _Arrays, work: Work, source: str) -> None:
+def _refuse(status: int, structure: Structure | _Arrays, work: Work, source: str) -> None:
     """Turn a kernel's refusal into an error that names what is wrong."""
     if status == OVERLAP:
-        i, j, distance = _closest(arrays, int(work.need[0]))
+        i, j, distance = _closest(structure, int(work.need[0]))
         raise InputError(
             f"{source}: atoms {i} and {j} are on top of each other ({distance:.2e} Å apart); "
             f"descriptors need at least {engine.HAIR:g} Å"
@@ -106,13 +110,13 @@ def _refuse(status: int, arrays: _Arrays, work: Work, source: str) -> None:
         raise InputError(f"{source}: the cell is singular; its vectors must not lie in one plane")
 
 
-def _closest(arrays: _Arrays, atom: int) -> tuple[int, int, float]:
+def _closest(structure: Structure | _Arrays, atom: int) -> tuple[int, int, float]:
     """The neighbour of `atom` that is nearest, itself only through its periodic images."""
-    inverse = np.linalg.inv(arrays.cell)
-    fractional = (arrays.positions - arrays.positions[atom]) @ inverse
-    fractional[:, arrays.pbc] -= np.round(fractional[:, arrays.pbc])
-    distances = np.linalg.norm(fractional @ arrays.cell, axis=1)
-    distances[atom] = min([np.linalg.norm(arrays.cell[a]) for a in range(3) if arrays.pbc[a]], default=np.inf)
+    inverse = np.linalg.inv(structure.cell)
+    fractional = (structure.positions - structure.positions[atom]) @ inverse
+    fractional[:, structure.pbc] -= np.round(fractional[:, structure.pbc])
+    distances = np.linalg.norm(fractional @ structure.cell, axis=1)
+    distances[atom] = min([np.linalg.norm(structure.cell[a]) for a in range(3) if structure.pbc[a]], default=np.inf)
     other = int(np.argmin(distances))
     return min(atom, other), max(atom, other), float(distances[other])
 
@@ -157,11 +161,10 @@ def _evaluate(arrays: _Arrays, tables: Tables, source: str) -> tuple[Work, NDArr
     return work, out
 
 
-def _warn_empty(rows: NDArray[np.float64], source: str) -> None:
-    empty = int((~rows.any(axis=1)).sum())
+def _warn_empty(empty: int, n_atoms: int, source: str) -> None:
     if empty:
         warnings.warn(
-            f"{source}: {empty} of {len(rows)} atoms have no neighbour within the cutoff; their descriptors are zero",
+            f"{source}: {empty} of {n_atoms} atoms have no neighbour within the cutoff; their descriptors are zero",
             EmptyEnvironmentWarning,
             stacklevel=3,
         )
@@ -192,12 +195,12 @@ def describe_compact(
     checked = as_structure(structure, basis, source)
     if checked.n_atoms > CHUNK:
         out = np.empty((checked.n_atoms, max(basis.sizes)))
-        for atoms, rows in _chunks(checked, basis, CHUNK, threads, source, by_place=True):
-            out[atoms] = rows
+        lone = sum(lone for _, lone in _chunks(checked, basis, CHUNK, threads, source, into=out))
     else:
-        _, out = _evaluate(_arrays(checked), kernel_tables(basis), source)
+        work, out = _evaluate(_arrays(checked), kernel_tables(basis), source)
+        lone = int(work.shape[7])
     if warn:
-        _warn_empty(out, source)
+        _warn_empty(lone, checked.n_atoms, source)
     return out
 
 
@@ -295,59 +298,107 @@ def stream_descriptors(
         As `describe`.
     """
     checked = as_structure(structure, basis, source)
-    for _, rows in _chunks(checked, basis, chunk, threads, source, by_place=False):
+    for rows, _ in _chunks(checked, basis, chunk, threads, source):
         yield rows
 
 
-def _chunks(
-    structure: Structure, basis: Basis, chunk: int, threads: int, source: str, by_place: bool
-) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float64]]]:
-    """Numbers and descriptors of atoms, chunk after chunk: in their own order, or where they lie (kinder to caches)."""
-    tables = kernel_tables(basis)
-    arrays = _arrays(structure)
-    n = structure.n_atoms
-    chunk = min(chunk, n)
-    work = make_work(n, tables, chunk=chunk)
-    while True:
-        status = engine.sort_images(*arrays, tables.reach, tables.n_el, work)
-        if status != GROW:
-            break
-        _check_images(work, source)
-        work = larger_work(work, tables, chunk=chunk)
-    _refuse(status, arrays, work, source)
-    # order_by_place misses an atom only where two coincide, and those are refused with their names either way
-    if not (by_place and engine.order_by_place(work, n)):
-        work.atoms[:n] = np.arange(n)
+class _Team:
+    """Some threads that work on the same arrays; one is the caller itself."""
 
-    own = threading.local()
+    def __init__(self, threads: int) -> None:
+        self.threads = max(1, threads)
+        self.pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
 
-    def one(first: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-        mine: Work | None = getattr(own, "work", None)
-        if mine is None:
-            mine = share_work(work, tables, chunk) if threads > 1 else work
-        last = min(first + chunk, n)
-        out = np.empty((last - first, tables.max_size))
-        while True:
-            status = engine.describe_range(arrays.species, tables, mine, mine.atoms, first, last, out)
-            if status != GROW:
-                break
-            mine = share_work(mine, tables, chunk, pairs=int(mine.need[3]))
-        own.work = mine
-        _refuse(status, arrays, mine, source)
-        return work.atoms[first:last], out
+    def __enter__(self) -> _Team:
+        return self
 
-    starts = range(0, n, chunk)
-    if threads <= 1:
-        yield from map(one, starts)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[tuple[NDArray[np.int32], NDArray[np.float64]]]] = deque()
-        for first in starts:
-            waiting.append(pool.submit(one, first))
-            if len(waiting) > threads:
+    def __exit__(self, *_: object) -> None:
+        if self.pool is not None:
+            self.pool.shutdown(cancel_futures=True)
+
+    def all(self, task: Callable[[int], Any], shares: int) -> list[Any]:
+        """Results of a task for each share, when all have ended."""
+        return list(map(task, range(shares)) if self.pool is None else self.pool.map(task, range(shares)))
+
+    def in_order(self, task: Callable[[int], Any], starts: Iterable[int]) -> Iterator[Any]:
+        """Results of a task for each start, in their order; at most one more than there are threads wait or run."""
+        if self.pool is None:
+            yield from map(task, starts)
+            return
+        waiting: deque[Future[Any]] = deque()
+        for start in starts:
+            waiting.append(self.pool.submit(task, start))
+            if len(waiting) > self.threads:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def _chunks(
+    structure: Structure, basis: Basis, chunk: int, threads: int, source: str, into: NDArray[np.float64] | None = None
+) -> Iterator[tuple[NDArray[np.float64], int]]:
+    """Descriptors of atoms, chunk after chunk, and how many of them have no neighbour.
+
+    In the atoms' own order, or, straight into the rows of a (n_atoms, max_size) array, in that in which they lie
+    (kinder to caches).
+    """
+    tables = kernel_tables(basis)
+    n, species = structure.n_atoms, structure.species
+    chunk = min(chunk, n)
+    own = threading.local()
+    with _Team(threads) as team:
+        work = _sorted_images(structure, tables, chunk, team, source)
+        if into is None or not _by_place(work, n, team):
+            work.atoms[:n] = np.arange(n)
+
+        def one(first: int) -> tuple[NDArray[np.float64], int]:
+            mine: Work | None = getattr(own, "work", None)
+            if mine is None:
+                mine = share_work(work, tables, chunk)
+                own.rows = np.empty((chunk, tables.max_size))
+            last = min(first + chunk, n)
+            # rows that are copied go through the same memory each time: spread over a large array they miss all caches
+            out = np.empty((last - first, tables.max_size)) if into is None else own.rows[: last - first]
+            while True:
+                status = engine.describe_range(species, tables, mine, mine.atoms, first, last, out)
+                if status != GROW:
+                    break
+                mine = share_work(mine, tables, chunk, pairs=int(mine.need[3]))
+            own.work = mine
+            _refuse(status, structure, mine, source)
+            if into is not None:
+                into[work.atoms[first:last]] = out
+            return out, int(mine.shape[7])
+
+        yield from team.in_order(one, range(0, n, chunk))
+
+
+def _sorted_images(structure: Structure, tables: Tables, chunk: int, team: _Team, source: str) -> Work:
+    """Scratch that holds the sorted images of a large structure. The threads also are the first to touch its memory."""
+    positions, cell, species, pbc = structure.positions, structure.cell, structure.species, structure.pbc
+    n, shares = structure.n_atoms, min(team.threads, MOST_PARTS)
+    ends = [n * k // shares for k in range(shares + 1)]
+    work = make_work(n, tables, chunk=chunk)
+    status = images.frame_images(n, cell, pbc, tables.reach, work)
+    if status == OK:
+        wrap = lambda k: images.wrap_atoms(positions, cell, pbc, work, k, ends[k], ends[k + 1])  # noqa: E731
+        status = max(team.all(wrap, shares))
+    _refuse(status, structure, work, source)
+    images.span_atoms(work, shares)
+    team.all(lambda k: images.count_atoms(work, k, ends[k], ends[k + 1]), shares)
+    while images.lay_grid(work, shares, tables.reach, tables.n_el) == GROW:
+        _check_images(work, source)
+        work = larger_images(work)
+    team.all(lambda k: images.make_images(cell, species, tables.reach, work, k, ends[k], ends[k + 1]), shares)
+    team.all(lambda k: images.sort_bins(work, shares, tables.n_el, k, shares), shares)
+    return work
+
+
+def _by_place(work: Work, n: int, team: _Team) -> bool:
+    """Put the atoms into the order in which they lie; an atom is missed only where two coincide, which is refused."""
+    shares = min(team.threads, MOST_PARTS)
+    team.all(lambda k: images.count_home(work, k, shares), shares)
+    return all(team.all(lambda k: images.order_by_place(work, k, shares, n), shares))
 
 
 def neighbours(structure: Structure, cutoff: float) -> Neighbours:

@@ -21,11 +21,12 @@ from .config import RunFile
 from .control import NEVER, Pace, Totals, Verdict
 from .errors import InputError
 from .folder import Folder, Ownership
+from .ground import Ground
+from .island import refuses
 from .population import Individual, pack, unpack
 from .problem import Problem, stat_names
-from .progress import Reporter
+from .progress import Reporter, counted
 from .readers import read_structures
-from .setup import Ground
 from .spent import COLUMNS
 from .storage import Archive, write_archive
 from .structure import Structure
@@ -55,6 +56,7 @@ class Desk:
     reporter: Reporter
     n_ranks: int
     seconds_before: float = 0.0  # spent in earlier sessions
+    set_up_seconds: float = 0.0  # of this session, before its first generation
     deadline: float | None = None  # of this session, on the monotonic clock
     round: int = 0
     steps_before: int = 0  # generations made in earlier rounds
@@ -84,6 +86,14 @@ class Desk:
         self._first: tuple[float, float] | None = None  # clock and evaluations when the session's first rows came
         self._seen: dict[str, tuple[int, int]] = {}  # seed files: size and time when last looked at
         self._verdict = Verdict(-1)
+
+    def take_over(self, point: checkpoint.Checkpoint) -> None:
+        """Stand where a checkpoint stands: what it knows is told even if this session adds nothing."""
+        self.seconds_before, self.round, self.past = point.seconds, point.round, point.past
+        self.steps_before = point.step - point.generation
+        self._rows = np.array([one["history"][-1] for one in point.states])
+        self._verdict = Verdict.from_array(point.verdict)
+        self._gather(point.states)
 
     # -- what the conductor asks -------------------------------------------------------------------------------------
 
@@ -164,7 +174,21 @@ class Desk:
         number = 1 + max((int(match[1]) for name in os.listdir(place) if (match := _TAKEN.fullmatch(name))), default=0)
         self.ownership.check()
         os.replace(path, place / f"{number:06d}_r{self.round}_g{made}_{path.name}")
-        self.reporter.say(f"{len(found)} structures of {path.name} enter at generation {made}")
+        self.reporter.say(self._welcome(path.name, found, number, made))
+
+    def _welcome(self, name: str, found: Sequence[Structure], number: int, made: int) -> str:
+        """What becomes of the structures of a seed file, in a line."""
+        causes = [refuses(one, self._host(number, k), self.problem) for k, one in enumerate(found)]
+        refused = [cause for cause in causes if cause is not None]
+        line = f"seeds: {len(found) - len(refused)} of {counted(len(found), 'structure')} of {name} enter"
+        line += f" at generation {made}"
+        if refused:
+            line += f"; the limits of their islands refuse the others for {', '.join(sorted(set(refused)))}"
+        return line
+
+    def _host(self, number: int, k: int) -> int:
+        """The island that structure `k` of seed file `number` goes to: each in turn."""
+        return (number - 1 + k) % self.problem.n_islands
 
     def taken(self, made: int) -> list[tuple[int, Structure]]:
         """Seeds that enter when a generation of this round is made, island by island in turn."""
@@ -176,7 +200,7 @@ class Desk:
             match = _TAKEN.fullmatch(name)
             if match and (int(match[2]), int(match[3])) == (self.round, made):
                 for k, structure in enumerate(self._read_seeds(place / name)):
-                    seeds.append(((int(match[1]) - 1 + k) % self.problem.n_islands, structure))
+                    seeds.append((self._host(int(match[1]), k), structure))
         return seeds
 
     def _read_seeds(self, path: Path) -> list[Structure]:
@@ -204,11 +228,7 @@ class Desk:
     # -- saving ------------------------------------------------------------------------------------------------------
 
     def save(self, generation: int, states: Sequence[Arrays], verdict: Verdict, final: bool) -> None:
-        archives = [
-            unpack({name[8:]: column for name, column in one.items() if name.startswith("archive.")}) for one in states
-        ]
-        self.newest = merge(archives, self.problem.archive, self.problem.term_names)
-        self.hash = archive_hash(self.newest)
+        self._gather(states)
         self.last_reason = self._finished(generation, verdict) if final else ""
         finished = "" if self.run.set.rounds else self.last_reason
         saved = checkpoint.Checkpoint(
@@ -228,6 +248,14 @@ class Desk:
         checkpoint.save(saved, self.folder.checkpoints, self.run.checkpoint.keep, self.ownership.check)
         self.write_archive([one["history"] for one in states])
         self.reporter.note(f"saved generation {generation}")
+
+    def _gather(self, states: Sequence[Arrays]) -> None:
+        """The archive of the run from those of its islands."""
+        archives = [
+            unpack({name[8:]: column for name, column in one.items() if name.startswith("archive.")}) for one in states
+        ]
+        self.newest = merge(archives, self.problem.archive, self.problem.term_names)
+        self.hash = archive_hash(self.newest)
 
     def _finished(self, generation: int, verdict: Verdict) -> str:
         if self.halted == "seconds":
@@ -362,6 +390,7 @@ class Desk:
             "generations": self.run.stop.generations,
             "evaluations": self._evaluations(rows) if len(rows) else 0,
             "seconds": self.seconds(),
+            "set_up_seconds": self.set_up_seconds,
             "archive_size": len(self.newest),
             "archive_hash": self.hash,
             "best": best,

@@ -15,6 +15,10 @@ class InputError(ValueError):
     """
 
 
+class WrongType(InputError, TypeError):
+    """An argument is of a kind that the function does not take, as when two are in each other's place."""
+
+
 class StorageError(OSError):
     """A file of the run cannot be written or read any more: full disk, read-only or vanished folder.
 
@@ -24,8 +28,32 @@ class StorageError(OSError):
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """' (did you mean …?)' for the allowed name nearest to `word`, or an empty string when none is near."""
-    close = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    by_case = {name.casefold(): name for name in allowed}  # "au" means Au, however near Ta is
+    close = difflib.get_close_matches(word.casefold(), list(by_case), n=1, cutoff=0.5)
+    return f" (did you mean {by_case[close[0]]!r}?)" if close else ""
+
+
+def expect(value: object, kinds: type | tuple[type, ...], name: str, call: str) -> None:
+    """Raise WrongType unless an argument is of one of its kinds.
+
+    Parameters
+    ----------
+    name : of the argument
+    call : the function with its arguments in order, such as ``"make_objective(basis, target)"``
+    """
+    if not isinstance(value, kinds):
+        allowed = kinds if isinstance(kinds, tuple) else (kinds,)
+        wanted = " or ".join(_article(kind.__name__) for kind in allowed)
+        raise WrongType(f"{call}: {name} is {type_of(value)}; it must be {wanted}")
+
+
+def type_of(value: object) -> str:
+    """How a message calls the type of a value."""
+    return "None" if value is None else _article(type(value).__name__)
+
+
+def _article(word: str) -> str:
+    return f"a{'n' if word[:1] in 'AEIOUaeiou' else ''} {word}"
 
 
 @contextlib.contextmanager

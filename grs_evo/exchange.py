@@ -1,4 +1,4 @@
-"""Formats that need more than a list of atoms: Quantum ESPRESSO inputs, sets of VASP folders, ase.db and chemiscope.
+"""Formats that ASE's writers alone do not serve: with every digit, with where a structure comes from, ready to compute.
 
 Like every export they keep the cell and the positions as they are: nothing is rotated, reduced or standardised.
 """
@@ -9,7 +9,9 @@ import gzip
 import io
 import json
 import os
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,27 +25,87 @@ _CUTOFF_RY = 60.0
 _SPACING = 0.04  # of k-points, 1/Å (without 2π)
 
 
-def quantum_espresso(path: Path, atoms: Sequence[Any]) -> list[Path]:
+@dataclass(frozen=True)
+class Calculation:
+    """What a DFT input needs beside the structure."""
+
+    pseudos: Mapping[str, str] = field(default_factory=dict)  # element -> file name of its pseudopotential
+    ecutwfc: float | None = None  # plane-wave cutoff, Ry; None: a starting value to be checked
+
+    def missing(self, atoms: Sequence[Any]) -> list[str]:
+        """Elements of the structures whose pseudopotential is not given."""
+        found = dict.fromkeys(symbol for one in atoms for symbol in one.get_chemical_symbols())
+        return [symbol for symbol in found if symbol not in self.pseudos]
+
+
+def extended_xyz(atoms: Sequence[Any]) -> bytes:
+    """Extended XYZ with every digit of the positions, which ASE's own writer cuts at 1e-8 Å."""
+    from ase.io.extxyz import key_val_dict_to_str
+
+    lines = []
+    for one in atoms:
+        lattice = " ".join(repr(float(x)) for x in one.cell[:].ravel())
+        known = key_val_dict_to_str({**one.info, "pbc": np.asarray(one.pbc)})
+        lines += [str(len(one)), f'Lattice="{lattice}" Properties=species:S:1:pos:R:3 {known}']
+        for symbol, position in zip(one.get_chemical_symbols(), one.positions, strict=True):
+            lines.append(f"{symbol:<2s} " + " ".join(f"{float(x)!r:>23s}" for x in position))
+    return ("\n".join(lines) + "\n").encode()
+
+
+def cif(atoms: Sequence[Any]) -> bytes:
+    """CIF with a block ``data_grs_<uid>`` for each structure, and what is known of it in comments before the block."""
+    from ase.io import write
+
+    blocks = []
+    for one in atoms:
+        stream = io.BytesIO()
+        write(stream, [bare(one)], format="cif", wrap=False)
+        known = "".join(f"# {key} = {_text(one.info[key])}\n" for key in sorted(one.info))
+        body = stream.getvalue().decode().partition("\n")[2]
+        blocks.append(f"{known}data_grs_{one.info['grs_uid']}\n{body}")
+    return "\n".join(blocks).encode()
+
+
+def lammps_data(one: Any, elements: Sequence[str]) -> bytes:
+    """A LAMMPS data file with a type per element of the run, and what is known of the structure in its first line."""
+    from ase.io import write
+
+    stream = io.StringIO()
+    write(stream, one, format="lammps-data", masses=True, specorder=list(elements))
+    return f"# {label(one)}\n{stream.getvalue().partition(chr(10))[2]}".encode()
+
+
+def quantum_espresso(path: Path, atoms: Sequence[Any], calculation: Calculation) -> list[Path]:
     """One pw.x input per structure: ``path`` for one, ``name-001.suffix`` and so on for many.
 
-    Cell and positions are complete; pseudopotential names, the plane-wave cutoff and the k-points are starting values
-    that the first line of the file tells to check.
+    Cell and positions are complete. A pseudopotential that was not given gets a name that no file has and that tells
+    what to do, so that pw.x stops rather than computes with another; cutoff and k-points are starting values that the
+    second line of the file tells to check.
     """
     from ase.io.espresso import write_espresso_in
 
+    absent = calculation.missing(atoms)
+    check = [*(["pseudopotentials"] if absent else []), *(["ecutwfc"] if calculation.ecutwfc is None else [])]
     files = []
     for k, one in enumerate(atoms, start=1):
         symbols = list(dict.fromkeys(one.get_chemical_symbols()))
         stream = io.StringIO()
-        stream.write(f"! {label(one)}\n! starting values, to be checked: pseudopotentials, ecutwfc, k-points\n")
+        stream.write(f"! {label(one)}\n! starting values, to be checked: {', '.join([*check, 'k-points'])}\n")
         write_espresso_in(
             stream,
             bare(one),
             input_data={
                 "control": {"calculation": "scf", "prefix": path.stem if len(atoms) == 1 else f"{path.stem}-{k}"},
-                "system": {"ecutwfc": _CUTOFF_RY, "occupations": "smearing", "smearing": "mv", "degauss": 0.02},
+                "system": {
+                    "ecutwfc": _CUTOFF_RY if calculation.ecutwfc is None else calculation.ecutwfc,
+                    "occupations": "smearing",
+                    "smearing": "mv",
+                    "degauss": 0.02,
+                },
             },
-            pseudopotentials={symbol: f"{symbol}.UPF" for symbol in symbols},
+            pseudopotentials={
+                symbol: calculation.pseudos.get(symbol, f"NO_PSEUDOPOTENTIAL_GIVEN_FOR_{symbol}") for symbol in symbols
+            },
             kspacing=_SPACING,
         )
         place = path if len(atoms) == 1 else numbered(path, k, len(atoms))
@@ -55,9 +117,8 @@ def quantum_espresso(path: Path, atoms: Sequence[Any]) -> list[Path]:
 def vasp_folders(path: Path, atoms: Sequence[Any]) -> list[Path]:
     """A folder of folders, ``path/001/POSCAR`` and so on, as VASP wants them; atoms are grouped by element."""
     files = []
-    width = max(3, len(str(len(atoms))))
     for k, one in enumerate(atoms, start=1):
-        place = path / f"{k:0{width}d}" / "POSCAR"
+        place = path / _number(k, len(atoms)) / "POSCAR"
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -128,7 +189,12 @@ def chemiscope(path: Path, atoms: Sequence[Any]) -> list[Path]:
 
 def label(one: Any) -> str:
     """What is known of a structure in one line: key=value, sorted."""
-    return " ".join(f"{key}={one.info[key]}" for key in sorted(one.info))
+    return " ".join(f"{key}={_text(one.info[key])}" for key in sorted(one.info))
+
+
+def _text(value: Any) -> str:
+    """A value of the info without blanks: two parents are joined by a comma."""
+    return ",".join(map(str, value.tolist())) if isinstance(value, np.ndarray) else str(value)
 
 
 def bare(one: Any) -> Any:
@@ -140,40 +206,40 @@ def bare(one: Any) -> Any:
 
 def numbered(path: Path, k: int, total: int) -> Path:
     """``name-001.suffix`` for structure k of many."""
-    width = max(3, len(str(total)))
-    return path.with_name(f"{path.stem}-{k:0{width}d}{path.suffix}")
+    return path.with_name(f"{path.stem}-{_number(k, total)}{path.suffix}")
+
+
+def _number(k: int, total: int) -> str:
+    return f"{k:0{max(3, len(str(total)))}d}"
+
+
+def left_over(path: Path, total: int, folders: bool) -> list[Path]:
+    """Numbered files (or folders with a POSCAR) of an earlier export that one of `total` would leave among its own.
+
+    Parameters
+    ----------
+    path : as given to the export
+    folders : ``path/001/POSCAR`` rather than ``name-001.suffix``
+    """
+    if folders:
+        kept = {path / _number(k, total) for k in range(1, total + 1)}
+        found = [place for place in path.glob("*") if place.name.isdecimal() and (place / "POSCAR").exists()]
+    else:
+        kept = {numbered(path, k, total) for k in range(1, total + 1)} if total > 1 else set()
+        name = re.compile(re.escape(path.stem) + r"-\d{3,}" + re.escape(path.suffix))
+        found = [place for place in path.parent.glob("*") if name.fullmatch(place.name)]
+    return sorted(set(found) - kept)
 
 
 def _values(one: Any) -> dict[str, Any]:
-    """The info of a structure as plain numbers and text; what is empty is left out, as ase.db refuses it."""
+    """The info of a structure as single numbers and text, which is all that ase.db and chemiscope hold."""
     values: dict[str, Any] = {}
     for key, value in one.info.items():
-        if isinstance(value, str):
-            if value:
-                values[key] = _not_a_number(value)
+        if isinstance(value, np.ndarray):
+            # both parents, -1 for none: SQLite's integers hold uids of any island
+            values |= {f"{key.removesuffix('s')}_{k}": int(part) for k, part in enumerate(value, start=1)}
         elif isinstance(value, int | np.integer):
-            # SQLite's integers and chemiscope's numbers hold uids of any island
             values[key] = int(value)
         else:
-            values[key] = float(value)
+            values[key] = value if isinstance(value, str) else float(value)
     return values
-
-
-def _not_a_number(text: str) -> str:
-    """ase.db refuses text that reads as a number (the uid of an only parent): it gets a word in front."""
-    try:
-        float(text)
-    except ValueError:
-        return text
-    return f"uid {text}"
-
-
-Writer = Callable[[Path, Sequence[Any]], list[Path]]
-
-# our name -> (file suffixes, what writes it)
-WRITERS: dict[str, tuple[tuple[str, ...], Writer]] = {
-    "espresso": ((".pwi", ".in"), quantum_espresso),
-    "vasp": ((), vasp_folders),
-    "db": ((".db",), database),
-    "chemiscope": ((".json", ".json.gz"), chemiscope),
-}

@@ -106,9 +106,9 @@ def existing(path: Path) -> Folder:
 def check_free(path: Path) -> None:
     """Raise an InputError unless a new run may use this path."""
     if not path.exists():
-        parent = path.absolute().parent
+        parent = next(above for above in path.absolute().parents if above.exists())
         if not parent.is_dir():
-            raise InputError(f"{path}: cannot be made, {parent} is no folder; --out must lie in a folder that exists")
+            raise InputError(f"{path}: cannot be made, {parent} is a file; choose another --out")
         if not os.access(parent, os.W_OK):
             raise InputError(f"{path}: cannot be made, {parent} is not writable; choose another --out")
         return
@@ -132,6 +132,7 @@ def create(path: Path, texts: dict[str, str], data: dict[str, bytes], copies: di
     beside = path.with_name(f".{path.name}.new-{os.getpid()}-{uuid.uuid4().hex[:8]}")
     _remove_leftovers(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         beside.mkdir()
         for name in ("checkpoints", "seeds", "inputs"):
             (beside / name).mkdir()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from .archive import default_objectives, objectives
-from .assessment import ORPHAN, ROUNDS, Made, assess, contains, content_key, fresh, keys_of
+from .assessment import FRUITLESS, ORPHAN, ROUNDS, Made, assess, contains, content_key, fresh, keys_of
 from .candidates import candidate
 from .operators import CROSSOVERS, TABLE
 from .options import Options
@@ -119,8 +119,10 @@ def _children(
     children: list[Individual] = []
     for _ in range(ROUNDS):
         batch: list[Made] = []
+        fruitless = 0
         for _ in range(wanted - len(children)):
             ledger.check()
+            repeated = False
             for _ in range(options.repeats + 1):
                 cumulative = by_crossover if rng.random() < share else by_mutation
                 if cumulative[-1] == 0.0:
@@ -134,11 +136,17 @@ def _children(
                 key = content_key(made[0], limits.lattice)
                 if options.memory and (key in new_set or contains(known, key)):
                     ledger.reject("repeat")
+                    repeated = True
                     continue
                 new.append(key)
                 new_set.add(key)
                 batch.append(made)
+                fruitless = 0
                 break
+            else:
+                fruitless += repeated
+                if fruitless == FRUITLESS:
+                    break
         if not batch:
             break
         for one in assess(batch, state.island, problem, ledger, rng):

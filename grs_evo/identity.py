@@ -14,8 +14,8 @@ from . import __version__, checkpoint
 from .config import EXTENDABLE, RunFile, differences, parse
 from .errors import InputError
 from .folder import Folder
+from .ground import Ground
 from .mpi import World
-from .setup import Ground
 from .toml_text import to_toml
 
 _CHECKSUM = re.compile(r"^# checksum ([0-9a-f]{16})\n", re.MULTILINE)

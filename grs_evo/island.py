@@ -13,15 +13,13 @@ from pydantic import Field
 from .archive import extend, rounded
 from .assessment import assess, fresh, keys_of
 from .candidates import CandidateOptions, Source
-from .composition import site_mask
 from .genetic import GeneticOptions, evolve, gradient
 from .operators import OperatorOptions
 from .options import Options
-from .population import Individual
+from .population import UID_BITS, Individual
 from .problem import (
     COUNTERS,
     OPERATORS,
-    UID_BITS,
     IslandState,
     Ledger,
     Poll,
@@ -108,7 +106,7 @@ def _lattice(objective: Any, source: Source) -> Any | None:
     template = source.templates[0]
     if template.n_atoms > MOST_SITES:
         return None
-    return make_lattice_objective(objective, template, site_mask(source.limits.allowed, template.n_atoms))
+    return make_lattice_objective(objective, template, source.limits.mask(template.n_atoms))
 
 
 def start(
@@ -282,12 +280,18 @@ def _known(one: Individual, population: Sequence[Individual]) -> bool:
     )
 
 
-def _fits(structure: Structure, island: int, problem: Problem, ledger: Ledger) -> bool:
-    """Whether a structure from outside keeps this island's limits, which may be its own; a refusal is counted."""
+def refuses(structure: Structure, island: int, problem: Problem) -> str | None:
+    """Why a structure from outside breaks this island's limits, which may be its own (one of CAUSES), or None."""
     source = problem.sources[island]
     cause = source.limits.refuses(structure)
     if cause is None and source.limits.lattice and not any(_same_sites(structure, one) for one in source.templates):
-        cause = "size"
+        return "size"
+    return cause
+
+
+def _fits(structure: Structure, island: int, problem: Problem, ledger: Ledger) -> bool:
+    """Whether a structure from outside may enter an island; a refusal is counted."""
+    cause = refuses(structure, island, problem)
     if cause is not None:
         ledger.reject(cause)
     return cause is None

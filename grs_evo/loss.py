@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .basis import Basis
 from .descriptors import describe_compact
-from .errors import InputError
+from .errors import InputError, expect
 from .kernels import objective as kernel
 from .kernels.calls import Calls
 from .kernels.effective import calls_for, evaluate_into
@@ -20,7 +20,7 @@ from .kernels.engine import GROW, OK, Tables, Work, kernel_tables, larger_work, 
 from .kernels.objective import LossPlan, LossWork
 from .moments import Moments, of
 from .plan import TERMS, LossOptions, check_core, core_distances, covariance_of, reference_part, target_part, with_set
-from .structure import Structure
+from .structure import Structure, as_structure
 from .target import Target
 
 _NORMS = {"l1": kernel.L1, "l2": kernel.L2, "huber": kernel.HUBER}
@@ -72,12 +72,12 @@ class Objective:
     def has_core(self) -> bool:
         return "core" in self.term_names
 
-    def evaluate(self, structure: Structure) -> Evaluation:
-        """V_eff and its parts."""
+    def evaluate(self, structure: Any) -> Evaluation:
+        """V_eff and its parts, of a Structure or ase.Atoms."""
         evaluation, _, _ = self._run(structure, gradient=False)
         return evaluation
 
-    def gradient(self, structure: Structure) -> tuple[Evaluation, NDArray[np.float64], NDArray[np.float64]]:
+    def gradient(self, structure: Any) -> tuple[Evaluation, NDArray[np.float64], NDArray[np.float64]]:
         """V_eff, forces −dV/dR (n_atoms, 3) per Å, and virial (3, 3) = −dV/dε under R → R (1 + ε)ᵀ."""
         evaluation, forces, virial = self._run(structure, gradient=True)
         return evaluation, -forces, -virial
@@ -115,8 +115,9 @@ class Objective:
         )  # fmt: skip
         return Evaluation(float(value), terms[self.terms_kept], bool(np.isfinite(value)))
 
-    def moments_of(self, structure: Structure) -> Moments:
+    def moments_of(self, structure: Any) -> Moments:
         """Moments of one structure's environments, as a representative set collects them."""
+        structure = as_structure(structure, self.basis.elements, "moments_of(structure)")
         rows = describe_compact(structure, self.basis, warn=False)
         return of(rows, structure.species, self.basis.sizes, covariance=self.options.covariance != 0)
 
@@ -124,10 +125,18 @@ class Objective:
         """The same loss with other environments already in the representative set."""
         return replace(self, plan=with_set(self.plan, set_moments), scratch=_Scratch())
 
-    def with_target(self, target: Target) -> Objective:
-        """The same loss against another target; scales that came from the old target are made anew."""
+    def with_target(self, target: Target, keep_scales: bool = False) -> Objective:
+        """The same loss against another target.
+
+        Parameters
+        ----------
+        keep_scales : measure by what came from the old target, so that values stay comparable; else scales are made
+            anew
+        """
         target.check_basis(self.basis)
         plan, notes = target_part(self.plan, target, self.options)
+        if keep_scales:
+            plan, notes = plan._replace(inverse=self.plan.inverse, spread=self.plan.spread), self.notes
         return replace(self, target=target, plan=plan, notes=notes, scratch=_Scratch())
 
     def loss_work(self) -> LossWork:
@@ -135,7 +144,8 @@ class Objective:
             self.scratch.loss = kernel.make_loss_work(self.plan)
         return self.scratch.loss
 
-    def _run(self, structure: Structure, gradient: bool) -> tuple[Evaluation, NDArray[np.float64], NDArray[np.float64]]:
+    def _run(self, given: Any, gradient: bool) -> tuple[Evaluation, NDArray[np.float64], NDArray[np.float64]]:
+        structure = as_structure(given, self.basis.elements, "evaluate(structure)")
         n_atoms = structure.n_atoms
         forces, strain = np.zeros((n_atoms, 3)), np.zeros((3, 3))
         terms = np.zeros(kernel.N_TERMS)
@@ -212,12 +222,19 @@ def make_objective(
     ------
     InputError
         The target belongs to another basis, lacks the covariance that is asked for, or the scale needs reference
-        structures that are not there or too few.
+        structures that are not there or too few; an argument of another kind (WrongType).
     """
-    options = options or LossOptions()
+    options = options if options is not None else LossOptions()
+    call = "make_objective(basis, target, options)"
+    expect(basis, Basis, "basis", call)
+    expect(target, Target, "target", call)
+    expect(options, LossOptions, "options", call)
     target.check_basis(basis)
     if options.covariance != 0 and target.moments.covariance_sums is None:
-        raise InputError("loss.covariance is not 0 but the target holds no covariance; make it with covariance=True")
+        raise InputError(
+            "loss.covariance is not 0 but the target holds no covariance; make it with `grs-evo target --covariance`"
+            " (covariance=True in Python)"
+        )
     if options.covariance != 0 and set_moments is not None and set_moments.covariance_sums is None:
         raise InputError("loss.covariance is not 0 but the set's moments hold no covariance")
     alpha = np.array([options.mean, options.variance, options.skewness, options.kurtosis, options.covariance])

@@ -6,6 +6,7 @@ signals, answers the others, and leaves the core to them when there are more ran
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import time
@@ -143,7 +144,7 @@ def connect() -> World:
     try:
         import mpi4py
 
-        mpi4py.rc.thread_level = "funneled"
+        mpi4py.rc.initialize = False
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # of a foreign mpiexec: refused below, with advice
             from mpi4py import MPI
@@ -152,16 +153,33 @@ def connect() -> World:
             raise InputError(
                 _mismatch(n_launched, which, f"no MPI library can be loaded ({_first_line(error)})")
             ) from None
+        _keep_ase_serial()
         return World(notice=f"no MPI library found ({_first_line(error)}): running on one rank")
     library = _first_line(MPI.Get_library_version())
+    if "OMPI_COMM_WORLD_SIZE" in os.environ and "Open MPI" not in library:
+        # such a library does not even start under that launcher
+        raise InputError(_mismatch(n_launched, which, f"the MPI library in use is another ({library})"))
+    if not MPI.Is_initialized():
+        MPI.Init_thread(MPI.THREAD_FUNNELED)
+        atexit.register(_finalize)
     _keep_ase_serial()
     if n_launched > 1 and MPI.COMM_WORLD.Get_size() == 1:
         raise InputError(_mismatch(n_launched, which, f"the MPI library in use ({library}) sees one rank"))
     return World(MPI, library)
 
 
+def _finalize() -> None:
+    from mpi4py import MPI
+
+    if not MPI.Is_finalized():
+        MPI.Finalize()
+
+
 def _keep_ase_serial() -> None:
-    """ASE broadcasts every file that it reads as soon as it sees mpi4py: with one rank reading, that never ends."""
+    """ASE broadcasts every file that it reads as soon as it sees mpi4py: with one rank reading, that never ends.
+
+    Where mpi4py finds no library to load, ASE would fail of that at the first file.
+    """
     import ase.parallel
 
     ase.parallel.world.comm = ase.parallel.DummyMPI()

@@ -85,4 +85,4 @@ def mix_species(
     rule = limits.composition
     if rule.kind == "free" and rule.endpoints:
         return child
-    return repair(rng, child, rule, limits.allowed)
+    return repair(rng, child, rule, limits.mask(len(child)))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from .composition import repair, site_mask
+from .composition import repair
 from .errors import nearest
 from .kernels.contacts import cartesian, fractional, inverse, overlapping, push_apart, roomiest, slab_images
 from .limits import Limits, volume
@@ -106,7 +106,8 @@ def slice_crossover(
     low, width = rng.random(), 0.25 + 0.5 * rng.random()
     own = fractional(one.positions, inv)
     own = np.where(one.pbc, own % 1.0, own)
-    stays = (own[:, axis] - low) % 1.0 >= width
+    held = ~limits.movable(one.n_atoms)
+    stays = held | ((own[:, axis] - low) % 1.0 >= width)
     missing = one.n_atoms - int(stays.sum())
     best: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None
     for _ in range(_SHIFTS):
@@ -119,9 +120,11 @@ def slice_crossover(
     index, where = best
     positions = np.concatenate([cartesian(own[stays], one.cell), cartesian(where, one.cell)])
     species = np.concatenate([one.species[stays], two.species[index]]).astype(np.int32)
-    order = rng.permutation(len(species))
+    held = np.concatenate([held[stays], np.zeros(len(index), np.bool_)])
+    # Whoever comes first in the order stays: fixed atoms do.
+    order = _sorted_by(~held, rng.permutation(len(species)))
     keep = ~overlapping(positions, one.cell, species, one.pbc, limits.min_distance, order)
-    positions, species = positions[keep], species[keep]
+    positions, species, held = positions[keep], species[keep], held[keep]
     low_size, high_size = limits.sizes
     wanted = min(max(len(species), low_size), high_size)
     if limits.composition.kind == "counts":
@@ -133,15 +136,15 @@ def slice_crossover(
     if not low_size <= wanted <= high_size:
         return None
     if len(species) > wanted:
-        chosen = np.sort(rng.permutation(len(species))[:wanted])
-        positions, species = positions[chosen], species[chosen]
+        chosen = np.sort(_sorted_by(~held, rng.permutation(len(species)))[:wanted])
+        positions, species, held = positions[chosen], species[chosen], held[chosen]
     child = Structure(positions, one.cell, species, one.pbc)
     while child.n_atoms < wanted:
         grown = _inserted(rng, child, limits, two.species[int(rng.random() * two.n_atoms)])
         if grown is None:
             return None
         child = grown
-    return _finished(rng, child, limits)
+    return _finished(rng, _arranged(child, held, limits), limits)
 
 
 def occupation_crossover(
@@ -170,7 +173,7 @@ def swap(
 ) -> Structure | None:
     """Exchange the species of two atoms."""
     one = parents[0]
-    return _occupied(one, swap_species(rng, one.species, site_mask(limits.allowed, one.n_atoms)), limits)
+    return _occupied(one, swap_species(rng, one.species, limits.mask(one.n_atoms)), limits)
 
 
 def swaps(
@@ -179,7 +182,7 @@ def swaps(
     """Several swaps: what leaves a trap that no single one leaves."""
     one = parents[0]
     times = 2 + int(rng.random() * (options.several - 1))
-    return _occupied(one, swap_species(rng, one.species, site_mask(limits.allowed, one.n_atoms), times), limits)
+    return _occupied(one, swap_species(rng, one.species, limits.mask(one.n_atoms), times), limits)
 
 
 def flip(
@@ -187,7 +190,7 @@ def flip(
 ) -> Structure | None:
     """Change the species of one atom."""
     one = parents[0]
-    return _occupied(one, flip_species(rng, one.species, limits, site_mask(limits.allowed, one.n_atoms)), limits)
+    return _occupied(one, flip_species(rng, one.species, limits, limits.mask(one.n_atoms)), limits)
 
 
 def flips(
@@ -196,15 +199,18 @@ def flips(
     """Change the species of several atoms."""
     one = parents[0]
     times = 2 + int(rng.random() * (options.several - 1))
-    return _occupied(one, flip_species(rng, one.species, limits, site_mask(limits.allowed, one.n_atoms), times), limits)
+    return _occupied(one, flip_species(rng, one.species, limits, limits.mask(one.n_atoms), times), limits)
 
 
 def displace_one(
     rng: np.random.Generator, parents: Sequence[Structure], limits: Limits, options: OperatorOptions
 ) -> Structure | None:
     """Move one atom."""
+    free = np.flatnonzero(limits.movable(parents[0].n_atoms))
     chosen = np.zeros(parents[0].n_atoms, bool)
-    chosen[int(rng.random() * len(chosen))] = True
+    if not len(free):
+        return None
+    chosen[free[int(rng.random() * len(free))]] = True
     return _displaced(rng, parents[0], chosen, limits, options)
 
 
@@ -212,17 +218,17 @@ def displace_some(
     rng: np.random.Generator, parents: Sequence[Structure], limits: Limits, options: OperatorOptions
 ) -> Structure | None:
     """Move a share of the atoms."""
-    n = parents[0].n_atoms
-    chosen = np.zeros(n, bool)
-    chosen[rng.permutation(n)[: max(1, round(options.some * n))]] = True
+    free = np.flatnonzero(limits.movable(parents[0].n_atoms))
+    chosen = np.zeros(parents[0].n_atoms, bool)
+    chosen[free[rng.permutation(len(free))[: max(1, round(options.some * len(free)))]]] = True
     return _displaced(rng, parents[0], chosen, limits, options)
 
 
 def displace_all(
     rng: np.random.Generator, parents: Sequence[Structure], limits: Limits, options: OperatorOptions
 ) -> Structure | None:
-    """Move all atoms."""
-    return _displaced(rng, parents[0], np.ones(parents[0].n_atoms, bool), limits, options)
+    """Move all atoms that may."""
+    return _displaced(rng, parents[0], limits.movable(parents[0].n_atoms), limits, options)
 
 
 def strain(
@@ -269,11 +275,13 @@ def remove(
     """One atom less; the cell shrinks with it, so that the density stays."""
     one = parents[0]
     n = one.n_atoms
-    if n - 1 < limits.sizes[0] or n == 1:
+    free = np.flatnonzero(limits.movable(n))
+    if n - 1 < limits.sizes[0] or n == 1 or not len(free):
         return None
-    keep = np.ones(n, bool)
-    keep[int(rng.random() * n)] = False
-    child = one.replace(positions=one.positions[keep], species=one.species[keep])
+    keep = np.delete(np.arange(n), free[int(rng.random() * len(free))])
+    child = _arranged(
+        one.replace(positions=one.positions[keep], species=one.species[keep]), ~limits.movable(n)[keep], limits
+    )
     if limits.periodic:
         child = _scaled(child, ((n - 1) / n) ** (1.0 / 3.0))
     return _finished(rng, child, limits)
@@ -303,6 +311,23 @@ def _ceil(x: float) -> int:
     return -int(-x // 1)
 
 
+def _sorted_by(key: NDArray[np.bool_], order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The order with all whose key is False in front of the others."""
+    return order[np.argsort(key[order], kind="stable")]
+
+
+def _arranged(child: Structure, held: NDArray[np.bool_], limits: Limits) -> Structure:
+    """Atoms in an order in which the fixed ones (the first atoms of which `held` says so) have their own index."""
+    fixed = limits.fixed
+    if fixed is None or child.n_atoms <= fixed.sites[-1] or held.sum() != len(fixed.sites):
+        return child  # without its fixed atoms it is refused in the end
+    held = np.concatenate([held, np.zeros(child.n_atoms - len(held), np.bool_)])
+    order = np.empty(child.n_atoms, np.int64)
+    order[fixed.sites] = np.flatnonzero(held)
+    order[limits.movable(child.n_atoms)] = np.flatnonzero(~held)
+    return child.replace(positions=child.positions[order], species=child.species[order])
+
+
 def _occupied(structure: Structure, species: NDArray[np.int32] | None, limits: Limits) -> Structure | None:
     if species is None:
         return None
@@ -317,6 +342,8 @@ def _scaled(structure: Structure, factor: float) -> Structure:
 def _displaced(
     rng: np.random.Generator, one: Structure, chosen: NDArray[np.bool_], limits: Limits, options: OperatorOptions
 ) -> Structure | None:
+    if not chosen.any():
+        return None
     moves = options.displacement * rng.standard_normal((one.n_atoms, 3))
     return _finished(rng, one.replace(positions=one.positions + np.where(chosen[:, None], moves, 0.0)), limits)
 
@@ -342,11 +369,11 @@ def _inserted(rng: np.random.Generator, one: Structure, limits: Limits, species:
 
 def _finished(rng: np.random.Generator, child: Structure, limits: Limits) -> Structure | None:
     """Composition repaired, contacts pushed apart, limits checked."""
-    species = repair(rng, child.species, limits.composition, limits.allowed)
+    species = repair(rng, child.species, limits.composition, limits.mask(child.n_atoms))
     if species is None:
         return None
     positions, sweeps = push_apart(
-        child.positions, child.cell, species, child.pbc, limits.min_distance, np.ones(len(species), np.bool_), _SWEEPS
+        child.positions, child.cell, species, child.pbc, limits.min_distance, limits.movable(len(species)), _SWEEPS
     )
     if sweeps < 0:
         return None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .errors import InputError
+from .refusals import line_of
 
 
 class Options(BaseModel):
@@ -13,11 +15,15 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
+    if not TYPE_CHECKING:  # type checkers know the arguments from the fields
 
-def options_in(annotation: Any) -> type[BaseModel] | None:
-    """The options class within the annotation of a field, such as that of `tuple[IslandGroup, ...]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if get_origin(annotation) in (Union, UnionType, tuple, list):
-        return next((found for part in get_args(annotation) if (found := options_in(part))), None)
-    return None
+        def __init__(self, **values: Any) -> None:
+            """Raises InputError, one line that names key, value and what is allowed."""
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                raise InputError(f"{type(self).__name__}: {line_of(error, values, type(self))}") from None
+
+        # pydantic calls an __init__ of one's own for tables within tables too, unless it is told that this is like its
+        # own; then messages would lose the place.
+        __init__.__pydantic_base_init__ = True

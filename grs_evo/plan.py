@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 from threadpoolctl import threadpool_limits
 
 from .basis import Basis
@@ -94,6 +94,32 @@ class LossOptions(Options):
     tolerance: float = Field(1e-3, gt=0, description="scaled difference below which a function is matched [1]")
     core: CoreOptions = Field(default_factory=CoreOptions, description="repulsion at short distance")
 
+    @model_validator(mode="after")
+    def _says_something(self) -> LossOptions:
+        moments = (self.mean, self.variance, self.skewness, self.kurtosis, self.covariance)
+        compared = any(moments) and (self.w_structure != 0 or self.w_set != 0)
+        if not (compared or self.w_entropy != 0):
+            raise ValueError(
+                "all weights are 0, so every structure would be as good as any other; give a moment (mean, variance, "
+                "…) and w_structure or w_set, or w_entropy"
+            )
+        return self
+
+
+def weights(options: LossOptions) -> dict[str, float]:
+    """With what weight each term enters the value (eqs. 13–16); below 0 where the search makes the term larger."""
+    moments = ("mean", "variance", "skewness", "kurtosis", "covariance")
+    core = options.core.strength if options.core.kind != "none" else 0.0
+    return {
+        "structure": options.w_structure,
+        **{name: options.w_structure * float(getattr(options, name)) for name in moments},
+        "set": options.w_set,
+        "core": 1.0 if core > 0 else 0.0,
+        "entropy": options.w_entropy,
+        "matched": -options.reward,
+        "raw": options.w_structure,
+    }
+
 
 def core_distances(elements: Sequence[str], options: CoreOptions) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Core distance d and range R of each pair of elements, both (n_elements, n_elements) Å."""
@@ -103,9 +129,9 @@ def core_distances(elements: Sequence[str], options: CoreOptions) -> tuple[NDArr
     for pair, distance in options.distances.items():
         names = pair.split("-")
         if len(names) != 2 or any(name not in index for name in names):
-            raise InputError(f"core.distances: {pair!r} is no pair of the elements {', '.join(elements)}")
+            raise InputError(f"loss.core.distances: {pair!r} is no pair of the elements {', '.join(elements)}")
         if not distance > 0:
-            raise InputError(f"core.distances: {pair} is {distance} Å; it must be > 0")
+            raise InputError(f"loss.core.distances: {pair} is {distance} Å; it must be > 0")
         inner[index[names[0]], index[names[1]]] = inner[index[names[1]], index[names[0]]] = distance
     return inner, inner * (1.0 + options.width)
 
@@ -121,7 +147,7 @@ def check_core(basis: Basis, outer: NDArray[np.float64], options: CoreOptions) -
     for a, b in np.argwhere(outer > np.minimum(basis.cutoff, basis.cutoff.T)):
         names = f"{basis.elements[a]}-{basis.elements[b]}"
         raise InputError(
-            f"core: the range of {names} is {outer[a, b]:.3f} Å, beyond the basis's cutoff"
+            f"loss.core: the range of {names} is {outer[a, b]:.3f} Å, beyond the basis's cutoff"
             f" {min(basis.cutoff[a, b], basis.cutoff[b, a]):.3f} Å; lower core.fraction or core.width"
         )
 

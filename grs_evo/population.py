@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import InputError
 from .structure import Structure, content_hash
 
 NO_PARENT = -1
+# uids: the island in the high bits, a running number in the low ones.
+UID_BITS = 40
 # Longest operator name that the fixed-width column holds.
 _NAME_BYTES = 24
 
@@ -32,6 +35,29 @@ class Individual:
     @property
     def content(self) -> str:
         return content_hash(self.structure)
+
+
+def short_uid(uid: int) -> str:
+    """A uid for people: ``"3/29"`` is the 29th individual of island 3; files hold the number itself."""
+    return f"{uid >> UID_BITS}/{uid & ((1 << UID_BITS) - 1)}" if uid >= 0 else "-"
+
+
+def read_uid(text: str) -> int:
+    """A uid as `short_uid` writes it, or the number itself.
+
+    Raises
+    ------
+    InputError
+        Neither of these.
+    """
+    island, slash, place = text.partition("/")
+    try:
+        uid = (int(island) << UID_BITS) + int(place) if slash else int(text)
+    except ValueError:
+        uid = NO_PARENT
+    if uid < 0 or (slash and not 0 <= int(place) < 1 << UID_BITS):
+        raise InputError(f"uid {text}: must be island/number such as 3/29, or the whole number that files hold")
+    return uid
 
 
 Columns = dict[str, NDArray]

@@ -9,6 +9,7 @@ import numpy as np
 from ase.calculators.calculator import Calculator, CalculatorSetupError, all_changes
 
 from .basis import Basis
+from .errors import WrongType, expect
 from .loss import Objective, make_objective
 from .plan import LossOptions
 from .structure import from_atoms
@@ -20,8 +21,8 @@ class GRSCalculator(Calculator):
 
     Parameters
     ----------
-    objective : an Objective; or a Target together with `basis` and, if wanted, `options`
-    basis : the basis of the target
+    objective : an Objective; or a Target and, if wanted, `options`
+    basis : the basis of the target, for one that does not hold it (made of bare arrays)
     options : LossOptions
     scale : eV per unit of the loss, which has no dimension of its own
     options_for_objective : further arguments of `loss.make_objective` (``reference``, ``set_moments``)
@@ -44,10 +45,15 @@ class GRSCalculator(Calculator):
         **options_for_objective: Any,
     ) -> None:
         super().__init__()
+        call = "GRSCalculator(objective), or GRSCalculator(target, basis, options)"
+        expect(objective, (Objective, Target), "the first argument", call)
         if isinstance(objective, Target):
+            basis = basis if basis is not None else objective.basis
             if basis is None:
-                raise CalculatorSetupError("GRSCalculator of a Target needs the basis too")
+                raise CalculatorSetupError("GRSCalculator of a Target without its basis needs the basis too")
             objective = make_objective(basis, objective, options, **options_for_objective)
+        elif options is not None or options_for_objective:
+            raise WrongType("GRSCalculator(objective): options go with a Target; an Objective has its own")
         self.objective = objective
         self.scale = float(scale)
 

@@ -25,7 +25,7 @@ CAUSES = (
     "overlap",  # two atoms closer than the minimum distance
     "density",  # volume per atom or volume outside its limits
     "composition",  # counts that break the composition rule
-    "size",  # number of atoms outside its limits
+    "size",  # number of atoms outside its limits, other sites than the island's, or a fixed atom elsewhere
     "packing",  # no room found for an atom of a random cell
     "height",  # cell thinner than the minimum perpendicular height
     "operator",  # an operator found nothing valid to do
@@ -69,9 +69,6 @@ STAT_NAMES = (
     "diversity",
     "archive_size",
 )
-# uids: the island in the high bits, a running number in the low ones.
-UID_BITS = 40
-
 _COUNTER = {name: k for k, name in enumerate(COUNTERS)}
 _OPERATOR = {name: k for k, name in enumerate(OPERATORS)}
 _N_RNG_WORDS = 6
@@ -107,6 +104,7 @@ class Problem:
     archive: ArchiveOptions
     migration: MigrantOptions
     relax: Any | None = None  # relax.RelaxOptions
+    notes: tuple[str, ...] = ()  # what cannot come about as asked for, for the log
 
     @property
     def n_islands(self) -> int:

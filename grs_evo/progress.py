@@ -76,9 +76,10 @@ def line_of(facts: dict[str, Any]) -> str:
     round_ = f"round {facts['round']}, " if facts.get("rounds", 0) else ""
     left = facts.get("seconds_left")
     rest = f", about {duration(left)} left" if left is not None else ""
+    speed = f" ({facts['rate']:.0f}/s)" if facts["rate"] > 0 else ""  # unknown before the second look
     return (
         f"{round_}generation {facts['generation']}{of(facts.get('generations'))}: best {facts['best']:.6g}, "
-        f"{facts['evaluations']} evaluations ({facts['rate']:.0f}/s), diversity {facts['diversity']:.2f}{rest}"
+        f"{facts['evaluations']} evaluations{speed}, diversity {facts['diversity']:.2f}{rest}"
     )
 
 
@@ -112,6 +113,11 @@ def panel_of(facts: dict[str, Any]) -> Any:
     for name, value in rows:
         table.add_row(name, value)
     return Panel(table, title=str(facts["folder"]), title_align="left", expand=False)
+
+
+def counted(n: int, noun: str) -> str:
+    """A number with its noun: 1 rank, 2 ranks."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

@@ -17,6 +17,8 @@ from .structure import Structure
 
 # Draws of which the median is taken: its own error is then 4 % of the spread of single draws.
 _DRAWS = 1000
+# A smaller median is rounding: a sample of a crystal's environments is the crystal, there is nothing to measure by.
+LEAST_NOISE = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +27,8 @@ class Quality:
 
     evaluation: Evaluation
     structure_loss: float  # Q (eq. 13)
-    noise: float  # median Q of as many environments drawn at random from the target
-    noise_ratio: float  # below 1: stands for the target better than a random sample of its environments would
+    noise: float  # median Q of as many environments drawn at random from the target; NaN where it has no spread
+    noise_ratio: float  # below 1: stands for the target better than a random sample of its environments would; or NaN
     baseline: float  # median Q of random candidates of that size; NaN when none were given
     baseline_ratio: float
 
@@ -83,6 +85,8 @@ def quality(objective: Objective, structure: Structure, candidates: Sequence[Str
     evaluation = objective.evaluate(structure)
     loss = float(evaluation.terms[objective.term_names.index("structure")])
     noise = sampling_noise(objective, structure.n_atoms, seed)
+    if not noise > LEAST_NOISE:
+        noise = float("nan")
     random = baseline(objective, candidates) if len(candidates) else float("nan")
     return Quality(evaluation, loss, noise, _ratio(loss, noise), random, _ratio(loss, random))
 

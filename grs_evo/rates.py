@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import InputError
 from .limits import Limits
 from .operators import CHEMICAL, CROSSOVERS, OperatorOptions
 from .problem import OPERATORS
@@ -36,11 +39,9 @@ def probabilities(
     Operators that could never act under the limits (a flip at fixed composition, add at fixed size, anything spatial
     on a lattice) have none. An all-zero row means that there is no such operator.
     """
-    spatial = options.spatial
-    if spatial is None:
-        spatial = 0.0 if limits.lattice else 1.0 if limits.n_elements == 1 else 0.5
+    spatial = spatial_share(limits, options)
     weights = np.array([options.weights.get(name, _WEIGHTS[name]) for name in OPERATORS])
-    weights *= np.array([_possible(name, limits) for name in OPERATORS])
+    weights *= np.array([_obstacle(name, limits) is None for name in OPERATORS])
     if rates is not None and options.adaptive:
         weights *= rates
     result = []
@@ -62,6 +63,74 @@ def probabilities(
         total = share.sum()
         result.append(np.cumsum(share / total) if total > 0.0 else share)
     return result[0], result[1]
+
+
+def check_operators(limits: Limits, options: OperatorOptions, strategy: str, where: str) -> tuple[str, ...]:
+    """What the log should say about probabilities that cannot be as asked for.
+
+    Parameters
+    ----------
+    strategy : genetic, or one that moves a single structure by mutations
+    where : the table of the run file, for messages
+
+    Raises
+    ------
+    InputError
+        Nothing could ever change a structure.
+    """
+    crossing, mutating = (
+        [name for name, share in zip(OPERATORS, np.diff(row, prepend=0.0), strict=True) if share > 0.0]
+        for row in probabilities(limits, options)
+    )
+    genetic = strategy == "genetic"
+    crossed = genetic and bool(crossing) and options.crossover > 0.0
+    mutations = [name for name in OPERATORS if name not in CROSSOVERS and name != "replace"]
+    # A fresh candidate is a restart, not a move.
+    if not crossed and not set(mutating) & set(mutations):
+        if genetic and mutating:
+            return (f"{where}: only replace can act under these limits; every child is a fresh candidate",)
+        kinds = [*CROSSOVERS, *mutations] if genetic else mutations
+        raise InputError(
+            f"{where}: no operator can act under these limits, {strategy} cannot move: "
+            + _why_not(kinds, limits, options)
+        )
+    notes = []
+    if genetic and not crossing and options.crossover > 0.0 and "crossover" in options.model_fields_set:
+        notes.append(
+            f"{where}.crossover: is {options.crossover:g}, but no crossover can act under these limits; all children "
+            f"come by mutation: {_why_not(CROSSOVERS, limits, options)}"
+        )
+    if genetic and not mutating and options.crossover < 1.0:
+        notes.append(
+            f"{where}: no mutation can act under these limits; all children come by crossover: "
+            + _why_not(mutations, limits, options)
+        )
+    return tuple(notes)
+
+
+def _why_not(names: Sequence[str], limits: Limits, options: OperatorOptions) -> str:
+    """The causes that exclude some operators, each with those that it excludes."""
+    spatial = spatial_share(limits, options)
+    found: dict[str, list[str]] = {}
+    for name in names:
+        cause = _obstacle(name, limits)
+        if cause is None and options.weights.get(name, 1.0) == 0.0:
+            cause = "weight 0"
+        elif cause is None and name not in CHEMICAL and spatial == 0.0:
+            cause = "spatial = 0"
+        elif cause is None and name in CHEMICAL and spatial == 1.0:
+            cause = "spatial = 1"
+        elif cause is None and name in CROSSOVERS:
+            cause = "crossover = 0"
+        found.setdefault(cause or "not asked for", []).append(name)
+    return "; ".join(f"{', '.join(excluded)} ({cause})" for cause, excluded in found.items())
+
+
+def spatial_share(limits: Limits, options: OperatorOptions) -> float:
+    """Probability that an operator is spatial: the one asked for, or what suits the limits."""
+    if options.spatial is not None:
+        return options.spatial
+    return 0.0 if limits.lattice else 1.0 if limits.n_elements == 1 else 0.5
 
 
 def draw_operator(rng: np.random.Generator, cumulative: NDArray[np.float64]) -> str:
@@ -89,15 +158,22 @@ def adapt(
     return new / new.mean()
 
 
-def _possible(name: str, limits: Limits) -> bool:
+def _obstacle(name: str, limits: Limits) -> str | None:
+    """Why an operator could never act under the limits; None when it can."""
+    if name == "replace":
+        return None
     if name in CHEMICAL:
         if limits.n_elements == 1:
-            return False
-        return not (name in ("flip", "flips") and limits.composition.fixed)
-    if name == "replace":
-        return True
+            return "one element only"
+        return "fixed composition" if name in ("flip", "flips") and limits.composition.fixed else None
     if limits.lattice:
-        return False
+        return "atoms stay on their sites"
+    if name in ("slice", "add", "remove") and limits.allowed is not None:
+        return "elements given by site"
     if name in ("add", "remove"):
-        return limits.size_free and limits.allowed is None and limits.composition.kind != "counts"
-    return not (name == "slice" and limits.allowed is not None)
+        if not limits.size_free:
+            return "fixed number of atoms"
+        return "fixed counts" if limits.composition.kind == "counts" else None
+    if name.startswith("displace") and not limits.movable(limits.sizes[1]).any():
+        return "all sites fixed"
+    return None

@@ -1,26 +1,35 @@
 """Structure files into checked arrays: everything ASE reads, and FitSNAP's JSON.
 
-A file is named as ASE names it, with an index after ``@``: ``melt.extxyz@0:100:10``, ``run.db@-1``. A slice may also
-follow the name directly, as in ``melt.extxyz:::10`` (every tenth) or ``melt.extxyz:-5:``; it needs two colons so that a
-name with one colon in it stays a name. Without either, all structures of the file are read. A folder stands for all
-its ``.json`` files, at any depth, sorted by path: the layout of a FitSNAP training set.
+A file is named as ASE names it, with an index after ``@``: ``melt.extxyz@0:100:10``, ``run.db@-1``. Two shorthands need
+no ``@``: ``melt.extxyz::10`` is every tenth, as ``[::10]`` is in Python (``melt.extxyz:::10`` says the same), and
+``melt.extxyz:start:stop:step`` has all three. Other endings with two colons could be read in two ways and are refused;
+a name with one colon stays a name. Without an index, all structures of the file are read. A folder stands for all its
+``.json`` files, at any depth, sorted by path: the layout of a FitSNAP training set.
+
+LAMMPS files that hold numbered atom types and nothing that tells their elements are refused unless `types` names them.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .errors import InputError, nearest
-from .structure import Structure, from_atoms
+from . import lammps_text as lammps
+from .errors import InputError, WrongType, nearest, type_of
+from .formats import ase_name_of
+from .structure import Structure, as_structure, from_atoms, is_atoms
 
-_SLICE = re.compile(r"^(?P<name>.+?)(?P<slice>:-?\d*:-?\d*(?::-?\d*)?)$")
+# NAME:start:stop:step, then NAME::step, then what is left with two colons
+_WHOLE_SLICE = re.compile(r"^(?P<name>.+?):(?P<slice>-?\d*:-?\d*:-?\d*)$")
+_STEP = re.compile(r"^(?P<name>.+?)(?P<slice>::-?\d*)$")
+_UNCLEAR = re.compile(r"^(?P<name>.+?):(?P<first>-?\d*):(?P<second>-?\d*)$")
+_INDEX = re.compile(r"-?\d+|-?\d*:-?\d*(?::(?!-?0+$)-?\d*)?")
 # Keys of ase.Atoms.info that name the group a structure belongs to.
 _GROUP_KEYS = ("group", "config_type", "Group")
 
@@ -61,12 +70,15 @@ def read_structures(
         Names the file, and the structure in it, that is missing, unreadable, without atoms, without a cell, or holds
         an element outside the basis; a weight that is not > 0 or whose group does not occur.
     """
-    names = [files] if isinstance(files, str | Path) else list(files)
-    entries: list[Entry] = []
-    for name in names:
-        path, index = split_name(str(name), Path(folder) if folder is not None else Path())
-        for source, group, atoms in _read(path, index, format, types):
-            entries.append(Entry(from_atoms(atoms, elements, source), source, group, 1.0))
+    if isinstance(elements, str) or not isinstance(elements, Sequence):
+        raise WrongType(
+            f"read_structures(files, elements): elements is {type_of(elements)}; it must be a list of chemical symbols"
+            " such as basis.elements"
+        )
+    entries = [
+        Entry(from_atoms(atoms, elements, source), source, group, 1.0)
+        for source, group, atoms in read_atoms(files, types, format, folder)
+    ]
     if not weights:
         return entries
     groups = sorted({entry.group for entry in entries})
@@ -80,6 +92,63 @@ def read_structures(
     return [Entry(e.structure, e.source, e.group, float(weights.get(e.group, 1.0))) for e in entries]
 
 
+def read_atoms(
+    files: Sequence[str | Path] | str | Path,
+    types: Sequence[str] = (),
+    format: str | None = None,
+    folder: str | Path | None = None,
+    nameless: bool = False,
+) -> list[tuple[str, str, Any]]:
+    """(source, group, ase.Atoms) of all structures in some files, unchecked; see `read_structures`.
+
+    Parameters
+    ----------
+    nameless : atom types whose elements are not known will do
+    """
+    names = [files] if isinstance(files, str | Path) else list(files)
+    found = []
+    for name in names:
+        path, index = split_name(str(name), Path(folder) if folder is not None else Path())
+        found += _read(path, index, format, types, nameless)
+    return found
+
+
+def as_entries(given: Any, elements: Sequence[str], names: Sequence[str] | None, call: str) -> list[Entry]:
+    """All that can stand for structures in Python, one entry each.
+
+    Parameters
+    ----------
+    given : ase.Atoms, a Structure, the name of a file, an `Entry`, or an iterable of such
+    names : how messages call structures that come from no file; default ``structure 0``, …
+    call : how messages name the function that needs them
+
+    Raises
+    ------
+    WrongType
+        Something else.
+    InputError
+        As `read_structures` and `structure.from_atoms`.
+    """
+    if isinstance(given, Structure | Entry | str | Path) or is_atoms(given):
+        given = [given]
+    elif not isinstance(given, Iterable):
+        raise WrongType(
+            f"{call}: structures is {type_of(given)}; it must be ase.Atoms, a Structure, the name of a file, what"
+            " read_structures gives, or an iterable of these"
+        )
+    found: list[Entry] = []
+    for one in given:
+        if isinstance(one, str | Path):
+            found += read_structures(one, elements)
+        elif isinstance(one, Entry):
+            found.append(one)
+        else:
+            k = len(found)
+            source = names[k] if names is not None and k < len(names) else f"structure {k}"
+            found.append(Entry(as_structure(one, elements, call, source), source, "", 1.0))
+    return found
+
+
 def elements_of(
     files: Sequence[str | Path] | str | Path,
     types: Sequence[str] = (),
@@ -89,12 +158,9 @@ def elements_of(
     """All elements that occur in some structure files, by atomic number."""
     from ase.data import atomic_numbers
 
-    names = [files] if isinstance(files, str | Path) else list(files)
     found: set[str] = set()
-    for name in names:
-        path, index = split_name(str(name), Path(folder) if folder is not None else Path())
-        for _, _, atoms in _read(path, index, format, types):
-            found.update(atoms.get_chemical_symbols())
+    for _, _, atoms in read_atoms(files, types, format, folder):
+        found.update(atoms.get_chemical_symbols())
     return tuple(sorted(found, key=lambda symbol: int(atomic_numbers[symbol])))
 
 
@@ -105,16 +171,27 @@ def split_name(name: str, folder: Path) -> tuple[Path, str | None]:
         return path, None
     if "@" in name:
         bare, index = name.rsplit("@", 1)
-        if not re.fullmatch(r"-?\d*(:-?\d*){0,2}", index) or not index:
+        if not _INDEX.fullmatch(index):
             raise InputError(f"{name}: {index!r} is no index; write a number or start:stop:step after '@'")
         return folder / bare, index
-    match = _SLICE.match(name)
+    match = _WHOLE_SLICE.match(name) or _STEP.match(name)
     if match:
-        return folder / match["name"], match["slice"][1:]
+        if not _INDEX.fullmatch(match["slice"]):
+            raise InputError(f"{name}: {match['slice']!r} is no index; the step must not be 0")
+        return folder / match["name"], match["slice"]
+    unclear = _UNCLEAR.match(name)
+    if unclear and (folder / unclear["name"]).exists():
+        bare, first, second = unclear["name"], unclear["first"], unclear["second"]
+        raise InputError(f"{name}: may mean {bare}@{first}:{second} or {bare}@:{first}:{second}; write one of these")
+    bare, colon, number = name.rpartition(":")
+    if colon and re.fullmatch(r"-?\d+", number) and (folder / bare).exists():
+        raise InputError(f"{path}: no such file; the structure with that number is {bare}@{number}")
     return path, None
 
 
-def _read(path: Path, index: str | None, format: str | None, types: Sequence[str]) -> list[tuple[str, str, Any]]:
+def _read(
+    path: Path, index: str | None, format: str | None, types: Sequence[str], nameless: bool
+) -> list[tuple[str, str, Any]]:
     """(source, group, atoms) of each structure asked for."""
     if not path.exists():
         raise InputError(f"{path}: no such file")
@@ -126,11 +203,11 @@ def _read(path: Path, index: str | None, format: str | None, types: Sequence[str
         return _chosen(found, index, path)
     if path.suffix == ".json" and _looks_like_fitsnap(path):
         return _chosen(_read_fitsnap(path, group=path.parent.name or path.stem), index, path)
-    return _read_with_ase(path, index, format, types)
+    return _read_with_ase(path, index, format, types, nameless)
 
 
 def _read_with_ase(
-    path: Path, index: str | None, format: str | None, types: Sequence[str]
+    path: Path, index: str | None, format: str | None, types: Sequence[str], nameless: bool
 ) -> list[tuple[str, str, Any]]:
     import warnings
 
@@ -142,7 +219,9 @@ def _read_with_ase(
         with warnings.catch_warnings():
             # what a file has besides positions, cell and elements does not concern us
             warnings.simplefilter("ignore")
-            frames = list(iread(str(path), index=wanted, format=format))
+            kind = format or _format_of(path)
+            frames = list(iread(str(path), index=wanted, format=kind, do_not_split_by_at_sign=True))
+            known = lammps.elements_in(path, kind) if kind in lammps.KINDS else None
     except Exception as error:
         raise InputError(f"{path}: cannot be read as a structure file ({_one_line(error)})") from error
     if not frames:
@@ -152,8 +231,15 @@ def _read_with_ase(
     for k, atoms in enumerate(frames):
         number = first + k * step if first is not None else k
         source = f"{path}[{number}]" if len(frames) > 1 or index is not None else str(path)
-        if types:
-            _rename_types(atoms, types, source)
+        if types and (kind in lammps.KINDS or "type" in atoms.arrays):
+            _rename_types(atoms, dict(enumerate(types, start=1)), source)
+        elif known is not None and set(_types_of(atoms)) <= set(known):
+            _rename_types(atoms, known, source)
+        elif known is not None and not nameless:
+            raise InputError(
+                f"{source}: atom types without elements; give target.types, the element of each type, such as"
+                ' ["Au", "Cu"] (--types Au,Cu on the command line), or a file that names elements'
+            )
         group = next((str(atoms.info[key]) for key in _GROUP_KEYS if key in atoms.info), stem)
         found.append((source, group, atoms))
     return found
@@ -171,16 +257,24 @@ def _numbering(index: str | None) -> tuple[int | None, int]:
     return (None, 1) if first < 0 or step < 0 else (first, step)
 
 
-def _rename_types(atoms: Any, types: Sequence[str], source: str) -> None:
+def _format_of(path: Path) -> str:
+    """ASE's name of a file's format, by its content, its suffix, or ASE's guess."""
+    from ase.io.formats import filetype
+
+    return lammps.kind_of(path) or ase_name_of(path.name) or str(filetype(str(path)))
+
+
+def _types_of(atoms: Any) -> list[int]:
+    """LAMMPS types of atoms; ASE reads them as atomic numbers 1, 2, … where it does not keep them."""
+    return [int(kind) for kind in atoms.arrays.get("type", atoms.numbers)]
+
+
+def _rename_types(atoms: Any, elements: Mapping[int, str], source: str) -> None:
     """Give atoms the elements of their LAMMPS types."""
-    if "type" in atoms.arrays:
-        kinds = np.asarray(atoms.arrays["type"], dtype=int)
-    else:
-        # ASE reads unnamed types as the elements with atomic numbers 1, 2, …
-        kinds = np.asarray(atoms.numbers, dtype=int)
-    if kinds.min() < 1 or kinds.max() > len(types):
-        raise InputError(f"{source}: has atom types up to {kinds.max()}, but only {len(types)} elements are given")
-    atoms.set_chemical_symbols([types[k - 1] for k in kinds])
+    kinds = _types_of(atoms)
+    if set(kinds) - set(elements):
+        raise InputError(f"{source}: has atom types up to {max(kinds)}, but only {len(elements)} elements are given")
+    atoms.set_chemical_symbols([elements[kind] for kind in kinds])
 
 
 def _chosen(found: list[tuple[str, str, Any]], index: str | None, path: Path) -> list[tuple[str, str, Any]]:

@@ -5,22 +5,26 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from datetime import date, time
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from .errors import nearest
-from .options import options_in
 
 
-class NoSuchType(TypeError):
-    pass
-
-
-def not_json(value: Any) -> Any:
-    raise NoSuchType(
-        f"{value} is a {type(value).__name__}, which no key takes; allowed are numbers, text, lists, tables"
-    )
+def odd_value(raw: Any, key: str = "") -> str | None:
+    """A complaint about the first value that TOML knows and no key takes (dates and times), or None."""
+    if isinstance(raw, Mapping):
+        inner = ((f"{key}.{name}" if key else str(name), value) for name, value in raw.items())
+    elif isinstance(raw, list):
+        inner = ((f"{key}[{k}]", value) for k, value in enumerate(raw))
+    elif isinstance(raw, date | time):
+        return f"{key}: is {raw}, a {type(raw).__name__}; must be a number, text, list or table"
+    else:
+        return None
+    return next((found for name, value in inner if (found := odd_value(value, name))), None)
 
 
 def line_of(error: ValidationError, raw: Mapping[str, Any], root: type[BaseModel]) -> str:
@@ -39,7 +43,8 @@ def line_of(error: ValidationError, raw: Mapping[str, Any], root: type[BaseModel
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":
         return f"{key}: {message}" if key else message
-    return f"{key}: is {short(first['input'])}; {_lower(message)}{_unit(place, root)}"
+    near = _nearest_choice(first)
+    return f"{key}: is {short(first['input'])}; {_lower(message)}{near}{_unit(place, root)}"
 
 
 def _is_branch(part: Any, loc: tuple[Any, ...], raw: Any) -> bool:
@@ -87,11 +92,38 @@ def _unit(place: list[Any], root: type[BaseModel]) -> str:
     return f" {found[0]}" if found and found[0].strip() not in ("[1]", "[–]") else ""
 
 
+def _nearest_choice(complaint: Mapping[str, Any]) -> str:
+    """The nearest of the words that a key takes, when another word was given."""
+    if complaint["type"] != "literal_error" or not isinstance(complaint["input"], str):
+        return ""
+    return nearest(complaint["input"], re.findall(r"'([^']*)'", complaint["ctx"]["expected"]))
+
+
+# What pydantic calls in Python's words, in those of TOML.
+_WORDS = (
+    ("Input should be an object", "must be a table"),
+    ("Input should be a valid array", "must be a list"),
+    ("Input should be a valid list", "must be a list"),
+    ("Input should be", "must be"),
+    ("Input should", "must"),
+)
+
+
 def _lower(message: str) -> str:
-    message = message.replace("Input should be", "must be").replace("Input should", "must")
+    for python, toml in _WORDS:
+        message = message.replace(python, toml)
     return message[:1].lower() + message[1:]
 
 
 def short(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 60 else text[:57] + "…"
+
+
+def options_in(annotation: Any) -> type[BaseModel] | None:
+    """The options class within the annotation of a field, such as that of `tuple[IslandGroup, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in (Union, UnionType, tuple, list):
+        return next((found for part in get_args(annotation) if (found := options_in(part))), None)
+    return None

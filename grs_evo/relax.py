@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from .errors import InputError
+from .errors import InputError, expect
 from .kernels import minimise as compiled
 from .kernels.engine import GROW, OK, Work
 from .kernels.objective import HUBER, N_TERMS
-from .loss import Objective
+from .loss import Objective, make_objective
 from .options import Options
-from .structure import Structure, from_atoms, to_atoms
+from .structure import Structure, as_structure
+from .target import Target
 
 _MODES = {
     "none": compiled.CELL_NONE,
@@ -80,7 +81,7 @@ class Relaxed:
 
 def relax(
     structure: Any,
-    objective: Objective,
+    objective: Objective | Target,
     options: RelaxOptions | None = None,
     fixed: NDArray[np.bool_] | None = None,
     poll: Callable[[], None] | None = None,
@@ -90,6 +91,7 @@ def relax(
     Parameters
     ----------
     structure : Structure, or ase.Atoms (then Atoms come back in `Relaxed.structure`; their FixAtoms are respected)
+    objective : an Objective; or a Target, of which one with the default loss is made
     fixed : (n_atoms,) True for atoms that stay; with a moving cell they keep their fractional coordinates
     poll : called between stages; may raise to interrupt
 
@@ -100,9 +102,15 @@ def relax(
     Raises
     ------
     InputError
-        The cell is to move but the structure is not periodic in all directions; `fixed` has another length.
+        The cell is to move but the structure is not periodic in all directions; `fixed` has another length; an argument
+        of another kind (WrongType).
     """
-    options = options or RelaxOptions()
+    options = options if options is not None else RelaxOptions()
+    call = "relax(structure, objective, options)"
+    expect(objective, (Objective, Target), "objective", call)
+    expect(options, RelaxOptions, "options", call)
+    if isinstance(objective, Target):
+        objective = make_objective(objective.own_basis(), objective)
     if not isinstance(structure, Structure):
         return _relax_atoms(structure, objective, options, fixed, poll)
     n_atoms = structure.n_atoms
@@ -194,14 +202,15 @@ def _relax_atoms(
     """The same for ase.Atoms: FixAtoms constraints are taken over, and Atoms come back."""
     from ase.constraints import FixAtoms
 
-    elements = objective.basis.elements
+    start = as_structure(atoms, objective.basis.elements, "relax(structure, objective, options)")
     held = np.zeros(len(atoms), dtype=bool) if fixed is None else np.array(fixed, dtype=bool)
     for constraint in atoms.constraints:
         if not isinstance(constraint, FixAtoms):
             raise InputError(f"relax: constraint {type(constraint).__name__} is not known; only FixAtoms is")
         held[constraint.index] = True
-    done = relax(from_atoms(atoms, elements), objective, options, held, poll)
-    moved = to_atoms(done.structure, elements)
-    moved.info.update(atoms.info)
-    moved.set_constraint(atoms.constraints)
+    done = relax(start, objective, options, held, poll)
+    moved = atoms.copy()  # tags, moments, arrays, info and constraints stay as they are
+    if options.cell != "none":
+        moved.set_cell(done.structure.cell)
+    moved.set_positions(done.structure.positions, apply_constraint=False)
     return Relaxed(moved, done.value, done.terms, done.evaluations, done.reason, done.improved)

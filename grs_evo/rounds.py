@@ -10,13 +10,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import sets
+from .basis import Basis
 from .config import RunFile
+from .errors import within
 from .evolution import Arrays
+from .ground import Ground
 from .population import Individual
 from .problem import IslandState, Problem
 from .readers import read_structures
-from .setup import Ground, with_objective
+from .setup import with_objective
 from .structure import Structure
+from .target import check_overlap
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +47,25 @@ class Story:
 
 def begin(run: RunFile, problem: Problem, folder: Path) -> Story:
     """Before the first round: the given structures alone."""
-    given: list[Structure] = []
-    if run.set.given is not None:
-        entries = read_structures(run.set.given, problem.elements, folder=folder)
-        given = [entry.structure for entry in entries]
-    state = sets.begin(problem.objective, given)
+    state = sets.begin(problem.objective, given_structures(run, problem.objective.basis, folder))
     return Story(run, with_objective(problem, problem.objective.with_set(state.moments)), state)
+
+
+def given_structures(run: RunFile, basis: Basis, folder: Path) -> list[Structure]:
+    """What the set of a run starts from.
+
+    Raises
+    ------
+    InputError
+        A file that cannot be read, an element outside the basis, atoms that overlap.
+    """
+    if run.set.given is None:
+        return []
+    with within("set.given"):
+        entries = read_structures(run.set.given, basis.elements, types=run.target.types, folder=folder)
+        for entry in entries:
+            check_overlap(entry.structure, basis, entry.source)
+    return [entry.structure for entry in entries]
 
 
 def again(story: Story, individuals: Sequence[Individual], accepted: Sequence[int]) -> Story:

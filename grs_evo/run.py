@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,24 +17,28 @@ from numpy.typing import NDArray
 from . import __version__, checkpoint, island, rounds
 from .briefing import Start, hear, receive, share, tell
 from .conductor import Conductor, Terms
-from .config import extended, gather_files, read
+from .config import check_files, extended, gather_files, read, seconds_of
 from .control import NEVER, Verdict
 from .desk import Desk
 from .errors import InputError, StorageError, within
 from .evolution import EXIT_STORAGE, Ending, Evolution, Leg, Quit, send_home
 from .folder import Folder, check_free, claim, clear_partial, create, existing
+from .ground import Ground
 from .identity import fingerprint, stamped, unchanged, versions
 from .migration import Routes, shares, sources
 from .mpi import World, connect
 from .population import Individual, pack, unpack
 from .problem import IslandState, Problem, stat_names
-from .progress import Reporter
-from .setup import Ground, lay_ground, make_problem
+from .progress import Reporter, counted, duration
+from .setup import lay_ground, make_problem
 from .signals import Alarm, listening
 from .storage import write_whole
 from .structure import Structure
 from .summary import Result, summary
 from .wire import array_text, text_array
+
+# s of set-up after which it is said what takes so long
+_MOMENT = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +88,7 @@ def run(
     out: str | Path | None = None,
     *,
     seed: int | None = None,
-    max_time: float | None = None,
+    max_time: float | str | None = None,
     quiet: bool = False,
 ) -> Result:
     """Begin a run.
@@ -93,7 +98,7 @@ def run(
     run_file : TOML
     out : the run folder, which must be new or empty; default: the run file's name without suffix, beside it
     seed : instead of the run file's
-    max_time : s of this session, after which it ends with a checkpoint
+    max_time : s of this session, or text such as ``"50m"``, after which it ends with a checkpoint
 
     Raises
     ------
@@ -103,25 +108,30 @@ def run(
         On rank 0: the folder cannot be written.
     """
     path = Path(run_file)
-    place = Path(out) if out is not None else path.with_suffix("")
+    limit = None if max_time is None else seconds_of(max_time)
 
     def prepare(world: World, reporter: Reporter, leaving: ExitStack) -> tuple[Start, Desk]:
         changes = {} if seed is None else {"seed": seed}
         given = read(path, changes)
+        if out is None and not path.suffix:
+            raise InputError(f"{path}: the run folder would have the name of the run file; give --out")
+        place = Path(out) if out is not None else path.with_suffix("")
         check_free(place)
-        shares(len(given.each_island()), world.size)
         with within(str(path)):
+            shares(len(given.each_island()), world.size)
+            check_files(given, path.parent)
             ground = lay_ground(given, path.parent)
             problem = make_problem(given, ground, path.parent)
-            reporter.say(f"grs_evo {__version__}: {path} on {world.size} rank{'s' if world.size > 1 else ''}")
-            for note in problem.objective.notes:
+            rounds.given_structures(given, ground.basis, path.parent)
+            reporter.say(f"grs_evo {__version__}: {path} on {counted(world.size, 'rank')}")
+            for note in (*problem.objective.notes, *problem.notes):
                 reporter.say(note)
             rehearse(problem)
         effective, copies = gather_files(given, path.parent)
         folder = create(
             place,
             {"run.toml": stamped(effective), "versions.json": versions(world), "lock": ""},
-            {"target.h5": ground.to_bytes()},
+            {"target.h5": ground.to_file()},
             copies,
         )
         ownership = claim(folder, world.size)
@@ -130,18 +140,25 @@ def run(
         desk = Desk(folder, ownership, effective, ground, problem, fingerprint(effective, ground), reporter, world.size)
         return Start(effective, ground, folder.path, None), desk
 
-    return _session(prepare, max_time, quiet)
+    return _session(prepare, limit, quiet)
 
 
 def resume(
-    run_folder: str | Path, *, max_time: float | None = None, extend: Sequence[str] = (), quiet: bool = False
+    run_folder: str | Path,
+    *,
+    max_time: float | str | None = None,
+    extend: str | Sequence[str] = (),
+    quiet: bool = False,
 ) -> Result:
     """Go on with a run from its newest whole checkpoint, on any number of ranks.
 
     Parameters
     ----------
+    max_time : as for `run`
     extend : ``key=value`` changes of stop rules, checkpoints and output
     """
+    limit = None if max_time is None else seconds_of(max_time)
+    changes = (extend,) if isinstance(extend, str) else tuple(extend)
 
     def prepare(world: World, reporter: Reporter, leaving: ExitStack) -> tuple[Start, Desk]:
         folder = existing(Path(run_folder))
@@ -151,8 +168,8 @@ def resume(
         clear_partial(folder)
         point = checkpoint.newest(folder.checkpoints, reporter.say)
         effective = unchanged(folder, point)
-        if extend:
-            effective = extended(effective, tuple(extend), "--extend")
+        if changes:
+            effective = extended(effective, changes)
         shares(len(effective.each_island()), world.size)
         ground = Ground.read(folder.target)
         mark = fingerprint(effective, ground)
@@ -160,7 +177,7 @@ def resume(
             for name, value in mark.items():
                 if point.fingerprint.get(name) != value:
                     raise InputError(f"{folder.path}: {name} is not that of the checkpoint; the run folder was changed")
-        if extend:
+        if changes:
             write_whole(folder.run_file, stamped(effective).encode())
             if point is not None:
                 cleared = replace(Verdict.from_array(point.verdict), stop_at=NEVER, reason="")
@@ -170,16 +187,23 @@ def resume(
         desk = Desk(folder, ownership, effective, ground, problem, mark, reporter, world.size)
         due: dict[int, list[tuple[int, Structure]]] = {}
         if point is None:
-            reporter.say(f"{folder.path}: no checkpoint yet, beginning anew on {world.size} ranks")
+            reporter.say(f"{folder.path}: no checkpoint yet, beginning anew on {counted(world.size, 'rank')}")
         else:
-            reporter.say(f"{folder.path}: going on after generation {point.generation} on {world.size} ranks")
-            desk.seconds_before, desk.round, desk.past = point.seconds, point.round, point.past
-            desk.steps_before = point.step - point.generation
+            if point.finished:
+                reporter.say(
+                    f"{folder.path}: finished already ({point.finished}); `grs-evo resume {folder.path} --extend "
+                    "stop.generations=…` goes on"
+                )
+            else:
+                reporter.say(
+                    f"{folder.path}: going on after generation {point.generation} on {counted(world.size, 'rank')}"
+                )
+            desk.take_over(point)
             ahead = range(point.generation + 1, point.generation + effective.migration.delay + 2)
             due = {made: seeds for made in ahead if (seeds := desk.taken(made))}
         return Start(effective, ground, folder.path, point, due), desk
 
-    return _session(prepare, max_time, quiet)
+    return _session(prepare, limit, quiet)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -203,11 +227,13 @@ def _session(
             if world.notice:
                 reporter.say(world.notice)
             try:
-                start, desk = prepare(world, reporter, leaving)
+                with told_if_long(reporter):
+                    start, desk = prepare(world, reporter, leaving)
             except (InputError, StorageError) as error:
                 send_home(world, 2 if isinstance(error, InputError) else EXIT_STORAGE)
                 raise
             reporter.every = start.run.output.log_seconds
+            desk.set_up_seconds = time.monotonic() - begun
             if max_time is not None:
                 desk.deadline = begun + max_time
             tell(world, start)
@@ -216,6 +242,23 @@ def _session(
             reporter.close()
             reporter.say(summary(desk, result))
             return result
+
+
+@contextmanager
+def told_if_long(reporter: Reporter) -> Iterator[None]:
+    """Say what takes so long when set-up lasts more than a moment, and at its end how long it took."""
+    begun = time.monotonic()
+    notice = threading.Timer(
+        _MOMENT, reporter.say, ["setting up: the first run of its kind on a machine compiles for a minute or two"]
+    )
+    notice.daemon = True
+    notice.start()
+    try:
+        yield
+    finally:
+        notice.cancel()
+    if time.monotonic() - begun > _MOMENT:
+        reporter.say(f"ready after {duration(time.monotonic() - begun)}")
 
 
 @contextmanager

@@ -10,21 +10,28 @@ import numpy as np
 
 from .binding import bind
 from .candidates import CandidateOptions, candidate
-from .errors import InputError
+from .errors import InputError, within
+from .ground import Ground
 from .loss import Objective, make_objective
 from .plan import LossOptions
 from .problem import Problem
 from .progress import table_of
 from .quality import quality, score, score_table
 from .readers import read_structures
-from .setup import Ground, make_problem
+from .setup import make_problem
 from .structure import Structure
 
 # random candidates whose median loss is the yardstick
 _N_RANDOM = 64
 
 
-def scores(files: Sequence[str], target: str | Path, functions: int = 10) -> list[dict[str, Any]]:
+def scores(
+    files: Sequence[str],
+    target: str | Path,
+    functions: int = 10,
+    types: Sequence[str] = (),
+    format: str | None = None,
+) -> list[dict[str, Any]]:
     """How well structures stand for a target.
 
     Parameters
@@ -32,6 +39,12 @@ def scores(files: Sequence[str], target: str | Path, functions: int = 10) -> lis
     files : structure files, with an optional index
     target : a file made by `grs-evo target`, which is compared by the default loss, or a run folder: by the run's own
     functions : how many of the functions that are most off are listed
+    types, format : of the structure files, see `readers.read_structures`
+
+    Returns
+    -------
+    One table of plain values per structure. What does not exist is NaN: the noise of a target without spread, the
+    variance ratio of a function that has none in the target, the losses of a structure that cannot be evaluated.
 
     Raises
     ------
@@ -41,9 +54,11 @@ def scores(files: Sequence[str], target: str | Path, functions: int = 10) -> lis
     path = Path(target)
     ground, objective, problem = _yardstick(path)
     found = []
-    for entry in read_structures(list(files), ground.basis.elements):
+    for entry in read_structures(list(files), ground.basis.elements, types=types, format=format):
         one = entry.structure
-        judged = quality(objective, one, _random(one, ground, problem))
+        with within(entry.source):
+            judged = quality(objective, one, _random(one, ground, problem))
+            off = score_table(objective, score(objective, one), functions)
         terms = dict(zip(objective.term_names, map(float, judged.evaluation.terms), strict=True))
         found.append(
             {
@@ -53,9 +68,9 @@ def scores(files: Sequence[str], target: str | Path, functions: int = 10) -> lis
                 "terms": terms,
                 "noise": judged.noise,
                 "over_noise": judged.noise_ratio,
-                "random": judged.baseline if np.isfinite(judged.baseline) else None,
-                "over_random": judged.baseline_ratio if np.isfinite(judged.baseline_ratio) else None,
-                "functions": score_table(objective, score(objective, one), functions),
+                "random": judged.baseline,
+                "over_random": judged.baseline_ratio,
+                "functions": off,
             }
         )
     return found
@@ -94,8 +109,11 @@ def text_of(found: list[dict[str, Any]]) -> str:
     for one in found:
         lines += [f"{one['structure']}: {one['n_atoms']} atoms, V_eff {one['value']:.6g}"]
         lines += [f"  {name:<12} {value:.6g}" for name, value in one["terms"].items()]
-        lines.append(f"  {one['over_noise']:.4g} times the sampling noise of the target ({one['noise']:.4g})")
-        if one["over_random"] is not None:
+        if np.isfinite(one["noise"]):
+            lines.append(f"  {one['over_noise']:.4g} times the sampling noise of the target ({one['noise']:.4g})")
+        else:
+            lines.append("  the target has no sampling noise: its environments are all alike")
+        if np.isfinite(one["over_random"]):
             lines.append(f"  {one['over_random']:.4g} times the median of random candidates ({one['random']:.4g})")
         if one["functions"]:
             heads = list(one["functions"][0])
@@ -105,4 +123,6 @@ def text_of(found: list[dict[str, Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}" if np.isfinite(value) else "-"
+    return str(value)

@@ -27,7 +27,8 @@ class SetOptions(Options):
     accept: int = Field(default=1, ge=1, description="most structures added after a round [1]")
     offered: int = Field(default=20, ge=1, description="candidates that each island offers after a round [1]")
     given: str | None = Field(
-        default=None, description="structure file that the set starts from (not searched for anew)"
+        default=None,
+        description="structure file that the set starts from, with an optional index (not searched for anew)",
     )
     tolerance: float | None = Field(default=None, ge=0, description="stop when the set loss is at or below this [1]")
     count: int | None = Field(default=None, ge=1, description="stop at this many structures, the given ones aside [1]")
@@ -209,7 +210,8 @@ def next_objective(objective: Any, state: SetState, accepted: Sequence[Individua
             covariance=objective.options.covariance != 0,
         )
         target = objective.target.merged(new, options.bootstrap_weight) if options.bootstrap == "merge" else new
-        objective = objective.with_target(target)
+        # A few small cells have hardly any spread: in its units all distances would explode, and no two rounds compare.
+        objective = objective.with_target(target, keep_scales=True)
     return objective.with_set(state.moments)
 
 

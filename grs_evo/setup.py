@@ -2,106 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from .archive import check_objectives, default_objectives
 from .basis import Basis, BasisOptions, build_basis
 from .binding import bind
 from .candidates import CandidateOptions, Source, candidate
-from .config import AlloyOptions, RunFile, TargetOptions, map_files
+from .config import AlloyOptions, RunFile, TargetOptions, map_files, read
 from .errors import InputError, within
+from .ground import Ground, write_target
 from .island import IslandOptions
 from .lattice import make_lattice_objective, reference_structures
 from .loss import Objective, make_objective
-from .plan import LossOptions
+from .plan import LossOptions, weights
 from .problem import Problem
-from .readers import elements_of, read_structures
-from .storage import below, check_schema, from_image, read_arrays, to_image
-from .structure import Structure
+from .rates import check_operators
+from .readers import Entry, elements_of, read_structures
+from .structure import Structure, lacks_cell
 from .target import Target
 
-TARGET_FILE = "grs_evo target"
-TARGET_SCHEMA = 1
 # random structures whose spread scales the differences of a loss
 _N_REFERENCE = 512
-
-
-@dataclass(frozen=True, eq=False)
-class Ground:
-    """What a run stands on: made once on rank 0, stored in the run folder, handed to the other ranks."""
-
-    basis: Basis
-    target: Target
-    structures: tuple[Structure, ...]  # of the target; empty for random alloys and stored targets without them
-
-    def to_bytes(self) -> bytes:
-        """An HDF5 image: the content of target.h5."""
-        tree: dict[str, Any] = {f"target/{name}": array for name, array in self.target.to_arrays().items()}
-        tree["basis"] = self.basis.to_text()
-        for name, column in _pack(self.structures).items():
-            tree[f"structures/{name}"] = column
-        from . import __version__
-
-        attributes = {"format": TARGET_FILE, "schema": TARGET_SCHEMA, "version": __version__}
-        return to_image(tree, attributes | {"elements": " ".join(self.basis.elements)})
-
-    @staticmethod
-    def from_bytes(data: bytes) -> Ground:
-        return _ground(from_image(data)[0], "target")
-
-    @staticmethod
-    def read(path: Path) -> Ground:
-        """A file made by `to_bytes`.
-
-        Raises
-        ------
-        InputError
-            Not readable, not a target, or of a newer schema.
-        """
-        tree, attributes = read_arrays(path, TARGET_FILE)
-        check_schema(path, TARGET_FILE, attributes.get("schema"), TARGET_SCHEMA, str(attributes.get("version")))
-        try:
-            return _ground(tree, str(path))
-        except (KeyError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{path}: is no whole {TARGET_FILE} file ({error})") from None
-
-
-def _ground(tree: dict[str, Any], source: str) -> Ground:
-    basis = Basis.from_text(tree["basis"])
-    target = Target.from_arrays(below(tree, "target"), source)
-    return Ground(basis, target, _unpack(below(tree, "structures")))
-
-
-def _pack(structures: Sequence[Structure]) -> dict[str, NDArray[Any]]:
-    return {
-        "n_atoms": np.array([one.n_atoms for one in structures], np.int64),
-        "positions": np.concatenate([one.positions for one in structures] or [np.empty((0, 3))]),
-        "species": np.concatenate([one.species for one in structures] or [np.empty(0, np.int32)]),
-        "cells": np.array([one.cell for one in structures], np.float64).reshape(-1, 3, 3),
-        "pbc": np.array([one.pbc for one in structures], np.bool_).reshape(-1, 3),
-    }
-
-
-def _unpack(columns: dict[str, NDArray[Any]]) -> tuple[Structure, ...]:
-    ends = np.cumsum(columns["n_atoms"])
-    return tuple(
-        Structure(
-            columns["positions"][end - n : end],
-            columns["cells"][k],
-            columns["species"][end - n : end],
-            columns["pbc"][k],
-        )
-        for k, (end, n) in enumerate(zip(ends, columns["n_atoms"], strict=True))
-    )
+# Structures that a search may well come to the end of.
+_FEW = 10_000
 
 
 def lay_ground(run: RunFile, folder: Path) -> Ground:
@@ -119,10 +49,7 @@ def lay_ground(run: RunFile, folder: Path) -> Ground:
         options = run.target
         covariance = run.loss.covariance != 0
         if options.files:
-            with within("target.files"):
-                entries = read_structures(
-                    options.files, basis.elements, options.weights, options.types, options.format, folder
-                )
+            entries = _read_target(options, basis.elements, folder)
             structures = tuple(entry.structure for entry in entries)
         if options.alloy is not None:
             return Ground(basis, _alloy(options.alloy, basis, structures, covariance), structures[:1])
@@ -137,28 +64,75 @@ def lay_ground(run: RunFile, folder: Path) -> Ground:
         return Ground(basis, target, structures)
 
 
-def store_target(files: Sequence[str], out: Path, run_file: Path | None, cutoff: float | None, covariance: bool) -> str:
-    """Describe structure files and write the target; returns one line about it."""
-    from .storage import write_whole
+def _read_target(options: TargetOptions, elements: Sequence[str], folder: Path) -> list[Entry]:
+    """The structures of `target.files`, each with a cell."""
+    try:
+        entries = read_structures(options.files, elements, options.weights, options.types, options.format, folder)
+    except InputError as error:
+        text = str(error)
+        raise InputError(f"target.{text}" if text.startswith("weights: ") else f"target.files: {text}") from None
+    for entry in entries:
+        if lacks_cell(entry.structure):
+            raise InputError(
+                f'target.files: {entry.source}: has no cell; give it one (in extended XYZ: Lattice="…", and '
+                'pbc="F F F" for a cluster in vacuum)'
+            )
+    return entries
 
+
+def store_target(
+    files: Sequence[str],
+    out: Path,
+    run_file: Path | None = None,
+    cutoff: float | None = None,
+    covariance: bool = False,
+    types: Sequence[str] = (),
+    format: str | None = None,
+    weights: Mapping[str, float] | None = None,
+) -> str:
+    """Describe structure files, or what a run file's [target] says, and write the target; returns one line about it.
+
+    Parameters
+    ----------
+    files : instead of those of the run file
+    run_file : whose basis, target and covariance are taken over, as far as nothing else is given
+    cutoff : Å, of all pairs, where there is no run file
+    types, format, weights : instead of the run file's
+    """
     if out.exists():
         raise InputError(f"{out}: exists already; choose another --out")
-    if run_file is not None:
-        if cutoff is not None:
-            raise InputError("--cutoff: comes with the basis of --run-file; give one of them")
-        from .config import read
-
-        run = read(run_file)
-        basis_options = map_files(run, lambda _, name: str(run_file.parent / name)).basis
-        covariance = covariance or run.loss.covariance != 0
+    given = {"files": tuple(files), "types": tuple(types), "format": format, "weights": dict(weights or {})}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value}
+    if run_file is None:
+        if not files:
+            raise InputError("target: name structure files, or a run file with a [target] by --run-file")
+        asked = RunFile(target=TargetOptions(**changes), basis=BasisOptions(cutoff=cutoff))
+    elif cutoff is not None:
+        raise InputError("--cutoff: comes with the basis of --run-file; give one of them")
     else:
-        basis_options = BasisOptions(cutoff=cutoff)
-    options = TargetOptions(files=tuple(files))
-    given = RunFile(target=options, basis=basis_options, loss=LossOptions(covariance=1.0 if covariance else 0.0))
-    ground = lay_ground(given, Path())
-    write_whole(out, ground.to_bytes())
-    elements = ", ".join(ground.basis.elements)
-    return f"{out}: {ground.target.n_environments} environments of {len(ground.structures)} structures; {elements}"
+        asked = _with_target(read(run_file), run_file.parent, changes)
+    if covariance:
+        asked = asked.model_copy(update={"loss": LossOptions(covariance=1.0)})
+    with within(str(run_file)) if run_file is not None else nullcontext():
+        ground = lay_ground(asked, Path())
+    write_target(ground.target, out, ground.structures)
+    n = len(ground.structures)
+    what = (
+        f"of {n} structure{'s' if n != 1 else ''}" if asked.target.alloy is None else f"({ground.target.description})"
+    )
+    return f"{out}: {ground.target.n_environments} environments {what}; {', '.join(ground.basis.elements)}"
+
+
+def _with_target(run: RunFile, folder: Path, changes: Mapping[str, Any]) -> RunFile:
+    """A run file with changes of its target, and file names that start where the program was started."""
+    here = map_files(run, lambda _, name: str(folder / name))
+    if "files" not in changes and here.target.stored is not None:
+        raise InputError(f"{here.target.stored}: is a stored target already; name structure files for another one")
+    update = dict(changes)
+    if "files" in changes:
+        alloy = here.target.alloy
+        update |= {"stored": None, "alloy": alloy if alloy is not None and alloy.lattice == "file" else None}
+    return here.model_copy(update={"target": here.target.model_copy(update=update)})
 
 
 def _stored(run: RunFile, folder: Path) -> Ground:
@@ -187,9 +161,10 @@ def _alloy(options: AlloyOptions, basis: Basis, structures: Sequence[Structure],
         raise InputError(
             f"target.alloy.lattice: {options.lattice!r} is no lattice; allowed are {', '.join((*PARENTS, 'file'))}"
         )
-    return Target.random_alloy(
-        lattice, basis, options.composition, samples=options.samples, seed=options.seed, covariance=covariance
-    )
+    with within("target.alloy", "."):
+        return Target.random_alloy(
+            lattice, basis, options.composition, samples=options.samples, seed=options.seed, covariance=covariance
+        )
 
 
 def make_basis(
@@ -201,7 +176,8 @@ def make_basis(
             raise InputError("basis.yace: the file says all; nothing else may be given in [basis]")
         from .yace import read_yace
 
-        return read_yace(folder / options.yace)
+        with within("basis.yace"):
+            return read_yace(folder / options.yace)
     found = tuple(options.elements) or tuple(elements)
     if not found and target is not None:
         if target.files:
@@ -238,10 +214,11 @@ def make_problem(run: RunFile, ground: Ground, folder: Path) -> Problem:
         )
         lattices = _lattices(objective, sources)
     size_free = any(source.limits.size_free for source in sources) or len({s.limits.sizes for s in sources}) > 1
-    names = run.archive.objectives or default_objectives(objective.term_names, size_free)
+    signed = weights(run.loss)
+    names = run.archive.objectives or default_objectives(objective.term_names, size_free, signed)
     archive = run.archive.model_copy(
         update={
-            "objectives": check_objectives(names, objective.term_names),
+            "objectives": check_objectives(names, objective.term_names, signed),
             "target_atoms": float(max(1, ground.target.n_environments)),
         }
     )
@@ -254,7 +231,33 @@ def make_problem(run: RunFile, ground: Ground, folder: Path) -> Problem:
         archive=archive,
         migration=run.migration,
         relax=run.relax,
+        notes=(*_space_notes(sources), *_operator_notes(run, islands, sources, lattices)),
     )
+
+
+def _space_notes(sources: Sequence[Source]) -> tuple[str, ...]:
+    """A word about candidates of which there are few."""
+    counts = {id(source): source.possible for source in sources}
+    return tuple(
+        f"candidates: at most {count} structures are possible; once all are known, generations add none"
+        for count in dict.fromkeys(counts.values())
+        if count <= _FEW
+    )
+
+
+def _operator_notes(
+    run: RunFile, islands: Sequence[IslandOptions], sources: Sequence[Source], lattices: Sequence[Any | None]
+) -> tuple[str, ...]:
+    """What the operators of each group of islands cannot do; InputError where they can do nothing."""
+    groups = [k for k, group in enumerate(run.islands) for _ in range(group.count)] or [-1] * len(islands)
+    notes: dict[str, None] = {}
+    for group, options, source, lattice in zip(groups, islands, sources, lattices, strict=True):
+        # Fresh candidates need no operators, and compiled walks on fixed sites have their own moves.
+        if options.strategy == "gradient" or (options.strategy != "genetic" and lattice is not None):
+            continue
+        where = "search.operators" if group < 0 else f"islands[{group}].operators"
+        notes |= dict.fromkeys(check_operators(source.limits, options.operators, options.strategy, where))
+    return tuple(notes)
 
 
 def _sources(run: RunFile, ground: Ground, islands: Sequence[IslandOptions], folder: Path) -> tuple[Source, ...]:
@@ -284,20 +287,11 @@ def _reference(options: LossOptions, source: Source, seed: int) -> list[Structur
     n_elements = len(source.elements)
     if source.one_lattice:
         template = source.templates[0]
-        return reference_structures(
-            template, n_elements, source.limits.composition, _allowed(source), _N_REFERENCE, seed
-        )
+        allowed = source.limits.mask(template.n_atoms)
+        return reference_structures(template, n_elements, source.limits.composition, allowed, _N_REFERENCE, seed)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0x726566,)))
     drawn = (candidate(rng, source) for _ in range(_N_REFERENCE))
     return [one for one in drawn if one is not None]
-
-
-def _allowed(source: Source) -> NDArray[np.bool_] | None:
-    """(n_sites, n_el) of a source with one lattice."""
-    rules = source.limits.allowed
-    if rules is None:
-        return None
-    return np.asarray(rules[np.arange(source.templates[0].n_atoms) % len(rules)])
 
 
 def _lattices(objective: Objective, sources: Sequence[Source]) -> tuple[Any | None, ...]:
@@ -305,7 +299,9 @@ def _lattices(objective: Objective, sources: Sequence[Source]) -> tuple[Any | No
     for source in sources:
         if id(source) not in made:
             made[id(source)] = (
-                make_lattice_objective(objective, source.templates[0], _allowed(source)) if source.one_lattice else None
+                make_lattice_objective(objective, template, source.limits.mask(template.n_atoms))
+                if source.one_lattice and (template := source.templates[0])
+                else None
             )
     return tuple(made[id(source)] for source in sources)
 

@@ -20,8 +20,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from . import schema
 from .errors import InputError, StorageError
 from .population import Individual, pack, unpack
+from .schema import ARCHIVE_SCHEMA
 
 Tree = dict[str, Any]  # "group/name" -> array or text
 Attributes = dict[str, Any]  # of the root: numbers and text
@@ -30,30 +32,23 @@ Attributes = dict[str, Any]  # of the root: numbers and text
 _SEAL_BYTES = 512
 _SEAL_WORD = "grs_evo sealed"
 
-UNITS = {
-    "positions": "Angstrom",
-    "cells": "Angstrom",
-    "seconds": "s",
-    "value": "1 (loss)",
-    "terms": "1 (loss)",
-    "species": "index into elements",
-}
-
 
 class Damaged(Exception):
     """A sealed file whose content is not what was written; the message says what is wrong with it."""
 
 
-def to_image(tree: Mapping[str, Any], attributes: Mapping[str, Any], units: bool = True) -> bytes:
-    """An HDF5 file as bytes, made in memory; with a unit beside each dataset where people will read it."""
+def to_image(tree: Mapping[str, Any], attributes: Mapping[str, Any], explained: bool = True) -> bytes:
+    """An HDF5 file as bytes, made in memory; where people will read it, each dataset has its unit and description."""
     file = h5py.File("memory", "w", driver="core", backing_store=False)
     try:
         for name, value in attributes.items():
             file.attrs[name] = value
         for name, value in tree.items():
             dataset = file.create_dataset(name, data=value)
-            if units:
-                dataset.attrs["unit"] = UNITS.get(name.rpartition("/")[2], "1")
+            row = schema.column(name) if explained else None
+            if row is not None:
+                dataset.attrs["unit"] = row.unit
+                dataset.attrs["description"] = row.meaning
         file.flush()
         return bytes(file.id.get_file_image())
     finally:
@@ -228,7 +223,8 @@ def read_arrays(path: Path, what: str) -> tuple[Tree, Attributes]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}; it must be a {what} file") from None
     try:
-        tree, attributes = from_image(data)
+        # files of earlier versions and of other programs have no seal
+        tree, attributes = from_image(unsealed(data) if data.startswith(_SEAL_WORD.encode()) else data)
     except Damaged as error:
         raise InputError(f"{path}: {error}; it must be a {what} file") from None
     if attributes.get("format") != what:
@@ -253,7 +249,6 @@ def check_schema(path: Path, what: str, found: Any, newest: int, version: str) -
 # archives
 
 ARCHIVE_FILE = "grs_evo archive"
-ARCHIVE_SCHEMA = 1
 # schema -> what turns a tree and its attributes of that schema into the next one's
 MIGRATIONS: dict[int, Callable[[Tree, Attributes], tuple[Tree, Attributes]]] = {}
 
@@ -313,14 +308,17 @@ def row_of(one: Individual, elements: Sequence[str], term_names: Sequence[str]) 
 
 
 def annotated(one: Individual, elements: Sequence[str], term_names: Sequence[str], seed: int) -> Any:
-    """An individual as `ase.Atoms` with what is known of it in `info`."""
+    """An individual as `ase.Atoms` with what is known of it in `info`.
+
+    Keys and their types are the same for every individual: parents are two uids, -1 where there is none.
+    """
     from .structure import to_atoms
 
     atoms = to_atoms(one.structure, elements)
     row = row_of(one, elements, term_names)
-    del row["formula"], row["n_atoms"]
+    del row["formula"]
+    row["parents"] = np.array(one.parents, np.int64)
     atoms.info.update({f"grs_{name}": value for name, value in row.items()})
-    atoms.info["grs_n_atoms"] = one.structure.n_atoms
     atoms.info["grs_seed"] = seed
     return atoms
 
@@ -365,13 +363,12 @@ def read_archive(path: str | Path) -> Archive:
             raise InputError(f"{file}: this run has no archive yet; it is written with the first checkpoint")
         file = file / "archive.h5"
     tree, attributes = read_arrays(file, ARCHIVE_FILE)
-    schema = check_schema(
+    found = check_schema(
         file, ARCHIVE_FILE, attributes.get("schema"), ARCHIVE_SCHEMA, str(attributes.get("version", "?"))
     )
     try:
-        while schema < ARCHIVE_SCHEMA:
-            tree, attributes = MIGRATIONS[schema](tree, attributes)
-            schema += 1
+        for old in range(found, ARCHIVE_SCHEMA):
+            tree, attributes = MIGRATIONS[old](tree, attributes)
         individuals = below(tree, "individuals")
         return Archive(
             objectives=np.asarray(individuals.pop("objectives")),

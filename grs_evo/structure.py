@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError, nearest
+from .errors import InputError, WrongType, nearest, type_of
 
 # Cells whose volume is below this share of the product of their edges are taken for singular.
 _FLAT_CELL = 1e-8
+# Å; a periodic cell vector below is a wrong unit, or a wrong file.
+_SHORTEST = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +52,30 @@ class Structure:
     def counts(self, n_elements: int) -> NDArray[np.int64]:
         """Number of atoms per element, (n_elements,)."""
         return np.bincount(self.species, minlength=n_elements)
+
+
+def is_atoms(value: Any) -> bool:
+    """Whether a value is, or can stand for, `ase.Atoms`."""
+    return hasattr(value, "get_chemical_symbols") and hasattr(value, "get_positions")
+
+
+def as_structure(given: Any, elements: Sequence[str], call: str, source: str = "structure") -> Structure:
+    """A Structure as it is, `ase.Atoms` turned into one; see `from_atoms`.
+
+    Parameters
+    ----------
+    call : how messages name the function that needs it
+
+    Raises
+    ------
+    WrongType
+        It is neither.
+    """
+    if isinstance(given, Structure):
+        return given
+    if not is_atoms(given):
+        raise WrongType(f"{call}: {source} is {type_of(given)}; it must be ase.Atoms or a Structure")
+    return from_atoms(given, elements, source)
 
 
 def from_atoms(atoms: Any, elements: Sequence[str], source: str = "structure") -> Structure:
@@ -103,12 +129,23 @@ def checked_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_], source: str)
         cell = np.asarray(complete_cell(cell), dtype=np.float64)
         lengths = np.linalg.norm(cell, axis=1)
     flatness = abs(np.linalg.det(cell)) / np.prod(lengths)
+    for axis in range(3):
+        if pbc[axis] and lengths[axis] < _SHORTEST:
+            raise InputError(
+                f"{source}: cell vector {'abc'[axis]} is {lengths[axis]:.3g} Å long, so that atoms would lie on their "
+                f"own images; at least {_SHORTEST:g} Å is needed (positions and cells are in Å)"
+            )
     if flatness < _FLAT_CELL:
         raise InputError(
             f"{source}: the cell is singular (volume over product of edges {flatness:.1e});"
             " its vectors must not lie in one plane"
         )
     return cell
+
+
+def lacks_cell(structure: Structure) -> bool:
+    """Whether nothing was known of a structure's cell: what `checked_cell` then fills in bounds nothing."""
+    return not structure.pbc.any() and bool((structure.cell == np.eye(3)).all())
 
 
 def to_atoms(structure: Structure, elements: Sequence[str]) -> Any:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .desk import Desk
-from .population import Individual
-from .progress import duration, table_of
+from .population import Individual, short_uid
+from .progress import counted, duration, table_of
 
+# Terms that the table leaves out.
+_UNTOLD = ("raw",)
 EXIT_EARLY = 75  # stopped by a signal, a request or --max-time, with a checkpoint: may be queued again
 
 
@@ -43,26 +45,32 @@ def summary(desk: Desk, result: Result) -> str:
         lines += [
             "",
             best_table(result.archive, desk.problem.elements, desk.problem.term_names, desk.run.output.top),
+            _footer(desk.problem.term_names),
             "",
         ]
-        lines.append(
-            f"archive     {folder / 'archive.h5'} ({len(result.archive)} structures, hash {result.archive_hash})"
-        )
+        size = counted(len(result.archive), "structure")
+        lines.append(f"archive     {folder / 'archive.h5'} ({size}, hash {result.archive_hash})")
         lines.append(f"structures  grs-evo export {folder} -o best.extxyz --top 10")
+    if not result.finished and result.generation <= desk.extra["session_generation"]:
+        lines.append(f"no generation was completed: set-up took {duration(desk.set_up_seconds)} of this session")
     if not result.finished:
         lines.append(f"go on with  grs-evo resume {folder}")
     return "\n".join(lines)
 
 
 def best_table(archive: Sequence[Individual], elements: Sequence[str], term_names: Sequence[str], top: int) -> str:
-    """The lowest values of an archive as text."""
+    """The lowest values of an archive as text.
+
+    The unscaled loss is left out: in the units of the descriptors it is of no size that a reader could judge.
+    """
     from .storage import row_of
 
+    told = [name for name in term_names if name not in _UNTOLD]
     best = sorted(archive, key=lambda one: (one.value, one.uid))[:top]
     rows = []
     for one in best:
         row = row_of(one, elements, term_names)
-        terms = [f"{row[name]:.4g}" for name in term_names]
+        terms = [f"{row[name]:.4g}" for name in told]
         rows.append(
             [
                 row["formula"],
@@ -70,7 +78,20 @@ def best_table(archive: Sequence[Individual], elements: Sequence[str], term_name
                 f"{one.value:.6g}",
                 *terms,
                 one.operator,
-                f"{one.island}/{one.generation}",
+                short_uid(one.uid),
+                str(one.generation),
             ]
         )
-    return table_of(rows, ["structure", "atoms", "value", *term_names, "made by", "island/gen"])
+    return table_of(rows, ["structure", "atoms", "value", *told, "made by", "uid", "generation"])
+
+
+def _footer(term_names: Sequence[str]) -> str:
+    """The columns in one line."""
+    told = ", ".join(name for name in term_names if name not in _UNTOLD)
+    parts = [
+        "value: what was minimised",
+        *([f"{told}: its parts before weights"] if told else []),
+        "uid: island/number",
+        *(["the unscaled loss (raw) is in the files"] if "raw" in term_names else []),
+    ]
+    return "; ".join(parts)

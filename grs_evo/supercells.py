@@ -9,9 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError
+from .kernels.hermite import image_codes
 from .structure import Structure
 
 Matrix = NDArray[np.int64]
+
+# Supercells before symmetry that are looked through: up to 41 sites of a one-site parent, which takes some seconds
+# (nearly all of them to build the 2,900 distinct ones of fcc).
+MOST_FORMS = 50_000
 
 PARENTS = ("sc", "bcc", "fcc", "hcp", "diamond")
 
@@ -72,31 +77,7 @@ def hermite_forms(volume: int) -> NDArray[np.int64]:
     return np.concatenate(forms)
 
 
-def hermite_form(matrix: Matrix) -> tuple[int, ...]:
-    """The upper triangular Hermite normal form of the lattice spanned by the ROWS of an integer matrix, as 9 numbers.
-
-    Pivots are positive and entries above a pivot are in [0, pivot): the members of `hermite_forms`.
-    """
-    m = [[int(x) for x in row] for row in matrix]
-    for col in range(3):
-        while True:
-            rows = [r for r in range(col, 3) if m[r][col]]
-            if len(rows) == 1:
-                break
-            rows.sort(key=lambda r: abs(m[r][col]))
-            for r in rows[1:]:
-                factor = m[r][col] // m[rows[0]][col]
-                m[r] = [x - factor * y for x, y in zip(m[r], m[rows[0]], strict=True)]
-        m[col], m[rows[0]] = m[rows[0]], m[col]
-        if m[col][col] < 0:
-            m[col] = [-x for x in m[col]]
-        for r in range(col):
-            factor = m[r][col] // m[col][col]
-            m[r] = [x - factor * y for x, y in zip(m[r], m[col], strict=True)]
-    return tuple(x for row in m for x in row)
-
-
-def _quiet(
+def ask_spglib(
     name: str, cell: NDArray[np.float64], sites: NDArray[np.float64], kinds: NDArray[np.int64] | None, **options: Any
 ) -> Any:
     """A call of spglib that returns None when nothing is found, in old versions and in new ones that raise or warn."""
@@ -114,13 +95,15 @@ def conventional(
     cell: NDArray[np.float64], sites: NDArray[np.float64], cubic: bool, symprec: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Conventional (or primitive) cell and fractional sites of the lattice under some sites, whoever sits there."""
-    found = _quiet("standardize_cell", cell, sites, None, to_primitive=not cubic, no_idealize=False, symprec=symprec)
+    found = ask_spglib(
+        "standardize_cell", cell, sites, None, to_primitive=not cubic, no_idealize=False, symprec=symprec
+    )
     return None if found is None else (np.asarray(found[0], np.float64), np.asarray(found[1], np.float64) % 1.0)
 
 
 def rotations(cell: NDArray[np.float64], sites: NDArray[np.float64], kinds: NDArray[np.int64] | None = None) -> Matrix:
     """Rotation parts (k, 3, 3) of the parent's space group, acting on ROWS of integer lattice vectors: H → H R."""
-    symmetry = _quiet("get_symmetry", cell, sites, kinds, symprec=1e-4)
+    symmetry = ask_spglib("get_symmetry", cell, sites, kinds, symprec=1e-4)
     if symmetry is None:
         raise InputError("parent cell: spglib finds no symmetry operations; check cell and positions [Å]")
     unique = np.unique(np.asarray(symmetry["rotations"], np.int64), axis=0)
@@ -128,16 +111,22 @@ def rotations(cell: NDArray[np.float64], sites: NDArray[np.float64], kinds: NDAr
     return np.ascontiguousarray(unique.transpose(0, 2, 1))
 
 
+def number_of_forms(volume: int) -> int:
+    """How many Hermite normal forms of this volume there are, without making them: Σ c f² over a c f = volume."""
+    divisors = [d for d in range(1, volume + 1) if volume % d == 0]
+    return sum(c * (volume // (a * c)) ** 2 for a in divisors for c in divisors if (volume // a) % c == 0)
+
+
 def distinct_forms(volume: int, operations: Matrix) -> NDArray[np.int64]:
-    """One Hermite normal form of each class that the operations map onto each other, (k, 3, 3)."""
-    kept: list[Matrix] = []
-    seen: set[tuple[int, ...]] = set()
-    for form in hermite_forms(volume):
-        if tuple(form.ravel().tolist()) in seen:
-            continue
-        kept.append(form)
-        seen.update(hermite_form(image) for image in form @ operations)
-    return np.array(kept)
+    """One Hermite normal form of each class that the operations map onto each other, (k, 3, 3): the first of each."""
+    forms = hermite_forms(volume)
+    # A lattice is its own image through a point: of two operations that differ by that, one is enough.
+    proper = np.unique(operations * np.rint(np.linalg.det(operations)).astype(np.int64)[:, None, None], axis=0)
+    own = image_codes(forms, np.eye(3, dtype=np.int64)[None], volume)[:, 0]
+    order = np.argsort(own)
+    images = image_codes(forms, proper, volume)
+    first = order[np.searchsorted(own, images.ravel(), sorter=order)].reshape(images.shape).min(axis=1)
+    return forms[first == np.arange(len(forms))]
 
 
 def reduced(cell: NDArray[np.float64]) -> tuple[NDArray[np.float64], Matrix]:
@@ -209,10 +198,19 @@ def supercells(
     kinds: NDArray[np.int64] | None = None,
 ) -> list[Structure]:
     """All symmetry-distinct supercells with a number of sites in `sizes` (both included) and heights ≥ min_height Å."""
-    operations = rotations(cell, sites, kinds)
     n = len(sites)
+    volumes = range(max(1, -(-sizes[0] // n)), sizes[1] // n + 1)
+    total = 0
+    for volume in volumes:
+        total += number_of_forms(volume)
+        if total > MOST_FORMS:
+            raise InputError(
+                f"sizes: are {sizes[0]} to {sizes[1]} atoms, but up to {volume * n} atoms alone the {n}-site parent has"
+                f" {total} supercells before symmetry; at most {MOST_FORMS} are looked through: take a narrower range"
+            )
+    operations = rotations(cell, sites, kinds)
     found = []
-    for volume in range(max(1, -(-sizes[0] // n)), sizes[1] // n + 1):
+    for volume in volumes:
         for form in distinct_forms(volume, operations):
             structure = build(cell, sites, form)
             if heights(structure.cell).min() >= min_height - 1e-9:

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from .alloy import draw_alloy, expected_descriptors, site_fractions
 from .basis import Basis
 from .descriptors import describe_compact, neighbours, stream_descriptors
-from .errors import InputError
+from .errors import InputError, expect
 from .moments import Moments, merge, merge_all, of
-from .structure import Structure, from_atoms
+from .readers import as_entries
+from .structure import Structure, as_structure, is_atoms
 
 # Environments kept by a target to draw from: for the sampling noise, histograms and projections.
 SAMPLE = 4096
@@ -48,6 +49,7 @@ class Target:
         None  # (4, n_desc) standard errors of the pooled mean, variance, skewness, kurtosis
     )
     nearest: float = field(default=float("nan"))  # shortest distance in any of the structures, Å
+    basis: Basis | None = field(default=None, repr=False)  # None: made of arrays without it
 
     # -- making ----------------------------------------------------------------------------------------------------
 
@@ -66,34 +68,38 @@ class Target:
 
         Parameters
         ----------
-        structures : Structure or ase.Atoms, or a sequence of them
-        weights : weight of every environment of each structure, > 0; default 1, so that environments count alike
-        names : how messages call each structure; default ``structure 0``, …
-        groups : a group name of each structure, kept for reports
+        structures : ase.Atoms, a Structure, the name of a structure file (with an index, ``melt.extxyz@0:100:10``),
+            what `read_structures` gives, or an iterable of these
+        weights : weight of every environment of each structure, > 0; default those of `read_structures`, else 1, so
+            that environments count alike
+        names : how messages call each structure; default its place in its file, else ``structure 0``, …
+        groups : a group name of each structure, kept for reports; default those of `read_structures`
         covariance : keep the full covariance of each element's functions too
         sample : most environments that are kept (spread evenly over all of them, by weight)
 
         Raises
         ------
         InputError
-            No structures, a weight that is not > 0, an element outside the basis, atoms that overlap.
+            No structures, a weight that is not > 0, an element outside the basis, atoms that overlap; an argument of
+            another kind (WrongType).
         """
-        given = list(structures) if isinstance(structures, list | tuple) else [structures]
+        call = "Target.from_structures(structures, basis)"
+        expect(basis, Basis, "basis", call)
+        given = as_entries(structures, basis.elements, names, call)
         if not given:
             raise InputError("target: no structures; at least one is needed")
-        called = list(names) if names is not None else [f"structure {k}" for k in range(len(given))]
-        each = np.ones(len(given)) if weights is None else np.asarray(weights, dtype=np.float64)
+        called = list(names) if names is not None else [one.source for one in given]
+        each = np.array([one.weight for one in given] if weights is None else weights, dtype=np.float64)
+        if groups is None and any(one.group for one in given):
+            groups = [one.group for one in given]
         for what, count in (("weights", len(each)), ("names", len(called)), ("groups", len(groups or given))):
             if count != len(given):
                 raise InputError(f"target: {count} {what} for {len(given)} structures")
         for weight, name in zip(each, called, strict=True):
             if not (np.isfinite(weight) and weight > 0):
                 raise InputError(f"target: the weight of {name} is {weight}; it must be > 0")
-        checked = [
-            one if isinstance(one, Structure) else from_atoms(one, basis.elements, name)
-            for one, name in zip(given, called, strict=True)
-        ]
-        nearest = min(_check_overlap(one, basis, name) for one, name in zip(checked, called, strict=True))
+        checked = [one.structure for one in given]
+        nearest = min(check_overlap(one, basis, name) for one, name in zip(checked, called, strict=True))
         picks = _systematic(np.array([s.n_atoms for s in checked]), each, sample)
         parts: list[Moments] = []
         rows: list[NDArray[np.float64]] = []
@@ -131,6 +137,7 @@ class Target:
             groups=tuple(groups) if groups is not None else (),
             description=description or _describe(called),
             nearest=nearest,
+            basis=basis,
         )
 
     @staticmethod
@@ -160,10 +167,11 @@ class Target:
         InputError
             Fractions that do not sum to 1, an element outside the basis, a lattice whose sites overlap.
         """
+        expect(basis, Basis, "basis", "Target.random_alloy(lattice, basis, composition)")
         sites = lattice if isinstance(lattice, Structure) else _bare_sites(lattice)
         fractions = site_fractions(composition, basis.elements, sites.n_atoms)
         sites = sites.replace(species=np.argmax(fractions, axis=1).astype(np.int32))
-        _check_overlap(sites, basis, "lattice")
+        check_overlap(sites, basis, "lattice")
         rng = np.random.default_rng(seed)
         first = draw_alloy(sites, basis, fractions, rng)
         n_cells = max(_LEAST_CELLS, -(-samples // first.n_atoms))
@@ -243,6 +251,14 @@ class Target:
         """(n_elements,) share of each element's environments."""
         return self.moments.counts / self.moments.total
 
+    def own_basis(self) -> Basis:
+        """The basis that the target was made with; InputError where it came without it, out of bare arrays."""
+        if self.basis is None:
+            raise InputError(
+                "the target does not hold its basis; make an objective of both: make_objective(basis, target)"
+            )
+        return self.basis
+
     def check_basis(self, basis: Basis) -> None:
         """Raise InputError, naming what differs, unless the target was made with this basis."""
         if basis.hash != self.basis_hash:
@@ -277,8 +293,8 @@ class Target:
         return arrays
 
     @staticmethod
-    def from_arrays(arrays: Mapping[str, NDArray], source: str = "target") -> Target:
-        """The inverse of `to_arrays`, bit for bit."""
+    def from_arrays(arrays: Mapping[str, NDArray], source: str = "target", basis: Basis | None = None) -> Target:
+        """The inverse of `to_arrays`, bit for bit; the arrays do not hold the basis itself."""
         try:
             text = json.loads(bytes(np.asarray(arrays["text"], dtype=np.uint8)).decode())
             if text["schema"] != 1:
@@ -300,6 +316,7 @@ class Target:
                 mean_is_exact=bool(text["mean_is_exact"]),
                 errors=np.array(arrays["errors"]) if "errors" in arrays else None,
                 nearest=float(arrays["nearest"][0]),
+                basis=basis,
             )
         except (KeyError, ValueError) as error:
             if isinstance(error, InputError):
@@ -309,8 +326,8 @@ class Target:
 
 def _bare_sites(atoms: Any) -> Structure:
     """The sites of some ase.Atoms, whatever elements stand on them."""
-    symbols = sorted(set(atoms.get_chemical_symbols()))
-    return from_atoms(atoms, symbols, "lattice")
+    symbols = sorted(set(atoms.get_chemical_symbols())) if is_atoms(atoms) else []
+    return as_structure(atoms, symbols, "Target.random_alloy(lattice, basis, composition)", "lattice")
 
 
 def _with_expectation(drawn: Moments, fractions: NDArray[np.float64], mean: NDArray[np.float64] | None) -> Moments:
@@ -405,7 +422,7 @@ def _systematic(n_atoms: NDArray[np.int64], weights: NDArray[np.float64], sample
     return np.minimum(np.searchsorted(ends, steps), total - 1)
 
 
-def _check_overlap(structure: Structure, basis: Basis, name: str) -> float:
+def check_overlap(structure: Structure, basis: Basis, name: str) -> float:
     """Raise InputError for overlapping atoms; return the shortest distance below the core's reach (inf if none)."""
     radii = np.array([covalent_radii[atomic_numbers[e]] for e in basis.elements])
     listed = neighbours(structure, float(2.0 * radii.max()))

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from .options import options_in
+from .refusals import options_in
 
 
 def to_toml(run: BaseModel) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -132,6 +133,73 @@ def test_growth_rises_to_the_whole_set():
     assert values[-1] == pytest.approx(1.0)
 
 
+def test_an_estimate_that_tells_nothing_is_not_told():
+    target = cloud(300, 14)
+    found = analysis.coverage(target, target[:40], variance=1.0, max_dimension=2)
+    assert not found.is_told
+    assert "factor of 10" in found.sentence()
+    assert f"V_rep = {found.exact:.4g} in the first 2 of 14" in found.sentence()
+    assert f"{found.v_rep:.3g}" not in found.sentence()
+
+
+def test_random_samples_of_the_target_cover_more_the_larger_they_are():
+    target = cloud(500, 9)
+    components = analysis.principal_components(target, 1.0)
+    few, many, all_of_it = (
+        analysis.coverage_of_samples(target, count, 8, components=components, max_dimension=3)
+        for count in (20, 200, 500)
+    )
+    assert 0 < few.mean() < many.mean() < 1
+    np.testing.assert_allclose(all_of_it, 1.0)
+    np.testing.assert_array_equal(
+        few, analysis.coverage_of_samples(target, 20, 8, components=components, max_dimension=3)
+    )
+    one = analysis.coverage(target, target[:20], components=components, max_dimension=3).exact
+    assert few.min() / 10 < one < few.max() * 10
+
+
+def test_a_run_folder_gives_all_environments_and_an_archive_alone_its_sample(tmp_path):
+    """An archive keeps a sample of a large target; its hull is smaller, so that V_rep came out too large."""
+    from archives import lattice, run_folder, small_basis
+
+    from grs_evo.analysis import environments, sources
+    from grs_evo.setup import Ground
+    from grs_evo.storage import read_archive, write_archive
+    from grs_evo.target import SAMPLE, Target
+
+    basis, structure = small_basis(), lattice(np.random.default_rng(0), 64)
+    target = Target.from_structures([structure], basis, sample=16)
+    folder = run_folder(tmp_path / "run", n=2)
+    made = replace(read_archive(folder), target=target.to_arrays())
+    write_archive(folder / "archive.h5", made)
+    _, alone = sources.target(str(folder), basis)
+    assert (len(alone), alone.total, alone.is_whole) == (16, 64, False)
+    assert alone.counted() == "a sample of 16 of 64"
+    (folder / "target.h5").write_bytes(Ground(basis, target, (structure,)).to_bytes())
+    _, whole = sources.target(str(folder), basis)
+    assert (len(whole), whole.is_whole, whole.counted()) == (64, True, "64")
+    np.testing.assert_array_equal(whole.rows, Target.from_structures([structure], basis).sample_rows)
+    _, beside = sources.target(str(folder / "archive.h5"), basis)
+    np.testing.assert_array_equal(beside.rows, whole.rows)
+    # Another run's target, or a bound: the sample stays, never less than a target keeps anyway.
+    other = Target.from_structures([lattice(np.random.default_rng(1), 64)], basis, sample=16)
+    assert environments.with_all(other, basis, folder) is other
+    assert len(environments.with_all(target, basis, folder, most=1).sample_rows) == min(64, SAMPLE)
+
+
+def test_rare_environments_count_in_a_hull_whatever_their_weight():
+    from archives import lattice, small_basis
+
+    from grs_evo.analysis import environments
+    from grs_evo.target import Target
+
+    rng = np.random.default_rng(0)
+    target = Target.from_structures([lattice(rng, 30), lattice(rng, 6)], small_basis(), weights=[1.0, 1e-3])
+    each = environments.of_target(target, drawn=False)
+    np.testing.assert_array_equal(each.rows, target.sample_rows)
+    assert len(np.unique(environments.of_target(target).rows, axis=0)) < 36
+
+
 # ---------------------------------------------------------------- principal components
 
 
@@ -229,6 +297,9 @@ def test_hypervolume_by_hand_and_over_generations():
     front = np.array([[1.0, 3.0], [2.0, 2.0], [3.0, 1.0]])
     assert analysis.hypervolume(front, [4.0, 4.0]) == pytest.approx(6.0)
     assert analysis.hypervolume(front[:, :1], [4.0]) == 3.0
+    flat = np.column_stack([front, np.zeros(3)])  # no cores overlap
+    whole = analysis.hypervolume(front, analysis.reference_point(front))
+    assert analysis.hypervolume(flat, analysis.reference_point(flat)) == pytest.approx(whole)
     assert analysis.hypervolume(np.empty((0, 2)), [4.0, 4.0]) == 0.0
     generations, shares = analysis.hypervolume_over_generations(np.array([0, 2, 2]), front)
     assert generations.tolist() == [0, 2]

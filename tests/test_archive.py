@@ -19,8 +19,10 @@ from grs_evo.archive import (
     rounded,
 )
 from grs_evo.errors import InputError
-from grs_evo.population import Individual
+from grs_evo.plan import LossOptions, weights
+from grs_evo.population import UID_BITS, Individual, read_uid, short_uid
 from grs_evo.structure import Structure
+from grs_evo.summary import best_table
 
 NAMES = ("mean", "variance")
 OPTIONS = ArchiveOptions(objectives=(*NAMES, "n_atoms"))
@@ -67,6 +69,28 @@ def test_front_is_complete_and_undominated(pool):
     assert not dominated(front).any()
     for row in everything[~dominated(everything)]:
         assert (front == row).all(1).any()
+
+
+@given(st.integers(0, 2**22), st.integers(0, 2**40 - 1))
+def test_uids_have_a_short_form_that_reads_back(island, number):
+    uid = (island << UID_BITS) + number
+    assert short_uid(uid) == f"{island}/{number}"
+    assert read_uid(short_uid(uid)) == read_uid(str(uid)) == uid
+
+
+def test_uids_that_are_none():
+    assert short_uid(-1) == "-"
+    for text in ("", "a", "-1", "1/", "/2", "1/2/3", "1/-2", f"1/{2**40}", "-1/2"):
+        with pytest.raises(InputError, match="must be island/number such as 3/29"):
+            read_uid(text)
+
+
+def test_the_table_at_the_end_has_no_numbers_that_frighten():
+    one = individual(0.5, 0.25, uid=(3 << UID_BITS) + 29)
+    many = Individual(one.structure, 0.75, np.array([0.5, 0.25, 172.7]), one.uid, generation=7)
+    table = best_table([many], ("Ta",), (*NAMES, "raw"), 5)
+    assert "172.7" not in table
+    assert table.splitlines()[1].split() == ["Ta2", "2", "0.75", "0.5", "0.25", "random", "3/29", "7"]
 
 
 def test_nan_never_enters():
@@ -125,3 +149,57 @@ def test_objectives_are_named():
         check_objectives(["varience"], NAMES)
     with pytest.raises(InputError, match="each once"):
         check_objectives(["mean", "mean"], NAMES)
+
+
+def test_objectives_that_the_search_raises_are_none():
+    """Away from a target the value is all that falls: a front of mean and variance would be made of the worst."""
+    away = weights(LossOptions(w_structure=-0.01))
+    assert default_objectives((*NAMES, "core"), size_free=True, weights=away) == ("value", "n_atoms")
+    with pytest.raises(InputError, match=r"archive.objectives: 'variance' .* weight -0.01.* name 'value' instead"):
+        check_objectives(["value", "variance"], NAMES, away)
+    assert check_objectives(["value", "core"], (*NAMES, "core"), away) == ("value", "core")
+    one = weights(LossOptions(variance=-1.0))
+    assert default_objectives(NAMES, size_free=False, weights=one) == ("value",)
+    assert check_objectives(["mean"], NAMES, one) == ("mean",)
+    with pytest.raises(InputError, match="'matched' enters the value with the weight -2"):
+        check_objectives(["matched"], ("matched",), weights(LossOptions(reward=2.0)))
+
+
+def test_value_is_the_objective_where_more_than_mean_and_variance_decides():
+    names = ("structure", "mean", "variance", "core", "raw")
+    parts = ("mean", "variance", "core")
+    assert default_objectives(names, False, weights(LossOptions())) == parts
+    assert default_objectives(names, True, weights(LossOptions(variance=0.0))) == (*parts, "n_atoms")
+    for options in (
+        LossOptions(w_set=1.0),
+        LossOptions(w_structure=0.0, w_set=1.0),
+        LossOptions(w_entropy=0.1),
+        LossOptions(reward=0.1),
+        LossOptions(skewness=0.5),
+    ):
+        assert default_objectives((*names, "set"), False, weights(options)) == ("value",)
+
+
+signed = st.sampled_from([-1.0, 0.0, 0.5, 1.0])
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(*[st.integers(0, 6)] * 4, st.integers(1, 3)), min_size=1, max_size=30),
+    st.tuples(signed, signed, signed, signed),
+)
+def test_the_lowest_value_is_always_on_the_default_front(rows, drawn):
+    mean, variance, w_structure, w_set = drawn
+    options = LossOptions(mean=mean, variance=variance, w_structure=w_structure, w_set=w_set)
+    names, weight = ("mean", "variance", "core", "set"), weights(options)
+    pool = []
+    for k, (*row, n_atoms) in enumerate(rows):
+        one = individual(0.0, 0.0, n_atoms, uid=k, at=0.01 * k)
+        terms = np.array(row) / 8
+        value = float(sum(weight[name] * term for name, term in zip(names, terms, strict=True)))
+        pool.append(Individual(one.structure, value, terms, k))
+    chosen = default_objectives(names, size_free=True, weights=weight)
+    kept = merge([pool], ArchiveOptions(objectives=chosen, best=1), names)
+    front = ~dominated(objectives(kept, chosen, names))
+    lowest = min(one.value for one in pool)
+    assert lowest == min(one.value for one, on in zip(kept, front, strict=True) if on)

@@ -9,11 +9,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import small
 from archives import archive, lattice
 
+from grs_evo import schema
 from grs_evo.errors import InputError
 from grs_evo.report import write_report
-from grs_evo.storage import ARCHIVE_SCHEMA, read_archive, write_archive
+from grs_evo.run import run
+from grs_evo.schema import ARCHIVE_SCHEMA
+from grs_evo.storage import read_archive, write_archive
 
 DATA = Path(__file__).parent / "data"
 
@@ -56,6 +60,45 @@ def test_plain_h5py_reads_it(tmp_path):
     np.testing.assert_array_equal(positions, one.positions)
     np.testing.assert_array_equal(cell, one.cell)
     assert symbols == ["Ta"] * one.n_atoms
+
+
+def unexplained(path):
+    """Datasets of a file that lack a row of the table, or whose attributes say something else than it."""
+    missing = []
+
+    def visit(name, item):
+        if not isinstance(item, h5py.Dataset):
+            return
+        row = schema.column(name)
+        if row is None or item.attrs.get("unit") != row.unit or item.attrs.get("description") != row.meaning:
+            missing.append(name)
+        elif row.shape.startswith("(") and len(row.shape.split(",")) != item.ndim:
+            missing.append(f"{name}: {item.shape} is not {row.shape}")
+
+    with h5py.File(path) as file:
+        file.visititems(visit)
+        if "term_names" in file.attrs:
+            missing += [name for name in schema.ATTRIBUTES if name not in file.attrs]
+    return missing
+
+
+def test_every_dataset_is_explained_in_the_file(tmp_path):
+    write_archive(tmp_path / "a.h5", archive(4, elements=("Cu", "Au"), in_set=2))
+    assert unexplained(tmp_path / "a.h5") == []
+    folder = run(small.write(tmp_path), quiet=True).folder
+    assert unexplained(folder / "archive.h5") == []
+    assert unexplained(folder / "target.h5") == []
+    with h5py.File(folder / "archive.h5") as file:
+        assert file["target/volumes"].attrs["unit"] == "Angstrom^3"
+        assert file["target/nearest"].attrs["unit"] == "Angstrom"
+        assert file["history/tries_swap"].attrs["description"].startswith("times that this operator was tried")
+
+
+def test_the_document_is_in_step():
+    written = (Path(__file__).parents[1] / schema.DOCUMENT).read_text(encoding="utf-8")
+    assert written == schema.document(), "python -m grs_evo.schema > tools/archive-schema.md"
+    assert sorted(schema.VERSIONS) == list(range(1, ARCHIVE_SCHEMA + 1))
+    assert schema.DOCUMENT in (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_newer_schema_is_refused_in_one_line(tmp_path):

@@ -18,6 +18,7 @@ from grs_evo.binding import bind
 from grs_evo.candidates import CandidateOptions, candidate
 from grs_evo.composition import Composition, assignable, clip, draw_occupation, free, largest_remainder, repair
 from grs_evo.errors import InputError
+from grs_evo.kernels.hermite import image_codes
 from grs_evo.structure import Structure, from_atoms, to_atoms
 from grs_evo.supercells import (
     PARENTS,
@@ -25,6 +26,7 @@ from grs_evo.supercells import (
     distinct_forms,
     heights,
     hermite_forms,
+    number_of_forms,
     parent_cell,
     reduced,
     rotations,
@@ -73,6 +75,28 @@ def test_counts_of_hermite_forms_and_distinct_supercells():
     for name in PARENTS:
         operations = rotations(*parent_cell(name, 4.0, cubic=False))
         assert [len(distinct_forms(n, operations)) for n in range(1, 11)] == expected[name], name
+
+
+def test_forms_are_counted_without_making_them():
+    assert [number_of_forms(n) for n in range(1, 25)] == [len(hermite_forms(n)) for n in range(1, 25)]
+
+
+def test_too_many_supercells_are_refused_at_once():
+    began = time.monotonic()
+    with pytest.raises(InputError, match=r"^candidates\.sizes: are 1 to 200 atoms, .* take a narrower range$"):
+        bind(CandidateOptions(kind="supercells", lattice="fcc", a=4.0, sizes=(1, 200), composition="free"), ALLOY)
+    assert time.monotonic() - began < 5.0
+
+
+def test_classes_of_large_supercells():
+    """Every form is an image of exactly one of those that are kept."""
+    operations = rotations(*parent_cell("fcc", 4.0, cubic=False))
+    forms = distinct_forms(36, operations)
+    codes = {tuple(one.ravel()) for one in forms}
+    assert len(codes) == len(forms)
+    images = image_codes(forms, operations, 36)
+    assert all(not set(images[i]) & set(images[j]) for i in range(len(forms)) for j in range(i))
+    assert len(np.unique(images)) == number_of_forms(36)
 
 
 def test_supercells_hold_the_parent_and_nothing_else():
@@ -320,12 +344,24 @@ WIRE = Structure(np.zeros((1, 3)), 9 * np.eye(3), np.zeros(1, np.int32), np.arra
         ({"limits": {"Au": (0.0, 0.2), "Cu": (0.0, 0.2)}, "lattice": "fcc", "a": 4.0}, (), "1 must lie between"),
         ({"limits": {"Au": (0.51, 0.52)}, "lattice": "sc", "a": 4.0}, (), "no size fits"),
         ({"kind": "templates"}, (), "candidates.file: must name"),
-        ({"kind": "templates", "file": "nowhere.xyz"}, (), "nowhere.xyz does not exist"),
+        ({"kind": "templates", "file": "nowhere.xyz"}, (), r"candidates\.file: nowhere\.xyz: no such file"),
         ({"kind": "random", "number_density": 0.05, "composition": "free"}, (), "candidates.sizes: must be given"),
         ({"lattice": "fcc", "a": 4.0, "composition": "free", "sites": (("Au",),)}, (), "has 1 entries; the parent"),
         ({"lattice": "sc", "a": 4.0, "composition": "free", "sites": ((),)}, (), "is empty"),
         ({"lattice": "sc", "a": 4.0, "composition": "free", "pinned": {"99": "Au"}}, (), "site '99' does not exist"),
         ({"lattice": "sc", "a": 4.0, "fractions": {"Au": 1.0}, "pinned": {"0": "Cu"}}, (), "cannot hold"),
+        ({"lattice": "sc", "a": 4.0, "composition": "free", "fixed": (0, 8)}, (), "fixed: site 8 does not exist"),
+        ({"lattice": "sc", "a": 4.0, "composition": "free", "fixed": (-1,)}, (), "fixed: site -1 does not exist"),
+        (
+            {"kind": "random", "sizes": (4, 8), "number_density": 0.05, "composition": "free", "fixed": (0,)},
+            (),
+            "fixed: needs one cell, but random cells have no sites",
+        ),
+        (
+            {"kind": "supercells", "lattice": "fcc", "a": 4.0, "sizes": (4, 4), "composition": "free", "fixed": (0,)},
+            (),
+            "fixed: needs one cell, but there are 7 templates",
+        ),
         (
             {"kind": "supercells", "lattice": "fcc", "a": 4.0, "sizes": (2, 2), "height": 9.0, "composition": "free"},
             (),
@@ -342,8 +378,25 @@ def test_bad_input_is_named(options, targets, message):
 
 def test_unreadable_file_is_named(tmp_path):
     (tmp_path / "broken.extxyz").write_text("this is\nno structure\n")
-    with pytest.raises(InputError, match=r"broken\.extxyz cannot be read"):
+    with pytest.raises(InputError, match=r"candidates\.file: .*broken\.extxyz: cannot be read"):
         bind(CandidateOptions(kind="templates", file="broken.extxyz"), ALLOY, folder=tmp_path)
+
+
+def test_files_of_candidates_take_an_index(tmp_path):
+    write(tmp_path / "fe.extxyz", [Atoms("Au", cell=[3 + k] * 3, pbc=True) for k in range(4)])
+    source = bind(CandidateOptions(kind="templates", file="fe.extxyz@1:3"), ALLOY, folder=tmp_path)
+    assert [one.cell[0, 0] for one in source.templates] == [4, 5]
+    with pytest.raises(InputError, match=r"candidates\.file: fe\.extxyz@x: 'x' is no index"):
+        bind(CandidateOptions(kind="templates", file="fe.extxyz@x"), ALLOY, folder=tmp_path)
+
+
+def test_a_parent_cell_of_numbered_types_has_sites_but_templates_need_elements(tmp_path):
+    (tmp_path / "cell.data").write_text(
+        "# cell\n\n1 atoms\n1 atom types\n0 4 xlo xhi\n0 4 ylo yhi\n0 4 zlo zhi\n\nAtoms # atomic\n\n1 1 0 0 0\n"
+    )
+    bind(CandidateOptions(lattice="file", file="cell.data", composition="free"), ALLOY, folder=tmp_path)
+    with pytest.raises(InputError, match="atom types without elements"):
+        bind(CandidateOptions(kind="templates", file="cell.data"), ALLOY, folder=tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,21 @@ import shutil
 import subprocess
 import sys
 import warnings
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import small
+from ase.build import bulk
+from ase.io import write
 
 from grs_evo import cli
 from grs_evo.basis import build_basis
+from grs_evo.ground import read_target
+from grs_evo.json_text import to_json
+from grs_evo.storage import read_archive
+from grs_evo.target import Target
 from grs_evo.yace import write_yace
 
 
@@ -149,6 +157,118 @@ def test_basis_target_and_score(folder: Path, tmp_path: Path, capsys: pytest.Cap
     assert "cutoff" in capsys.readouterr().err
 
 
+def test_a_target_is_stored_as_the_run_file_and_the_options_say(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = bulk("Cu", "fcc", a=3.7, cubic=True), bulk("Au", "fcc", a=4.1, cubic=True)
+    one.info["group"], two.info["group"] = "cu", "au"
+    write(tmp_path / "both.extxyz", [one, two])
+    text = small.LATTICE.replace('["target.xyz"]', '["both.extxyz"]\nweights = {cu = 3.0}')
+    case = small.write(tmp_path, text)
+
+    def stored(name: str, *arguments: object) -> Target:
+        assert _call("target", "-o", tmp_path / name, *arguments) == 0, capsys.readouterr().err
+        return read_target(tmp_path / name)
+
+    assert stored("a.h5", "--run-file", case).weights.tolist() == [3, 1]
+    given = stored("b.h5", tmp_path / "both.extxyz", "--run-file", case, "--weights", "au=2", "--weights", "cu=1.5")
+    assert given.weights.tolist() == [1.5, 2]
+    assert stored("c.h5", tmp_path / "both.extxyz", "--cutoff", 4, "--weights", "au=2").weights.tolist() == [1, 2]
+    dump = "ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n2\nITEM: BOX BOUNDS pp pp pp\n0 4\n0 4\n0 4\n"
+    (tmp_path / "m.dump").write_text(dump + "ITEM: ATOMS id type x y z\n1 2 0 0 0\n2 2 2 2 2\n")
+    typed = stored("d.h5", tmp_path / "m.dump", "--run-file", small.write(tmp_path), "--types", "Au,Cu")
+    assert typed.basis is not None
+    assert typed.basis.elements == ("Cu",)
+    capsys.readouterr()
+    scored = ["score", tmp_path / "m.dump", "--target", tmp_path / "d.h5"]
+    assert _call(*scored) == 2
+    assert "m.dump: atom types without elements" in capsys.readouterr().err
+    assert _call(*scored, "--types", "Au,Cu", "--format", "lammps-dump-text") == 0
+    alloy = "[target.alloy]\na = 3.8\ncomposition = {Au = 0.25, Cu = 0.75}\nsamples = 400\n"
+    case = small.write(tmp_path, small.LATTICE.replace('[target]\nfiles = ["target.xyz"]\n', alloy))
+    capsys.readouterr()
+    random = stored("e.h5", "--run-file", case)
+    assert "random alloy, Au 0.25, Cu 0.75" in capsys.readouterr().out
+    assert random.mean_is_exact
+    # files count instead of a lattice made from a name
+    assert stored("f.h5", tmp_path / "target.xyz", "--run-file", case).n_environments == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["name structure files", "--run-file"]),
+        (["target.xyz", "--weights", "cu"], ["--weights cu", "melt=2.5"]),
+        (["target.xyz", "--cutoff", "4", "--weights", "cu=2"], ["weights", "group 'cu' does not occur"]),
+        (["target.xyz", "--cutoff", "nan"], ["cutoff"]),
+        (["--run-file", "stored.toml"], ["old.h5", "is a stored target already"]),
+    ],
+)
+def test_targets_that_cannot_be_stored(
+    arguments: list[str],
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small.write(tmp_path)
+    (tmp_path / "stored.toml").write_text(small.LATTICE.replace('files = ["target.xyz"]', 'stored = "old.h5"'))
+    assert _call("target", "-o", "new.h5", *arguments) == 2
+    told = capsys.readouterr().err.strip()
+    assert len(told.splitlines()) == 1
+    for word in words:
+        assert word in told
+    assert not (tmp_path / "new.h5").exists()
+
+
+def _strict(text: str) -> Any:
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_json_has_nulls_where_there_is_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "cu.extxyz", bulk("Cu", "fcc", a=3.7, cubic=True))
+    stored = tmp_path / "cu.h5"
+    assert _call("target", tmp_path / "cu.extxyz", "-o", stored, "--cutoff", 4.0) == 0
+    capsys.readouterr()
+    assert _call("score", tmp_path / "cu.extxyz", "--target", stored, "--json") == 0
+    [found] = _strict(capsys.readouterr().out)
+    assert found["noise"] is None
+    assert found["over_noise"] is None
+    assert {row["variance_ratio"] for row in found["functions"]} == {None}
+    assert _call("score", tmp_path / "cu.extxyz", "--target", stored) == 0
+    assert "the target has no sampling noise" in capsys.readouterr().out
+    on_top = bulk("Cu", "fcc", a=3.7, cubic=True)
+    on_top.positions[1] = on_top.positions[0]
+    write(tmp_path / "top.extxyz", on_top)
+    assert _call("score", tmp_path / "top.extxyz", "--target", stored, "--json") == 2
+    assert "top.extxyz: structure: atoms 0 and 1 are on top of each other" in capsys.readouterr().err
+
+
+def test_json_never_holds_what_is_no_number() -> None:
+    inf = float("inf")
+    assert (
+        to_json({"a": [inf, -inf, float("nan"), 1.5], "b": (2, "x")}) == '{"a": [null, null, null, 1.5], "b": [2, "x"]}'
+    )
+
+
+@pytest.mark.parametrize("name", ["b.extxyz", "b.cif", "b.vasp", "b.poscar", "b.data", "b.lmp", "b.lammps", "b.pwi"])
+def test_what_is_exported_is_read_back(
+    name: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _call("export", folder, "-o", tmp_path / name, "--top", 1) == 0
+    capsys.readouterr()
+    assert _call("score", tmp_path / name, "--target", folder, "--json") == 0
+    [found] = json.loads(capsys.readouterr().out)
+    archive = read_archive(folder)
+    best = min(archive.individuals, key=lambda one: (one.value, one.uid))
+    assert found["n_atoms"] == best.structure.n_atoms
+    assert abs(found["value"] - best.value) < 1e-6
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -161,6 +281,14 @@ def test_basis_target_and_score(folder: Path, tmp_path: Path, capsys: pytest.Cap
         (["check", "wrong.toml"], ["wrong.toml", "search.islands", "0"]),
         (["check", "far.toml"], ["nowhere.xyz"]),
         (["check", "nocell.toml"], ["nocell.xyz", "cell"]),
+        (["run", "cluster.toml"], ["cluster.toml: target.files: cluster.xyz", "has no cell", "Lattice"]),
+        (["run", "tiny.toml"], ["tiny.toml: target.files: tiny.xyz", "0.00375 Å", "at least 0.1 Å"]),
+        (["run", "."], [".: is a folder", "run file"]),
+        (["run", "nosuffix"], ["nosuffix", "--out"]),
+        (["run", "case.toml", "--out", "case.toml/a"], ["case.toml/a", "is a file"]),
+        (["run", "weights.toml"], ["weights.toml: target.weights: group 'melt' does not occur"]),
+        (["run", "core.toml"], ["core.toml: loss.core.distances: 'Au-Ag' is no pair", "Cu, Au"]),
+        (["run", "alloy.toml"], ["alloy.toml: target.alloy.composition: fractions", "1.1"]),
         (["check", "overlap.toml"], ["overlap.xyz", "Å"]),
         (["check", "cutoff.toml"], ["cutoff", "-1"]),
         (["check", "element.toml"], ["Au", "not in the basis"]),
@@ -175,14 +303,27 @@ def test_what_is_wrong_is_said_in_one_line(
     words: list[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        import_module("grs_evo.run"), "_MOMENT", 1e6
+    )  # on a slow machine set-up is spoken of before it fails
     small.write(tmp_path)
     text = small.LATTICE
     (tmp_path / "nocell.xyz").write_text('1\nProperties=species:S:1:pos:R:3 pbc="T T T"\nCu 0 0 0\n')
+    (tmp_path / "cluster.xyz").write_text("2\n\nAu 0 0 0\nCu 0 0 2.5\n")
+    (tmp_path / "tiny.xyz").write_text(small.TARGET.replace("3.75", "0.00375"))
+    (tmp_path / "nosuffix").write_text(text)
     (tmp_path / "overlap.xyz").write_text(small.TARGET.replace("Cu 0.0 1.875 1.875", "Cu 0.0 0.0 0.1"))
     variants = {
         "wrong": text.replace("islands = 5", "islands = 0"),
         "far": text.replace("target.xyz", "nowhere.xyz"),
         "nocell": text.replace("target.xyz", "nocell.xyz"),
+        "cluster": text.replace("target.xyz", "cluster.xyz"),
+        "tiny": text.replace("target.xyz", "tiny.xyz"),
+        "weights": text.replace("[basis]", "weights = {melt = 2.0}\n[basis]"),
+        "core": text.replace("[candidates]", '[loss.core]\ndistances = {"Au-Ag" = 2.0}\n[candidates]'),
+        "alloy": text.replace(
+            'files = ["target.xyz"]', 'alloy = {lattice = "fcc", a = 3.75, composition = {Au = 0.6, Cu = 0.5}}'
+        ),
         "overlap": text.replace("target.xyz", "overlap.xyz"),
         "cutoff": text.replace("cutoff = 4.0", "cutoff = -1.0"),
         "element": text.replace("[basis]", '[basis]\nelements = ["Cu", "Ag"]'),
@@ -208,8 +349,14 @@ def test_what_is_wrong_is_said_in_one_line(
     ],
 )
 def test_what_set_up_refuses_names_file_and_key(
-    old: str, new: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    old: str,
+    new: str,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(import_module("grs_evo.run"), "_MOMENT", 1e6)
     assert old in small.LATTICE
     case = small.write(tmp_path, small.LATTICE.replace(old, new))
     assert _call("run", case, "--out", tmp_path / "out") == 2
@@ -217,6 +364,35 @@ def test_what_set_up_refuses_names_file_and_key(
     assert told.startswith(f"grs-evo: {case}: {words}")
     assert "\n" not in told
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ('[set]\nrounds = 3\ngiven = "nothere.extxyz"\n', ["set.given: ", "nothere.extxyz: no such file"]),
+        ('[set]\nrounds = 3\ngiven = "iron.xyz"\n', ["set.given: ", "iron.xyz: element Fe is not in the basis"]),
+        ('[set]\ngiven = "close.xyz"\n', ["set.given: ", "close.xyz: atoms 0 (Cu) and 1 (Au) overlap"]),
+        ('[search.candidates]\nfile = "nothere.vasp"\n', ["search.candidates.file: ", "nothere.vasp: no such file"]),
+        ('[[islands]]\ncandidates.file = "gone.cif"\n', ["islands[0].candidates.file: ", "gone.cif: no such file"]),
+    ],
+)
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_every_file_is_looked_at_before_anything_is_written(
+    command: str, extra: str, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, second in (("iron", "Fe 1.9 1.9 1.9"), ("close", "Au 0.0 0.0 0.1")):
+        head = '2\nLattice="3.75 0 0 0 3.75 0 0 0 3.75" Properties=species:S:1:pos:R:3 pbc="T T T"\nCu 0.0 0.0 0.0\n'
+        (tmp_path / f"{name}.xyz").write_text(head + second + "\n")
+    text = small.LATTICE.replace("islands = 5\n", "") if "[[islands]]" in extra else small.LATTICE
+    case = small.write(tmp_path, text, extra)
+    before = sorted(tmp_path.rglob("*"))
+    assert _call(command, case) == 2
+    told = capsys.readouterr().err.strip()
+    assert told.startswith(f"grs-evo: {case}: ")
+    assert len(told.splitlines()) == 1
+    for word in words:
+        assert word in told
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_stop_needs_a_live_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -270,3 +446,13 @@ def test_a_second_interrupt_ends_at_once() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 130
     assert "still here" not in done.stdout
+
+
+def test_long_set_up_is_spoken_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(import_module("grs_evo.run"), "_MOMENT", 0.0)
+    assert _call("run", small.write(tmp_path, small.LATTICE.replace("= 12", "= 0"))) == 0
+    told = capsys.readouterr().err
+    assert told.count("setting up: ") == 1
+    assert told.index("setting up: ") < told.index("ready after ") < told.index("generation 0")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grs_evo import config, toml_text
-from grs_evo.errors import InputError
+from grs_evo.errors import InputError, nearest
 
 MINIMAL = 'seed = 1\n[target]\nfiles = ["a.xyz"]\n'
 
@@ -28,15 +28,22 @@ MINIMAL = 'seed = 1\n[target]\nfiles = ["a.xyz"]\n'
         (MINIMAL + "[search]\npopulation = true", ("search.population", "true", "integer")),
         (MINIMAL + "[loss]\nnorm = 'l3'", ("loss.norm", '"l3"', "'l1', 'l2' or 'huber'")),
         (MINIMAL + "[stop]\nloss = nan", ("stop.loss", "finite")),
-        (MINIMAL + "[stop]\ngenerations = 2020-01-01", ("date",)),
+        (MINIMAL + "[stop]\ngenerations = 2020-01-01", ("stop.generations: is 2020-01-01, a date",)),
         (MINIMAL + "[basis]\ncutoff = 'far'", ("basis.cutoff", '"far"', "[Å]")),
         (MINIMAL + "[migration]\ntopology = 'star'", ("migration.topology", "'ring'", "'torus'")),
+        (MINIMAL + "[migration]\ntopology = 'rign'", ("migration.topology", "did you mean 'ring'")),
+        (MINIMAL + "[basis]\nl_max = 'abc'", ("basis.l_max", "must be a list")),
+        ("target = 'x'", ("target", "must be a table")),
+        (f"seed = {'9' * 5000}\n" + MINIMAL, ("not valid TOML", "digits")),
+        (MINIMAL + "[loss]\nmean = 0.0\nvariance = 0.0", ("loss", "all weights are 0", "mean, variance")),
+        (MINIMAL + "[loss]\nw_structure = 0.0", ("loss", "all weights are 0")),
+        (MINIMAL + "[candidates]\nrepeat = [100, 100, 100]", ("candidates", "1e+06 parent cells", "100000")),
         (MINIMAL + "[checkpoint]\nkeep = 0", ("checkpoint.keep", "0", "2")),
         (MINIMAL + "[search]\nislands = 2\n[[islands]]\ncount = 2", ("search.islands", "[[islands]]", "give one")),
         (MINIMAL + "[candidates]\ndensity = [2.0, 1.0]", ("candidates", "density", "smallest <= largest")),
         (MINIMAL + "islands = 3", ("unknown key", "target.islands")),
         ("islands = 3\n" + MINIMAL, ("[[islands]]",)),
-        ("seed = 1", ("[target]", "missing")),
+        ("seed = 1", ("[target]", "missing", "files, stored or alloy")),
         ("[target]", ("target", "files, stored, alloy")),
         (MINIMAL + "stored = 'a.h5'", ("target", "one of files, stored, alloy")),
         ("seed = -1\n" + MINIMAL[9:], ("seed", "-1", "0")),
@@ -124,7 +131,17 @@ def test_times(text: str, seconds: float) -> None:
     assert config.seconds_of(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "0", "-3", "5 parsecs", "1e3", "m"])
-def test_times_that_are_none(text: str) -> None:
+@pytest.mark.parametrize("text", ["", "0", "-3", "5 parsecs", "1e3", "m", "9" * 400, -3.0, float("nan"), float("inf")])
+def test_times_that_are_none(text: str | float) -> None:
     with pytest.raises(InputError, match="--max-time"):
         config.seconds_of(text)
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_bytes(b"\xef\xbb\xbf" + MINIMAL.encode())
+    assert config.read(tmp_path / "run.toml") == config.parse(MINIMAL, "run.toml")
+
+
+@pytest.mark.parametrize(("word", "meant"), [("au", "Au"), ("CU", "Cu"), ("Cuu", "Cu")])
+def test_the_nearest_name_looks_past_capitals(word: str, meant: str) -> None:
+    assert nearest(word, ["Ta", "Cu", "Au"]) == f" (did you mean {meant!r}?)"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,6 +49,7 @@ def assert_same(atoms, structure, elements, grouped=False):
         ("all.pwi", None),
         ("all.db", None),
         ("all.cif", None),
+        ("all.data", None),
     ],
 )
 def test_what_is_read_back_is_what_was_found(made, tmp_path, name, format):
@@ -61,10 +64,16 @@ def test_what_is_read_back_is_what_was_found(made, tmp_path, name, format):
         kinds = {".poscar": "vasp", ".pwi": "espresso-in", ".data": "lammps-data"}
         back = [read(file, format=kinds.get(file.suffix, "vasp")) for file in files]
     for atoms, structure in zip(back, expected(made), strict=True):
-        if name.endswith((".cif", ".data")):
-            # CIF knows lengths and angles, not where the cell points, and its writer rounds; LAMMPS turns the cell
-            np.testing.assert_allclose(atoms.cell.cellpar(), np.array(_cellpar(structure.cell)), atol=1e-4)
+        if name.endswith(".data"):
+            # LAMMPS turns the cell; distances stay
             assert len(atoms) == structure.n_atoms
+            np.testing.assert_allclose(atoms.cell.cellpar(), np.array(_cellpar(structure.cell)), atol=1e-8, rtol=0)
+        elif name.endswith(".cif"):
+            # CIF knows lengths and angles, not where the cell points
+            np.testing.assert_allclose(atoms.cell.cellpar(), np.array(_cellpar(structure.cell)), atol=1e-8, rtol=0)
+            shares = np.linalg.solve(structure.cell.T, structure.positions.T).T
+            apart = atoms.get_scaled_positions(wrap=False) - shares
+            np.testing.assert_allclose((apart - np.round(apart)) @ structure.cell, 0.0, atol=1e-8)
         else:
             assert_same(atoms, structure, made.elements, grouped=name in ("all.poscar", "dft"))
 
@@ -85,9 +94,33 @@ def test_espresso_inputs_say_what_is_to_be_checked(made, tmp_path):
     (file,) = export(made, tmp_path / "best.pwi", top=1)
     written = file.read_text()
     assert "grs_value=" in written.splitlines()[0]
-    assert "to be checked" in written.splitlines()[1]
+    assert written.splitlines()[1] == "! starting values, to be checked: pseudopotentials, ecutwfc, k-points"
     assert "K_POINTS automatic" in written
-    assert "Cu.UPF" in written
+
+
+def test_espresso_inputs_without_pseudopotentials_stop_pw_and_say_so(made, tmp_path, capsys):
+    write_archive(tmp_path / "archive.h5", made)
+    command = ["export", str(tmp_path), "-o", str(tmp_path / "x.pwi"), "--top", "1"]
+    for more, code, words in (
+        (["--pseudo", "Cu=Cu.upf"], 0, "no pseudopotential was given for Au: pw.x will stop there"),
+        (["--pseudo", "Cu=Cu.upf", "--pseudo", "Au=Au.upf", "--ecutwfc", "45"], 0, ""),
+        (["--pseudo", "Xu=Cu.upf"], 2, "Xu is none of the run's elements, Cu, Au"),
+        (["--pseudo", "Cu"], 2, "must be ELEMENT=FILE"),
+        (["--ecutwfc", "-1"], 2, "must be above 0 Ry"),
+        (["--format", "cif", "--ecutwfc", "45"], 2, "--ecutwfc: is for pw.x inputs"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main([*command, *more])
+        said = capsys.readouterr().err
+        assert ended.value.code == code
+        assert words in said
+        assert said.count("\n") == (1 if words else 0)
+        written = (tmp_path / "x.pwi").read_text()
+        if more[:1] == ["--pseudo"] and code == 0:
+            assert "Cu.upf" in written
+            assert ("NO_PSEUDOPOTENTIAL_GIVEN_FOR_Au" in written) == bool(words)
+    assert "ecutwfc          = 45.0" in written
+    assert written.splitlines()[1] == "! starting values, to be checked: k-points"
 
 
 def test_the_database_keeps_what_is_known(made, tmp_path):
@@ -99,6 +132,7 @@ def test_the_database_keeps_what_is_known(made, tmp_path):
     assert rows[0].grs_value == best.value
     assert rows[0].grs_uid == best.uid
     assert {row.grs_operator for row in rows} == {one.operator for one in made.individuals}
+    assert {(row.grs_parent_1, row.grs_parent_2) for row in rows} == {one.parents for one in made.individuals}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["all.db"]
     export(made, tmp_path / "all.db", top=2)
     assert len(list(connect(tmp_path / "all.db").select())) == 2, "an old file is replaced, not added to"
@@ -118,6 +152,86 @@ def test_chemiscope_gets_structures_and_numbers(made, tmp_path, name):
     assert values == sorted(one.value for one in made.individuals)
     again = export(made, tmp_path / f"b{name}")[0].read_bytes()
     assert len(again) > 0
+
+
+@pytest.fixture(scope="module")
+def family(made):
+    """One individual with no parent, one with one, one with two, of an island whose uids are long."""
+    base = 7 << 40
+    parents = ((-1, -1), (base + 5, -1), (base + 5, base + 6))
+    individuals = [
+        replace(one, parents=pair, uid=base + 10 + k, value=float(k), operator=("random", "swap", "slice")[k], island=7)
+        for k, (one, pair) in enumerate(zip(made.individuals, parents, strict=False))
+    ]
+    return replace(made, individuals=individuals, objectives=made.objectives[:3])
+
+
+def test_extxyz_keeps_every_bit_and_every_key_with_its_type(family, tmp_path):
+    from ase.io import read
+
+    (file,) = export(family, tmp_path / "a.extxyz")
+    for k, (atoms, one) in enumerate(zip(read(file, ":"), family.individuals, strict=True)):
+        expected = family.atoms(k)
+        assert atoms.positions.tobytes() == one.structure.positions.tobytes()
+        assert atoms.cell[:].tobytes() == one.structure.cell.tobytes()
+        assert atoms.pbc.tolist() == one.structure.pbc.tolist()
+        assert atoms.info.keys() == expected.info.keys()
+        for key, value in expected.info.items():
+            assert np.array_equal(atoms.info[key], value), key
+            assert np.asarray(atoms.info[key]).dtype.kind == np.asarray(value).dtype.kind, key
+        assert atoms.info["grs_parents"].tolist() == list(one.parents)
+        assert atoms.info["grs_operator"] == one.operator
+
+
+@pytest.mark.parametrize("format", ["cif", "lammps", "poscar", "espresso", "vasp"])
+def test_formats_without_keys_carry_them_in_comments(family, tmp_path, format):
+    files = export(family, tmp_path / "a", format=format)
+    texts = [file.read_text() for file in files]
+    if format == "cif":
+        texts = ["# grs_evaluation" + part for part in texts[0].split("# grs_evaluation")[1:]]
+    for text, one in zip(texts, family.individuals, strict=True):
+        equals = " = " if format == "cif" else "="
+        for key, value in (
+            ("grs_mean", float(one.terms[0])),
+            ("grs_value", one.value),
+            ("grs_seed", family.seed),
+            ("grs_island", one.island),
+            ("grs_generation", one.generation),
+            ("grs_parents", f"{one.parents[0]},{one.parents[1]}"),
+            ("grs_operator", one.operator),
+            ("grs_uid", one.uid),
+        ):
+            assert f"{key}{equals}{value}" in text
+        if format == "cif":
+            assert f"\ndata_grs_{one.uid}\n" in text
+        else:
+            assert "grs_uid=" in text.splitlines()[0]
+
+
+def test_a_shorter_export_leaves_no_numbered_files_behind(made, tmp_path):
+    for name, format, old in (
+        ("a.poscar", None, "a-003.poscar"),
+        ("dft", "vasp", "dft/003"),
+        ("a.pwi", None, "a-003.pwi"),
+    ):
+        export(made, tmp_path / name, format=format, top=4)
+        export(made, tmp_path / name, format=format, top=4)
+        with pytest.raises(InputError, match=rf"{old}: is left of an earlier export, with 1 more, and") as caught:
+            export(made, tmp_path / name, format=format, top=2)
+        assert "\n" not in str(caught.value)
+    (tmp_path / "dft" / "notes").mkdir()
+    export(made, tmp_path / "dft", format="vasp", top=5)
+    export(made, tmp_path / "a.extxyz", top=1)
+
+
+def test_unique_stops_when_it_has_enough(made, tmp_path, monkeypatch):
+    """The symmetry of a crystal takes milliseconds; nobody waits for that of structures that are not asked for."""
+    module = sys.modules["grs_evo.export"]  # the package exports a function of the same name
+    asked = []
+    original = module.crystal_key
+    monkeypatch.setattr(module, "crystal_key", lambda one, tolerance: asked.append(one) or original(one, tolerance))
+    export(made, tmp_path / "a.extxyz", unique=True, top=2)
+    assert len(asked) == 2
 
 
 def test_front_and_set_alone(made, tmp_path):
@@ -140,9 +254,10 @@ def test_bad_wishes_are_one_line(made, tmp_path):
         ({"out": tmp_path / "x", "format": "espreso"}, "did you mean 'espresso'"),
         ({"out": tmp_path / "none" / "x.db"}, "is no folder"),
         ({"out": tmp_path / "x.db", "top": 0}, "at least 1"),
+        ({"out": tmp_path / "x.db", "which": "set", "archive": replace(made, set=[])}, "has no representative set"),
     ):
         with pytest.raises(InputError, match=words):
-            export(made, **options)
+            export(options.pop("archive", made), **options)
 
 
 def test_from_the_command_line(made, tmp_path, capsys):
@@ -151,9 +266,12 @@ def test_from_the_command_line(made, tmp_path, capsys):
         (["export", str(tmp_path), "-o", str(tmp_path / "x.db"), "--pareto"], 0),
         (["report", str(tmp_path), "-o", str(tmp_path / "r.html"), "--title", "<b>mine"], 0),
         (["report", str(tmp_path / "nothing")], 2),
+        (["export", str(tmp_path), "-o", str(tmp_path / "x.db"), "--pareto", "--set"], 2),
     ):
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         assert ended.value.code == code
     assert "&lt;b&gt;mine" in (tmp_path / "r.html").read_text()
-    assert capsys.readouterr().err.count("\n") == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 2
+    assert "--set, --pareto: ask for different structures" in said

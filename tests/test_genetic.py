@@ -6,10 +6,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from systems import IN_CELLS, ON_FCC, ToyObjective, toy_problem
+from systems import ALLOY, IN_CELLS, ON_FCC, ToyObjective, toy_problem
 
 from grs_evo.archive import ArchiveOptions
-from grs_evo.assessment import content_key
+from grs_evo.assessment import FRUITLESS, content_key
+from grs_evo.binding import bind
 from grs_evo.candidates import CandidateOptions
 from grs_evo.errors import InputError
 from grs_evo.genetic import GeneticOptions
@@ -78,6 +79,20 @@ def test_a_space_that_is_used_up_ends_in_peace():
     assert len({content_key(one.structure, True) for one in state.population}) <= 4
     assert len(set(objective.seen)) == len(objective.seen) <= 4
     assert state.counter("rejected_repeat") > 0
+
+
+def test_a_space_that_is_used_up_is_not_searched_for_long():
+    """Refreshed in every generation, or not: a few hundred tries tell that nothing new is left."""
+    tiny = CandidateOptions(lattice="sc", a=3.0, repeat=(4, 1, 1), composition="free")  # 16 occupations
+    objective = ToyObjective()
+    options = IslandOptions(population=50, refresh=1.0, patience=1, collapse=1.0)
+    states = run(toy_problem(tiny, [options], objective), 6)
+    assert states[-1].counter("evaluations") == len(set(objective.seen)) == 16
+    for before, after in pairwise(states[1:]):
+        assert 0 < after.counter("rejected_repeat") - before.counter("rejected_repeat") <= 2 * FRUITLESS * 21
+    assert bind(tiny, ALLOY).possible == 16
+    assert bind(tiny.model_copy(update={"counts": {"Au": 1, "Cu": 3}}), ALLOY).possible == 4
+    assert bind(IN_CELLS, ALLOY).possible == np.inf
 
 
 def test_failed_evaluations_are_counted_and_replaced():

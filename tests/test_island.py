@@ -15,8 +15,8 @@ from grs_evo.archive import archive_hash
 from grs_evo.candidates import CandidateOptions
 from grs_evo.island import IslandOptions, MigrantOptions, advance, diversity, emigrants, start, stats
 from grs_evo.operators import OperatorOptions
+from grs_evo.population import UID_BITS
 from grs_evo.problem import (
-    UID_BITS,
     IslandState,
     _pack_named,
     _unpack_named,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import platform
 import stat
 import subprocess
 import sys
@@ -14,7 +15,8 @@ import pytest
 from numba import config, njit
 
 from grs_evo.basis import build_basis
-from grs_evo.kernels import engine, simd
+from grs_evo.descriptors import describe
+from grs_evo.kernels import engine, images, simd
 from grs_evo.kernels.harmonics import harmonic_gradient, harmonics
 from grs_evo.kernels.interpreter import run_program
 from grs_evo.kernels.simd import LANES, item, load, pointer, put, store, total, totals, transpose, transpose_rows
@@ -33,6 +35,7 @@ from grs_evo.kernels.tables import (
     make_work,
     polynomial_degree,
 )
+from grs_evo.structure import Structure
 
 compiled = pytest.mark.skipif(config.DISABLE_JIT, reason="vectors are NumPy arrays when JIT is off")
 PAPER = build_basis(["Ta"], cutoff=5.0)
@@ -201,6 +204,7 @@ def evaluate(positions, cell, basis=PAPER, species=None, pbc=(True, True, True),
     return engine.describe_into(*arrays, tables, work, out), out, work, arrays, tables
 
 
+@np.errstate(invalid="ignore")  # plain NumPy warns of inf times 0 where compiled code does not
 def test_status_says_what_is_wrong():
     cell = np.eye(3) * 8
     assert evaluate([[0, 0, 0], [2, 0, 0]], cell)[0] == OK
@@ -226,6 +230,42 @@ def test_work_grows_until_it_fits():
     assert status == OK
     assert rounds > 0
     assert np.isfinite(out).all()
+
+
+@pytest.mark.parametrize("shares", [1, 2, 5])
+def test_images_sorted_in_shares_are_the_same_to_the_last_bit(shares):
+    """What several threads do to a large structure, one share after the other, and what one call does."""
+    rng = np.random.default_rng(12)
+    n, tables = 300, kernel_tables(ALLOY)
+    cell = np.array([[14.0, 0.5, 0], [3.0, 15.0, 0], [0, -2.0, 16.0]])
+    positions, species = rng.uniform(-20, 30, (n, 3)), rng.integers(0, 2, n).astype(np.int32)
+    pbc = np.array([True, True, False])
+    whole, parts = make_work(n, tables, images=9000), make_work(n, tables, images=9000)
+    assert engine.sort_images(positions, cell, species, pbc, tables.reach, tables.n_el, whole) == OK
+    ends = [n * k // shares for k in range(shares + 1)]
+    assert images.frame_images(n, cell, pbc, tables.reach, parts) == OK
+    for k in range(shares):
+        assert images.wrap_atoms(positions, cell, pbc, parts, k, ends[k], ends[k + 1]) == OK
+    images.span_atoms(parts, shares)
+    for k in range(shares):
+        images.count_atoms(parts, k, ends[k], ends[k + 1])
+    assert images.lay_grid(parts, shares, tables.reach, tables.n_el) == OK
+    for k in reversed(range(shares)):
+        images.make_images(cell, species, tables.reach, parts, k, ends[k], ends[k + 1])
+    for k in reversed(range(shares)):
+        images.sort_bins(parts, shares, tables.n_el, k, shares)
+    count, bins = whole.shape[3], int(np.prod(whole.shape[:3])) * tables.n_el
+    assert parts.shape[:4].tolist() == whole.shape[:4].tolist()
+    assert count > n
+    assert np.array_equal(parts.grid[:9], whole.grid[:9])
+    assert np.array_equal(parts.bins[: bins + 1], whole.bins[: bins + 1])
+    for name in ("gx", "gy", "gz", "gid"):
+        assert np.array_equal(getattr(parts, name)[:count], getattr(whole, name)[:count])
+    for k in range(shares):
+        images.count_home(parts, k, shares)
+    assert all(images.order_by_place(parts, k, shares, n) for k in range(shares))
+    assert sorted(parts.atoms) == list(range(n))
+    assert not images.order_by_place(parts, 0, shares, n + 1)
 
 
 def test_gradient_may_be_asked_for_twice():
@@ -289,3 +329,29 @@ def test_read_only_home_falls_back_to_a_private_folder(tmp_path):
     )
     assert ours == used
     assert ours.startswith(str(tmp_path / "grs_evo-"))
+
+
+PORTABLE = """
+import numpy as np, sys
+from grs_evo.basis import build_basis
+from grs_evo.descriptors import describe
+from grs_evo.kernels import simd
+from grs_evo.structure import Structure
+assert not simd.COMPRESS
+sites = np.array([[0.1, 0, 0], [2.1, 2.0, 0.2], [2, 0.1, 2.2], [0, 2, 2.1]])
+structure = Structure(sites, np.diag([4.0, 4.2, 4.4]), [0, 1, 1, 0], [True, True, False])
+np.save(sys.argv[1], describe(structure, build_basis(["Au", "Cu"], cutoff=4.5)))
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="names processors of this family")
+def test_values_are_the_same_on_a_processor_without_wide_registers(tmp_path):
+    if config.DISABLE_JIT:
+        pytest.skip("nothing is compiled")
+    older = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma,+popcnt,+sse4.2"}
+    path = tmp_path / "rows.npy"
+    subprocess.run([sys.executable, "-c", PORTABLE, str(path)], env={**os.environ, **older}, check=True)
+    sites = np.array([[0.1, 0, 0], [2.1, 2.0, 0.2], [2, 0.1, 2.2], [0, 2, 2.1]])
+    structure = Structure(sites, np.diag([4.0, 4.2, 4.4]), [0, 1, 1, 0], [True, True, False])
+    here, there = describe(structure, build_basis(["Au", "Cu"], cutoff=4.5)), np.load(path)
+    assert np.abs(here - there).max() <= 1e-13 * np.abs(here).max()

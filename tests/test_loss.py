@@ -17,7 +17,7 @@ from grs_evo.descriptors import describe, describe_compact
 from grs_evo.errors import InputError
 from grs_evo.loss import Objective, make_objective
 from grs_evo.plan import CoreOptions, LossOptions
-from grs_evo.quality import quality, sampling_losses, sampling_noise, score, score_table
+from grs_evo.quality import LEAST_NOISE, quality, sampling_losses, sampling_noise, score, score_table
 from grs_evo.structure import Structure, from_atoms
 from grs_evo.target import Target
 
@@ -379,7 +379,7 @@ def test_refusals(basis: Basis, target: Target, reference: list[Structure]) -> N
     with pytest.raises(InputError, match="no pair of the elements"):
         make_objective(basis, target, LossOptions(core=CoreOptions(distances={"Au-Fe": 2.0})))
     bare = Target.from_structures([some(0), some(1)], basis)
-    with pytest.raises(InputError, match="covariance"):
+    with pytest.raises(InputError, match="grs-evo target --covariance"):
         make_objective(basis, bare, LossOptions(covariance=1.0))
     with pytest.raises(ValueError, match="moment_five"):
         LossOptions(moment_five=1.0)  # type: ignore[call-arg]
@@ -399,6 +399,15 @@ def test_the_noise_is_the_loss_of_random_environments_of_the_target(basis: Basis
     found = quality(objective, some(3), [some(k, 7) for k in range(50, 60)])
     assert found.noise_ratio == pytest.approx(found.structure_loss / found.noise)
     assert 0 < found.baseline_ratio < 5
+
+
+def test_a_crystal_has_no_sampling_noise(basis: Basis) -> None:
+    crystal = from_atoms(bulk("Cu", "fcc", a=3.7, cubic=True), basis.elements)
+    objective = make_objective(basis, Target.from_structures(crystal, basis))
+    assert sampling_noise(objective, 4, draws=20) < LEAST_NOISE
+    found = quality(objective, some(3))
+    assert np.isnan(found.noise)
+    assert np.isnan(found.noise_ratio)
 
 
 def test_scores_name_the_functions_that_are_off(basis: Basis) -> None:

@@ -221,6 +221,17 @@ def test_one_rank_raising_ends_all(expected: str, tmp_path: Path, island: int) -
     assert read_archive(tmp_path / "case").archive_hash == expected
 
 
+def test_without_an_mpi_library_it_runs_serially_and_says_so(expected: str, tmp_path: Path) -> None:
+    """mpi4py is there, the library that it wants is not."""
+    environment = {**os.environ, "MPI4PY_LIBMPI": "/nonexistent/libmpi.so"}
+    process = subprocess.run(
+        _command(0, "run", small.write(tmp_path)), cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert process.returncode == 0, process.stderr
+    assert process.stderr.count("no MPI library found") == 1
+    assert read_archive(tmp_path / "case").archive_hash == expected
+
+
 def test_a_foreign_mpiexec_is_noticed(tmp_path: Path) -> None:
     """A launcher that says three, an MPI library that sees one."""
     case = small.write(tmp_path)

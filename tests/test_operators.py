@@ -6,16 +6,21 @@ import time
 
 import numpy as np
 import pytest
+import small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grs_evo.binding import bind
 from grs_evo.candidates import CandidateOptions, Source, candidate
+from grs_evo.config import read
+from grs_evo.errors import InputError
+from grs_evo.island import advance, start
 from grs_evo.kernels.contacts import closest_ratio, inverse, overlapping, push_apart, slab_images
 from grs_evo.operators import CHEMICAL, CROSSOVERS, TABLE, OperatorOptions
 from grs_evo.problem import OPERATORS
-from grs_evo.rates import adapt, draw_operator, probabilities
-from grs_evo.structure import Structure
+from grs_evo.rates import adapt, check_operators, draw_operator, probabilities
+from grs_evo.setup import lay_ground, make_problem
+from grs_evo.structure import Structure, to_atoms
 
 ALLOY = ("Au", "Cu", "Ni")
 OPTIONS = OperatorOptions()
@@ -133,6 +138,171 @@ def test_chemical_against_spatial_probability():
     chemical = sum(share[k] for k, name in enumerate(OPERATORS) if name in CHEMICAL)
     assert chemical == pytest.approx(0.2)
     assert not any(share[OPERATORS.index(name)] for name in CROSSOVERS)
+
+
+NO_CHEMISTRY = dict.fromkeys(("swap", "flip", "swaps", "flips"), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "options", "parts"),
+    [
+        ("random_walk", {"spatial": 0.0, "weights": NO_CHEMISTRY}, ("random_walk cannot move", "swap, flip")),
+        ("descent", {"weights": dict.fromkeys(OPERATORS, 0.0)}, ("descent cannot move", "(weight 0)")),
+        (
+            "genetic",
+            {"weights": dict.fromkeys(OPERATORS, 0.0)},
+            ("genetic cannot move", "slice, occupation", "weight 0"),
+        ),
+        (
+            "genetic",
+            {"crossover": 0.0, "spatial": 0.0, "weights": NO_CHEMISTRY},
+            ("occupation (crossover = 0)", "slice, displace_one", "(spatial = 0)"),
+        ),
+        ("annealing", {"spatial": 0.0, "weights": {"replace": 1.0, **NO_CHEMISTRY}}, ("add, remove (spatial = 0)",)),
+    ],
+)
+def test_what_cannot_move_is_refused_with_its_causes(strategy, options, parts):
+    """Such a search would end as finished after one structure, or be a random search in disguise."""
+    with pytest.raises(InputError) as caught:
+        check_operators(SOURCES["cells", "free"].limits, OperatorOptions(**options), strategy, "search.operators")
+    message = str(caught.value)
+    assert message.startswith("search.operators: no operator can act under these limits")
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+def test_what_cannot_be_as_asked_for_is_said():
+    def notes(kind, rule, **options):
+        return check_operators(SOURCES[kind, rule].limits, OperatorOptions(**options), "genetic", "search.operators")
+
+    assert notes("cells", "free") == notes("lattice", "free") == notes("lattice", "fractions") == ()
+    (note,) = notes("lattice", "free", crossover=1.0, weights={"occupation": 0.0})
+    assert "search.operators.crossover: is 1, but" in note
+    assert "slice (atoms stay on their sites); occupation (weight 0)" in note
+    mutations = {name: 0.0 for name in OPERATORS if name not in CROSSOVERS}
+    (note,) = notes("lattice", "fractions", weights=mutations)
+    assert "all children come by crossover" in note
+    assert "flip, flips (fixed composition)" in note
+    assert notes("lattice", "fractions", weights=mutations, crossover=1.0) == ()
+    (note,) = notes("lattice", "free", weights={**NO_CHEMISTRY, "occupation": 0.0})
+    assert "only replace can act" in note
+
+
+def test_the_group_of_islands_that_cannot_move_is_named(tmp_path):
+    groups = "[[islands]]\ncount = 2\n[[islands]]\nstrategy = 'random_walk'\noperators.spatial = 0.0\n"
+    cells = 'kind = "random"\nsizes = [4, 8]'
+    text = small.LATTICE.replace("islands = 5\n", "").replace(
+        'kind = "lattice"\nlattice = "fcc"\nrepeat = [2, 1, 1]', cells
+    )
+    weights = "operators.weights = {swap = 0.0, flip = 0.0, swaps = 0.0, flips = 0.0}\n"
+
+    def problem(extra):
+        run = read(small.write(tmp_path, text.replace("[migration]", f"{extra}[migration]")))
+        return make_problem(run, lay_ground(run, tmp_path), tmp_path)
+
+    assert problem(groups).notes == ()
+    with pytest.raises(InputError, match=r"^islands\[1\]\.operators: no operator can act .* random_walk cannot move"):
+        problem(groups + weights)
+    with pytest.raises(InputError, match=r"^search\.operators: no operator can act"):
+        problem("strategy = 'descent'\noperators.spatial = 0.0\n" + weights)
+
+
+# ---- fixed sites
+
+
+@pytest.fixture(scope="module")
+def slabs(tmp_path_factory) -> dict[tuple[str, str], Source]:
+    """Cells with fixed atoms: some whose size is free, a slab that keeps its elements, a lattice."""
+    folder = tmp_path_factory.mktemp("slabs")
+    cell = candidate(np.random.default_rng(3), SOURCES["size", "fractions"])
+    slab = parents_of(SOURCES["lattice", "free"], 4)[0].replace(pbc=np.array([True, True, False]))
+    for name, one in (("cell", cell), ("slab", slab)):
+        to_atoms(one, ALLOY).write(folder / f"{name}.extxyz")
+    common = {"kind": "templates", "fixed": (1, 4, 7), "rattle": 0.1, "min_distance": 1.5}
+    cases = {
+        ("cells", "free"): CandidateOptions(file="cell.extxyz", sizes=(9, 20), composition="free", **common),
+        ("cells", "keep"): CandidateOptions(file="cell.extxyz", sizes=(9, 20), **common),
+        ("cells", "fractions"): CandidateOptions(file="cell.extxyz", sizes=(9, 20), **common, **RULES["fractions"]),
+        ("slab", "keep"): CandidateOptions(file="slab.extxyz", **common),
+        ("lattice", "pinned"): CandidateOptions(
+            lattice="fcc", a=3.8, repeat=(2, 2, 1), composition="free", fixed=(1, 4, 7), pinned={"4": "Ni"}
+        ),
+    }
+    return {key: bind(options, ALLOY, folder=folder, spatial=True) for key, options in cases.items()}
+
+
+def assert_held(source: Source, one: Structure) -> None:
+    template, sites = source.templates[0], [1, 4, 7]
+    mine = one.positions[sites] @ np.linalg.inv(one.cell)
+    gap = mine - template.positions[sites] @ np.linalg.inv(template.cell)
+    assert np.allclose((gap - np.where(one.pbc, np.rint(gap), 0.0)) @ one.cell, 0.0, atol=1e-6)
+    if source.keep:
+        assert np.array_equal(one.species[sites], template.species[sites])
+
+
+@pytest.mark.parametrize("name", TABLE)
+@settings(max_examples=40, deadline=None)
+@given(which=st.integers(0, 4), seed=st.integers(0, 10_000))
+def test_fixed_sites_stay_whatever_acts(slabs, name, which, seed):
+    source = slabs[sorted(slabs)[which]]
+    one, two = parents_of(source, seed)
+    for _ in range(3):
+        assert_held(source, one)
+        child = TABLE[name](np.random.default_rng(seed), (one, two), source.limits, OPTIONS)
+        if child is None:
+            return
+        assert source.limits.refuses(child) is None
+        one = child
+    assert_held(source, one)
+
+
+def test_every_operator_acts_around_fixed_sites(slabs):
+    for name in TABLE:
+        source = slabs["cells", "free"]
+        made = [TABLE[name](np.random.default_rng(k), parents_of(source, k), source.limits, OPTIONS) for k in range(30)]
+        assert sum(one is not None for one in made) >= 15, name
+
+
+@pytest.mark.parametrize("strategy", ["genetic", "gradient", "random_walk", "descent"])
+def test_fixed_sites_stay_through_searches_with_relaxation(tmp_path, strategy):
+    lines = {
+        "repeat = [2, 1, 1]": "repeat = [2, 1, 1]\nfixed = [1, 4, 7]\nrattle = 0.2\nmin_distance = 1.8",
+        "islands = 5": f'islands = 1\nstrategy = "{strategy}"\nwalk.evaluations = 60\noperators.spatial = 0.7',
+        "[migration]": '[relax]\ncell = "full"\nmax_evaluations = 12\nstage_evaluations = 6\n[migration]',
+        'scale = "reference"': "",
+    }
+    text = small.LATTICE
+    for old, new in lines.items():
+        assert old in text
+        text = text.replace(old, new)
+    path = small.write(tmp_path, text)
+    run = read(path)
+    problem = make_problem(run, lay_ground(run, tmp_path), tmp_path)
+    state = start(problem, 0, 1)
+    for _ in range(2):
+        state = advance(state, problem)
+    assert state.counter("gradient_evaluations") > 0
+    template = problem.sources[0].templates[0]
+    moved = 0.0
+    for one in (*state.population, *state.archive):
+        assert_held(problem.sources[0], one.structure)
+        gap = one.structure.positions @ np.linalg.inv(one.structure.cell)
+        moved = max(moved, float(np.abs(gap - template.positions @ np.linalg.inv(template.cell)).max()))
+    assert moved > 1e-3
+
+
+def test_a_structure_whose_fixed_atom_moved_is_refused(slabs):
+    source = slabs["cells", "keep"]
+    one = parents_of(source, 0)[0]
+    shift = np.zeros_like(one.positions)
+    shift[4, 1] = 1e-3
+    assert source.limits.refuses(one) is None
+    assert source.limits.refuses(one.replace(positions=one.positions + shift)) == "size"
+    assert source.limits.refuses(one.replace(positions=one.positions + one.cell[0])) is None  # an image is the same
+    other = one.species.copy()
+    other[4] = (other[4] + 1) % 3
+    assert source.limits.refuses(one.replace(species=other)) == "size"
 
 
 def test_adaptive_rates_follow_success_and_keep_a_floor():

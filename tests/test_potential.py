@@ -99,8 +99,11 @@ def test_made_from_a_target(objective: Objective, basis: Basis) -> None:
     atoms = alloy(53)
     atoms.calc = GRSCalculator(objective.target, basis, objective.options)
     assert atoms.get_potential_energy() == objective.evaluate(from_atoms(atoms, basis.elements)).value
+    again = alloy(53)
+    again.calc = GRSCalculator(objective.target, options=objective.options)
+    assert again.get_potential_energy() == atoms.get_potential_energy()
     with pytest.raises(CalculatorSetupError, match="basis"):
-        GRSCalculator(objective.target)
+        GRSCalculator(Target.from_arrays(objective.target.to_arrays()))
 
 
 def test_what_cannot_be_had_is_an_error(objective: Objective) -> None:

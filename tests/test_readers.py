@@ -41,10 +41,14 @@ def melt(tmp_path: Path) -> Path:
         ("@-1", [9]),
         ("@2:8:3", [2, 5]),
         ("@:4", range(4)),
+        ("@7:", [7, 8, 9]),
         (":::4", [0, 4, 8]),
-        ("::5", range(5)),
-        (":7:", [7, 8, 9]),
-        (":-2:", [8, 9]),
+        ("::4", [0, 4, 8]),
+        ("::", range(10)),
+        ("::-3", [9, 6, 3, 0]),
+        (":1:8:3", [1, 4, 7]),
+        (":5::2", [5, 7, 9]),
+        (":-2::", [8, 9]),
     ],
 )
 def test_indices(melt: Path, index: str, wanted: list[int]) -> None:
@@ -90,6 +94,68 @@ def test_lammps_dump_with_types(tmp_path: Path) -> None:
     assert entry.structure.species.tolist() == [1, 0]
     with pytest.raises(InputError, match="atom types up to 2, but only 1"):
         read_structures(tmp_path / "a.dump", ELEMENTS, types=("Au",), format="lammps-dump-text")
+
+
+def dump(columns: str, *rows: str) -> str:
+    return (
+        f"ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n{len(rows)}\nITEM: BOX BOUNDS pp pp pp\n0 4\n0 4\n0 4\n"
+        f"ITEM: ATOMS {columns}\n" + "".join(f"{row}\n" for row in rows)
+    )
+
+
+def data(masses: str) -> str:
+    head = "# two atoms\n\n2 atoms\n2 atom types\n0 4 xlo xhi\n0 4 ylo yhi\n0 4 zlo zhi\n"
+    return f"{head}{masses}\nAtoms # atomic\n\n1 2 0 0 0\n2 1 2 2 2\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.dump", dump("id type x y z", "1 2 0 0 0", "2 1 2 2 2")),
+        ("a.lammpstrj", dump("id type mass x y z", "1 2 1.0 0 0 0", "2 1 1.0 2 2 2")),
+        ("dump.lammps", dump("id type xs ys zs", "1 2 0 0 0", "2 1 0.5 0.5 0.5")),
+        ("a.data", data("")),
+        ("a.lmp", data("\nMasses\n\n1 1.0\n2 1.0\n")),
+        ("a.lammps", data("\nMasses\n\n1 63.546\n2 5000\n")),
+    ],
+)
+def test_atom_types_without_elements_are_refused_and_not_hydrogen(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    for elements in (ELEMENTS, ("H", "He")):
+        with pytest.raises(InputError, match=rf"{name}: atom types without elements; give target\.types.*--types"):
+            read_structures(tmp_path / name, elements)
+    with pytest.raises(InputError, match="atom types without elements"):
+        elements_of(tmp_path / name)
+    (entry,) = read_structures(tmp_path / name, ELEMENTS, types=ELEMENTS)
+    assert entry.structure.species.tolist() == [1, 0]
+
+
+def test_the_frame_without_elements_is_named(tmp_path: Path) -> None:
+    (tmp_path / "m.dump").write_text(2 * dump("id type x y z", "1 1 0 0 0"))
+    with pytest.raises(InputError, match=r"m\.dump\[0\]: atom types without elements"):
+        read_structures(tmp_path / "m.dump", ELEMENTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.dump", dump("id type element x y z", "1 2 Cu 0 0 0", "2 1 Au 2 2 2")),
+        ("b.dump", dump("id type mass x y z", "1 2 63.55 0 0 0", "2 1 196.97 2 2 2")),
+        ("a.data", data("\nMasses\n\n1 1.0 # Au\n2 1.0 # Cu\n")),
+        ("b.data", data("\nMasses\n\n1 196.97 # gold\n2 63.55\n")),
+        ("c.data", data("\nAtom Type Labels\n\n1 Au\n2 Cu\n")),
+    ],
+)
+def test_lammps_files_that_name_their_elements(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    (entry,) = read_structures(tmp_path / name, ELEMENTS)
+    assert entry.structure.species.tolist() == [1, 0]
+
+
+def test_types_leave_files_alone_that_name_elements(tmp_path: Path, melt: Path) -> None:
+    (tmp_path / "a.dump").write_text(dump("id type x y z", "1 2 0 0 0"))
+    both = read_structures([f"{melt}@0", tmp_path / "a.dump"], ELEMENTS, types=ELEMENTS)
+    assert [entry.structure.species[0] for entry in both] == [1, 1]
 
 
 def fitsnap(symbols: list[str], edge: float, style: str = "angstrom") -> str:
@@ -174,6 +240,11 @@ def test_bad_files_are_named(tmp_path: Path, content: str | None, message: str) 
 def test_bad_indices(melt: Path) -> None:
     with pytest.raises(InputError, match="no index"):
         read_structures(f"{melt}@first", ELEMENTS)
+    with pytest.raises(InputError, match="no index"):
+        read_structures(f"{melt}@", ELEMENTS)
+    for zero in ("@::0", "::0", ":2:5:-0"):
+        with pytest.raises(InputError, match="no index"):
+            read_structures(f"{melt}{zero}", ELEMENTS)
     with pytest.raises(InputError, match=r"melt\.extxyz"):
         read_structures(f"{melt}@12", ELEMENTS)
     with pytest.raises(InputError, match="no structure"):
@@ -181,6 +252,31 @@ def test_bad_indices(melt: Path) -> None:
     (melt.parent / "empty").mkdir()
     with pytest.raises(InputError, match="folder without"):
         read_structures(melt.parent / "empty", ELEMENTS)
+
+
+@pytest.mark.parametrize(
+    ("ending", "words"),
+    [
+        (":7:", ("melt.extxyz@7: or ", "melt.extxyz@:7:;")),
+        (":0:5", ("melt.extxyz@0:5 or ", "melt.extxyz@:0:5;")),
+        (":-2:", ("melt.extxyz@-2: or ", "melt.extxyz@:-2:;")),
+        (":3", ("no such file", "melt.extxyz@3")),
+    ],
+)
+def test_what_could_mean_two_things_is_refused_with_both_spellings(
+    melt: Path, ending: str, words: tuple[str, ...]
+) -> None:
+    with pytest.raises(InputError) as caught:
+        read_structures(f"{melt}{ending}", ELEMENTS)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_name_with_an_at_sign_stays_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "melt@300.extxyz"
+    write(path, frames(3))
+    assert len(read_structures(path, ELEMENTS)) == 3
+    assert edges(read_structures(f"{path}@-1", ELEMENTS)) == [3.7]
 
 
 def test_a_name_with_a_colon_stays_a_name(tmp_path: Path) -> None:

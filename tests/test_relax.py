@@ -177,6 +177,28 @@ def test_atoms_come_back_as_atoms(objective: Objective) -> None:
     assert done.value == held.value
 
 
+@pytest.mark.parametrize("cell", ["none", "full"])
+def test_only_positions_and_cell_of_atoms_change(objective: Objective, cell: str) -> None:
+    start = rattled(3)
+    atoms = Atoms("Ta8", positions=start.positions, cell=start.cell, pbc=True, info={"name": "x"}, tags=range(8))
+    atoms.set_initial_magnetic_moments(np.linspace(-1, 1, 8))
+    atoms.set_initial_charges(np.arange(8.0))
+    atoms.set_array("site", np.arange(16).reshape(8, 2))
+    atoms.set_constraint(FixAtoms([0, 1]))
+    before = atoms.copy()
+    done = relax(atoms, objective, RelaxOptions(max_evaluations=50, cell=cell))  # type: ignore[arg-type]
+    assert done.improved
+    assert atoms == before
+    same = relax(start, objective, RelaxOptions(max_evaluations=50, cell=cell), np.arange(8) < 2)  # type: ignore[arg-type]
+    assert done.structure.positions.tobytes() == same.structure.positions.tobytes()
+    assert done.structure.cell[:].tobytes() == same.structure.cell.tobytes()
+    assert set(done.structure.arrays) == set(atoms.arrays)
+    for name in set(atoms.arrays) - {"positions"}:
+        np.testing.assert_array_equal(done.structure.arrays[name], atoms.arrays[name])
+    assert done.structure.constraints[0].index.tolist() == [0, 1]
+    assert done.structure.info == {"name": "x"}
+
+
 def test_refusals(objective: Objective) -> None:
     with pytest.raises(InputError, match="fixed has shape"):
         relax(rattled(1), objective, fixed=np.zeros(3, bool))

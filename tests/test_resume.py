@@ -15,6 +15,7 @@ from grs_evo import checkpoint
 from grs_evo.desk import Desk
 from grs_evo.errors import InputError, StorageError
 from grs_evo.run import resume, run
+from grs_evo.status import status
 from grs_evo.storage import Damaged, read_archive
 
 
@@ -134,6 +135,38 @@ def test_another_target_is_refused(whole: Path, tmp_path: Path) -> None:
         resume(copy, quiet=True)
 
 
+def test_a_resume_that_adds_nothing_forgets_nothing(whole: Path, tmp_path: Path) -> None:
+    finished = shutil.copytree(whole, tmp_path / "finished")
+    before = status(finished)
+    result = resume(finished, quiet=True)
+    after = status(finished)
+    assert result.finished
+    assert result.archive_hash == before["archive_hash"]
+    for name in (
+        "state",
+        "stop_reason",
+        "generation",
+        "evaluations",
+        "best",
+        "islands",
+        "archive_size",
+        "archive_hash",
+    ):
+        assert after[name] == before[name], name
+    assert "finished already (generations)" in (finished / "log.txt").read_text()
+    # the time goes into set-up alone
+    resume(finished, extend="stop.generations=20", max_time=1e-3, quiet=True)
+    stopped = status(finished)
+    assert (stopped["state"], stopped["generation"]) == ("stopped", before["generation"])
+    assert (stopped["evaluations"], stopped["islands"]) == (before["evaluations"], before["islands"])
+
+
+def test_folders_above_the_run_folder_are_made(tmp_path: Path) -> None:
+    case = small.write(tmp_path, small.LATTICE.replace("generations = 12", "generations = 0"))
+    assert run(case, tmp_path / "a" / "b" / "out", quiet=True).finished
+    assert (tmp_path / "a" / "b" / "out" / "archive.h5").exists()
+
+
 def test_a_full_folder_is_not_run_into(whole: Path, tmp_path: Path) -> None:
     case = small.write(tmp_path)
     with pytest.raises(InputError, match="grs-evo resume"):
@@ -166,6 +199,7 @@ def test_seeds_enter_once_and_a_resume_repeats_them(
     taken = [path.name for path in (stopped.folder / "seeds" / "taken").iterdir()]
     assert len(taken) == 1
     assert (stopped.folder / "seeds" / "refused" / "broken.xyz").exists()
+    assert "seeds: 1 of 1 structure of found.xyz enter at generation" in (stopped.folder / "log.txt").read_text()
     early = tmp_path / "early"
     shutil.copytree(stopped.folder, early)
     halting["at"] = -2

@@ -148,6 +148,10 @@ def test_the_reverse_search_moves_its_target():
         before, after = distances([best], objective())[0], distances([best], moved)[0]
         assert after < before
         assert (after < 1e-9) == (bootstrap == "replace")
+        # One cell has next to no spread of its own; in its units the loss of all others would explode.
+        assert np.array_equal(moved.plan.inverse, objective().plan.inverse)
+        assert np.array_equal(moved.plan.spread, objective().plan.spread)
+        assert np.abs(distances(pool, moved)).max() < 10 * np.abs(distances(pool, objective())).max()
     still = next_objective(objective(), state, state.individuals, SetOptions(rounds=2))
     assert distances([best], still)[0] == pytest.approx(distances([best], objective())[0])
     assert set_loss(state.moments, still) == pytest.approx(state.loss)

@@ -174,7 +174,25 @@ def test_exports_that_cannot_be(folder: Path, tmp_path: Path) -> None:
         export(folder, tmp_path / "a.docx")
     with pytest.raises(InputError, match=r"extxyz.*did you mean 'cif'"):
         export(folder, tmp_path / "a.xyz", format="ciff")
-    with pytest.raises(InputError, match="holds no structures"):
+    with pytest.raises(InputError, match="has no representative set"):
         export(folder, tmp_path / "a.xyz", which="set")
     with pytest.raises(InputError, match="--top 0"):
         export(folder, tmp_path / "a.xyz", top=0)
+
+
+def test_a_reversed_search_goes_away_from_the_target(tmp_path: Path) -> None:
+    """NSGA-II on the default objectives raises the mismatch, and the front is where it got farthest."""
+    text = small.LATTICE.replace("variance = 0.5", "variance = 0.5\nw_structure = -1.0").replace(
+        "[migration]", 'selection = {kind = "nsga2"}\n[migration]'
+    )
+    folder = run(small.write(tmp_path, text), quiet=True).folder
+    archive = read_archive(folder)
+    assert archive.objective_names == ("value",)
+    best = min(archive.individuals, key=lambda one: one.value)
+    [path] = export(archive, tmp_path / "front.extxyz", which="pareto")
+    import ase.io
+
+    assert ase.io.read(path, 0).info["grs_uid"] == best.uid
+    lowest = archive.history["population_best"].reshape(5, 13)
+    assert (lowest[:, -1] < lowest[:, 0]).all()
+    assert best.value == lowest.min()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import runpy
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -168,8 +171,11 @@ def test_convergence_by_hand():
 
 def test_genealogy_names_what_is_not_kept(run, tmp_path, capsys, no_plots):
     uid = read_archive(run).individuals[-1].uid
+    for name in (str(uid), f"0/{uid}"):
+        tool("genealogy").main([str(run), "--uid", name, "-o", str(tmp_path / "g")])
+        found = rows(tmp_path / "g.csv")
+        assert f"0/{uid}" in capsys.readouterr().out.splitlines()[0]
     tool("genealogy").main([str(run), "--uid", str(uid), "-o", str(tmp_path / "g")])
-    found = rows(tmp_path / "g.csv")
     assert found[0]["uid"] == str(uid)
     assert "named individuals are in the archive" in capsys.readouterr().out
 
@@ -204,7 +210,7 @@ def test_runs_that_cannot_be_compared_are_not_merged(tmp_path):
             merge_archives([one, other], ["one", "other"])
 
 
-def test_bad_input_is_one_line_and_code_2(run, tmp_path, capsys):
+def test_bad_input_is_one_line_and_code_2(run, cells, tmp_path, capsys):
     (tmp_path / "bare.h5").write_bytes(b"not an archive")
     no_target = run_folder(tmp_path / "no-target", target=False)
     empty = run_folder(tmp_path / "empty", n=0)
@@ -216,9 +222,27 @@ def test_bad_input_is_one_line_and_code_2(run, tmp_path, capsys):
         ("pareto", [str(empty)], "empty"),
         ("histograms", [str(run), "--columns", "0,9999"], "there are functions 0 to"),
         ("histograms", [str(run), "--columns", "a"], "must be numbers"),
-        ("genealogy", [str(run), "--uid", "-7"], "no such individual"),
-        ("compare", [str(run), "--pick", "set", "-o", str(tmp_path / "bare.h5" / "x")], "cannot be made a folder"),
-        ("merge", [str(run), "-o", str(tmp_path / "no" / "x.h5")], "is no folder"),
+        ("genealogy", [str(run), "--uid=-7"], "uid -7: must be island/number such as 3/29"),
+        ("compare", [str(run), "--pick", "set", "-o", str(tmp_path / "bare.h5" / "x")], "is no folder"),
+        *(
+            (name, [str(run), "-o", str(tmp_path / "no" / "x.h5")], "is no folder")
+            for name in NAMES
+            if name != "embedding"
+        ),
+        ("hull_coverage", [str(run), "--growth", "0"], "--growth: 0 must be a whole number of 1 or more"),
+        ("picture", [str(run), "--reach", "-1"], "--reach: -1 must be a number above 0 and at most 50 Å"),
+        ("picture", [str(run), "--reach", "nan"], "must be a number"),
+        ("merge", [str(run), "--size", "0"], "--size: 0 must be a whole number from 2 to 100000"),
+        ("compare", [str(run), "--worst", "-3"], "--worst: -3 must be a whole number of 0 or more"),
+        ("compare", [str(cells)], "is a structure file, so a second source is needed"),
+        ("histograms", [str(cells)], "is a structure file, so a second source is needed"),
+        ("histograms", [str(run), "--bins", "1.5"], "--bins: 1.5 must be a whole number"),
+        ("embedding", [str(cells), "--perplexity", "1000"], "perplexity: is 1000; of 32 different environments"),
+        ("embedding", [str(cells), "--most"], "expected one argument"),
+        ("genealogy", [str(run), "--uid", "9/9"], "uid 9/9 (9895604649993): the archive holds no such individual"),
+        ("genealogy", [str(run), "--most", "0"], "must be a whole number"),
+        ("convergence", [str(run), "--reach", "nan"], "must be a number"),
+        ("pareto", [], "arguments are required: archives"),
     ]
     for name, arguments, words in cases:
         assert command.run(tool(name).main, arguments) == 2, (name, arguments)
@@ -226,6 +250,40 @@ def test_bad_input_is_one_line_and_code_2(run, tmp_path, capsys):
         assert words in said
         assert said.startswith("error: ")
         assert said.count("\n") == 1
+    assert not (tmp_path / "no").exists()
+
+
+def test_fronts_of_runs_judged_differently_still_show_what_accuracy_costs(run, tmp_path, capsys, no_plots):
+    made = archive(6, seed=2)
+    values = np.array([[one.value, one.structure.n_atoms] for one in made.individuals])
+    write_archive(tmp_path / "v.h5", replace(made, objective_names=("value", "n_atoms"), objectives=values))
+    tool("pareto").main([str(run), f"free={tmp_path / 'v.h5'}", "-o", str(tmp_path / "p")])
+    said = capsys.readouterr().out
+    assert "no front is drawn: the archives were judged by" in said
+    found = rows(tmp_path / "p.csv")
+    assert [float(row["value"]) for row in found if row["archive"] == "free"] == [one.value for one in made.individuals]
+    assert {row["mean"] for row in found if row["archive"] == "free"} == {""}
+
+
+def test_axes_are_named_in_words_and_atoms_are_counted(run, tmp_path, monkeypatch):
+    drawings = []
+    monkeypatch.setattr(figures, "save", lambda drawing, stem: drawings.append(drawing) or [])
+    made = archive(30, seed=2)
+    values = np.array([[one.value, one.structure.n_atoms] for one in made.individuals])
+    write_archive(tmp_path / "v.h5", replace(made, objective_names=("value", "n_atoms"), objectives=values))
+    tool("pareto").main([str(tmp_path / "v.h5"), "-o", str(tmp_path / "p")])
+    left, right = drawings[0].axes
+    assert (left.get_xlabel(), left.get_ylabel()) == ("number of atoms", "total loss")
+    assert left.get_xscale() == "linear"
+    assert right.get_xscale() == "log"
+    assert "atoms" in right.get_xlabel()
+    drawings[0].canvas.draw()
+    for axis in (left.xaxis, left.yaxis, right.xaxis, right.yaxis):
+        boxes = [label.get_window_extent() for label in axis.get_ticklabels(which="both") if label.get_text()]
+        boxes = [box for box in boxes if box.width]
+        across = axis.axis_name
+        spans = sorted((box.x0, box.x1) if across == "x" else (box.y0, box.y1) for box in boxes)
+        assert all(first[1] <= second[0] for first, second in pairwise(spans)), axis.axis_name
 
 
 def test_sources_pick_and_rename(run, cells):
@@ -267,3 +325,15 @@ def test_weights_of_the_target_count():
     target = Target.from_structures([light, heavy], basis, weights=[9.0, 1.0])
     drawn = environments.of_target(target)
     np.testing.assert_allclose(drawn.wide(basis).mean(axis=0), target.moments.mean, rtol=0.1)
+
+
+@pytest.mark.long
+def test_the_example_is_thirty_lines_and_runs(tmp_path, monkeypatch, capsys):
+    path = TOOLS / "examples" / "target_to_figure.py"
+    assert len(path.read_text().splitlines()) <= 30
+    monkeypatch.setattr(
+        sys, "argv", [str(path), str(TOOLS.parent / "runs/liquid-ta/target.extxyz"), str(tmp_path / "a")]
+    )
+    runpy.run_path(str(path), run_name="__main__")
+    assert (tmp_path / "a.png").exists()
+    assert "loss " in capsys.readouterr().out

@@ -4,8 +4,9 @@ Beside it stands the floor: how far random halves of the first set are from each
 noise of the first.
 
 Examples:
-    python tools/compare.py runs/fe-wire/out                       # the run's set against its target
-    python tools/compare.py wire=fe_wire_necked.extxyz.gz cells.extxyz --basis fe.yace -o compare
+    python tools/compare.py out-ta                                 # what the run found against its target
+    python tools/compare.py out-ta best.extxyz                     # its target against other structures
+    python tools/compare.py melt=runs/liquid-ta/target.extxyz best.extxyz --basis out-ta -o compare
 """
 
 from __future__ import annotations
@@ -24,8 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("second", nargs="?", help="source of the second set (default: what the first archive found)")
     command.add_basis(parser)
     command.add_pick(parser)
-    parser.add_argument("--worst", type=int, default=5, help="functions to name in the output (default: %(default)s)")
+    parser.add_argument(
+        "--worst", type=command.whole(0), default=5, help="functions to name in the output (default: %(default)s)"
+    )
     given = parser.parse_args(arguments)
+    command.check_second(given.first, given.second is not None)
     second = given.second or given.first
     basis = sources.basis(given.basis, [given.first, second])
     name, target = sources.target(given.first, basis)

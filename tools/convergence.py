@@ -4,12 +4,13 @@ Runs of the same name are one strategy: a line for their median, a band from the
 Evaluations of all islands count together, with or without gradient.
 
 Examples:
-    python tools/convergence.py GA=runs/ga-1 GA=runs/ga-2 GA=runs/ga-3 annealing=runs/sa-1 annealing=runs/sa-2
-    python tools/convergence.py runs/cu3au-l12/out --reach 1e-8 --log-x
+    python tools/convergence.py out-cu3au --reach 1e-8 --log-x
+    python tools/convergence.py GA=out-cu3au GA=out-cu3au-13 melt=out-ta    # two runs of one strategy, one of another
 """
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 
@@ -22,7 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = command.parser(__doc__)
     parser.add_argument("runs", nargs="+", help="run folders or archives; NAME=RUN puts it into a strategy")
     parser.add_argument(
-        "--reach", type=float, metavar="LOSS", help="also tell after how many evaluations LOSS was reached"
+        "--reach",
+        type=command.number(-math.inf),
+        metavar="LOSS",
+        help="also tell after how many evaluations LOSS was reached",
     )
     parser.add_argument("--log-x", action="store_true", help="evaluations on a logarithmic axis")
     given = parser.parse_args(arguments)

@@ -4,8 +4,8 @@ Which environments lie together means something; distances between far groups do
 again.
 
 Examples:
-    python tools/embedding.py SIS=fecr_sis.extxyz MD=fecr_md300.extxyz.gz GRS=runs/fecr/out -o embedding
-    python tools/embedding.py runs/liquid-ta/out --target --perplexity 50
+    python tools/embedding.py out-ta --target --perplexity 50
+    python tools/embedding.py SIS=runs/si2-fecr/sis.extxyz.gz MD=runs/si2-fecr/md300.extxyz.gz -o embedding
 """
 
 from __future__ import annotations
@@ -24,10 +24,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--target", action="store_true", help="draw the target of the first archive too")
     command.add_basis(parser)
     command.add_pick(parser)
-    parser.add_argument("--most", type=int, default=3000, help="environments of each set (default: %(default)s)")
-    parser.add_argument("--perplexity", type=float, default=30.0, help="(default: %(default)s)")
-    parser.add_argument("--iterations", type=int, default=500, help="(default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    parser.add_argument(
+        "--most", type=command.whole(2), default=3000, help="environments of each set (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--perplexity",
+        type=command.number(1.0),
+        help="neighbours that count, about (default: 30, or a third of the different environments if that is less)",
+    )
+    parser.add_argument("--iterations", type=command.whole(1), default=500, help="(default: %(default)s)")
+    parser.add_argument("--seed", type=command.whole(0, 2**32 - 1), default=0, help="(default: %(default)s)")
     given = parser.parse_args(arguments)
     basis = sources.basis(given.basis, given.sets)
     names, clouds, owners = [], [], []

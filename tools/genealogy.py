@@ -1,8 +1,8 @@
 """How a structure came to be: its ancestors as far as the archive kept them, with operators, islands and generations.
 
 Examples:
-    python tools/genealogy.py runs/liquid-ta/out            # of the best structure
-    python tools/genealogy.py runs/liquid-ta/out --uid 1099511627890 -o family
+    python tools/genealogy.py out-ta                       # of the best structure
+    python tools/genealogy.py out-cu3au --uid 0/12 -o family
 """
 
 from __future__ import annotations
@@ -13,19 +13,22 @@ from collections.abc import Sequence
 from grs_evo.analysis import ancestry, command, figures, origins, sources
 from grs_evo.analysis.genealogy import lines
 from grs_evo.errors import InputError
+from grs_evo.population import read_uid, short_uid
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command.parser(__doc__)
     parser.add_argument("archive", help="run folder or archive")
-    parser.add_argument("--uid", type=int, help="of the structure (default: the one with the lowest loss)")
-    parser.add_argument("--most", type=int, default=200, help="ancestors to follow (default: %(default)s)")
+    parser.add_argument(
+        "--uid", help="of the structure, 3/29 or the number in files (default: the one with the lowest loss)"
+    )
+    parser.add_argument("--most", type=command.whole(1), default=200, help="ancestors to follow (default: %(default)s)")
     given = parser.parse_args(arguments)
     archive = sources.archive(sources.split_name(given.archive)[1])
     everyone = [*archive.individuals, *archive.set]
     if not everyone:
         raise InputError(f"{given.archive}: the archive is empty")
-    uid = given.uid if given.uid is not None else min(everyone, key=lambda one: (one.value, one.uid)).uid
+    uid = read_uid(given.uid) if given.uid is not None else min(everyone, key=lambda one: (one.value, one.uid)).uid
     found = ancestry(everyone, uid, given.most)
     print("\n".join(lines(found)))
     kept = sum(one.kept for one in found)
@@ -56,7 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             markersize=9,
             zorder=2,
         )
-        text = f"{one.operator}\ng {one.generation}, i {one.island}\n{one.value:.4g}" if one.kept else "not kept"
+        text = (
+            f"{short_uid(one.uid)} {one.operator}\ngeneration {one.generation}\n{one.value:.4g}"
+            if one.kept
+            else "not kept"
+        )
         axis.annotate(text, (x, y), xytext=(7, -3), textcoords="offset points", fontsize=6, va="center")
     axis.set_axis_off()
     axis.margins(x=0.25, y=0.12)

@@ -3,9 +3,9 @@
 The distance is the earth mover's in standard deviations of the target; Kolmogorov and Smirnov's stands beside it.
 
 Examples:
-    python tools/histograms.py runs/liquid-ta/out
-    python tools/histograms.py training.extxyz mine=cells.extxyz --functions 12 --bins 30 -o histograms
-    python tools/histograms.py runs/liquid-ta/out --columns 0,7,8,20
+    python tools/histograms.py out-ta
+    python tools/histograms.py out-ta --columns 0,7,8,20
+    python tools/histograms.py melt=runs/liquid-ta/target.extxyz best.extxyz --functions 12 --bins 30 -o histograms
 """
 
 from __future__ import annotations
@@ -26,11 +26,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command.add_basis(parser)
     command.add_pick(parser)
     parser.add_argument(
-        "--functions", type=int, default=9, help="how many functions to draw, worst first (default: %(default)s)"
+        "--functions",
+        type=command.whole(1),
+        default=9,
+        help="how many functions to draw, worst first (default: %(default)s)",
     )
     parser.add_argument("--columns", help="functions to draw by number instead, e.g. 0,7,8")
-    parser.add_argument("--bins", type=int, default=40, help="(default: %(default)s)")
+    parser.add_argument("--bins", type=command.whole(1, 10_000), default=40, help="(default: %(default)s)")
     given = parser.parse_args(arguments)
+    command.check_second(given.target, bool(given.sets))
     named = given.sets or [given.target]
     basis = sources.basis(given.basis, [given.target, *given.sets])
     _, target = sources.target(given.target, basis)

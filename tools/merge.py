@@ -3,7 +3,8 @@
 The runs must have the same elements, basis, target, loss and objectives, else their values cannot be compared.
 
 Examples:
-    python tools/merge.py runs/seed-1/out runs/seed-2/out runs/seed-3/out -o all.h5
+    grs-evo run runs/cu3au-l12/run.toml --seed 13 --out out-cu3au-13
+    python tools/merge.py out-cu3au out-cu3au-13 -o all.h5
     grs-evo report all.h5 -o all.html
 """
 
@@ -21,7 +22,12 @@ from grs_evo.storage import write_archive
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command.parser(__doc__)
     parser.add_argument("archives", nargs="+", help="run folders or archives")
-    parser.add_argument("--size", type=int, default=1000, help="largest number on the front (default: %(default)s)")
+    parser.add_argument(
+        "--size",
+        type=command.whole(2, 100_000),
+        default=1000,
+        help="largest number on the front (default: %(default)s)",
+    )
     given = parser.parse_args(arguments)
     out = Path(given.out or "merged.h5")
     if out.suffix not in (".h5", ".hdf5"):

@@ -4,7 +4,7 @@ The target as the run read it, the best structure found, the distribution of one
 distribution functions. Structures are drawn to the same scale, seen along the first cell vector.
 
 Examples:
-    python tools/picture.py runs/liquid-ta/out -o picture
+    python tools/picture.py out-ta -o picture
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = command.parser(__doc__)
     parser.add_argument("run", help="run folder; the first file under its inputs/ is drawn as the target")
     parser.add_argument(
-        "--reach", type=float, default=8.0, help="end of the pair distribution, Å (default: %(default)s)"
+        "--reach",
+        type=command.number(0.0, 50.0, "Å"),
+        default=8.0,
+        help="end of the pair distribution, Å (default: %(default)s)",
     )
     given = parser.parse_args(arguments)
     found = sources.archive(given.run)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from .components import Components, principal_components, project
 from .convergence import bands, best_against_evaluations, evaluations_to_reach
-from .coverage import Coverage, coverage, coverage_growth, hull_volume
+from .coverage import Coverage, coverage, coverage_growth, coverage_of_samples, hull_volume
 from .distances import MomentDistances, halves_floor, moment_distances
 from .embedding import common_embedding
 from .fronts import hypervolume, hypervolume_over_generations, pareto_front, reference_point
@@ -35,6 +35,7 @@ __all__ = [
     "common_embedding",
     "coverage",
     "coverage_growth",
+    "coverage_of_samples",
     "evaluations_to_reach",
     "halves_floor",
     "histograms",

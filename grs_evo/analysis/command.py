@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from ..errors import InputError
-from .sources import PICKS
+from .sources import PICKS, is_archive, split_name
 
 _SOURCES = (
     "A source is a run folder, an archive file (.h5) or a structure file (anything ASE reads, with an index as in "
@@ -16,10 +18,17 @@ _SOURCES = (
 )
 
 
+class _Parser(argparse.ArgumentParser):
+    """One whose complaints are errors like all others: one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see --help")
+
+
 def parser(text: str | None) -> argparse.ArgumentParser:
     """A parser that shows a tool's own text, examples included, as --help."""
     summary, _, rest = (text or "").strip().partition("\n")
-    made = argparse.ArgumentParser(
+    made = _Parser(
         description=summary,
         epilog=rest.strip() + "\n\n" + _SOURCES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -28,6 +37,45 @@ def parser(text: str | None) -> argparse.ArgumentParser:
         "-o", "--out", default=None, metavar="STEM", help="plots go to STEM.png, .svg, .pdf, numbers to STEM.csv"
     )
     return made
+
+
+def whole(low: int, high: int | None = None) -> Callable[[str], int]:
+    """An argument type: whole numbers from `low` to `high`."""
+    allowed = f"a whole number of {low} or more" if high is None else f"a whole number from {low} to {high}"
+
+    def convert(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if value < low or (high is not None and value > high):
+            raise argparse.ArgumentTypeError(f"{text} must be {allowed}")
+        return value
+
+    return convert
+
+
+def number(above: float, most: float = math.inf, unit: str = "") -> Callable[[str], float]:
+    """An argument type: numbers above `above`, and `most` at most."""
+    allowed = f"a number above {above:g}" + (f" and at most {most:g}" if most < math.inf else "")
+
+    def convert(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not above < value <= most or value == math.inf:
+            raise argparse.ArgumentTypeError(f"{text} must be {allowed}{f' {unit}' if unit else ''}")
+        return value
+
+    return convert
+
+
+def check_second(first: str, given: bool) -> None:
+    """An InputError where a set would be measured against itself: a structure file alone is no comparison."""
+    path = split_name(first)[1]
+    if not given and not is_archive(path):
+        raise InputError(f"{path}: is a structure file, so a second source is needed; only an archive holds both sides")
 
 
 def add_basis(made: argparse.ArgumentParser) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ MAX_DIMENSION = 6
 _TOUCH = 1e-9
 # Corrections vary by so many times their range over the leading components; see `coverage`.
 _SPREAD = 1.5
+# An estimate that may be off by more than this factor tells nothing.
+USELESS = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +38,19 @@ class Coverage:
     target_volume: float  # of the hull in the leading exact components
     set_volume: float
 
+    @property
+    def is_told(self) -> bool:
+        """Whether `v_rep` is worth stating; else `exact` and the shares are."""
+        return self.factor <= USELESS
+
     def sentence(self) -> str:
         """The result in words, with its method and error."""
+        if not self.is_told:
+            return (
+                f"V_rep = {self.exact:.4g} in the first {self.exact_dimension} of {self.dimension} principal "
+                f"components (exact hulls; {self.dimension} are too many for hulls, and the estimate from mean widths "
+                f"would be off by more than a factor of {USELESS:g})"
+            )
         if self.method == "hull":
             return (
                 f"V_rep = {self.v_rep:.4g} (hulls in {self.dimension} principal component"
@@ -261,6 +274,43 @@ def coverage(
     if components is None:
         components = principal_components(target, variance, scale)
     return _compare(_measure(target, components, max_dimension, directions, seed), chosen)
+
+
+def coverage_of_samples(
+    target: NDArray[np.float64],
+    count: int,
+    repeats: int = 24,
+    *,
+    components: Components,
+    max_dimension: int = MAX_DIMENSION,
+    seed: int = 0,
+) -> NDArray[np.float64]:
+    """What random environments of the target cover of it: a yardstick for a set of as many.
+
+    Parameters
+    ----------
+    target : (n, n_desc)
+    count : environments in each sample, drawn without repetition
+    repeats : number of samples
+    components : the target's
+    max_dimension : leading components in which the hulls are taken, as `Coverage.exact_dimension`
+
+    Returns
+    -------
+    (repeats,) hull volume of each sample over that of the target, as `Coverage.exact`
+    """
+    measure = _measure(target, _leading(components, max_dimension), max_dimension, 1, seed)
+    rng = np.random.default_rng([seed, count])
+    volumes = [
+        _hull(measure.points[rng.choice(len(target), min(count, len(target)), replace=False)]).volume
+        for _ in range(repeats)
+    ]
+    return np.array(volumes) / measure.hull.volume
+
+
+def _leading(components: Components, count: int) -> Components:
+    """The first so many axes alone; their share of the variance is not known and not asked for here."""
+    return replace(components, axes=components.axes[:count], variances=components.variances[:count], share=np.nan)
 
 
 def coverage_growth(

@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .components import checked_rows, principal_components, project
 
+# Neighbours that count, where there are enough.
+_PERPLEXITY = 30.0
+
 
 def common_embedding(
     sets: Sequence[NDArray[np.float64]],
     *,
     most: int = 4000,
-    perplexity: float = 30.0,
+    perplexity: float | None = None,
     iterations: int = 500,
     seed: int = 0,
 ) -> list[tuple[NDArray[np.float64], NDArray[np.int64]]]:
@@ -25,7 +28,7 @@ def common_embedding(
     ----------
     sets : each (n_k, n_desc), of one basis
     most : environments taken of each set; more are thinned evenly, so that a large set does not crowd out the others
-    perplexity : about how many neighbours count
+    perplexity : about how many neighbours count; default: 30, or a third of the different environments if that is less
     iterations : of the second phase
     seed : of the optimiser
 
@@ -60,6 +63,12 @@ def common_embedding(
     # apart along rounding. Equal points are embedded once.
     distinct, back = np.unique(np.round(points, 9), axis=0, return_inverse=True)
     back = back.ravel()
+    most_perplexity = (len(distinct) - 1) / 3.0
+    if perplexity is not None and perplexity > most_perplexity:
+        raise InputError(
+            f"perplexity: is {perplexity:g}; of {len(distinct)} different environments it can be "
+            f"{max(most_perplexity, 0.0):.4g} at most (a third of the others)"
+        )
     if len(distinct) < 8:
         flat = np.zeros((len(distinct), 2))
         flat[:, : min(2, distinct.shape[1])] = distinct[:, :2]
@@ -74,7 +83,7 @@ def common_embedding(
         start[:, 1] += 1e-7 * np.sin(np.arange(len(distinct)))
         model = TSNE(
             initialization=start,
-            perplexity=min(perplexity, (len(distinct) - 1) / 3.0),
+            perplexity=min(_PERPLEXITY, most_perplexity) if perplexity is None else perplexity,
             n_iter=iterations,
             random_state=seed,
             n_jobs=1,

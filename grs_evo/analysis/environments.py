@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from ..basis import Basis
 from ..errors import InputError
 from ..structure import Structure
+from ..target import SAMPLE, Target
 from .distances import MomentDistances, halves_floor, moment_distances
 from .histograms import Histograms, histograms
 
-# Environments of a set beyond this number are thinned: 2e4 rows of the paper's 649 functions are 0.1 GB.
+# Environments of a set or target beyond this number are thinned: 2e4 rows of the paper's 649 functions are 0.1 GB.
 MOST = 20_000
+# Of a target with more functions than that, so many values at most.
+_MOST_VALUES = 2**24
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,15 @@ class Environments:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the rows are all there are."""
+        return len(self.rows) >= self.total
+
+    def counted(self) -> str:
+        """How many there are, in words that say so where they are a part: e.g. ``"a sample of 4,096 of 11,816"``."""
+        return f"{self.total:,}" if self.is_whole else f"a sample of {len(self.rows):,} of {self.total:,}"
 
     def wide(self, basis: Basis) -> NDArray[np.float64]:
         """(n, n_desc): one block of columns per element, zero outside an environment's own (method §3)."""
@@ -76,18 +88,62 @@ def of_structures(structures: Sequence[Structure], basis: Basis, most: int = MOS
     )
 
 
-def of_target(target: Any) -> Environments:
-    """The environments that a `target.Target` kept, drawn in proportion to their weights."""
+def of_target(target: Target, drawn: bool = True) -> Environments:
+    """The environments that a target kept.
+
+    Parameters
+    ----------
+    drawn : take them in proportion to their weights, as a distribution is compared; else each once, as a hull needs
+        them, for which a rare environment is as good as a common one
+    """
     rows, species = target.sample_rows, target.sample_species
     if not len(rows):
         raise InputError("target: keeps no sample of its environments, so there is nothing to compare with")
     weights = np.asarray(target.sample_weights, dtype=np.float64)
     picks = np.arange(len(rows))
-    if np.ptp(weights) > 1e-9 * weights.max():
+    if drawn and np.ptp(weights) > 1e-9 * weights.max():
         ends = np.cumsum(weights)
         picks = np.searchsorted(ends, (np.arange(len(rows)) + 0.5) * ends[-1] / len(rows))
         picks = np.minimum(picks, len(rows) - 1)
     return Environments(rows[picks], species[picks], np.zeros(len(picks), dtype=np.int64), int(target.n_atoms.sum()))
+
+
+def with_all(target: Target, basis: Basis, place: str | Path, most: int = MOST) -> Target:
+    """An archive's target with all its environments, where the run folder that the archive lies in still has them.
+
+    An archive keeps a sample of at most `target.SAMPLE`; the folder's ``target.h5`` has the structures. A hull of the
+    sample is smaller than that of all.
+
+    Parameters
+    ----------
+    place : the run folder, or the archive file in it
+    most : a larger target gets a sample of so many
+
+    Returns
+    -------
+    The target with more of its environments; as it was when it has all of them, or when the folder does not tell.
+    """
+    from ..setup import Ground
+
+    folder = Path(place) if Path(place).is_dir() else Path(place).parent
+    if len(target.sample_rows) >= target.n_environments or not (folder / "target.h5").is_file():
+        return target
+    try:
+        ground = Ground.read(folder / "target.h5")
+    except InputError:
+        return target
+    atoms = [one.n_atoms for one in ground.structures]  # of a random alloy only the lattice is kept
+    ours = ground.target.basis_hash == target.basis_hash and np.array_equal(atoms, target.n_atoms)
+    if not (ours and np.array_equal(ground.target.sample_rows, target.sample_rows)):
+        return target
+    most = max(SAMPLE, min(most, _MOST_VALUES // basis.n_desc))
+    full = Target.from_structures(list(ground.structures), basis, target.weights.tolist(), target.names, sample=most)
+    return replace(
+        target,
+        sample_rows=full.sample_rows,
+        sample_species=full.sample_species,
+        sample_weights=full.sample_weights,
+    )
 
 
 def function_names(basis: Basis) -> list[str]:

@@ -65,6 +65,23 @@ def style(k: int) -> dict[str, Any]:
     }
 
 
+def logarithmic(axis: Any, values: Iterable[float] | NDArray) -> None:
+    """Make an axis (``axes.xaxis`` or ``axes.yaxis``) logarithmic where that helps: values above 0 over a decade.
+
+    Below three decades the ticks are 1, 2, 5, 10, …, written out; the axis's own would be printed over each other.
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    shown = np.asarray(list(values), dtype=np.float64)
+    if not len(shown) or shown.min() <= 0.0 or shown.max() < 10.0 * shown.min():
+        return
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    if shown.max() < 1e3 * shown.min():
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def save(drawing: Any, stem: str | Path, formats: Sequence[str] = FORMATS) -> list[Path]:
     """Write the figure as stem.png, stem.svg and stem.pdf; the same figure gives the same bytes."""
     stem = output_stem(stem)
@@ -83,14 +100,12 @@ def save(drawing: Any, stem: str | Path, formats: Sequence[str] = FORMATS) -> li
 
 
 def output_stem(stem: str | Path) -> Path:
-    """Where output goes: the folder is made, and a suffix the user gave out of habit (out.png) is dropped."""
+    """Where output goes: into a folder that is there; a suffix the user gave out of habit (out.png) is dropped."""
     stem = Path(stem)
     if stem.suffix.lower() in (".png", ".svg", ".pdf", ".csv"):
         stem = stem.with_suffix("")
-    try:
-        stem.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{stem.parent}: cannot be made a folder for the plots ({error.strerror})") from None
+    if not stem.parent.is_dir():
+        raise InputError(f"{stem}: cannot be written, {stem.parent} is no folder")
     return stem
 
 

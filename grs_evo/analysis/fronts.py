@@ -43,12 +43,15 @@ def pareto_front(objectives: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def reference_point(objectives: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The corner hypervolumes are measured from: the worst of each objective, and a tenth of its range beyond."""
+    """The corner hypervolumes are measured from: the worst of each objective, and a tenth of its range beyond.
+
+    An objective that is 0 everywhere (no cores overlap) counts as a factor of 1.
+    """
     objectives = _checked(objectives)
     if len(objectives) == 0:
         raise InputError("the front is empty: there is nothing to measure a hypervolume from")
     worst, best = objectives.max(axis=0), objectives.min(axis=0)
-    margin = np.where(worst > best, 0.1 * (worst - best), np.maximum(0.1 * np.abs(worst), 1e-12))
+    margin = np.where(worst > best, 0.1 * (worst - best), np.where(worst != 0.0, 0.1 * np.abs(worst), 1.0))
     return worst + margin
 
 
@@ -85,7 +88,8 @@ def hypervolume_over_generations(
     Notes
     -----
     An archive keeps what was never beaten, and not what once was on the front: before the last generation this is a
-    lower bound.
+    lower bound. A running record would not be: islands meet only when a checkpoint is written, at times that the clock
+    chooses, so it would differ between runs that are equal in all else.
     """
     objectives = _checked(objectives)
     generations = np.asarray(generations)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..errors import InputError
-from ..population import NO_PARENT, Individual
+from ..population import NO_PARENT, Individual, short_uid
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ def ancestry(individuals: Iterable[Individual], uid: int, most: int = 1000) -> l
     known = {one.uid: one for one in individuals}
     if uid not in known:
         raise InputError(
-            f"uid {uid}: the archive holds no such individual"
-            + (f"; its uids run from {min(known)} to {max(known)}" if known else "; it is empty")
+            f"uid {short_uid(uid)} ({uid}): the archive holds no such individual"
+            + (f"; its uids run from {short_uid(min(known))} to {short_uid(max(known))}" if known else "; it is empty")
         )
     found: list[Ancestor] = []
     seen = {uid}
@@ -73,11 +73,11 @@ def lines(ancestors: Sequence[Ancestor]) -> list[str]:
     """The ancestry as text, one ancestor a line, indented by depth."""
     text = []
     for one in ancestors:
-        start = "  " * one.depth + f"{one.uid}"
+        start = "  " * one.depth + short_uid(one.uid)
         if not one.kept:
             text.append(start + "  (not kept in the archive)")
             continue
-        made = f" from {', '.join(str(p) for p in one.parents)}" if one.parents else ""
+        made = f" from {', '.join(short_uid(p) for p in one.parents)}" if one.parents else ""
         text.append(
             start + f"  {one.operator}{made}; island {one.island}, generation {one.generation}, value {one.value:.6g}"
         )

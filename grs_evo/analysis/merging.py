@@ -14,8 +14,7 @@ from ..archive import ArchiveOptions, archive_hash, objectives
 from ..archive import merge as merge_individuals
 from ..basis import Basis
 from ..errors import InputError
-from ..population import NO_PARENT, Individual
-from ..problem import UID_BITS
+from ..population import NO_PARENT, UID_BITS, Individual
 from ..storage import Archive
 
 

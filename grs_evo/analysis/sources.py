@@ -145,14 +145,21 @@ def _basis_of(path: str) -> Basis:
     return found
 
 
-def target(source: str, of: Basis, which: str = "auto") -> tuple[str, Environments]:
-    """The environments of a target: the one an archive was made for, or all structures of a file."""
+def target(source: str, of: Basis, which: str = "auto", drawn: bool = True) -> tuple[str, Environments]:
+    """The environments of a target: the one an archive was made for, or all structures of a file.
+
+    Parameters
+    ----------
+    drawn : see `environments.of_target`
+    """
     name, path = split_name(source)
     if is_archive(path):
         kept = target_of(archive(path), path)
         if kept is None:
             raise InputError(f"{path}: the archive holds no target; name a structure file as the target")
         kept.check_basis(of)
-        return (name if "=" in source else "target"), environments.of_target(kept)
+        return (name if "=" in source else "target"), environments.of_target(
+            environments.with_all(kept, of, path), drawn
+        )
     read = structures(source, which, of.elements)
     return (name if "=" in source else f"target ({name})"), environments.of_structures(read.structures, of)

@@ -45,6 +45,10 @@ def _has_compress() -> bool:
     """True where the compiler has a compress instruction in registers; elsewhere it would go through memory."""
     if binding.llvm_version_info < (19, 0, 0):
         return False
+    if config.CPU_FEATURES is not None:
+        # what Numba compiles for instead of this machine
+        given = config.CPU_FEATURES.split(",")
+        return "+avx512f" in given and "+avx512vl" in given
     try:
         features = binding.get_host_cpu_features()
     except RuntimeError:

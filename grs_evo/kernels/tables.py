@@ -24,6 +24,12 @@ BLOCK = 2 * LANES
 # Fields of a block of eight pairs, eight numbers each.
 DX, DY, DZ, R_INVERSE, CHEB, ENV, CHEB_SLOPE, ENV_SLOPE, FIELDS = 0, 8, 16, 24, 32, 40, 48, 56, 64
 
+# Columns of Work.parts, one row per range of atoms that a thread sorts: the ranges of coordinates they span (12), how
+# many images they can have, where those begin and end, and how many atoms a range of sorted images holds.
+PART_SPANS, PART_POSSIBLE, PART_FROM, PART_IMAGES, PART_HOME, PART = 0, 12, 13, 14, 15, 16
+# Rows of it: sorting is shared out over no more threads.
+MOST_PARTS = 64
+
 # Value buffers kept between values and gradient, at most; most of a common second-level cache.
 _KEPT_BYTES = 1_500_000
 
@@ -73,7 +79,8 @@ class Work(NamedTuple):
 
     need: NDArray[np.int64]  # (4,) atoms, images, bins, pairs
     grid: NDArray[np.float64]  # (33,) origin, width and inverse width of the bins along x, y, z; scratch of sort_images
-    shape: NDArray[np.int64]  # (8,) bins along x, y, z; images; slots; pair blocks; 1 if values are kept; unused
+    shape: NDArray[np.int64]  # (8,) bins along x, y, z; images; slots; pair blocks; 1 if values are kept; lone atoms
+    parts: NDArray[np.float64]  # (MOST_PARTS * PART,) what threads tell each other while they sort
     shift: NDArray[np.float64]  # (n_atoms * 3,) fractional coordinates, wrapped
     home: NDArray[np.float64]  # (n_atoms * 3,) positions inside the cell, Å
     atoms: NDArray[np.int32]  # (n_atoms,) the order in which atoms are worked on
@@ -104,7 +111,14 @@ class Work(NamedTuple):
 
 def aligned(n: int) -> NDArray[np.float64]:
     """Zeros on a cache-line border, so that no vector straddles two lines."""
-    buffer = np.zeros(n + LANES)
+    made = _unset(n)
+    made[:] = 0.0
+    return made
+
+
+def _unset(n: int) -> NDArray[np.float64]:
+    """The same without the zeros, for what is written before it is read: the thread that writes it touches it first."""
+    buffer = np.empty(n + LANES)
     skip = (-buffer.ctypes.data % 64) // 8
     return buffer[skip : skip + n]
 
@@ -116,24 +130,30 @@ def make_work(n_atoms: int, tables: Tables, images: int = 0, bins: int = 0, pair
     """
     n = max(int(n_atoms), 1)
     images = max(int(images), 16 * n if n <= 4096 else 2 * n, 1024)
-    bins = max(int(bins), images // 2)
     own = _own_arrays(chunk or n, tables, int(pairs), keep=not chunk)
     return Work(
         grid=np.zeros(33),
-        shift=np.zeros(3 * n),
-        home=np.zeros(3 * n),
-        gx=aligned(images + LANES),
-        gy=aligned(images + LANES),
-        gz=aligned(images + LANES),
-        gid=np.zeros(images + LANES, np.int32),
-        raw=np.zeros(3 * images),
-        raw_id=np.zeros(images, np.int32),
-        raw_key=np.zeros(images, np.int32),
-        bins=np.zeros(bins + 2, np.int32),
+        shift=np.empty(3 * n),
+        home=np.empty(3 * n),
+        **_image_arrays(images, max(int(bins), images // 2)),
         shape=np.zeros(8, np.int64),
-        atoms=np.zeros(n, np.int32),
+        parts=aligned(MOST_PARTS * PART),
+        atoms=np.empty(n, np.int32),
         **own,
     )
+
+
+def _image_arrays(images: int, bins: int) -> dict[str, NDArray[Any]]:
+    return {
+        "gx": _unset(images + LANES),
+        "gy": _unset(images + LANES),
+        "gz": _unset(images + LANES),
+        "gid": np.empty(images + LANES, np.int32),
+        "raw": np.empty(3 * images),
+        "raw_id": np.empty(images, np.int32),
+        "raw_key": np.empty(images, np.int32),
+        "bins": np.empty(bins + 2, np.int32),
+    }
 
 
 def _own_arrays(n: int, tables: Tables, pairs: int, keep: bool) -> dict[str, NDArray[Any]]:
@@ -170,6 +190,13 @@ def _own_arrays(n: int, tables: Tables, pairs: int, keep: bool) -> dict[str, NDA
 def share_work(work: Work, tables: Tables, chunk: int, pairs: int = 0) -> Work:
     """Another thread's scratch for chunks of the structure whose images `work` holds."""
     return work._replace(**_own_arrays(chunk, tables, pairs, keep=False), shape=work.shape.copy())
+
+
+def larger_images(work: Work) -> Work:
+    """The same scratch with room for the images and bins that `work.need` says were missing."""
+    images, bins = int(work.need[1]), int(work.need[2])
+    images = max(images, len(work.gid) - LANES)
+    return work._replace(**_image_arrays(images, max(bins, len(work.bins) - 2, images // 2)))
 
 
 def larger_work(work: Work, tables: Tables, chunk: int = 0) -> Work:

@@ -9,7 +9,7 @@ from ..config import parse
 from ..errors import InputError
 from ..loss import make_objective
 from ..population import Individual
-from ..quality import sampling_noise
+from ..quality import LEAST_NOISE, sampling_noise
 from ..storage import Archive
 from ..target import Target
 
@@ -31,5 +31,4 @@ def loss_over_noise(archive: Archive, basis: Basis, target: Target, one: Individ
     except InputError:
         return None
     loss = float(one.terms[archive.term_names.index("structure")])
-    # A crystal's sample is the crystal: there is nothing to measure by.
-    return loss / noise if np.isfinite(noise) and noise > 1e-9 else None
+    return loss / noise if np.isfinite(noise) and noise > LEAST_NOISE else None
