@@ -8,8 +8,8 @@ couplings in the order in which the tree makes them, without the final 0.
 from __future__ import annotations
 
 from functools import cache
-from itertools import pairwise
-from math import comb, copysign, factorial, sqrt
+from itertools import combinations_with_replacement, pairwise, product
+from math import comb, copysign, factorial, prod, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -203,8 +203,11 @@ def independent_couplings(ls: tuple[int, ...], groups: tuple[int, ...]) -> tuple
         return candidates
     chosen: list[tuple[int, ...]] = []
     directions: list[NDArray[np.float64]] = []
+    # a twentieth of all entries at rank 5 and l = 6; the others are zero
+    total_m = sum(np.ix_(*(np.arange(-l, l + 1) for l in ls)))
+    somewhere = np.flatnonzero(np.ravel(total_m) == 0)
     for Ls in candidates:
-        rest = symmetrise(tree_tensor(ls, Ls), groups).ravel()
+        rest = symmetrise(tree_tensor(ls, Ls), groups).ravel()[somewhere]
         for _ in range(2):  # twice is enough (Kahan): the second pass removes the first one's rounding
             for direction in directions:
                 rest = rest - direction * np.sum(direction * rest)
@@ -215,6 +218,57 @@ def independent_couplings(ls: tuple[int, ...], groups: tuple[int, ...]) -> tuple
             if len(chosen) == wanted:
                 return tuple(chosen)
     raise AssertionError(f"block l = {ls}, groups {groups}: {len(chosen)} independent trees, {wanted} invariants")
+
+
+def count_functions(n_radial: int, rank: int, l_max: int) -> int:
+    """Number of functions of a rank: invariants of `rank` factors, each any of `n_radial` labels for every l ≤ l_max.
+
+    From the characters of O(3), averaged over rotation angles by a rule that is exact for them: h_k, the character of
+    the symmetric power k of the factors' space, follows from the power sums by Newton's identity.
+    """
+    n_angles = 4 * rank * l_max + 8
+    angles = 2 * np.pi * np.arange(n_angles) / n_angles
+    total = 0.0
+    for inversion in (1, -1):
+
+        def power_sum(k: int, sign: int = inversion) -> NDArray[np.float64]:
+            per_l = (
+                sign ** (k * l) * np.cos(np.outer(np.arange(-l, l + 1), k * angles)).sum(0) for l in range(l_max + 1)
+            )
+            return n_radial * np.sum(list(per_l), axis=0)
+
+        h = [np.ones(n_angles)]
+        for j in range(1, rank + 1):
+            h.append(np.sum([power_sum(k) * h[j - k] for k in range(1, j + 1)], axis=0) / j)
+        total += float(np.mean(h[rank] * (1 - np.cos(angles)))) / 2
+    return round(total)
+
+
+def coupling_work(n_radial: int, rank: int, l_max: int, most: float) -> float:
+    """How many coefficients `independent_couplings` goes through for all blocks of a rank; may stop above `most`.
+
+    Blocks that agree in which labels are equal share one search, and one with all labels different needs none.
+    """
+    total = 0.0
+    for ls in combinations_with_replacement(range(l_max + 1), rank):
+        if sum(ls) % 2:
+            continue
+        size = count_invariants(ls, tuple(range(rank))) * prod(2 * l + 1 for l in ls)
+        for split in product(*(_partitions(ls.count(l)) for l in sorted(set(ls)))):
+            if max(len(equal) for equal in split) <= n_radial and any(k > 1 for equal in split for k in equal):
+                # each tree is made, and exchanged within its equal labels
+                total += size * (rank + sum(k * (k - 1) // 2 for equal in split for k in equal))
+                if total > most:
+                    return total
+    return total
+
+
+@cache
+def _partitions(n: int, largest: int | None = None) -> tuple[tuple[int, ...], ...]:
+    if n == 0:
+        return ((),)
+    top = n if largest is None else min(n, largest)
+    return tuple((k, *rest) for k in range(top, 0, -1) for rest in _partitions(n - k, k))
 
 
 @cache
@@ -231,11 +285,11 @@ def count_invariants(ls: tuple[int, ...], groups: tuple[int, ...]) -> int:
         members = [l for l, g in zip(ls, groups, strict=True) if g == group]
         assert all(a == b for a, b in pairwise(members)), "equal labels have equal l"
         power = _gaussian_binomial(len(members) + 2 * members[0], len(members))
-        product = [0] * (len(states) + len(power) - 1)
+        both = [0] * (len(states) + len(power) - 1)
         for i, a in enumerate(states):
             for j, b in enumerate(power):
-                product[i + j] += a * b
-        states = product
+                both[i + j] += a * b
+        states = both
     middle = (len(states) - 1) // 2
     return states[middle] - (states[middle + 1] if middle + 1 < len(states) else 0)
 

@@ -12,23 +12,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations_with_replacement
-from math import comb
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols, covalent_radii, vdw_radii
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from .angular import independent_couplings
+from .angular import count_functions, coupling_work, independent_couplings
 from .errors import InputError, nearest
 from .networks import Label
 from .options import Options
 from .program import Mixing, Program, cached_program
 
 MAX_RANK = 6
-# More blocks than this take minutes to set up and gigabytes to hold.
-_MAX_BLOCKS = 500_000
+# What sets up within a minute on one core: functions per element, a function of rank 5 or 6 being worth two or three
+# of lower rank, and coupling coefficients compared to find the independent functions among equal labels.
+_MOST_FUNCTIONS = 12_000
+_WORTH = (1, 1, 1, 1, 2, 3)
+_MOST_COUPLINGS = 1e9
 
 PAIR_TABLES = ("cutoff", "lam", "cutoff_in", "taper_in", "taper")
 MOST_CUTOFF = 100.0  # Å
@@ -226,15 +228,7 @@ def build_basis(
     widths = pair_table(0.01 if taper is None else taper, elements, "taper", "Å", low=0.0)
     check_radial(elements, cutoffs, lams, inner, inner_widths, widths, "basis")
     n_elements = len(elements)
-    blocks = [
-        comb(n_elements * n * (l + 1 if rank > 1 else 1) + rank - 1, rank)
-        for rank, (n, l) in enumerate(zip(n_max, l_max, strict=True), start=1)
-    ]
-    if sum(blocks) > _MAX_BLOCKS:
-        raise InputError(
-            f"n_max = {list(n_max)}, l_max = {list(l_max)} with {n_elements} elements make {sum(blocks)} blocks of"
-            f" functions; at most {_MAX_BLOCKS} are allowed: lower n_max, l_max or the rank"
-        )
+    _check_size(n_elements, n_max, l_max)
     first = _complete_set(n_elements, n_max, l_max)
     n_of_l = tuple(
         max(n for rank, (n, top) in enumerate(zip(n_max, l_max, strict=True)) if l <= (top if rank else 0))
@@ -242,6 +236,29 @@ def build_basis(
     )
     labels = tuple(tuple(label._replace(mu0=mu0) for label in first) for mu0 in range(n_elements))
     return Basis(elements, cutoffs, lams, inner, inner_widths, widths, n_of_l, labels, (None,) * n_elements)
+
+
+def _check_size(n_elements: int, n_max: Sequence[int], l_max: Sequence[int]) -> None:
+    """Refuse what would take minutes to set up, from counts that take none."""
+    limits = list(enumerate(zip(n_max, l_max, strict=True), start=1))
+    counts = [count_functions(n_elements * n, rank, l) for rank, (n, l) in limits]
+    settings = f"n_max = {list(n_max)}, l_max = {list(l_max)} with {n_elements} element{'s' if n_elements > 1 else ''}"
+    shares = [count * worth / _MOST_FUNCTIONS for count, worth in zip(counts, _WORTH, strict=False)]
+    if sum(shares) > 1.0:
+        rank = 1 + int(np.argmax(shares))
+        raise InputError(
+            f"{settings} make {sum(counts):.6g} functions per element, {counts[rank - 1]:.6g} of them of rank {rank};"
+            f" at most {_MOST_FUNCTIONS} are allowed, one of rank 5 or 6 counted as 2 or 3: lower n_max or l_max of"
+            f" rank {rank}"
+        )
+    work = 0.0
+    for rank, (n, l) in limits:
+        work += coupling_work(n_elements * n, rank, l, most=_MOST_COUPLINGS)
+        if work > _MOST_COUPLINGS:
+            raise InputError(
+                f"{settings} make {counts[rank - 1]} functions of rank {rank}, which are found among more than"
+                f" {_MOST_COUPLINGS:.0e} coupling coefficients, the most allowed: lower l_max of rank {rank}"
+            )
 
 
 def _complete_set(n_elements: int, n_max: Sequence[int], l_max: Sequence[int]) -> list[Label]:
@@ -396,12 +413,21 @@ def check_radial(
                 )
 
 
+def _listed(value: Any) -> Any:
+    """A number alone is a basis of rank 1."""
+    return [value] if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 class BasisOptions(Options):
     """The basis: either built from limits, or read from a LAMMPS `.yace` file."""
 
     elements: list[str] = Field(default_factory=list, description="chemical symbols; empty: taken from the target")
-    n_max: list[int] = Field(default=[8, 2, 2, 1], description="radial functions for ranks 1, 2, …")
-    l_max: list[int] = Field(default=[0, 2, 2, 1], description="highest angular momentum for ranks 1, 2, …")
+    n_max: Annotated[list[int], BeforeValidator(_listed)] = Field(
+        default=[8, 2, 2, 1], description="radial functions for ranks 1, 2, …"
+    )
+    l_max: Annotated[list[int], BeforeValidator(_listed)] = Field(
+        default=[0, 2, 2, 1], description="highest angular momentum for ranks 1, 2, …"
+    )
     cutoff: float | dict[str, float] | None = Field(
         default=None,
         description="cutoff, one or per ordered pair 'Au-Cu'; default: sum of both van der Waals diameters, in metals"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .config import RunFile, check_files, read
 from .descriptors import neighbours
@@ -22,6 +23,8 @@ from .toml_text import to_toml
 # Å: distances closer than this belong to one shell of a crystal
 _SHELL = 0.05
 _MOST_SHELLS = 12
+# Å: a wider one is no shell but neighbours at all distances, as in a liquid
+_WIDEST_SHELL = 0.6
 
 
 def check(path: str | Path) -> dict[str, Any]:
@@ -46,7 +49,8 @@ def check(path: str | Path) -> dict[str, Any]:
             f"{a}-{b}": float(ground.basis.cutoff[i, j]) for i, a in enumerate(elements) for j, b in enumerate(elements)
         },
         "neighbours_per_atom": {name: _neighbours(one, ground) for name, one in samples.items()},
-        "shells": {name: _shells(one, ground) for name, one in samples.items()},
+        "shells": {name: _by_pair(one, ground, _grouped) for name, one in samples.items()},
+        "coordination": {name: _by_pair(one, ground, _coordination) for name, one in samples.items()},
         "target": {
             "environments": int(ground.target.n_environments),
             "structures": len(ground.structures),
@@ -82,8 +86,8 @@ def _neighbours(structure: Structure, ground: Ground) -> float:
     return float(inside.sum() / structure.n_atoms)
 
 
-def _shells(structure: Structure, ground: Ground) -> dict[str, list[list[float]]]:
-    """For each pair of elements its neighbour shells inside the cutoff, as [distance in Å, neighbours per atom]."""
+def _by_pair(structure: Structure, ground: Ground, judge: Callable[[NDArray[np.float64], int], Any]) -> dict[str, Any]:
+    """For each pair of elements what `judge` makes of its sorted distances in the cutoff and the number of atoms."""
     elements, reach = ground.basis.elements, ground.basis.cutoff
     listed = neighbours(structure, float(reach.max()))
     centre, other = structure.species[listed.first], structure.species[listed.second]
@@ -93,14 +97,31 @@ def _shells(structure: Structure, ground: Ground) -> dict[str, list[list[float]]
             distances = np.sort(listed.distances[(centre == i) & (other == j) & (listed.distances < reach[i, j])])
             n_centres = int((structure.species == i).sum())
             if len(distances):
-                found[f"{a}-{b}"] = _grouped(distances, n_centres)
+                found[f"{a}-{b}"] = judge(distances, n_centres)
     return found
 
 
-def _grouped(distances: Any, n_centres: int) -> list[list[float]]:
-    edges = np.flatnonzero(np.diff(distances) > _SHELL) + 1
-    shells = [[float(part.mean()), len(part) / n_centres] for part in np.split(distances, edges)]
-    return shells[:_MOST_SHELLS]
+def _grouped(distances: NDArray[np.float64], n_centres: int) -> list[list[float]]:
+    """Neighbour shells as [distance in Å, neighbours per atom]; none where they cannot be told apart."""
+    parts = np.split(distances, np.flatnonzero(np.diff(distances) > _SHELL) + 1)
+    if any(part[-1] - part[0] > _WIDEST_SHELL for part in parts):
+        return []
+    return [[float(part.mean()), len(part) / n_centres] for part in parts][:_MOST_SHELLS]
+
+
+def _coordination(distances: NDArray[np.float64], n_centres: int) -> dict[str, float]:
+    """Neighbours per atom inside the cutoff, and the nearest of them: up to the first minimum of their density."""
+    edges = np.arange(0.0, distances[-1] + 0.2, 0.2)
+    middle = (edges[1:] + edges[:-1]) / 2
+    density = np.histogram(distances, edges)[0] / middle**2
+    peak = int(np.argmax(density))
+    after = np.flatnonzero((middle > middle[peak]) & (middle < 1.7 * middle[peak]))
+    border = float(middle[after[np.argmin(density[after])]]) if len(after) else float(distances[-1])
+    return {
+        "neighbours": len(distances) / n_centres,
+        "nearest": float((distances < border).sum() / n_centres),
+        "nearest_to": border,
+    }
 
 
 def _memory(run: RunFile, ground: Ground, problem: Any) -> int:
@@ -140,7 +161,13 @@ def text_of(found: dict[str, Any], settings: bool = True) -> str:
         rows = []
         for pair, shells in found["shells"][name].items():
             text = ", ".join(f"{distance:.3f} ({count:g})" for distance, count in shells)
-            rows.append([pair, f"{found['cutoffs'][pair]:.3f}", str(len(shells)), text])
+            if not shells:
+                around = found["coordination"][name][pair]
+                text = (
+                    f"not to be told apart: {around['neighbours']:.1f} neighbours, {around['nearest']:.1f} of them"
+                    f" nearest ones, to {around['nearest_to']:.1f} Å"
+                )
+            rows.append([pair, f"{found['cutoffs'][pair]:.3f}", str(len(shells) or "–"), text])
         lines += [table_of(rows, ["pair", "cutoff [Å]", "shells", "at [Å] (neighbours)"]), ""]
     lines += found["notes"]
     return "\n".join(lines)

@@ -6,14 +6,18 @@ import os
 import sys
 import time
 import traceback
+import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import __version__
 from .errors import InputError, StorageError
 from .json_text import to_json
+
+if TYPE_CHECKING:
+    from .basis import Basis
 
 _STORAGE = 74
 _USER = 2
@@ -161,23 +165,53 @@ def stop(folder: Path, wait: float) -> None:
 
 
 @cli.command()
-@click.argument("run_file", required=False, type=click.Path(path_type=Path))
-@click.option("--elements", help="Instead of a run file: symbols, e.g. Au,Cu; the rest of the basis as the default.")
-def basis(run_file: Path | None, elements: str | None) -> None:
-    """List the descriptor functions of a run file's basis, with their labels."""
-    from .basis import BasisOptions, format_labels
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--elements", help="Instead of a file: symbols, e.g. Au,Cu; the rest of the basis as the default.")
+@click.option("--n-max", help="With --elements: radial functions for ranks 1, 2, …, e.g. 8,2,2,1.")
+@click.option("--l-max", help="With --elements: highest l for ranks 1, 2, …, e.g. 0,2,2,1.")
+@click.option("--cutoff", type=float, help="With --elements: cutoff of all pairs in Å.")
+def basis(file: Path | None, elements: str | None, n_max: str | None, l_max: str | None, cutoff: float | None) -> None:
+    """List the descriptor functions of a run file's basis, or those in a .yace file, with their labels."""
+    from .basis import BasisOptions, build_basis, format_labels
+
+    limits = {"--n-max": n_max, "--l-max": l_max, "--cutoff": cutoff}
+    if (file is None) == (elements is None):
+        raise InputError("basis: give either a run file or .yace file, or --elements such as Au,Cu")
+    if file is not None:
+        for option, value in limits.items():
+            if value is not None:
+                raise InputError(f"basis: {option} goes with --elements; {file} says it all")
+        made = _basis_of(file)
+    else:
+        usual = BasisOptions()
+        made = build_basis(
+            _symbols(elements or ""),
+            _whole_numbers("--n-max", n_max) or usual.n_max,
+            _whole_numbers("--l-max", l_max) or usual.l_max,
+            cutoff,
+        )
+    click.echo(format_labels(made))
+
+
+def _basis_of(file: Path) -> Basis:
+    if file.suffix == ".yace":
+        from .yace import read_yace
+
+        return read_yace(file)
+    from .config import read
     from .setup import make_basis
 
-    if run_file is None and elements is None:
-        raise InputError("basis: give a run file, or --elements such as Au,Cu")
-    if run_file is None:
-        made = make_basis(BasisOptions(), Path(), elements=_symbols(elements or ""))
-    else:
-        from .config import read
+    given = read(file)
+    return make_basis(given.basis, file.parent, given.target)
 
-        given = read(run_file)
-        made = make_basis(given.basis, run_file.parent, given.target)
-    click.echo(format_labels(made))
+
+def _whole_numbers(option: str, text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.replace(",", " ").split()]
+    except ValueError:
+        raise InputError(f"{option}: is {text!r}; it must be integers, one per rank, such as 8,2,2,1") from None
 
 
 @cli.command()
@@ -267,7 +301,9 @@ def main(arguments: list[str] | None = None) -> None:
         os.environ.setdefault(name, "1")
     code: Any = 1
     try:
-        cli.main(args=arguments, prog_name="grs-evo", standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            cli.main(args=arguments, prog_name="grs-evo", standalone_mode=False)
         code = 0
     except SystemExit as done:
         code = done.code if isinstance(done.code, int) else int(done.code is not None)
@@ -288,6 +324,11 @@ def main(arguments: list[str] | None = None) -> None:
         code = _crash(error)
     sys.stdout.flush()
     sys.exit(code)
+
+
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
+    """A warning is for the user: what it says, without the line of source that Python adds."""
+    print(f"grs-evo: warning: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
 
 
 def _complain(error: Exception) -> None:

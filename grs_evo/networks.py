@@ -10,6 +10,7 @@ text. A network is a pair of these that is contracted over m; ("1",) beside a le
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -195,7 +196,8 @@ def choose_roots(networks: list[Key]) -> dict[Key, tuple[float, Key]]:
     return {network: options[network][k][:2] for network, k in chosen.items()}
 
 
-def half_terms(l1: int, l2: int, L: int, equal: bool) -> list[tuple[int, int, int, float]]:
+@cache
+def half_terms(l1: int, l2: int, L: int, equal: bool) -> tuple[tuple[int, int, int, float], ...]:
     """Non-zero (m1, m2, M, c), all counted from 0; m1 ≤ m2 with both orders added up when the two sides are equal."""
     tensor = vertex(l1, l2, L)
     if equal:
@@ -205,4 +207,4 @@ def half_terms(l1: int, l2: int, L: int, equal: bool) -> list[tuple[int, int, in
         tensor = tensor * share[:, :, None]
     a, b, c = np.nonzero(np.abs(tensor) > 1e-13)
     order = np.lexsort((b, a, c))
-    return [(int(a[k]), int(b[k]), int(c[k]), float(tensor[a[k], b[k], c[k]])) for k in order]
+    return tuple((int(a[k]), int(b[k]), int(c[k]), float(tensor[a[k], b[k], c[k]])) for k in order)

@@ -10,6 +10,7 @@ import naive
 import numpy as np
 import pytest
 
+from grs_evo.angular import count_functions
 from grs_evo.basis import Basis, BasisOptions, build_basis, default_cutoffs, format_labels
 from grs_evo.errors import InputError
 from grs_evo.program import compile_program
@@ -82,6 +83,11 @@ def test_number_of_functions_is_that_of_invariants(n_elements, n_max, l_max):
         for rank, (n, l) in enumerate(zip(n_max, l_max, strict=True), start=1)
     ]
     assert by_rank(basis) == expected
+    counted = [
+        count_functions(n_elements * n, rank, l if rank > 1 else 0)
+        for rank, (n, l) in enumerate(zip(n_max, l_max, strict=True), start=1)
+    ]
+    assert counted == expected
 
 
 def sample(basis, n_lanes, seed=0):
@@ -182,7 +188,13 @@ def test_pair_tables():
         ({"n_max": (0,), "l_max": (0,)}, ["n_max", "0 must be"]),
         ({"n_max": (2, 1), "l_max": (0, -1)}, ["l_max", "-1"]),
         ({"n_max": (2, 1), "l_max": (1, 1)}, ["l_max", "rank 1"]),
-        ({"n_max": (30,) * 6, "l_max": (0, *(12,) * 5)}, ["blocks"]),
+        ({"n_max": (30,) * 6, "l_max": (0, *(12,) * 5)}, ["n_max = [30, 30", "functions", "rank 6", "at most 12000"]),
+        ({"n_max": (8, 8, 4, 6), "l_max": (0, 8, 4, 4)}, ["l_max = [0, 8, 4, 4]", "35866", "34986 of them of rank 4"]),
+        (
+            {"n_max": (1,) * 5, "l_max": (0, 0, 0, 0, 6)},
+            ["l_max = [0, 0,", "1132 functions of rank 5", "1e+09"],
+        ),
+        ({"n_max": (2,) * 6, "l_max": (0, 0, 0, 0, 0, 3)}, ["n_max", "l_max", "3768 functions of rank 6", "1e+09"]),
         ({"cutoff": 0.0}, ["cutoff", "Cu-Cu", "0 Å"]),
         ({"cutoff": -4.0}, ["cutoff", "-4 Å"]),
         ({"cutoff": float("nan")}, ["cutoff", "nan"]),
@@ -282,5 +294,6 @@ def test_terms_say_how_functions_are_made():
 def test_options():
     with pytest.raises(InputError, match="BasisOptions: n_maxx: unknown key"):
         BasisOptions(elements=["Cu"], n_maxx=[2])
+    assert BasisOptions(n_max=8, l_max=0).n_max == [8]
     for name, field in BasisOptions.model_fields.items():
         assert field.description, name

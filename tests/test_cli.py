@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ from ase.build import bulk
 from ase.io import write
 
 from grs_evo import cli
+from grs_evo.basis import build_basis
 from grs_evo.ground import read_target
 from grs_evo.json_text import to_json
 from grs_evo.storage import read_archive
 from grs_evo.target import Target
+from grs_evo.yace import write_yace
 
 
 def _call(*arguments: object) -> int:
@@ -85,6 +88,49 @@ def test_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _call("check", case) == 0
     assert "population = 6" in capsys.readouterr().out
     assert not (tmp_path / "case").exists()
+
+
+def test_check_of_a_liquid_counts_neighbours(capsys: pytest.CaptureFixture[str]) -> None:
+    case = Path(__file__).parents[1] / "runs" / "liquid-ta" / "run.toml"
+    assert _call("check", case, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["shells"]["target"]["Ta-Ta"] == []
+    around = found["coordination"]["target"]["Ta-Ta"]
+    assert around["neighbours"] == pytest.approx(found["neighbours_per_atom"]["target"])
+    # a simple liquid: twelve to fourteen nearest neighbours
+    assert 11 < around["nearest"] < 15
+    assert 3.4 < around["nearest_to"] < 4.6
+
+
+def test_warnings_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    case = small.write(tmp_path, small.LATTICE.replace("cutoff = 4.0", "cutoff = 2.5"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        _call("check", case)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "no neighbour" in line]
+    assert lines
+    assert all(line.startswith("grs-evo: warning: ") for line in lines)
+    assert not any(".py" in line for line in lines)
+
+
+def test_basis_from_options_and_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _call("basis", "--elements", "Ta", "--n-max", "3,1", "--l-max", "0 1", "--cutoff", 4.5) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("central element Ta: 5 functions; cutoff to Ta 4.5 Å")
+    write_yace(build_basis(["Ta"], (3, 1), (0, 1), cutoff=4.5), tmp_path / "ta.yace")
+    assert _call("basis", tmp_path / "ta.yace") == 0
+    assert capsys.readouterr().out == told
+    for arguments, words in [
+        ([], "give either"),
+        ([tmp_path / "ta.yace", "--elements", "Ta"], "give either"),
+        ([tmp_path / "ta.yace", "--cutoff", 4.0], "--cutoff goes with --elements"),
+        (["--elements", "Ta", "--n-max", "3,x"], "--n-max: is '3,x'"),
+        ([tmp_path / "no.yace"], "no.yace: cannot be read"),
+    ]:
+        assert _call("basis", *arguments) == 2
+        told = capsys.readouterr().err
+        assert words in told
+        assert told.count("\n") == 1
 
 
 def test_basis_target_and_score(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

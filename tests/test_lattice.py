@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from grs_evo.basis import build_basis
 from grs_evo.composition import Composition
-from grs_evo.descriptors import describe_compact
+from grs_evo.descriptors import describe, describe_compact
 from grs_evo.errors import InputError
 from grs_evo.kernels import lattice as kernel
 from grs_evo.lattice import MOST_SITES, make_lattice_objective, reference_structures
@@ -148,6 +148,30 @@ def test_changes_are_the_same_as_a_new_start(name, data):
     for site, element in zip(sites, elements, strict=True):
         occupation[site] = element
     assert value == pytest.approx(lattice.values(occupation)[0], rel=1e-11, abs=1e-13)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_swaps_and_flips_against_described_structures(name):
+    """Mean descriptors after a change, from `describe`, give the loss of the incremental path to 1e-12."""
+    basis, template = system(name)
+    judge = objective(name, variance=0.0, scale="none")
+    lattice = make_lattice_objective(judge, template)
+    rng = np.random.default_rng(9)
+    target = np.random.default_rng(5).integers(0, basis.n_elements, template.n_atoms)
+    wanted = describe(template.replace(species=target), basis).mean(axis=0)
+    for kind in ("swap", "flip") * 4:
+        occupation = rng.permutation(np.arange(template.n_atoms) % basis.n_elements).astype(np.int32)
+        sites = rng.choice(template.n_atoms, 2, replace=False).astype(np.int32)
+        elements = occupation[sites[::-1]].copy()
+        if kind == "flip":
+            elements = ((occupation[sites] + 1) % basis.n_elements).astype(np.int32)
+        n = 2 if kind == "swap" else 1
+        kernel.fill_a(lattice.fast.tables, occupation, lattice.work.a)
+        value = kernel.value_changed(lattice.fast, lattice.scratch, occupation, sites, elements, n, lattice.work)
+        occupation[sites[:n]] = elements[:n]
+        rows = describe(template.replace(species=occupation), basis)
+        expected = np.abs(rows.mean(axis=0) - wanted).mean()
+        assert value == pytest.approx(expected, rel=1e-12)
 
 
 @cache
