@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .basis import Basis
-from .descriptors import neighbours
 from .errors import InputError, nearest
+from .neighbours import neighbours
 from .program import Program
 from .sites import pair_functions
 from .structure import Structure

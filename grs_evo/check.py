@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .config import RunFile, check_files, read
-from .descriptors import neighbours
 from .errors import within
 from .ground import Ground
+from .neighbours import neighbours
 from .progress import table_of
 from .rounds import given_structures
 from .setup import lay_ground, make_problem

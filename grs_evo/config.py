@@ -125,6 +125,11 @@ class RunFile(Options):
     def _counted_once(self) -> RunFile:
         if self.islands and self.search.islands is not None:
             raise ValueError("search.islands and [[islands]] both say how many islands there are; give one")
+        if not self.loss.compares:
+            raise ValueError(
+                "loss: all weights are 0, so every structure would be as good as any other; give a moment (mean, "
+                "variance, …) and w_structure or w_set, or w_entropy"
+            )
         endless = all(getattr(self.stop, name) is None for name in StopOptions.model_fields)
         if endless:
             raise ValueError(f"stop: has no rule; give one of {', '.join(StopOptions.model_fields)}")

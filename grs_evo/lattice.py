@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from .basis import Basis
 from .composition import Composition, draw_occupation, free
 from .errors import InputError
+from .kernels import distribution
 from .kernels import lattice as kernel
 from .kernels import objective as loss_kernel
 from .kernels.effective import core_of_pair
@@ -80,7 +81,7 @@ class LatticeObjective:
         """
         sites = self._checked(occupations)
         values = np.empty(len(sites))
-        terms = np.zeros((len(sites), loss_kernel.N_TERMS))
+        terms = np.zeros((len(sites), distribution.N_TERMS))
         plan, scratch, work = self.objective.plan, self.objective.loss_work(), self.work
         for k, occupation in enumerate(sites):
             if self.full.kind == kernel.ROWS:
@@ -95,8 +96,8 @@ class LatticeObjective:
                     work.central, work.counts, scratch.covariance, plan, plan.norm, plan.delta, False, scratch, terms[k]
                 )
             if len(self.full.core):
-                terms[k, loss_kernel.CORE] = kernel.core_value(self.full.core, occupation)
-                values[k] += terms[k, loss_kernel.CORE]
+                terms[k, distribution.CORE] = kernel.core_value(self.full.core, occupation)
+                values[k] += terms[k, distribution.CORE]
         return values, terms[:, self.objective.terms_kept]
 
     def values(self, occupations: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -173,7 +174,7 @@ def make_lattice_objective(
     return LatticeObjective(objective, template, mask, full, fast, n_functions, n_kept, work)
 
 
-def make_lattice_work(plan: loss_kernel.LossPlan, full: LatticeLoss, fast: LatticeLoss) -> LatticeWork:
+def make_lattice_work(plan: distribution.LossPlan, full: LatticeLoss, fast: LatticeLoss) -> LatticeWork:
     """Scratch space that serves both."""
     tables = full.tables
     n_centre = tables.table_of.shape[0]
@@ -194,7 +195,7 @@ def make_lattice_work(plan: loss_kernel.LossPlan, full: LatticeLoss, fast: Latti
         gaps=aligned(fast.mean.target.size),
         residual=aligned(max(len(fast.mean.offset), len(fast.variance.offset))),
         central=np.zeros((4, int(plan.offsets[-1]))),
-        terms=np.zeros(loss_kernel.N_TERMS),
+        terms=np.zeros(distribution.N_TERMS),
     )
 
 
@@ -273,7 +274,7 @@ def _geometry(basis: Basis, template: Structure, pairs: SitePairs) -> _Geometry:
     return _Geometry(phi, np.ascontiguousarray(table_of), widths, rows)
 
 
-def _core_table(plan: loss_kernel.LossPlan, template: Structure, pairs: SitePairs, n_el: int) -> NDArray[np.float64]:
+def _core_table(plan: distribution.LossPlan, template: Structure, pairs: SitePairs, n_el: int) -> NDArray[np.float64]:
     """(n_el, n_el, n, n) core energy of a pair of sites over the number of atoms; no entries where it is always 0."""
     distance = np.sqrt((pairs.vector**2).sum(1))
     near = distance < plan.core_outer.max(initial=0.0)
@@ -370,7 +371,7 @@ def _probes(
 def _lattice_loss(
     tables: LatticeTables,
     kind: int,
-    plan: loss_kernel.LossPlan,
+    plan: distribution.LossPlan,
     core: NDArray[np.float64],
     found: Sequence[Coincidence] | None,
 ) -> LatticeLoss:
@@ -396,7 +397,7 @@ def _lattice_loss(
     )  # fmt: skip
 
 
-def _moment_loss(plan: loss_kernel.LossPlan, p: int, found: Sequence[Coincidence], n_wide: int) -> MomentLoss:
+def _moment_loss(plan: distribution.LossPlan, p: int, found: Sequence[Coincidence], n_wide: int) -> MomentLoss:
     """Fold the functions that coincide into their representatives: means (p = 0) scale with the factor, variances
     (p = 1) with its square."""
     n_desc = int(plan.offsets[-1])
@@ -432,8 +433,8 @@ def _moment_loss(plan: loss_kernel.LossPlan, p: int, found: Sequence[Coincidence
         weight, offset_k, share = factor[k] * scale, rest[k] * scale, 1.0 / n_desc
         if weight == 0.0 and offset_k == 0.0:
             continue
-        if offset_k == 0.0 and plan.norm != loss_kernel.HUBER:
-            share *= abs(weight) if plan.norm == loss_kernel.L1 else weight * weight
+        if offset_k == 0.0 and plan.norm != distribution.HUBER:
+            share *= abs(weight) if plan.norm == distribution.L1 else weight * weight
             weight = 1.0
         key = (int(home[k]), float(weight), float(offset_k))
         merged[key] = merged.get(key, 0.0) + share

@@ -13,17 +13,18 @@ from numpy.typing import NDArray
 from .basis import Basis
 from .descriptors import describe_compact
 from .errors import InputError, expect
+from .kernels import distribution
 from .kernels import objective as kernel
 from .kernels.calls import Calls
+from .kernels.distribution import LossPlan, LossWork
 from .kernels.effective import calls_for, evaluate_into
 from .kernels.engine import GROW, OK, Tables, Work, kernel_tables, larger_work, make_work
-from .kernels.objective import LossPlan, LossWork
 from .moments import Moments, of
 from .plan import TERMS, LossOptions, check_core, core_distances, covariance_of, reference_part, target_part, with_set
 from .structure import Structure, as_structure
 from .target import Target
 
-_NORMS = {"l1": kernel.L1, "l2": kernel.L2, "huber": kernel.HUBER}
+_NORMS = {"l1": distribution.L1, "l2": distribution.L2, "huber": distribution.HUBER}
 _CORES = {"none": 0, "polynomial": 1, "zbl": 2}
 
 
@@ -84,7 +85,7 @@ class Objective:
 
     def rows_loss(self, rows: NDArray[np.float64], species: NDArray[np.integer]) -> Evaluation:
         """The same without the core, for environments given as compact descriptor rows."""
-        terms = np.zeros(kernel.N_TERMS)
+        terms = np.zeros(distribution.N_TERMS)
         index = np.array(species, dtype=np.int32)
         compact = np.array(rows, dtype=np.float64, order="C")
         _, value = kernel.rows_loss(
@@ -96,7 +97,7 @@ class Objective:
         self, rows: NDArray[np.float64], species: NDArray[np.integer]
     ) -> tuple[float, NDArray[np.float64]]:
         """Value without the core, and its derivative with respect to each entry of the compact rows."""
-        terms = np.zeros(kernel.N_TERMS)
+        terms = np.zeros(distribution.N_TERMS)
         index = np.array(species, dtype=np.int32)
         compact = np.array(rows, dtype=np.float64, order="C")
         slope = np.zeros_like(compact)
@@ -107,7 +108,7 @@ class Objective:
 
     def moments_loss(self, moments: Moments) -> Evaluation:
         """Value and terms of a distribution given by its moments: no core, no entropy."""
-        terms = np.zeros(kernel.N_TERMS)
+        terms = np.zeros(distribution.N_TERMS)
         flat = covariance_of(moments, len(self.plan.target_covariance))
         _, value = kernel.moments_loss(
             moments.central(), moments.counts, flat, self.plan, self.plan.norm, self.plan.delta, False,
@@ -141,14 +142,14 @@ class Objective:
 
     def loss_work(self) -> LossWork:
         if self.scratch.loss is None:
-            self.scratch.loss = kernel.make_loss_work(self.plan)
+            self.scratch.loss = distribution.make_loss_work(self.plan)
         return self.scratch.loss
 
     def _run(self, given: Any, gradient: bool) -> tuple[Evaluation, NDArray[np.float64], NDArray[np.float64]]:
         structure = as_structure(given, self.basis.elements, "evaluate(structure)")
         n_atoms = structure.n_atoms
         forces, strain = np.zeros((n_atoms, 3)), np.zeros((3, 3))
-        terms = np.zeros(kernel.N_TERMS)
+        terms = np.zeros(distribution.N_TERMS)
 
         positions, cell = np.array(structure.positions), np.array(structure.cell)
         species, pbc = np.array(structure.species), np.array(structure.pbc)
@@ -176,7 +177,7 @@ class Objective:
             self.scratch.calls = calls_for(
                 np.zeros((1, 3)), np.eye(3), np.zeros(1, np.int32), np.zeros(1, np.bool_), self.tables, engine,
                 self.plan, self.loss_work(), self.plan.norm, self.plan.delta, True, rows, slopes,
-                np.zeros(kernel.N_TERMS), np.zeros((1, 3)), np.zeros((3, 3)),
+                np.zeros(distribution.N_TERMS), np.zeros((1, 3)), np.zeros((3, 3)),
             )  # fmt: skip
         return self.scratch.calls
 

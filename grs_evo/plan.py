@@ -8,13 +8,13 @@ from typing import Any, Literal
 import numpy as np
 from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 from threadpoolctl import threadpool_limits
 
 from .basis import Basis
 from .descriptors import describe_compact
 from .errors import InputError
-from .kernels.objective import LossPlan
+from .kernels.distribution import LossPlan
 from .moments import Moments, empty, of, standardise, variance_floor
 from .options import Options
 from .structure import Structure
@@ -94,16 +94,11 @@ class LossOptions(Options):
     tolerance: float = Field(1e-3, gt=0, description="scaled difference below which a function is matched [1]")
     core: CoreOptions = Field(default_factory=CoreOptions, description="repulsion at short distance")
 
-    @model_validator(mode="after")
-    def _says_something(self) -> LossOptions:
+    @property
+    def compares(self) -> bool:
+        """Whether one structure can be better than another by more than its core."""
         moments = (self.mean, self.variance, self.skewness, self.kurtosis, self.covariance)
-        compared = any(moments) and (self.w_structure != 0 or self.w_set != 0)
-        if not (compared or self.w_entropy != 0):
-            raise ValueError(
-                "all weights are 0, so every structure would be as good as any other; give a moment (mean, variance, "
-                "…) and w_structure or w_set, or w_entropy"
-            )
-        return self
+        return (any(moments) and (self.w_structure != 0 or self.w_set != 0)) or self.w_entropy != 0
 
 
 def weights(options: LossOptions) -> dict[str, float]:

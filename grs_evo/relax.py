@@ -12,18 +12,19 @@ from pydantic import Field
 
 from .errors import InputError, expect
 from .kernels import minimise as compiled
+from .kernels import surface
+from .kernels.distribution import HUBER, N_TERMS
 from .kernels.engine import GROW, OK, Work
-from .kernels.objective import HUBER, N_TERMS
 from .loss import Objective, make_objective
 from .options import Options
 from .structure import Structure, as_structure
 from .target import Target
 
 _MODES = {
-    "none": compiled.CELL_NONE,
-    "volume": compiled.CELL_VOLUME,
-    "shape": compiled.CELL_SHAPE,
-    "full": compiled.CELL_FULL,
+    "none": surface.CELL_NONE,
+    "volume": surface.CELL_VOLUME,
+    "shape": surface.CELL_SHAPE,
+    "full": surface.CELL_FULL,
 }
 _REASONS = {
     compiled.CONVERGED: "converged",
@@ -123,7 +124,7 @@ def relax(
             f" {structure.pbc.tolist()}"
         )
     plan = objective.plan
-    geometry = compiled.Geometry(
+    geometry = surface.Geometry(
         cell=np.array(structure.cell),
         species=np.array(structure.species),
         pbc=np.array(structure.pbc),
@@ -140,9 +141,9 @@ def relax(
     else:
         stages = [(plan.norm, plan.delta, options.max_evaluations)]
 
-    def run(engine: Work) -> tuple[int, tuple[int, compiled.Room]]:
-        room = compiled.make_room(n_atoms, max(objective.basis.sizes), N_TERMS)
-        x = compiled.start(structure.positions)
+    def run(engine: Work) -> tuple[int, tuple[int, surface.Room]]:
+        room = surface.make_room(n_atoms, max(objective.basis.sizes), N_TERMS)
+        x = surface.start(structure.positions)
         reason = compiled.BUDGET
         for norm, delta, most in stages:
             if poll is not None:
@@ -155,12 +156,12 @@ def relax(
                 progress=options.progress,
                 window=options.window,
             )
-            potential = compiled.Potential(
+            potential = surface.Potential(
                 objective.calls(engine), objective.tables, engine, plan, objective.loss_work(), int(norm), float(delta)
             )
             if not potential.calls.value:
                 # Found once: numba takes a millisecond to tell the types of all these arguments.
-                potential = compiled.with_value(potential, x, geometry, room)
+                potential = surface.with_value(potential, x, geometry, room)
                 objective.scratch.calls = potential.calls
             if options.method == "fire":
                 reason = compiled.fire(x, geometry, potential, room, limits)

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from .alloy import draw_alloy, expected_descriptors, site_fractions
 from .basis import Basis
 from .blocks import Job, Part, Worker, parts_of
-from .descriptors import CHUNK, closest, describe_compact, neighbours
+from .descriptors import CHUNK, closest, describe_compact
 from .errors import InputError, expect
 from .moments import Moments, merge, merge_all, of
+from .neighbours import neighbours
 from .readers import as_entries
 from .structure import Structure, as_structure, is_atoms
 

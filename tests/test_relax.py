@@ -14,9 +14,9 @@ from ase.constraints import FixAtoms
 from ase.io import read
 
 from grs_evo.basis import Basis, build_basis
-from grs_evo.descriptors import neighbours
 from grs_evo.errors import InputError
 from grs_evo.loss import Objective, make_objective
+from grs_evo.neighbours import neighbours
 from grs_evo.plan import CoreOptions, LossOptions
 from grs_evo.quality import sampling_noise
 from grs_evo.relax import REASONS, Relaxed, RelaxOptions, relax

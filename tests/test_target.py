@@ -13,8 +13,9 @@ from ase.build import bulk
 from grs_evo import alloy, crew, moments
 from grs_evo.basis import Basis, build_basis
 from grs_evo.blocks import Job, Part, parts_of
-from grs_evo.descriptors import describe, describe_compact, neighbours
+from grs_evo.descriptors import describe, describe_compact
 from grs_evo.errors import InputError
+from grs_evo.neighbours import neighbours
 from grs_evo.structure import Structure, from_atoms
 from grs_evo.target import Target
 from grs_evo.wire import decode, encode

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from grs_evo import read_structures
 from grs_evo.analysis import command, environments, figures, sources
-from grs_evo.descriptors import neighbours
 from grs_evo.errors import InputError
+from grs_evo.neighbours import neighbours
 from grs_evo.report.solid import radii
 from grs_evo.structure import Structure
 

@@ -8,8 +8,9 @@ import numpy as np
 from numba import njit
 
 from .calls import Calls, address, call_pair, call_status
+from .distribution import CORE
 from .engine import describe_into, pull_into
-from .objective import CORE, rows_loss
+from .objective import rows_loss
 from .simd import LANES
 from .tables import DX, DY, DZ, FIELDS, OK, R_INVERSE
 

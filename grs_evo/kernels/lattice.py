@@ -11,7 +11,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .objective import CORE, L1, L2, LossPlan, LossWork, moments_loss, norm_of, rows_loss
+from .distribution import CORE, L1, L2, LossPlan, LossWork, norm_of
+from .objective import moments_loss, rows_loss
 from .occupation import (
     BLOCK,
     VECTOR,

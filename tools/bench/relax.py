@@ -22,11 +22,11 @@ from rich.console import Console
 from rich.table import Table
 
 from grs_evo.basis import build_basis
-from grs_evo.descriptors import neighbours
-from grs_evo.kernels import minimise
+from grs_evo.kernels import surface
 from grs_evo.kernels.calls import call_value
-from grs_evo.kernels.objective import HUBER, N_TERMS
+from grs_evo.kernels.distribution import HUBER, N_TERMS
 from grs_evo.loss import Objective, make_objective
+from grs_evo.neighbours import neighbours
 from grs_evo.quality import sampling_noise
 from grs_evo.readers import read_structures
 from grs_evo.relax import RelaxOptions, relax
@@ -147,9 +147,9 @@ def overhead(objective: Objective, n: int, repeats: int = 5) -> Rows:
     done = relax(start, objective, options)
     assert objective.scratch.engine is not None
     engine = objective.scratch.engine
-    room = minimise.make_room(n, max(objective.basis.sizes), N_TERMS)
+    room = surface.make_room(n, max(objective.basis.sizes), N_TERMS)
     room.positions[:], room.cell[:] = done.structure.positions, done.structure.cell
-    geometry = minimise.Geometry(
+    geometry = surface.Geometry(
         np.array(done.structure.cell),
         np.array(start.species),
         np.array(start.pbc),
@@ -160,7 +160,7 @@ def overhead(objective: Objective, n: int, repeats: int = 5) -> Rows:
         2.0,
         False,
     )
-    potential = minimise.Potential(
+    potential = surface.Potential(
         objective.calls(engine), objective.tables, engine, objective.plan, objective.loss_work(), HUBER, 0.02
     )
     evaluate_again(1, geometry, potential, room)
