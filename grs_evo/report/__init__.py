@@ -91,9 +91,8 @@ def compose(archive: Archive, title: str, folder: Path | None = None) -> str:
     if search is not None:
         sections.append(search)
         tiles += course.effort_tiles(archive.history, status)
-    extra: list[tuple[str, object]] = [("seed", archive.seed)]
-    extra += asked.versions_of(folder) if folder is not None else []
-    sections.insert(0, asked.asked_section(archive, target, found.question, extra))
+    versions = asked.versions_of(folder) if folder is not None else []
+    sections.insert(0, asked.asked_section(archive, target, found.question, versions))
     return page.render(
         title=title,
         over="grs_evo report",

@@ -28,14 +28,14 @@ _SCALE_WORDS = {
 
 
 def asked_section(
-    archive: Archive, target: Target | None, question: Question, extra: Sequence[tuple[str, object]]
+    archive: Archive, target: Target | None, question: Question, versions: Sequence[tuple[str, object]]
 ) -> Section:
-    """The question: target, basis, loss, and the run file."""
+    """The question: target, basis, loss, and the run file; folded up, what the run was made with."""
     entries: list[tuple[str, object]] = [*_target_facts(archive, target), *_basis_facts(archive.basis)]
     if question.loss is not None:
         entries.append(("loss", _loss_words(question.loss, question.away)))
     entries.append(("Pareto objectives", ", ".join(objective(name) for name in archive.objective_names)))
-    entries += extra
+    entries.append(("seed", archive.seed))
     body = f'<div class="card">{page.facts(entries)}{_terms(archive, question.loss)}'
     if archive.run_file:
         body += (
@@ -44,6 +44,8 @@ def asked_section(
             + page.download("run.toml", archive.run_file, "run.toml", "text/plain")
             + "</details>"
         )
+    if versions:
+        body += f"<details><summary>What it was made with</summary>{page.facts(versions)}</details>"
     return Section("asked", "What was asked", "", body + "</div>")
 
 
@@ -92,7 +94,8 @@ def _terms(archive: Archive, loss: LossOptions | None) -> str:
     if loss is not None:
         columns["weight"] = [_weight(name, loss) for name in names]
     columns["what it is"] = [TERM_WORDS[name] for name in names]
-    return f"<h3>Loss terms</h3>{page.table(columns, ('loss term', 'weight', 'what it is'), wrap=('what it is',))}"
+    table = page.table(columns, ("loss term", "weight", "what it is"), wrap=("what it is",))
+    return f"<details><summary>The terms of the loss, and what they are</summary>{table}</details>"
 
 
 def _weight(name: str, loss: LossOptions) -> str:
@@ -128,8 +131,7 @@ def status_of(run_dir: Path) -> dict[str, Any]:
 def versions_of(run_dir: Path) -> list[tuple[str, object]]:
     """What versions.json of a run folder says, if there is one."""
     found = _json(run_dir / "versions.json")
-    plain = [f"{name} {value}" for name, value in found.items() if isinstance(value, str | int | float)]
-    return [("made with", ", ".join(plain))] if plain else []
+    return [(name, value) for name, value in found.items() if isinstance(value, str | int | float)]
 
 
 def compile_time(run_dir: Path) -> str:

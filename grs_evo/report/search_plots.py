@@ -132,7 +132,7 @@ def operators(history: History) -> Plot | None:
     return Plot(
         "operators",
         "Success of the operators",
-        "Share of an operator's tries that made a child better than its parents; the counts stand at the bars.",
+        "Share of an operator’s tries that made a child better than its parents; the counts stand at the bars.",
         traces,
         {
             "xaxis": axis("successful tries (%)", rangemode="tozero"),
