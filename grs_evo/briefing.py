@@ -57,7 +57,7 @@ def receive(world: World) -> dict[str, NDArray[Any]]:
                 world.settle(lambda *_: None, seconds=5.0)
                 raise Quit(int(decode(block)["numbers"][0]))
             if tag == Tag.JOB:
-                crew.work(world, block)
+                crew.work(world, block, serve)
             else:
                 got.append(block)
 

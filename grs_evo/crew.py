@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,12 +62,18 @@ class Crew:
             yield from found[rank]
 
 
-def work(world: World, block: NDArray[np.uint8]) -> None:
-    """Other ranks: do a share of a job and post the parts to rank 0, in their order."""
+def work(world: World, block: NDArray[np.uint8], serve: Callable[[], None]) -> None:
+    """Other ranks: do a share of a job and post the parts to rank 0, in their order.
+
+    Parameters
+    ----------
+    serve : looks at the post between two parts, since rank 0 may have found the structure wrong
+    """
     job, starts = _unpack(block)
     try:
         for part in parts_of(job, starts):
             world.post(0, Tag.PART, encode(part.to_arrays()))
+            serve()
     except InputError as error:
         world.post(0, Tag.REFUSED, text_array(str(error)))
 
