@@ -15,11 +15,12 @@ from archives import archive, lattice, run_folder
 
 from grs_evo.analysis import Coverage, environments
 from grs_evo.errors import InputError
+from grs_evo.population import short_uid
 from grs_evo.report import compose, match, result_plots, solid, write_report
 from grs_evo.report.page import script_json, text, tiles
 from grs_evo.report.plot import axis, base_of, plain
 from grs_evo.report.solid import extxyz
-from grs_evo.report.words import short_uid, significant, without_folders
+from grs_evo.report.words import significant, without_folders
 from grs_evo.structure import Structure
 
 EVIL = 'Ta <img src=x onerror="document.title=\'hit\'"> </script><script>document.title="hit"</script><!-- &amp; \'"'

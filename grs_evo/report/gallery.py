@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..analysis import pareto_front
-from ..population import NO_PARENT, Individual
+from ..population import NO_PARENT, Individual, short_uid
 from ..storage import Archive
 from . import page, solid
 from .page import Section
 from .question import Question
-from .words import TERM_WORDS, several, short_uid, significant, whole
+from .words import TERM_WORDS, several, significant, whole
 
 # Structures with a picture and a 3-D view: of the set or the archive, and of the archive below a set.
 SHOWN = 18

@@ -16,7 +16,7 @@ from ..analysis import (
     pareto_front,
     project,
 )
-from ..population import Individual
+from ..population import Individual, short_uid
 from . import words
 from .plot import N_COLOURS, SYMBOLS, Plot, axis, base_of, count_axis, line, plain, points, rounded, thinned
 
@@ -75,7 +75,7 @@ def front(individuals: Sequence[Individual], objectives: NDArray[np.float64], na
                     legendgroup=label,
                     showlegend=of_front or not (on_front & group).any(),
                     marker={"symbol": SYMBOLS[k % len(SYMBOLS)] + open_symbol, "color": f"@c{k % N_COLOURS}"},
-                    text=[f"uid {words.short_uid(individuals[i].uid)}, {atoms[i]} atoms" for i in which],
+                    text=[f"uid {short_uid(individuals[i].uid)}, {atoms[i]} atoms" for i in which],
                     hovertemplate="%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>",
                 )
             )

@@ -9,8 +9,6 @@ import numpy as np
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 THIN = "\u2009"  # between thousands
 MINUS = "−"  # as plotly writes it at its ticks
-# A uid is the number of its island times this, and what the island counted.
-_UIDS_OF_AN_ISLAND = 2**40
 
 # What the parts of the loss are, one sentence each.
 TERM_WORDS = {
@@ -88,11 +86,6 @@ def duration(seconds: float) -> str:
 def several(count: int, what: str) -> str:
     """A count and what is counted, e.g. ``"1 island"``, ``"4 islands"``."""
     return f"{whole(count)} {what}{'' if count == 1 else 's'}"
-
-
-def short_uid(uid: int) -> str:
-    """A uid as ``island/number``; in files it stands in full, as one number."""
-    return f"{uid // _UIDS_OF_AN_ISLAND}/{uid % _UIDS_OF_AN_ISLAND}"
 
 
 def without_folders(text: str) -> str:
