@@ -20,11 +20,11 @@ from grs_evo.descriptors import (
     EmptyEnvironmentWarning,
     describe,
     describe_compact,
-    neighbours,
     pullback,
     stream_descriptors,
 )
 from grs_evo.errors import InputError
+from grs_evo.neighbours import neighbours
 from grs_evo.structure import Structure, from_atoms
 from grs_evo.yace import read_yace
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from grs_evo.analysis import command, figures, hypervolume, pareto_front, reference_point, sources
 from grs_evo.errors import InputError
-from grs_evo.report.result_plots import words
+from grs_evo.report.words import objective
 from grs_evo.storage import Archive
 
 Found = list[tuple[str, Archive]]
@@ -65,7 +65,7 @@ def _draw_fronts(axis: Any, found: Found) -> None:
         axis.plot(x[order], y[order], label=f"{name} ({front.sum()})", **joined)
         drawn["x"] += list(x)
         drawn["y"] += list(y)
-    axis.set(xlabel=words(x_name), ylabel=words(y_name))
+    axis.set(xlabel=objective(x_name), ylabel=objective(y_name))
     if x_name != "n_atoms":
         figures.logarithmic(axis.xaxis, drawn["x"])
     figures.logarithmic(axis.yaxis, drawn["y"])
