@@ -33,6 +33,7 @@ from grs_evo.kernels.pairs import find_near
 from grs_evo.kernels.simd import fma, item, pointer, splat, total
 from grs_evo.kernels.tables import COLUMNS, GROW, Tables, Work
 from grs_evo.structure import Structure, from_atoms
+from grs_evo.target import Target
 
 Rows = list[dict[str, Any]]
 
@@ -259,29 +260,32 @@ def growth() -> Rows:
 
 
 def large(threads: int) -> Rows:
-    """Values of many atoms, streamed; wall time."""
+    """Values of many atoms, streamed, and whole targets; wall time."""
     basis = build_basis(["Ta"], cutoff=7.0)
-    out: Rows = []
+    few, many = bcc(10), bcc(37)
 
     def stream(structure: Structure, count: int) -> None:
         for _ in stream_descriptors(structure, basis, threads=count):
             pass
 
-    seconds = {}
-    for cells in (10, 37):
-        structure = bcc(cells)
-        counts = (1,) if cells == 10 else (1, threads)
-        for count in counts:
-            took = best(
-                lambda s=structure, c=count: stream(s, c),
-                budget=2.0,
-                clock=time.perf_counter if count > 1 else time.process_time,
-            )
-            seconds[cells, count] = took / structure.n_atoms
-            out.append(row(f"{structure.n_atoms} atoms, {count} thread(s)", took, structure.n_atoms))
-    wall = best(lambda: stream(bcc(37), 1), budget=2.0, clock=time.perf_counter) / bcc(37).n_atoms
-    out.append({"what": "time per atom at 10^5 over that at 2,000", "ratio": seconds[37, 1] / seconds[10, 1]})
-    out.append({"what": f"speed-up on {threads} threads, wall time", "ratio": wall / seconds[37, threads]})
+    def target(structure: Structure, count: int) -> None:
+        Target.from_structures([structure], basis, threads=count)
+
+    seconds: dict[tuple[str, int, int], float] = {}
+    for name, task in (("values", stream), ("target", target)):
+        for structure, count in ((few, 1), (many, 1), (many, threads)):
+            key = (name, structure.n_atoms, count)
+            seconds[key] = best(lambda s=structure, c=count, t=task: t(s, c), budget=2.0, clock=time.perf_counter)
+    out: Rows = [
+        row(f"{name} of {n} atoms, {count} thread{'s' if count > 1 else ''}", took, n)
+        for (name, n, count), took in seconds.items()
+    ]
+    per_atom = seconds["values", many.n_atoms, 1] / many.n_atoms
+    growth = per_atom / (seconds["values", few.n_atoms, 1] / few.n_atoms)
+    out.append({"what": "time per atom at 10^5 over that at 2,000", "ratio": growth})
+    for name in ("values", "target"):
+        ratio = seconds[name, many.n_atoms, 1] / seconds[name, many.n_atoms, threads]
+        out.append({"what": f"speed-up of {name} on {threads} threads", "ratio": ratio})
     return out
 
 
