@@ -12,25 +12,19 @@ from .candidates import candidate
 from .chains import make_moves
 from .errors import InputError
 from .population import NO_PARENT, Individual
-from .problem import Ledger, Problem
+from .problem import COUNTERS, Ledger, Problem
 from .structure import Structure, content_hash
 
 Keys = NDArray[np.uint64]
-
-
 Made = tuple[Structure, str, tuple[int, int]]  # a structure, the operator's name, its parents' uids
 
-
+# The parents of what has none.
+ORPHAN = (NO_PARENT, NO_PARENT)
 # Rounds in which failed children are made anew before a generation is filled up with its parents.
 ROUNDS = 5
-
-
 # Individuals in a row for which all tries gave nothing but repeats, before a generation gives up: the space is used
 # up, or as good as.
 FRUITLESS = 5
-
-
-ORPHAN = (NO_PARENT, NO_PARENT)
 
 
 def fresh(
@@ -92,8 +86,6 @@ class NoCandidates(InputError):
     """An island cannot make a single valid candidate; the message says what they failed of."""
 
     def __init__(self, island: int, ledger: Ledger) -> None:
-        from .problem import COUNTERS
-
         counts = dict(zip(COUNTERS, ledger.counters.tolist(), strict=True))
         causes = [
             f"{name.removeprefix('rejected_')} {n}" for name, n in counts.items() if name.startswith("rejected_") and n

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from . import checkpoint, crew
 from .config import RunFile, parse
-from .evolution import Quit, Tag
+from .errors import Quit
+from .evolution import Tag
 from .ground import Ground
 from .migration import shares
 from .mpi import World, wait

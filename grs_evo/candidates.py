@@ -16,6 +16,7 @@ from .kernels.contacts import cartesian, cell_heights, inverse, push_apart
 from .limits import Limits, volume
 from .options import Options
 from .structure import Structure
+from .supercells import IDEAL_C_OVER_A
 
 Reject = Callable[[str], None]
 
@@ -43,7 +44,7 @@ class CandidateOptions(Options):
         description="structure file of the parent cell or of the templates, with an optional index: file@-1",
     )
     a: float | None = Field(default=None, gt=0, description="lattice constant; default: from the target's density [Å]")
-    c_over_a: float = Field(default=1.6329931618554521, gt=0, description="of hcp [1]")
+    c_over_a: float = Field(default=IDEAL_C_OVER_A, gt=0, description="of hcp [1]")
     cubic: bool = Field(default=True, description="repeat the conventional cell instead of the primitive one")
     repeat: tuple[int, int, int] = Field(default=(2, 2, 2), description="repetitions of the parent cell (lattice) [1]")
     sizes: tuple[int, int] | None = Field(

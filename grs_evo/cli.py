@@ -13,15 +13,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import __version__
-from .errors import InputError, StorageError
+from .errors import EXIT_INPUT, EXIT_STORAGE, InputError, Quit, StorageError
 from .json_text import to_json
 
 if TYPE_CHECKING:
     from .basis import Basis
-
-_STORAGE = 74
-_USER = 2
-
 
 # Options of all commands that read structure files.
 _types = click.option("--types", help="Element of each atom type of LAMMPS files that name none, in order: Au,Cu.")
@@ -314,10 +310,12 @@ def main(arguments: list[str] | None = None) -> None:
         code = error.exit_code
     except InputError as error:
         _complain(error)
-        code = _USER
+        code = EXIT_INPUT
     except StorageError as error:
         _complain(error)
-        code = _STORAGE
+        code = EXIT_STORAGE
+    except Quit as error:
+        code = error.code
     except KeyboardInterrupt:
         code = 130
     except BaseException as error:
@@ -339,8 +337,6 @@ def _complain(error: Exception) -> None:
 
 def _crash(error: BaseException) -> int:
     """A rank that fails while others wait must end them too, or they hang."""
-    if type(error).__name__ == "Quit":
-        return int(getattr(error, "code", 1))
     if isinstance(error, BrokenPipeError):
         return 1
     from .mpi import abort_all

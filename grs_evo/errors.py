@@ -1,10 +1,15 @@
-"""Errors that speak to the user: one message, exit code 2, no traceback."""
+"""Errors that speak to the user, one message and no traceback, and the exit codes that go with them."""
 
 from __future__ import annotations
 
 import contextlib
 import difflib
 from collections.abc import Iterable, Iterator
+
+# Exit codes of the command line and of ranks that leave together; 74 and 75 are EX_IOERR and EX_TEMPFAIL of sysexits.h.
+EXIT_INPUT = 2
+EXIT_STORAGE = 74
+EXIT_EARLY = 75  # stopped by a signal, a request or --max-time, with a checkpoint: may be queued again
 
 
 class InputError(ValueError):
@@ -24,6 +29,14 @@ class StorageError(OSError):
 
     The message is one line; the command line prints it and exits with code 74.
     """
+
+
+class Quit(Exception):
+    """Rank 0 has told the user what is wrong; leave with its exit code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"leaving with exit code {code}")
+        self.code = code
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:

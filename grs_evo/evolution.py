@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .conductor import Conductor
 from .control import NEVER, Verdict
-from .errors import InputError, StorageError
+from .errors import EXIT_INPUT, EXIT_STORAGE, InputError, Quit, StorageError
 from .migration import Routes, arrange, pack_parcel, unpack_parcel
 from .mpi import World, wait
 from .population import Individual, unpack
@@ -27,7 +27,6 @@ from .structure import Structure
 from .wire import array_text, decode, encode, text_array
 
 Arrays = dict[str, NDArray[Any]]
-EXIT_STORAGE = 74
 # s between two looks at the post while islands are being advanced
 _LOOK = 1e-3
 # s that ranks get to leave in good order after trouble
@@ -56,14 +55,6 @@ class Tag(IntEnum):
 
 class Halted(Exception):
     """The generation under way is given up; the newest complete one will be saved."""
-
-
-class Quit(Exception):
-    """Rank 0 has told the user what is wrong; leave with its exit code."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(f"leaving with exit code {code}")
-        self.code = code
 
 
 class Work(Protocol):
@@ -324,7 +315,7 @@ class Evolution:
                 wait(lambda: False, self.serve)
             finally:  # by the Quit that rank 0 sends
                 self.world.settle(lambda *_: None, seconds=_LEAVE)
-        send_home(self.world, 2 if isinstance(error, InputError) else EXIT_STORAGE)
+        send_home(self.world, EXIT_INPUT if isinstance(error, InputError) else EXIT_STORAGE)
 
     # -- messages ----------------------------------------------------------------------------------------------------
 

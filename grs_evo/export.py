@@ -14,7 +14,7 @@ from .archive import dominated
 from .errors import InputError, nearest
 from .exchange import Calculation
 from .formats import FORMATS
-from .population import Individual
+from .population import Individual, order_key
 from .storage import Archive, annotated, read_archive, write_whole
 from .supercells import ask_spglib
 
@@ -125,7 +125,7 @@ def _chosen(archive: Archive, which: str, name: str) -> list[Individual]:
     if which == "pareto":
         beaten = dominated(archive.objectives)
         individuals = [one for one, out in zip(individuals, beaten, strict=True) if not out]
-    return sorted(individuals, key=lambda one: (one.value, one.uid))
+    return sorted(individuals, key=order_key)
 
 
 def _format_of(path: Path, format: str | None) -> str:

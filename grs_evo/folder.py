@@ -47,10 +47,6 @@ class Folder:
         return self.path / "target.h5"
 
     @property
-    def inputs(self) -> Path:
-        return self.path / "inputs"
-
-    @property
     def seeds(self) -> Path:
         return self.path / "seeds"
 

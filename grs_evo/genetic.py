@@ -19,7 +19,7 @@ from .assessment import FRUITLESS, ORPHAN, ROUNDS, Made, assess, contains, conte
 from .candidates import candidate
 from .operators import CROSSOVERS, TABLE
 from .options import Options
-from .population import NO_PARENT, Individual, heir
+from .population import NO_PARENT, Individual, heir, order_key
 from .problem import IslandState, Ledger, Problem, Step
 from .rates import adapt, draw_operator, probabilities
 from .selection import pick, preference, survivors
@@ -66,13 +66,13 @@ def evolve(state: IslandState, problem: Problem, rng: np.random.Generator, ledge
     tries, successes = ledger.tries.copy(), ledger.successes.copy()
     children, keys = _children(population, wanted, state, problem, rng, ledger)
 
-    ranked = sorted(population, key=_rank)
+    ranked = sorted(population, key=order_key)
     if island.selection.kind == "nsga2":
         pool = population + children
         kept = survivors(_objectives(pool, problem), min(island.population, len(pool)))
         following = [pool[k] for k in kept]
     elif plus:
-        following = sorted(population + children, key=_rank)[: island.population]
+        following = sorted(population + children, key=order_key)[: island.population]
     else:
         # What could not be made (a space that is used up, operators that fail) is filled with the best parents.
         following = ranked[: max(elite, island.population - len(children))] + children
@@ -86,7 +86,7 @@ def gradient(state: IslandState, problem: Problem, rng: np.random.Generator, led
     island = problem.islands[state.island]
     count = island.genetic.children or island.population
     new = fresh(count, state.island, problem, rng, ledger, required=not state.population)
-    following = sorted([*state.population, *new], key=_rank)[: island.population]
+    following = sorted([*state.population, *new], key=order_key)[: island.population]
     return Step(following, new, state.seen, {}, state.rates)
 
 
@@ -207,7 +207,3 @@ def _replaced(rng: np.random.Generator, problem: Problem, island: int, ledger: L
 def _objectives(individuals: Sequence[Individual], problem: Problem) -> NDArray[np.float64]:
     names = problem.archive.objectives or default_objectives(problem.term_names, size_free=True)
     return objectives(individuals, names, problem.term_names, problem.archive.target_atoms)
-
-
-def _rank(one: Individual) -> tuple[float, int]:
-    return (one.value, one.uid)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,11 @@ from pydantic import Field
 
 from .archive import extend, rounded
 from .assessment import assess, fresh, keys_of
-from .candidates import CandidateOptions, Source
+from .candidates import CandidateOptions
 from .genetic import GeneticOptions, evolve, gradient
 from .operators import OperatorOptions
 from .options import Options
-from .population import UID_BITS, Individual
+from .population import UID_BITS, Individual, order_key
 from .problem import (
     COUNTERS,
     OPERATORS,
@@ -27,6 +27,7 @@ from .problem import (
     Strategy,
     rng_from_array,
     rng_to_array,
+    stat_names,
 )
 from .selection import SelectionOptions, pick
 from .structure import Structure
@@ -87,28 +88,6 @@ class IslandOptions(Options):
     )
 
 
-def with_objective(problem: Problem, objective: Any) -> Problem:
-    """The same problem judged by another loss: the set so far or the target has changed."""
-    made: dict[int, Any | None] = {}
-    for source in problem.sources:
-        if id(source) not in made:
-            made[id(source)] = _lattice(objective, source)
-    lattices = tuple(made[id(source)] for source in problem.sources)
-    return replace(problem, objective=objective, lattices=lattices)
-
-
-def _lattice(objective: Any, source: Source) -> Any | None:
-    """The loss tabulated on fixed sites, where there is one set of them (and the loss has a basis to tabulate)."""
-    if not source.one_lattice or not hasattr(objective, "basis"):
-        return None
-    from .lattice import MOST_SITES, make_lattice_objective
-
-    template = source.templates[0]
-    if template.n_atoms > MOST_SITES:
-        return None
-    return make_lattice_objective(objective, template, source.limits.mask(template.n_atoms))
-
-
 def start(
     problem: Problem,
     island: int,
@@ -129,7 +108,7 @@ def start(
     carried: list[Structure] = []
     if previous is not None:
         count = int(np.ceil(problem.islands[island].carried * len(previous.population)))
-        carried = [one.structure for one in sorted(previous.population, key=_rank)[:count]]
+        carried = [one.structure for one in sorted(previous.population, key=order_key)[:count]]
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
     n_stats = _n_stats(problem)
     empty = IslandState(
@@ -191,7 +170,7 @@ def advance(
         count = round(options.refresh * len(population))
         new = fresh(count, state.island, problem, rng, ledger, np.sort(step.seen), required=False)
         step = step._replace(seen=np.concatenate([step.seen, keys_of(new, state.island, problem)]))
-        population.sort(key=_rank)
+        population.sort(key=order_key)
         population = population[: max(1, len(population) - len(new))] + new
         found += new
         ledger.count("refreshes")
@@ -264,13 +243,7 @@ def diversity(population: Sequence[Individual]) -> float:
 
 
 def _n_stats(problem: Problem) -> int:
-    from .problem import stat_names
-
     return len(stat_names(problem.term_names))
-
-
-def _rank(one: Individual) -> tuple[float, int]:
-    return (one.value, one.uid)
 
 
 def _known(one: Individual, population: Sequence[Individual]) -> bool:
@@ -318,13 +291,13 @@ def _admit(
     population = list(population)
     free = list(range(len(population)))
     if free:
-        free.remove(min(free, key=lambda k: _rank(population[k])))
+        free.remove(min(free, key=lambda k: order_key(population[k])))
     for guest in guests:
         if len(population) < size or not free:
             population.append(guest)
             continue
         if rule == "worst":
-            place = max(free, key=lambda k: _rank(population[k]))
+            place = max(free, key=lambda k: order_key(population[k]))
         elif rule == "random":
             place = free[int(rng.integers(len(free)))]
         else:
@@ -340,7 +313,7 @@ def _emigrants(
     count = min(options.emigrants, len(population))
     if options.choice == "best":
         pool = {one.uid: one for one in (*population, *archive)}
-        return tuple(sorted(pool.values(), key=_rank)[:count])
+        return tuple(sorted(pool.values(), key=order_key)[:count])
     if options.choice == "random":
         return tuple(population[k] for k in rng.permutation(len(population))[:count])
     scores = np.array([one.value for one in population])
@@ -362,7 +335,7 @@ def _row(
     spread: float,
 ) -> NDArray[np.float64]:
     values = np.array([one.value for one in population])
-    best = min(archive, key=_rank)
+    best = min(archive, key=order_key)
     summary = (best.value, values.min(), np.median(values), values.max(), len(values), spread, len(archive))
     return np.concatenate(
         [[float(generation)], ledger.counters, summary, best.terms, ledger.tries, ledger.successes]

@@ -1,16 +1,18 @@
-"""All pairs of atoms and images nearer than a distance, for set-up and checks."""
+"""All pairs of atoms and images nearer than a distance, for set-up, checks and reports.
+
+Two other searches have other tasks: `sites.site_pairs` lists the pairs of a lattice in the order in which its tables
+are summed, and `kernels` search anew for each structure, in compiled code: `pairs` for descriptors, `contacts` for the
+distances that a candidate must keep.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .structure import Structure
-
-if TYPE_CHECKING:
-    pass
 
 
 class Neighbours(NamedTuple):
@@ -23,7 +25,7 @@ class Neighbours(NamedTuple):
 
 
 def neighbours(structure: Structure, cutoff: float) -> Neighbours:
-    """All ordered pairs of atoms and images nearer than `cutoff` Å, for set-up and checks; an atom's own images count.
+    """All ordered pairs of atoms and images nearer than `cutoff` Å, an atom's own images included.
 
     Sorted by the first atom, then the second, then the vector.
     """

@@ -33,14 +33,24 @@ TERMS = (
     "matched",
     "raw",
 )
-
-
 # Principal axes whose variance is below this share of the largest are dropped (a share of 1e-3 in spread).
 _WHITENING_CUTOFF = 1e-6
-
-
 # A function whose size is below this share of the block's largest vanishes by symmetry.
 _VANISHES = 1e-12
+
+
+# What the norms and scales of `LossOptions` do, in a sentence about the loss.
+NORMS = {
+    "l1": "mean |x| over the functions",
+    "l2": "root mean square over the functions",
+    "huber": "mean pseudo-Huber √(x² + δ²) − δ over the functions",
+}
+SCALES = {
+    "none": "in the functions’ own units",
+    "target": "in units of the target’s spread",
+    "reference": "in units of the spread over random structures",
+    "whitened": "in units of the spread over random structures, along its principal axes",
+}
 
 
 class CoreOptions(Options):

@@ -75,6 +75,11 @@ def heir(child: Individual, parent: Individual) -> Individual:
     return replace(child, line=np.concatenate([step, parent.line])[:LINE_LENGTH])
 
 
+def order_key(one: Individual) -> tuple[float, int]:
+    """What individuals are sorted by: the lowest value first, of equal values the lowest uid."""
+    return (one.value, one.uid)
+
+
 def short_uid(uid: int) -> str:
     """A uid for people: ``"3/29"`` is the 29th individual of island 3; files hold the number itself."""
     return f"{uid >> UID_BITS}/{uid & ((1 << UID_BITS) - 1)}" if uid >= 0 else "-"

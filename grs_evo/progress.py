@@ -115,9 +115,14 @@ def panel_of(facts: dict[str, Any]) -> Any:
     return Panel(table, title=str(facts["folder"]), title_align="left", expand=False)
 
 
-def counted(n: int, noun: str) -> str:
-    """A number with its noun: 1 rank, 2 ranks."""
-    return f"{n} {noun}{'' if n == 1 else 's'}"
+def counted(n: int, noun: str, written: str | None = None) -> str:
+    """A number with its noun: 1 rank, 2 ranks.
+
+    Parameters
+    ----------
+    written : the number as it is to stand there, such as with spaces between thousands
+    """
+    return f"{n if written is None else written} {noun}{'' if n == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

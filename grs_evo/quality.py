@@ -101,7 +101,7 @@ def score(objective: Objective, structure: Structure) -> Score:
     spread = np.sqrt(theirs[1])
     flat = theirs[1] <= 1e6 * plan.floor
     # A function without spread in the target is measured in the scale that the loss gives it.
-    unit = np.where(flat, 1.0 / plan.spread, np.where(flat, 1.0, spread))
+    unit = np.where(flat, 1.0 / plan.spread, spread)
     deviations = (ours[0] - theirs[0]) / unit
     ratios = np.divide(ours[1], theirs[1], out=np.full_like(spread, np.nan), where=~flat)
     worst = np.argsort(-np.abs(deviations), kind="stable")

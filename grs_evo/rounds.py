@@ -15,6 +15,7 @@ from .config import RunFile
 from .errors import within
 from .evolution import Arrays
 from .ground import Ground
+from .moments import merge
 from .population import Individual
 from .problem import IslandState, Problem
 from .readers import read_structures
@@ -78,8 +79,6 @@ def again(story: Story, individuals: Sequence[Individual], accepted: Sequence[in
 
 
 def _grown(state: sets.SetState, new: Sequence[Individual], objective: object) -> sets.SetState:
-    from .moments import merge
-
     moments, losses = state.moments, list(state.losses)
     for one in new:
         moments = merge(moments, objective.moments_of(one.structure))  # type: ignore[attr-defined]

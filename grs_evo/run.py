@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import __version__, checkpoint, island, rounds
+from .assessment import NoCandidates
 from .blocks import cores
 from .briefing import Start, hear, receive, share, tell
 from .conductor import Conductor, Terms
@@ -22,8 +23,8 @@ from .config import check_files, extended, gather_files, read, seconds_of
 from .control import NEVER, Verdict
 from .crew import Crew
 from .desk import Desk
-from .errors import InputError, StorageError, within
-from .evolution import EXIT_STORAGE, Ending, Evolution, Leg, Quit, send_home
+from .errors import EXIT_INPUT, EXIT_STORAGE, InputError, Quit, StorageError, within
+from .evolution import Ending, Evolution, Leg, send_home
 from .folder import Folder, check_free, claim, clear_partial, create, existing
 from .ground import Ground
 from .identity import fingerprint, stamped, unchanged, versions
@@ -32,6 +33,7 @@ from .mpi import World, connect
 from .population import Individual, pack, unpack
 from .problem import IslandState, Problem, stat_names
 from .progress import Reporter, counted, duration
+from .relax import RelaxOptions
 from .setup import lay_ground, make_problem
 from .signals import Alarm, listening
 from .storage import write_whole
@@ -232,7 +234,7 @@ def _session(
                 with told_if_long(reporter):
                     start, desk = prepare(world, reporter, leaving)
             except (InputError, StorageError) as error:
-                send_home(world, 2 if isinstance(error, InputError) else EXIT_STORAGE)
+                send_home(world, EXIT_INPUT if isinstance(error, InputError) else EXIT_STORAGE)
                 raise
             reporter.every = start.run.output.log_seconds
             desk.set_up_seconds = time.monotonic() - begun
@@ -370,9 +372,6 @@ def rehearse(problem: Problem) -> None:
 
     Rank 0 does it before the others begin, so that they load from the cache what it compiled.
     """
-    from .assessment import NoCandidates
-    from .relax import RelaxOptions
-
     done: set[str] = set()
     small = []
     for options in problem.islands:
@@ -390,11 +389,3 @@ def rehearse(problem: Problem) -> None:
                 # After the few steps allowed here atoms may still be too close, which says nothing about the run.
                 if tiny.relax is problem.relax:
                     raise
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# identity
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# last words

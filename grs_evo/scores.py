@@ -10,7 +10,9 @@ import numpy as np
 
 from .binding import bind
 from .candidates import CandidateOptions, candidate
+from .config import read
 from .errors import InputError, within
+from .folder import existing
 from .ground import Ground
 from .loss import Objective, make_objective
 from .plan import LossOptions
@@ -80,9 +82,6 @@ def _yardstick(path: Path) -> tuple[Ground, Objective, Problem | None]:
     if not path.is_dir():
         ground = Ground.read(path)
         return ground, make_objective(ground.basis, ground.target, LossOptions()), None
-    from .config import read
-    from .folder import existing
-
     folder = existing(path)
     ground = Ground.read(folder.target)
     problem = make_problem(read(folder.run_file), ground, folder.path)

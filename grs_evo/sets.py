@@ -16,7 +16,7 @@ from pydantic import Field
 
 from .moments import Moments, empty, merge
 from .options import Options
-from .population import Individual
+from .population import Individual, order_key
 from .structure import Structure
 
 
@@ -115,7 +115,7 @@ def empty_set(objective: Any) -> Moments:
 def offer(population: Sequence[Individual], archive: Sequence[Individual], count: int) -> list[Individual]:
     """What an island offers after a round: the `count` lowest values of archive and population, each structure once."""
     pool = {one.uid: one for one in (*archive, *population)}
-    ordered = sorted(pool.values(), key=lambda one: (one.value, one.uid))
+    ordered = sorted(pool.values(), key=order_key)
     offered, seen = [], set()
     for one in ordered:
         key = (one.value, one.content)

@@ -25,9 +25,11 @@ from .lattice import make_lattice_objective, reference_structures
 from .loss import Objective, make_objective
 from .plan import LossOptions, weights
 from .problem import Problem
+from .progress import counted
 from .rates import check_operators
 from .readers import Entry, elements_of, read_structures
-from .structure import Structure, lacks_cell
+from .structure import Structure, lacks_cell, to_atoms
+from .supercells import PARENTS, parent_cell
 from .target import Target
 
 # random structures whose spread scales the differences of a loss
@@ -122,10 +124,8 @@ def store_target(
     with within(str(run_file)) if run_file is not None else nullcontext():
         ground = lay_ground(asked, Path(), partial(parts_of, threads=threads or cores()))
     write_target(ground.target, out, ground.structures)
-    n = len(ground.structures)
-    what = (
-        f"of {n} structure{'s' if n != 1 else ''}" if asked.target.alloy is None else f"({ground.target.description})"
-    )
+    of = counted(len(ground.structures), "structure")
+    what = f"of {of}" if asked.target.alloy is None else f"({ground.target.description})"
     return f"{out}: {ground.target.n_environments} environments {what}; {', '.join(ground.basis.elements)}"
 
 
@@ -151,9 +151,6 @@ def _stored(run: RunFile, folder: Path) -> Ground:
 
 
 def _alloy(options: AlloyOptions, basis: Basis, structures: Sequence[Structure], covariance: bool) -> Target:
-    from .structure import to_atoms
-    from .supercells import PARENTS, parent_cell
-
     if options.lattice == "file":
         if not structures:
             raise InputError('target.alloy.lattice: is "file", but target.files names none')
@@ -161,7 +158,7 @@ def _alloy(options: AlloyOptions, basis: Basis, structures: Sequence[Structure],
     elif options.lattice in PARENTS:
         if options.a is None:
             raise InputError(f"target.alloy.a: is missing; a {options.lattice} lattice needs its constant in Å")
-        cell, sites = parent_cell(options.lattice, options.a, 1.6329931618554521, False)
+        cell, sites = parent_cell(options.lattice, options.a, cubic=False)
         lattice = to_atoms(Structure(sites, cell, np.zeros(len(sites), np.int32), np.ones(3, np.bool_)), basis.elements)
     else:
         raise InputError(

@@ -26,7 +26,16 @@ class SitePairs(NamedTuple):
 
 
 def site_pairs(template: Structure, reach: float) -> SitePairs:
-    """Pairs of sites within `reach` Å, self images included, sorted by centre, neighbour, image."""
+    """Pairs of sites within `reach` Å, self images included, sorted by centre, neighbour, image.
+
+    Not `neighbours`: tables of a lattice are summed in this order of pairs, so that another one would change the last
+    bits of every loss on fixed sites; and sites on top of each other are refused.
+
+    Raises
+    ------
+    InputError
+        Two sites are on top of each other.
+    """
     inverse = np.linalg.inv(template.cell)
     heights = 1.0 / np.linalg.norm(inverse, axis=0)
     fractional = template.positions @ inverse

@@ -24,6 +24,7 @@ from . import schema
 from .errors import InputError, StorageError
 from .population import Individual, pack, unpack, without_lines
 from .schema import ARCHIVE_SCHEMA
+from .structure import formula_of, to_atoms
 
 Tree = dict[str, Any]  # "group/name" -> array or text
 Attributes = dict[str, Any]  # of the root: numbers and text
@@ -205,13 +206,12 @@ def below(tree: Mapping[str, Any], group: str) -> Tree:
     return {name[len(group) + 1 :]: value for name, value in tree.items() if name.startswith(group + "/")}
 
 
-def write_arrays(path: Path, what: str, tree: Mapping[str, Any], attributes: Mapping[str, Any]) -> None:
-    """A file of named arrays that says what it is, e.g. ``"grs_evo target"``."""
-    write_whole(path, to_image(tree, {"format": what, **attributes}))
-
-
 def read_arrays(path: Path, what: str) -> tuple[Tree, Attributes]:
-    """The inverse of `write_arrays`.
+    """The arrays and attributes of a file of what `to_image` gives, sealed or not.
+
+    Parameters
+    ----------
+    what : kind of file that it must say it is, e.g. ``"grs_evo target"``
 
     Raises
     ------
@@ -304,12 +304,11 @@ class Archive:
 
 def row_of(one: Individual, elements: Sequence[str], term_names: Sequence[str]) -> dict[str, Any]:
     """An individual without its coordinates, as plain values."""
-    counts = one.structure.counts(len(elements))
     return {
         "value": one.value,
         **{name: float(term) for name, term in zip(term_names, one.terms, strict=True)},
         "n_atoms": one.structure.n_atoms,
-        "formula": "".join(f"{e}{n if n > 1 else ''}" for e, n in zip(elements, counts, strict=True) if n),
+        "formula": formula_of(one.structure.counts(len(elements)), elements),
         "uid": one.uid,
         "parents": " ".join(str(uid) for uid in one.parents if uid >= 0),
         "operator": one.operator,
@@ -324,8 +323,6 @@ def annotated(one: Individual, elements: Sequence[str], term_names: Sequence[str
 
     Keys and their types are the same for every individual: parents are two uids, -1 where there is none.
     """
-    from .structure import to_atoms
-
     atoms = to_atoms(one.structure, elements)
     row = row_of(one, elements, term_names)
     del row["formula"]

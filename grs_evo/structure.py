@@ -143,6 +143,11 @@ def checked_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_], source: str)
     return cell
 
 
+def formula_of(counts: NDArray[np.integer], elements: Sequence[str]) -> str:
+    """Counts of atoms per element in the basis's order, as everywhere in grs_evo: ``"Au8Cu24"``, ``"Fe5Cr"``."""
+    return "".join(f"{e}{n if n > 1 else ''}" for e, n in zip(elements, counts, strict=True) if n)
+
+
 def lacks_cell(structure: Structure) -> bool:
     """Whether nothing was known of a structure's cell: what `checked_cell` then fills in bounds nothing."""
     return not structure.pbc.any() and bool((structure.cell == np.eye(3)).all())

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .desk import Desk
-from .population import Individual, short_uid
+from .errors import EXIT_EARLY
+from .population import Individual, order_key, short_uid
 from .progress import counted, duration, table_of
+from .storage import row_of
 
 # Terms that the table leaves out.
 _UNTOLD = ("raw",)
-EXIT_EARLY = 75  # stopped by a signal, a request or --max-time, with a checkpoint: may be queued again
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,10 +64,8 @@ def best_table(archive: Sequence[Individual], elements: Sequence[str], term_name
 
     The unscaled loss is left out: in the units of the descriptors it is of no size that a reader could judge.
     """
-    from .storage import row_of
-
     told = [name for name in term_names if name not in _UNTOLD]
-    best = sorted(archive, key=lambda one: (one.value, one.uid))[:top]
+    best = sorted(archive, key=order_key)[:top]
     rows = []
     for one in best:
         row = row_of(one, elements, term_names)

@@ -19,10 +19,12 @@ Matrix = NDArray[np.int64]
 MOST_FORMS = 50_000
 
 PARENTS = ("sc", "bcc", "fcc", "hcp", "diamond")
+# c/a of hcp where atoms touch their twelve neighbours: √(8/3).
+IDEAL_C_OVER_A = 1.6329931618554521
 
 
 def parent_cell(
-    name: str, a: float, c_over_a: float = 1.6329931618554521, cubic: bool = True
+    name: str, a: float, c_over_a: float = IDEAL_C_OVER_A, cubic: bool = True
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Cell (3, 3) Å and fractional sites (n, 3) of a parent lattice.
 
@@ -50,7 +52,7 @@ def parent_cell(
     return a / 2 * np.array([[0.0, 1, 1], [1, 0, 1], [1, 1, 0]]), sites
 
 
-def sites_per_volume(name: str, c_over_a: float = 1.6329931618554521) -> float:
+def sites_per_volume(name: str, c_over_a: float = IDEAL_C_OVER_A) -> float:
     """Number of sites in a volume a³, to find the lattice constant from a density."""
     return {"sc": 1.0, "bcc": 2.0, "fcc": 4.0, "diamond": 8.0, "hcp": 2.0 / (np.sqrt(0.75) * c_over_a)}[name]
 
@@ -78,9 +80,19 @@ def hermite_forms(volume: int) -> NDArray[np.int64]:
 
 
 def ask_spglib(
-    name: str, cell: NDArray[np.float64], sites: NDArray[np.float64], kinds: NDArray[np.int64] | None, **options: Any
+    name: str, cell: NDArray[np.float64], sites: NDArray[np.float64], kinds: NDArray[np.integer] | None, **options: Any
 ) -> Any:
-    """A call of spglib that returns None when nothing is found, in old versions and in new ones that raise or warn."""
+    """A call of spglib that returns None when nothing is found, in old versions and in new ones that raise or warn.
+
+    The one place that calls spglib.
+
+    Parameters
+    ----------
+    name : of the function of spglib
+    cell : (3, 3) Å, rows are the vectors
+    sites : (n, 3) fractional
+    kinds : (n,) what stands on the sites; None: the same everywhere
+    """
     import spglib
 
     with warnings.catch_warnings():

@@ -22,7 +22,7 @@ from .kernels.chains import ChainOptions, ChainState
 from .lattice import LatticeObjective
 from .operators import TABLE
 from .options import Options
-from .population import NO_PARENT, Individual
+from .population import NO_PARENT, Individual, order_key, pack, unpack
 from .problem import IslandState, Ledger, Problem, Step
 from .rates import draw_operator, probabilities
 from .structure import Structure
@@ -174,7 +174,7 @@ def _adopt(chain: ChainState, state: IslandState, lattice: LatticeObjective) -> 
     guests = [one for one in state.population if one.island != state.island]
     if not guests or chain.ints[kernel.FULL] == 0:
         return
-    best = min(guests, key=_rank)
+    best = min(guests, key=order_key)
     own = min((one.value for one in state.population if one.island == state.island), default=np.inf)
     template = lattice.template
     same = best.structure.n_atoms == lattice.n_sites and np.array_equal(best.structure.positions, template.positions)
@@ -183,15 +183,11 @@ def _adopt(chain: ChainState, state: IslandState, lattice: LatticeObjective) -> 
         chain.ints[kernel.ADOPT] = 1
 
 
-def _rank(one: Individual) -> tuple[float, int]:
-    return (one.value, one.uid)
-
-
 def _best(individuals: Sequence[Individual], count: int) -> list[Individual]:
     """The best distinct ones."""
     kept: list[Individual] = []
     seen: set[str] = set()
-    for one in sorted(individuals, key=_rank):
+    for one in sorted(individuals, key=order_key):
         if len(kept) == count:
             break
         content = one.content
@@ -212,8 +208,9 @@ def _unpack(walk: Mapping[str, NDArray]) -> ChainState:
 # ---------------------------------------------------------------------------------------------------------------------
 # anything else
 
-# integers of a walk off the lattice
-_STEP, _FAILS, _RESTARTS, _SEEN, _UID = range(5)
+# integers of a walk off the lattice; checkpoints hold five, the last of no use
+_STEP, _FAILS, _RESTARTS, _SEEN = range(4)
+_N_INTS = 5
 
 
 def _off_lattice(kind: Kind, state: IslandState, problem: Problem, rng: np.random.Generator, ledger: Ledger) -> Step:
@@ -265,7 +262,7 @@ def _off_lattice(kind: Kind, state: IslandState, problem: Problem, rng: np.rando
                 current = one if gap < 0.0 else current
             else:
                 ints[_FAILS] += 1
-                trial = one if trial is None or _rank(one) < _rank(trial) else trial
+                trial = one if trial is None or order_key(one) < order_key(trial) else trial
         if kind == "descent" and options.improvement == "best" and ints[_FAILS] >= options.sample:
             current = trial if trial is not None and trial.value < current.value else None
             trial, ints[_FAILS] = None, 0
@@ -290,7 +287,7 @@ def _restart(
         _, cumulative = probabilities(
             problem.limits(state.island), problem.islands[state.island].operators, state.rates
         )
-        best = min(pool, key=_rank)
+        best = min(pool, key=order_key)
         structure = best.structure
         for _ in range(options.kick):
             moved = _moved(structure, cumulative, state.island, problem, rng, ledger)
@@ -342,8 +339,6 @@ def _mutant(
 def _pack_walk(
     ints: NDArray[np.int64], seen: NDArray[np.float64], current: Individual | None, trial: Individual | None
 ) -> dict[str, NDArray]:
-    from .population import pack
-
     held = [one for one in (current, trial) if one is not None]
     n_terms = len(held[0].terms) if held else 0
     present = np.array([current is not None, trial is not None])
@@ -356,9 +351,7 @@ def _unpack_walk(
     walk: Mapping[str, NDArray], options: WalkOptions, island: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], Individual | None, Individual | None]:
     if not walk:
-        return np.zeros(5, np.int64), np.zeros(options.calibration), None, None
-    from .population import unpack
-
+        return np.zeros(_N_INTS, np.int64), np.zeros(options.calibration), None, None
     start = _PREFIX + "one."
     held = iter(unpack({name[len(start) :]: column for name, column in walk.items() if name.startswith(start)}))
     present = walk[_PREFIX + "present"]

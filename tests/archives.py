@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from grs_evo.basis import Basis, build_basis
+from grs_evo.exchange import extended_xyz
 from grs_evo.population import Individual, heir
 from grs_evo.problem import OPERATORS, stat_names
-from grs_evo.report.solid import extxyz
 from grs_evo.storage import Archive, write_archive
-from grs_evo.structure import Structure
+from grs_evo.structure import Structure, to_atoms
 from grs_evo.target import Target
 
 TERMS = ("mean", "variance")
@@ -109,7 +109,7 @@ def run_folder(path: Path, **options: object) -> Path:
     (path / "inputs").mkdir()
     elements: tuple[str, ...] = options.get("elements", ("Ta",))  # type: ignore[assignment]
     target = lattice(np.random.default_rng(0), 27, len(elements))
-    (path / "inputs" / "target.extxyz").write_text(extxyz(target, elements, {}))
+    (path / "inputs" / "target.extxyz").write_bytes(extended_xyz([to_atoms(target, elements)]))
     (path / "status.json").write_text(
         json.dumps(
             {"state": "finished", "stop_reason": "generations", "seconds": 95.0, "evaluations": 2000, "ranks": 2}

@@ -14,8 +14,8 @@ import numpy as np
 
 from grs_evo.conductor import Conductor, Terms
 from grs_evo.control import NEVER, CheckpointOptions, Pace, StopOptions, Totals, Verdict
-from grs_evo.errors import InputError, StorageError
-from grs_evo.evolution import Ending, Evolution, Leg, Quit
+from grs_evo.errors import InputError, Quit, StorageError
+from grs_evo.evolution import Ending, Evolution, Leg
 from grs_evo.migration import MigrationOptions, Routes, shares, sources
 from grs_evo.population import Individual, pack, unpack
 from grs_evo.signals import Alarm

@@ -187,7 +187,7 @@ def test_a_run_folder_gives_all_environments_and_an_archive_alone_its_sample(tmp
     from archives import lattice, run_folder, small_basis
 
     from grs_evo.analysis import environments, sources
-    from grs_evo.setup import Ground
+    from grs_evo.ground import Ground
     from grs_evo.storage import read_archive, write_archive
     from grs_evo.target import SAMPLE, Target
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grs_evo.control import StopOptions
-from grs_evo.errors import InputError, StorageError
-from grs_evo.evolution import Ending, Quit
+from grs_evo.errors import InputError, Quit, StorageError
+from grs_evo.evolution import Ending
 from grs_evo.migration import MigrationOptions
 from grs_evo.structure import Structure
 

@@ -19,7 +19,6 @@ from grs_evo.population import short_uid
 from grs_evo.report import compose, match, result_plots, solid, write_report
 from grs_evo.report.page import script_json, text, tiles
 from grs_evo.report.plot import axis, base_of, plain
-from grs_evo.report.solid import extxyz
 from grs_evo.report.words import significant, without_folders
 from grs_evo.structure import Structure
 
@@ -180,8 +179,8 @@ def test_a_structure_in_the_page_is_the_structure(tmp_path):
     np.testing.assert_allclose(np.reshape(scenes[0]["positions"], (-1, 3)), best.positions, atol=5.1e-5)
     (tmp_path / "x.extxyz").write_text(scenes[0]["file"])
     back = read(tmp_path / "x.extxyz")
-    np.testing.assert_allclose(back.positions, best.positions, atol=1e-8, rtol=0)
-    np.testing.assert_allclose(back.cell[:], best.cell, atol=1e-12, rtol=0)
+    np.testing.assert_array_equal(back.positions, best.positions)
+    np.testing.assert_array_equal(back.cell[:], best.cell)
     assert back.get_chemical_symbols() == [made.elements[k] for k in best.species]
 
 
@@ -227,7 +226,7 @@ def test_the_report_lies_in_the_run_folder_unless_told_otherwise(tmp_path):
     assert write_report(folder) == folder / "report.html"
     page = (folder / "report.html").read_text()
     assert "<h1>my-run</h1>" in page
-    assert "95 s" in page
+    assert "1 min 35 s" in page
     assert "finished (generations)" in page
     (folder / "status.json").write_text("[1, 2")
     assert "Timing" not in write_report(folder).read_text().split("<script")[0]
@@ -242,12 +241,6 @@ def test_the_report_lies_in_the_run_folder_unless_told_otherwise(tmp_path):
 )
 def test_numbers_are_written_for_people(value, words):
     assert significant(value) == words
-
-
-def test_extxyz_keeps_odd_values():
-    written = extxyz(lattice(np.random.default_rng(0), 2), ("Ta",), {"grs_operator": 'a "quoted" = name'})
-    assert written.splitlines()[0] == "2"
-    assert len(written.splitlines()) == 4
 
 
 # ---------------------------------------------------------------- sets, reverse runs, crystals

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..basis import Basis
+from ..descriptors import describe_compact
 from ..errors import InputError
+from ..ground import Ground
 from ..structure import Structure
 from ..target import SAMPLE, Target
 from .distances import MomentDistances, halves_floor, moment_distances
@@ -69,8 +71,6 @@ def of_structures(structures: Sequence[Structure], basis: Basis, most: int = MOS
     most : when the set has more environments, whole structures are left out evenly until it fits, so that memory is
         bounded; the first and the last structure stay
     """
-    from ..descriptors import describe_compact
-
     if not structures:
         raise InputError("set: holds no structures; at least one is needed")
     counts = np.array([one.n_atoms for one in structures])
@@ -123,8 +123,6 @@ def with_all(target: Target, basis: Basis, place: str | Path, most: int = MOST) 
     -------
     The target with more of its environments; as it was when it has all of them, or when the folder does not tell.
     """
-    from ..setup import Ground
-
     folder = Path(place) if Path(place).is_dir() else Path(place).parent
     if len(target.sample_rows) >= target.n_environments or not (folder / "target.h5").is_file():
         return target

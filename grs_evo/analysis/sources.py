@@ -14,7 +14,7 @@ import numpy as np
 
 from ..basis import Basis, build_basis
 from ..errors import InputError
-from ..population import Individual
+from ..population import Individual, order_key
 from ..storage import Archive, read_archive
 from ..structure import Structure
 from ..target import Target
@@ -85,7 +85,7 @@ def pick(found: Archive, which: str, name: str) -> list[Individual]:
     if which == "all":
         return individuals
     if which == "best":
-        return [min(individuals, key=lambda one: (one.value, one.uid))]
+        return [min(individuals, key=order_key)]
     from .fronts import pareto_front
 
     front = pareto_front(found.objectives)

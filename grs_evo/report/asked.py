@@ -10,21 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from ..plan import LossOptions
+from ..plan import NORMS, SCALES, LossOptions
 from ..storage import Archive
 from ..target import Target
 from . import page
 from .page import Section
 from .question import Question
 from .words import MINUS, TERM_WORDS, objective, several, whole, without_folders
-
-_NORM_WORDS = {"l1": "mean |x| over the functions", "l2": "root mean square over the functions"}
-_SCALE_WORDS = {
-    "none": "in the functions’ own units",
-    "target": "in units of the target’s spread",
-    "reference": "in units of the spread over random structures",
-    "whitened": "in units of the spread over random structures, along its principal axes",
-}
 
 
 def asked_section(
@@ -82,7 +74,7 @@ def _loss_words(loss: LossOptions, away: bool) -> str:
     if loss.w_structure != 0 and loss.w_set != 0:
         what = "the cell, and all cells of the set together,"
     direction = "as far from the target as can be" if away else "as near to the target as can be"
-    return f"{what} {direction}; differences {_SCALE_WORDS[loss.scale]}, {_NORM_WORDS.get(loss.norm, loss.norm)}"
+    return f"{what} {direction}; differences {SCALES[loss.scale]}, {NORMS[loss.norm]}"
 
 
 def _terms(archive: Archive, loss: LossOptions | None) -> str:

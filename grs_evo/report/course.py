@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..analysis import convergence
+from ..progress import duration
 from . import page, result_plots, search_plots
 from .gallery import Found, archive_table
 from .page import Section
 from .plot import Plot
-from .words import duration, several, significant, whole
+from .words import several, significant, whole
 
 
 def front_section(found: Found) -> tuple[Section, list[Plot]]:

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..analysis import pareto_front
+from ..exchange import extended_xyz
+from ..neighbours import neighbours
 from ..population import NO_PARENT, Individual, short_uid
-from ..storage import Archive
+from ..storage import Archive, annotated
 from . import page, solid
 from .page import Section
 from .question import Question
@@ -184,20 +186,15 @@ def _view(
     scene = solid.scene(structure) | {
         "title": f"{before}{formula}",
         "facts": facts,
-        "file": solid.extxyz(structure, archive.elements, _info(one)),
+        "file": extended_xyz([_atoms(archive, one)]).decode(),
         "name": f"{name}.extxyz",
     }
     return still, scene
 
 
-def _info(one: Individual) -> dict[str, Any]:
-    return {
-        "grs_value": one.value,
-        "grs_uid": one.uid,
-        "grs_operator": one.operator,
-        "grs_island": one.island,
-        "grs_generation": one.generation,
-    }
+def _atoms(archive: Archive, one: Individual) -> Any:
+    """The individual as an export of the archive has it."""
+    return annotated(one, archive.elements, archive.term_names, archive.seed)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -235,13 +232,8 @@ def _shortest_words(one: Individual) -> str:
 
 def _shortest(one: Individual) -> float:
     """Shortest distance between two atoms (images included), Å; NaN for an atom alone."""
-    from ase.neighborlist import neighbor_list
-
-    from ..structure import to_atoms
-
-    atoms = to_atoms(one.structure, ["X"] * (int(one.structure.species.max()) + 1))
     for cutoff in (3.5, 8.0):
-        found = neighbor_list("d", atoms, cutoff)
+        found = neighbours(one.structure, cutoff).distances
         if len(found):
             return float(found.min())
     return float("nan")
@@ -328,15 +320,15 @@ def _set_table(found: Found) -> str:
         columns = _after(columns, "atoms", found.set_column, [float(x) for x in found.set_numbers])
     columns = {"no.": list(range(1, len(archive.set) + 1)), **columns}
     more = "" if len(archive.set) <= _TABLE else f", the first {_TABLE}"
-    every = "".join(
-        solid.extxyz(one.structure, archive.elements, _info(one) | {"grs_set": k})
-        for k, one in enumerate(archive.set, 1)
-    )
+    every = [_atoms(archive, one) for one in archive.set]
+    for k, atoms in enumerate(every, 1):
+        atoms.info["grs_set"] = k
+    file = extended_xyz(every).decode()
     return (
         f"<details open><summary>Table of the set{more}</summary>"
         + _brief(columns, archive, archive.set)
         + page.download("set.csv", page.csv_text(columns, term_notes(archive)), "The table (CSV)")
-        + page.download("set.extxyz", every, "All structures of the set (extended XYZ)", "chemical/x-xyz")
+        + page.download("set.extxyz", file, "All structures of the set (extended XYZ)", "chemical/x-xyz")
         + "</details>"
     )
 

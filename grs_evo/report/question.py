@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from .. import sets
 from ..config import RunFile, parse
 from ..errors import InputError
+from ..ground import Ground
 from ..loss import Objective, make_objective
 from ..plan import LossOptions
 from ..population import Individual
 from ..readers import read_structures
-from ..setup import Ground, make_problem
+from ..setup import make_problem
 from ..storage import Archive
 from ..structure import Structure
 from ..target import Target

@@ -1,17 +1,16 @@
-"""Structures for the page: data for the interactive view, a still picture of each, and the file behind it."""
+"""Structures for the page: formula, symmetry, data for the interactive view, and a still picture of each."""
 
 from __future__ import annotations
 
 import html
-import io
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..structure import Structure, to_atoms
+from ..structure import Structure, formula_of
+from ..supercells import ask_spglib
 
 # The view of the stills, and the first one of the interactive scene: a little from the right and above.
 _VIEW = (np.deg2rad(-62.0), np.deg2rad(22.0))
@@ -29,32 +28,20 @@ def radii(elements: Sequence[str]) -> list[float]:
 
 
 def formula(structure: Structure, elements: Sequence[str]) -> str:
-    """Counts of atoms per element in the basis's order, as everywhere in grs_evo: ``"Au8Cu24"``, ``"Fe5Cr"``."""
-    return _formula(structure.counts(len(elements)), elements)
-
-
-def _formula(counts: NDArray[np.integer], elements: Sequence[str]) -> str:
-    return "".join(f"{e}{n if n > 1 else ''}" for e, n in zip(elements, counts, strict=True) if n)
+    """The structure's formula; see `formula_of`."""
+    return formula_of(structure.counts(len(elements)), elements)
 
 
 def symmetry(structure: Structure, elements: Sequence[str]) -> tuple[str, str] | None:
     """Space group and formula unit, e.g. ``("Pm-3m (221)", "Cu3Au")``; None for what is no crystal, or not told."""
-    import spglib
-
     if not structure.pbc.all():
         return None
-    scaled = np.linalg.solve(structure.cell.T, structure.positions.T).T
-    cell: Any = (structure.cell, scaled, structure.species + 1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of spglib's error handling, old and new
-        try:
-            found = spglib.get_spacegroup(cell, symprec=SYMPREC)
-        except Exception:  # SpglibError has no base class of its own in all versions
-            return None
+    scaled = np.asarray(np.linalg.solve(structure.cell.T, structure.positions.T).T, np.float64)
+    found = ask_spglib("get_spacegroup", structure.cell, scaled, structure.species + 1, symprec=SYMPREC)
     if found is None:
         return None
     counts = structure.counts(len(elements))
-    return str(found), _formula(counts // np.gcd.reduce(counts), elements)
+    return str(found), formula_of(counts // np.gcd.reduce(counts), elements)
 
 
 def space_group(structure: Structure, elements: Sequence[str]) -> tuple[str, str] | None:
@@ -117,14 +104,3 @@ def still(structure: Structure, elements: Sequence[str], label: str, most: int =
         )
     drawn = "".join(text for _, text in sorted(parts, key=lambda part: part[0]))
     return f'<svg class="still" viewBox="0 0 100 100" role="img" aria-label="{html.escape(label)}">{drawn}</svg>'
-
-
-def extxyz(structure: Structure, elements: Sequence[str], info: dict[str, Any]) -> str:
-    """The structure as an extended XYZ file (positions to 1e-8 Å), with `info` in its comment line."""
-    from ase.io import write
-
-    atoms = to_atoms(structure, elements)
-    atoms.info.update(info)
-    stream = io.StringIO()
-    write(stream, atoms, format="extxyz")
-    return stream.getvalue()

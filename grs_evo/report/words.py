@@ -6,6 +6,8 @@ import re
 
 import numpy as np
 
+from ..progress import counted
+
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 THIN = "\u2009"  # between thousands
 MINUS = "−"  # as plotly writes it at its ticks
@@ -72,20 +74,9 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}{THIN}%"
 
 
-def duration(seconds: float) -> str:
-    """Seconds as people say them."""
-    if seconds < 10:
-        return f"{seconds:.2g} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
-
-
 def several(count: int, what: str) -> str:
-    """A count and what is counted, e.g. ``"1 island"``, ``"4 islands"``."""
-    return f"{whole(count)} {what}{'' if count == 1 else 's'}"
+    """As `progress.counted`, with the number as the page writes it."""
+    return counted(count, what, whole(count))
 
 
 def without_folders(text: str) -> str:

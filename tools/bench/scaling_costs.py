@@ -22,13 +22,14 @@ from grs_evo.config import RunFile, parse
 from grs_evo.control import Verdict
 from grs_evo.desk import Desk
 from grs_evo.folder import Folder
+from grs_evo.ground import Ground
 from grs_evo.island import _HISTORY_ROWS, advance, start
 from grs_evo.migration import Routes, pack_parcel, shares, sources, unpack_parcel
 from grs_evo.mpi import connect
 from grs_evo.population import unpack
 from grs_evo.problem import IslandState, Problem, stat_names
 from grs_evo.progress import Reporter
-from grs_evo.setup import Ground, lay_ground, make_problem
+from grs_evo.setup import lay_ground, make_problem
 from grs_evo.spent import peak_memory
 from grs_evo.wire import decode, encode
 
