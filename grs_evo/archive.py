@@ -177,12 +177,25 @@ def extend(
 
 
 def dominated(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """(n,) whether another row is nowhere worse and somewhere better; in blocks, so memory stays small."""
-    n = len(scores)
-    result = np.zeros(n, bool)
-    for start in range(0, n, 256):
-        mine = scores[start : start + 256]
-        result[start : start + 256] = _beaten(mine, scores)
+    """(n,) whether another row is nowhere worse and somewhere better; `analysis.pareto_front` is made of it."""
+    # In lexicographic order whatever dominates a row stands before it, so a look at the front so far is enough; equal
+    # rows stand side by side and share their fate.
+    order = np.lexsort(scores.T[::-1])
+    points = scores[order]
+    repeats = np.concatenate([[False], (points[1:] == points[:-1]).all(axis=1)])
+    front = np.empty_like(scores)
+    count = 0
+    behind = np.zeros(len(scores), bool)
+    for k, point in enumerate(points):
+        if repeats[k]:
+            behind[k] = behind[k - 1]
+        elif (front[:count] <= point).all(axis=1).any():
+            behind[k] = True
+        else:
+            front[count] = point
+            count += 1
+    result = np.empty(len(scores), bool)
+    result[order] = behind
     return result
 
 

@@ -13,7 +13,7 @@ from .composition import Composition, assignable, free, site_mask
 from .errors import InputError, nearest, within
 from .kernels.contacts import closest_ratio, fractional, inverse
 from .limits import Fixed, Limits
-from .readers import read_atoms
+from .readers import each_atoms
 from .structure import Structure, from_atoms
 from .supercells import PARENTS, build, conventional, heights, parent_cell, sites_per_volume, supercells
 
@@ -253,7 +253,7 @@ def _read(options: CandidateOptions, elements: tuple[str, ...], folder: Path | s
     # A parent cell may hold any symbols: its sites count, not what sits there.
     bare = options.kind != "templates" or options.composition not in (None, "keep")
     with within(f"{where}.file"):
-        found = read_atoms(options.file, folder=folder, nameless=bare)
+        found = list(each_atoms(options.file, folder=folder, nameless=bare))
         if bare:
             for _, _, atoms in found:
                 atoms.symbols = [s if s in elements else elements[0] for s in atoms.get_chemical_symbols()]

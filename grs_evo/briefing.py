@@ -17,8 +17,7 @@ from .evolution import Tag
 from .ground import Ground
 from .migration import shares
 from .mpi import World, wait
-from .population import Individual, pack, unpack
-from .structure import Structure
+from .structure import Structure, pack_structures, unpack_structures
 from .toml_text import to_toml
 from .wire import array_text, decode, encode, text_array
 
@@ -72,11 +71,7 @@ def tell(world: World, start: Start) -> None:
     if world.size == 1:
         return
     point = start.point
-    seeds = [
-        Individual(structure, 0.0, np.empty(0), uid=made, island=k)
-        for made, entries in start.seeds.items()
-        for k, structure in entries
-    ]
+    seeds = [(made, k, structure) for made, entries in start.seeds.items() for k, structure in entries]
     share(
         world,
         {
@@ -84,7 +79,9 @@ def tell(world: World, start: Start) -> None:
             "folder": text_array(str(start.folder)),
             "ground": np.frombuffer(start.ground.to_bytes(), np.uint8),
             "resumed": np.array([point is not None]),
-            **pack(seeds, 0),
+            "seeds_made": np.array([made for made, _, _ in seeds], np.int64),
+            "seeds_island": np.array([k for _, k, _ in seeds], np.int64),
+            **pack_structures([structure for _, _, structure in seeds]),
         },
     )
     if point is not None:
@@ -100,8 +97,9 @@ def hear(world: World) -> Start:
     arrays = receive(world)
     point = receive(world)["point"].tobytes() if arrays["resumed"][0] else b""
     seeds: dict[int, list[tuple[int, Structure]]] = {}
-    for one in unpack(arrays):
-        seeds.setdefault(one.uid, []).append((one.island, one.structure))
+    kept = zip(arrays["seeds_made"].tolist(), arrays["seeds_island"].tolist(), unpack_structures(arrays), strict=True)
+    for made, k, structure in kept:
+        seeds.setdefault(made, []).append((k, structure))
     return Start(
         parse(array_text(arrays["run"]), "run file of rank 0"),
         Ground.from_bytes(arrays["ground"].tobytes()),

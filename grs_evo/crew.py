@@ -13,7 +13,7 @@ from .errors import InputError
 from .evolution import Tag
 from .migration import shares
 from .mpi import World, wait
-from .structure import Structure
+from .structure import pack_structures, unpack_structures
 from .wire import array_text, decode, encode, text_array
 
 # Bytes of all parts above which rank 0 does the work alone: it could not hold what the others send at once.
@@ -79,13 +79,9 @@ def work(world: World, block: NDArray[np.uint8], serve: Callable[[], None]) -> N
 
 
 def _pack(job: Job, starts: list[int]) -> NDArray[np.uint8]:
-    one = job.structure
     return encode(
         {
-            "positions": one.positions,
-            "cell": one.cell,
-            "species": one.species,
-            "pbc": one.pbc,
+            **pack_structures([job.structure]),
             "basis": text_array(job.basis.to_text()),
             "name": text_array(job.name),
             "numbers": np.array([job.weight, job.reach]),
@@ -98,7 +94,7 @@ def _pack(job: Job, starts: list[int]) -> NDArray[np.uint8]:
 
 def _unpack(block: NDArray[np.uint8]) -> tuple[Job, list[int]]:
     arrays = decode(block)
-    structure = Structure(arrays["positions"], arrays["cell"], arrays["species"], arrays["pbc"])
+    (structure,) = unpack_structures(arrays)
     weight, reach = arrays["numbers"].tolist()
     job = Job(
         structure,

@@ -34,7 +34,7 @@ from .kernels.tables import (
     make_work,
     share_work,
 )
-from .structure import Structure, checked_cell, from_atoms
+from .structure import Structure, checked_structure
 
 if TYPE_CHECKING:
     from .basis import Basis
@@ -47,32 +47,6 @@ _MAX_IMAGES = 400_000_000
 
 class EmptyEnvironmentWarning(UserWarning):
     """Some atoms have no neighbour within the cutoff, so their descriptors are all zero."""
-
-
-def as_structure(structure: Any, basis: Basis, source: str = "structure") -> Structure:
-    """A `Structure` or `ase.Atoms` as a checked `Structure`.
-
-    Raises
-    ------
-    InputError
-        No atoms, an element the basis does not know, positions that are not finite, or a singular cell.
-    """
-    if not isinstance(structure, Structure):
-        return from_atoms(structure, basis.elements, source)
-    if structure.n_atoms == 0:
-        raise InputError(f"{source}: holds no atoms; a structure needs at least one")
-    low, high = int(structure.species.min()), int(structure.species.max())
-    if low < 0 or high >= len(basis.elements):
-        raise InputError(
-            f"{source}: species index {low if low < 0 else high} is not in the basis; "
-            f"its {len(basis.elements)} elements are {', '.join(basis.elements)}"
-        )
-    # one sum tells of any number that is not finite (or of one that overflows), much faster than a look at each
-    if not np.isfinite(structure.positions.sum()) and not np.isfinite(structure.positions).all():
-        atom = int(np.argwhere(~np.isfinite(structure.positions))[0, 0])
-        raise InputError(f"{source}: the position of atom {atom} is {structure.positions[atom]} Å; it must be finite")
-    checked_cell(structure.cell, structure.pbc, source)
-    return structure
 
 
 class _Arrays(NamedTuple):
@@ -184,7 +158,7 @@ def describe_compact(
     InputError
         NaN positions, singular cell, unknown element, or atoms on top of each other.
     """
-    checked = as_structure(structure, basis, source)
+    checked = checked_structure(structure, basis.elements, source)
     if checked.n_atoms > CHUNK:
         out = np.empty((checked.n_atoms, max(basis.sizes)))
         lone = sum(lone for _, lone in _chunks(checked, basis, CHUNK, threads, source, into=out))
@@ -215,7 +189,7 @@ def describe(structure: Any, basis: Basis, *, threads: int = 1, source: str = "s
     InputError
         NaN positions, singular cell, unknown element, or atoms on top of each other.
     """
-    checked = as_structure(structure, basis, source)
+    checked = checked_structure(structure, basis.elements, source)
     rows = describe_compact(checked, basis, threads=threads, source=source)
     if len(basis.elements) == 1:
         return rows
@@ -248,7 +222,7 @@ def pullback(
     InputError
         As `describe`, or `dq_db` of another shape.
     """
-    checked = as_structure(structure, basis, source)
+    checked = checked_structure(structure, basis.elements, source)
     tables = kernel_tables(basis)
     adjoint = np.array(dq_db, dtype=np.float64, order="C")
     if adjoint.shape != (checked.n_atoms, tables.max_size):
@@ -289,7 +263,7 @@ def stream_descriptors(
     InputError
         As `describe`.
     """
-    checked = as_structure(structure, basis, source)
+    checked = checked_structure(structure, basis.elements, source)
     for rows, _ in _chunks(checked, basis, chunk, threads, source):
         yield rows
 
@@ -320,7 +294,7 @@ def map_chunks(
 
     Parameters
     ----------
-    structure : checked, see `as_structure`
+    structure : checked, see `structure.checked_structure`
     task : must keep no view of its chunk's rows
     starts : first atoms of the chunks wanted, multiples of CHUNK
     reach : Å; shortest distances are looked for below it, or below the longest cutoff

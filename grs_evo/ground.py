@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from .basis import Basis
 from .errors import InputError, expect, within
 from .storage import below, check_schema, from_image, read_arrays, sealed, to_image, write_whole
-from .structure import Structure
+from .structure import Structure, pack_structures, unpack_structures
 from .target import Target
 
 TARGET_FILE = "grs_evo target"
@@ -34,7 +31,7 @@ class Ground:
         """An HDF5 image."""
         tree: dict[str, Any] = {f"target/{name}": array for name, array in self.target.to_arrays().items()}
         tree["basis"] = self.basis.to_text()
-        for name, column in _pack(self.structures).items():
+        for name, column in pack_structures(self.structures).items():
             tree[f"structures/{name}"] = column
         from . import __version__
 
@@ -73,30 +70,7 @@ def _ground(tree: dict[str, Any], source: str) -> Ground:
     target = Target.from_arrays(below(tree, "target"), source, basis)
     with within(source):
         target.check_basis(basis)
-    return Ground(basis, target, _unpack(below(tree, "structures")))
-
-
-def _pack(structures: Sequence[Structure]) -> dict[str, NDArray[Any]]:
-    return {
-        "n_atoms": np.array([one.n_atoms for one in structures], np.int64),
-        "positions": np.concatenate([one.positions for one in structures] or [np.empty((0, 3))]),
-        "species": np.concatenate([one.species for one in structures] or [np.empty(0, np.int32)]),
-        "cells": np.array([one.cell for one in structures], np.float64).reshape(-1, 3, 3),
-        "pbc": np.array([one.pbc for one in structures], np.bool_).reshape(-1, 3),
-    }
-
-
-def _unpack(columns: dict[str, NDArray[Any]]) -> tuple[Structure, ...]:
-    ends = np.cumsum(columns["n_atoms"])
-    return tuple(
-        Structure(
-            columns["positions"][end - n : end],
-            columns["cells"][k],
-            columns["species"][end - n : end],
-            columns["pbc"][k],
-        )
-        for k, (end, n) in enumerate(zip(ends, columns["n_atoms"], strict=True))
-    )
+    return Ground(basis, target, tuple(unpack_structures(below(tree, "structures"))))
 
 
 def write_target(target: Target, path: str | Path, structures: Sequence[Structure] = ()) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError
-from .structure import Structure, content_hash
+from .structure import Structure, content_hash, pack_structures, unpack_structures
 
 NO_PARENT = -1
 # uids: the island in the high bits, a running number in the low ones.
@@ -108,14 +108,9 @@ Columns = dict[str, NDArray]
 
 def pack(individuals: Sequence[Individual], n_terms: int) -> Columns:
     """Individuals as named arrays of fixed dtype; the inverse of `unpack`, bit for bit."""
-    structures = [one.structure for one in individuals]
     line = np.concatenate([one.line for one in individuals] or [_no_line()])
     return {
-        "n_atoms": np.array([s.n_atoms for s in structures], dtype=np.int64),
-        "positions": np.concatenate([s.positions for s in structures] or [np.empty((0, 3))]),
-        "species": np.concatenate([s.species for s in structures] or [np.empty(0, np.int32)]),
-        "cells": np.array([s.cell for s in structures], dtype=np.float64).reshape(-1, 3, 3),
-        "pbc": np.array([s.pbc for s in structures], dtype=np.bool_).reshape(-1, 3),
+        **pack_structures([one.structure for one in individuals]),
         "value": np.array([one.value for one in individuals], dtype=np.float64),
         "terms": np.array([one.terms for one in individuals], dtype=np.float64).reshape(len(individuals), n_terms),
         "uid": np.array([one.uid for one in individuals], dtype=np.int64),
@@ -140,18 +135,13 @@ def unpack(columns: Mapping[str, NDArray]) -> list[Individual]:
     """Named arrays, as `pack` makes them, back into individuals."""
     if "line_length" not in columns:  # of a checkpoint that an older version wrote
         columns = without_lines(columns)
-    ends = np.cumsum(columns["n_atoms"])
     line_ends = np.cumsum(columns["line_length"])
     lines = np.empty(len(columns["line_uid"]), STEP)
     for name in STEP.names or ():
         lines[name] = columns[f"line_{name}"]
     individuals = []
-    for k, (end, count) in enumerate(zip(ends, columns["n_atoms"], strict=True)):
-        atoms = slice(int(end - count), int(end))
+    for k, structure in enumerate(unpack_structures(columns)):
         steps = slice(int(line_ends[k] - columns["line_length"][k]), int(line_ends[k]))
-        structure = Structure(
-            columns["positions"][atoms], columns["cells"][k], columns["species"][atoms], columns["pbc"][k]
-        )
         individuals.append(
             Individual(
                 structure,

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +77,43 @@ def read_structures(
         )
     entries = [
         Entry(from_atoms(atoms, elements, source), source, group, 1.0)
-        for source, group, atoms in read_atoms(files, types, format, folder)
+        for source, group, atoms in each_atoms(files, types, format, folder)
     ]
+    return _weighted(entries, weights)
+
+
+def read_with_elements(
+    files: Sequence[str | Path] | str | Path,
+    weights: Mapping[str, float] | None = None,
+    types: Sequence[str] = (),
+    format: str | None = None,
+    folder: str | Path | None = None,
+) -> tuple[tuple[str, ...], list[Entry]]:
+    """All elements that occur in some structure files, by atomic number, and the structures; each file is read once.
+
+    Each structure becomes bare arrays as it is read, with the elements known so far as its species' order. Once all
+    are known, at most the species are renumbered: 4 bytes per atom, one structure at a time. So no more is in memory at
+    any time than where the elements are given: the arrays so far, and what is left of the atoms of the file at hand.
+
+    See `read_structures` for parameters and errors.
+    """
+    known: dict[str, int] = {}
+    entries = []
+    for source, group, atoms in each_atoms(files, types, format, folder):
+        for symbol in atoms.get_chemical_symbols():
+            known.setdefault(symbol, len(known))
+        entries.append(Entry(from_atoms(atoms, tuple(known), source), source, group, 1.0))
+    elements = _by_number(known)
+    place = np.array([elements.index(symbol) for symbol in known], dtype=np.int32)
+    if not np.array_equal(place, np.arange(len(place))):
+        for k, entry in enumerate(entries):
+            structure = entry.structure.replace(species=place[entry.structure.species])
+            entries[k] = replace(entry, structure=structure)
+    return elements, _weighted(entries, weights)
+
+
+def _weighted(entries: list[Entry], weights: Mapping[str, float] | None) -> list[Entry]:
+    """The entries with the weights of their groups."""
     if not weights:
         return entries
     groups = sorted({entry.group for entry in entries})
@@ -92,25 +127,26 @@ def read_structures(
     return [Entry(e.structure, e.source, e.group, float(weights.get(e.group, 1.0))) for e in entries]
 
 
-def read_atoms(
+def each_atoms(
     files: Sequence[str | Path] | str | Path,
     types: Sequence[str] = (),
     format: str | None = None,
     folder: str | Path | None = None,
     nameless: bool = False,
-) -> list[tuple[str, str, Any]]:
-    """(source, group, ase.Atoms) of all structures in some files, unchecked; see `read_structures`.
+) -> Iterator[tuple[str, str, Any]]:
+    """(source, group, ase.Atoms) of all structures in some files, file by file, unchecked; see `read_structures`.
 
     Parameters
     ----------
     nameless : atom types whose elements are not known will do
     """
     names = [files] if isinstance(files, str | Path) else list(files)
-    found = []
     for name in names:
         path, index = split_name(str(name), Path(folder) if folder is not None else Path())
-        found += _read(path, index, format, types, nameless)
-    return found
+        found = _read(path, index, format, types, nameless)
+        found.reverse()
+        while found:  # who takes only arrays from the atoms lets go of each
+            yield found.pop()
 
 
 def as_entries(given: Any, elements: Sequence[str], names: Sequence[str] | None, call: str) -> list[Entry]:
@@ -156,12 +192,16 @@ def elements_of(
     folder: str | Path | None = None,
 ) -> tuple[str, ...]:
     """All elements that occur in some structure files, by atomic number."""
+    found: set[str] = set()
+    for _, _, atoms in each_atoms(files, types, format, folder):
+        found.update(atoms.get_chemical_symbols())
+    return _by_number(found)
+
+
+def _by_number(symbols: Iterable[str]) -> tuple[str, ...]:
     from ase.data import atomic_numbers
 
-    found: set[str] = set()
-    for _, _, atoms in read_atoms(files, types, format, folder):
-        found.update(atoms.get_chemical_symbols())
-    return tuple(sorted(found, key=lambda symbol: int(atomic_numbers[symbol])))
+    return tuple(sorted(symbols, key=lambda symbol: int(atomic_numbers[symbol])))
 
 
 def split_name(name: str, folder: Path) -> tuple[Path, str | None]:

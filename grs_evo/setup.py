@@ -27,7 +27,7 @@ from .plan import LossOptions, weights
 from .problem import Problem
 from .progress import counted
 from .rates import check_operators
-from .readers import Entry, elements_of, read_structures
+from .readers import Entry, elements_of, read_structures, read_with_elements
 from .structure import Structure, lacks_cell, to_atoms
 from .supercells import PARENTS, parent_cell
 from .target import Target
@@ -49,13 +49,17 @@ def lay_ground(run: RunFile, folder: Path, worker: Worker | None = None) -> Grou
     with threadpool_limits(1):
         if run.target.stored is not None:
             return _stored(run, folder)
-        basis = make_basis(run.basis, folder, run.target)
-        structures: tuple[Structure, ...] = ()
         options = run.target
         covariance = run.loss.covariance != 0
-        if options.files:
-            entries = _read_target(options, basis.elements, folder)
-            structures = tuple(entry.structure for entry in entries)
+        entries: list[Entry] = []
+        if options.files and run.basis.yace is None and not run.basis.elements:
+            elements, entries = _read_target(options, None, folder)
+            basis = make_basis(run.basis, folder, elements=elements)
+        else:
+            basis = make_basis(run.basis, folder, options)
+            if options.files:
+                _, entries = _read_target(options, basis.elements, folder)
+        structures = tuple(entry.structure for entry in entries)
         if options.alloy is not None:
             return Ground(basis, _alloy(options.alloy, basis, structures, covariance), structures[:1])
         target = Target.from_structures(
@@ -70,10 +74,21 @@ def lay_ground(run: RunFile, folder: Path, worker: Worker | None = None) -> Grou
         return Ground(basis, target, structures)
 
 
-def _read_target(options: TargetOptions, elements: Sequence[str], folder: Path) -> list[Entry]:
-    """The structures of `target.files`, each with a cell."""
+def _read_target(
+    options: TargetOptions, elements: Sequence[str] | None, folder: Path
+) -> tuple[Sequence[str], list[Entry]]:
+    """Elements and structures of `target.files`, each with a cell.
+
+    Parameters
+    ----------
+    elements : of the basis; None: those that occur in the files
+    """
+    given = (options.weights, options.types, options.format, folder)
     try:
-        entries = read_structures(options.files, elements, options.weights, options.types, options.format, folder)
+        if elements is None:
+            elements, entries = read_with_elements(options.files, *given)
+        else:
+            entries = read_structures(options.files, elements, *given)
     except InputError as error:
         text = str(error)
         raise InputError(f"target.{text}" if text.startswith("weights: ") else f"target.files: {text}") from None
@@ -83,7 +98,7 @@ def _read_target(options: TargetOptions, elements: Sequence[str], folder: Path) 
                 f'target.files: {entry.source}: has no cell; give it one (in extended XYZ: Lattice="…", and '
                 'pbc="F F F" for a cluster in vacuum)'
             )
-    return entries
+    return elements, entries
 
 
 def store_target(

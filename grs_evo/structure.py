@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as _replace
 from typing import Any
@@ -62,6 +62,8 @@ def is_atoms(value: Any) -> bool:
 def as_structure(given: Any, elements: Sequence[str], call: str, source: str = "structure") -> Structure:
     """A Structure as it is, `ase.Atoms` turned into one; see `from_atoms`.
 
+    For functions that hand it on to others that check it; see `checked_structure`.
+
     Parameters
     ----------
     call : how messages name the function that needs it
@@ -115,6 +117,34 @@ def from_atoms(atoms: Any, elements: Sequence[str], source: str = "structure") -
     return Structure(positions, cell, np.array([index[s] for s in symbols], dtype=np.int32), pbc)
 
 
+def checked_structure(structure: Any, elements: Sequence[str], source: str = "structure") -> Structure:
+    """A `Structure` or `ase.Atoms` as a Structure whose arrays are known to be sound.
+
+    Unlike `as_structure` it looks at a Structure as well: for the border in front of compiled code.
+
+    Raises
+    ------
+    InputError
+        No atoms, an element the basis does not know, positions that are not finite, or a singular cell.
+    """
+    if not isinstance(structure, Structure):
+        return from_atoms(structure, elements, source)
+    if structure.n_atoms == 0:
+        raise InputError(f"{source}: holds no atoms; a structure needs at least one")
+    low, high = int(structure.species.min()), int(structure.species.max())
+    if low < 0 or high >= len(elements):
+        raise InputError(
+            f"{source}: species index {low if low < 0 else high} is not in the basis; "
+            f"its {len(elements)} elements are {', '.join(elements)}"
+        )
+    # one sum tells of any number that is not finite (or of one that overflows), much faster than a look at each
+    if not np.isfinite(structure.positions.sum()) and not np.isfinite(structure.positions).all():
+        atom = int(np.argwhere(~np.isfinite(structure.positions))[0, 0])
+        raise InputError(f"{source}: the position of atom {atom} is {structure.positions[atom]} Å; it must be finite")
+    checked_cell(structure.cell, structure.pbc, source)
+    return structure
+
+
 def checked_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_], source: str) -> NDArray[np.float64]:
     """The cell, with missing vectors of non-periodic directions filled in by unit vectors normal to the others."""
     if not np.isfinite(cell).all():
@@ -163,6 +193,31 @@ def to_atoms(structure: Structure, elements: Sequence[str]) -> Any:
         cell=structure.cell,
         pbc=structure.pbc,
     )
+
+
+def pack_structures(structures: Sequence[Structure]) -> dict[str, NDArray[Any]]:
+    """Structures as named arrays of fixed dtype, the same in messages and files; the inverse of `unpack_structures`."""
+    return {
+        "n_atoms": np.array([s.n_atoms for s in structures], dtype=np.int64),
+        "positions": np.concatenate([s.positions for s in structures] or [np.empty((0, 3))]),
+        "species": np.concatenate([s.species for s in structures] or [np.empty(0, np.int32)]),
+        "cells": np.array([s.cell for s in structures], dtype=np.float64).reshape(-1, 3, 3),
+        "pbc": np.array([s.pbc for s in structures], dtype=np.bool_).reshape(-1, 3),
+    }
+
+
+def unpack_structures(columns: Mapping[str, NDArray[Any]]) -> list[Structure]:
+    """Named arrays, as `pack_structures` makes them, back into structures, bit for bit."""
+    ends = np.cumsum(columns["n_atoms"])
+    return [
+        Structure(
+            columns["positions"][end - count : end],
+            columns["cells"][k],
+            columns["species"][end - count : end],
+            columns["pbc"][k],
+        )
+        for k, (end, count) in enumerate(zip(ends, columns["n_atoms"], strict=True))
+    ]
 
 
 def content_hash(structure: Structure) -> str:

@@ -12,7 +12,8 @@ from ase.build import bulk
 from ase.io import write
 
 from grs_evo.errors import InputError
-from grs_evo.readers import elements_of, read_structures
+from grs_evo.readers import elements_of, read_structures, read_with_elements
+from grs_evo.structure import content_hash
 
 ELEMENTS = ("Au", "Cu")
 
@@ -213,6 +214,25 @@ def test_groups_of_extxyz(tmp_path: Path) -> None:
 def test_elements_of_files(melt: Path) -> None:
     write(melt.parent / "au.extxyz", bulk("Au"))
     assert elements_of([melt, melt.parent / "au.extxyz"]) == ("Cu", "Au")
+
+
+def test_elements_found_on_the_way_are_those_of_a_look_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files in an order in which elements come up last to first: one reading gives what two did."""
+    import ase.io
+
+    for name, symbols in (("a", ["Pt", "Au"]), ("b", ["Cu", "Au", "Cu"]), ("c", ["Al", "Pt"])):
+        write(tmp_path / f"{name}.extxyz", [bulk(symbol).repeat(2) for symbol in symbols])
+    files = ["a.extxyz", "b.extxyz@1:", "c.extxyz"]
+    wanted = read_structures(files, elements_of(files, folder=tmp_path), {"b": 2.0}, folder=tmp_path)
+    opened = []
+    real = ase.io.iread
+    monkeypatch.setattr(ase.io, "iread", lambda name, **options: opened.append(name) or real(name, **options))
+    elements, entries = read_with_elements(files, {"b": 2.0}, folder=tmp_path)
+    assert elements == ("Al", "Cu", "Pt", "Au")
+    assert opened == [str(tmp_path / name.partition("@")[0]) for name in files]
+    for one, two in zip(entries, wanted, strict=True):
+        assert (one.source, one.group, one.weight) == (two.source, two.group, two.weight)
+        assert content_hash(one.structure) == content_hash(two.structure)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..archive import dominated
 from ..errors import InputError
 
 
@@ -28,18 +29,9 @@ def pareto_front(objectives: NDArray[np.float64]) -> NDArray[np.bool_]:
     objectives = _checked(objectives)
     if len(objectives) == 0:
         return np.zeros(0, dtype=bool)
-    # In lexicographic order whatever dominates a row stands before it, so one look at the front so far is enough.
-    order = np.lexsort(objectives.T[::-1])
-    front = np.zeros(len(objectives), dtype=bool)
-    kept = np.empty_like(objectives)
-    count = 0
-    for row in order:
-        point = objectives[row]
-        if not (kept[:count] <= point).all(axis=1).any():
-            kept[count] = point
-            count += 1
-            front[row] = True
-    return front
+    first = np.zeros(len(objectives), dtype=bool)
+    first[np.unique(objectives, axis=0, return_index=True)[1]] = True
+    return ~dominated(objectives) & first
 
 
 def reference_point(objectives: NDArray[np.float64]) -> NDArray[np.float64]:

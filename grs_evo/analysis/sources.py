@@ -101,10 +101,13 @@ def structures(source: str, which: str = "auto", elements: Sequence[str] | None 
         if elements is None or tuple(elements) == tuple(found.elements):
             return StructureSet(name, chosen, tuple(found.elements))
         return StructureSet(name, [_reindexed(one, found.elements, elements, path) for one in chosen], tuple(elements))
-    from ..readers import elements_of, read_structures
+    from ..readers import read_structures, read_with_elements
 
-    order = tuple(elements) if elements is not None else elements_of(path)
-    return StructureSet(name, [entry.structure for entry in read_structures(path, order)], order)
+    if elements is None:
+        order, entries = read_with_elements(path)
+    else:
+        order, entries = tuple(elements), read_structures(path, elements)
+    return StructureSet(name, [entry.structure for entry in entries], order)
 
 
 def _reindexed(structure: Structure, own: Sequence[str], wanted: Sequence[str], source: str) -> Structure:
