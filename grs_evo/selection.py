@@ -64,7 +64,8 @@ def preference(objectives: NDArray[np.float64]) -> NDArray[np.float64]:
 def fronts(objectives: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Front number (0 is not dominated) and crowding distance of each row.
 
-    The sorting and the distances are deap's; equal rows share a front, and the order of rows does not matter.
+    The sorting and the distances are deap's; equal rows share a front, and the order of rows does not matter. Who asks
+    for the first front alone has `archive.dominated`.
     """
     from deap.base import Fitness
     from deap.tools.emo import assignCrowdingDist, sortNondominated

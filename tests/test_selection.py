@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from grs_evo.archive import dominated
 from grs_evo.selection import fronts, pick, preference, survivors
 
 points = hnp.arrays(np.float64, st.tuples(st.integers(1, 25), st.integers(1, 3)), elements=st.sampled_from(range(6)))
@@ -36,6 +37,7 @@ def naive_ranks(objectives):
 def test_fronts_are_the_naive_ones(objectives):
     ranks, _ = fronts(objectives)
     assert np.array_equal(ranks, naive_ranks(objectives))
+    assert np.array_equal(ranks > 0, dominated(objectives))
 
 
 @settings(max_examples=20, deadline=None)
