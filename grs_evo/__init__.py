@@ -3,43 +3,41 @@
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
 
-# public name -> the room it lives in; imported when first asked for, since some rooms take a second
+# public name -> the module it lives in; imported when first asked for, since some take a second
 _PUBLIC = {
-    "Archive": "storage",
-    "Basis": "basis",
-    "BasisOptions": "basis",
-    "CandidateOptions": "candidates",
-    "CoreOptions": "plan",
-    "Evaluation": "loss",
-    "GRSCalculator": "potential",
+    "Archive": "storage.archive_file",
+    "Basis": "descriptors.basis",
+    "BasisOptions": "descriptors.basis",
+    "CandidateOptions": "search.candidates.source",
+    "CoreOptions": "loss.scaling",
+    "Evaluation": "loss.objective",
+    "GRSCalculator": "potential.ase",
     "InputError": "errors",
-    "LossOptions": "plan",
-    "Objective": "loss",
-    "RelaxOptions": "relax",
-    "Relaxed": "relax",
+    "LossOptions": "loss.scaling",
+    "Objective": "loss.objective",
+    "RelaxOptions": "potential.relaxation",
+    "Relaxed": "potential.relaxation",
     "StorageError": "errors",
-    "Structure": "structure",
-    "Target": "target",
-    "build_basis": "basis",
-    "describe": "descriptors",
-    "export": "export",
-    "make_objective": "loss",
-    "pullback": "descriptors",
-    "read_archive": "storage",
-    "read_structures": "readers",
-    "read_target": "ground",
-    "read_yace": "yace",
-    "relax": "relax",
-    "resume": "run",
-    "run": "run",
-    "write_target": "ground",
-    "write_yace": "yace",
+    "Structure": "structures.structure",
+    "Target": "targets.target",
+    "build_basis": "descriptors.basis",
+    "describe": "descriptors.describe",
+    "export": "exporters.export",
+    "make_objective": "loss.objective",
+    "pullback": "descriptors.describe",
+    "read_archive": "storage.archive_file",
+    "read_structures": "structures.reading",
+    "read_target": "storage.target_file",
+    "read_yace": "descriptors.yace.file",
+    "relax": "potential.relaxation",
+    "resume": "driver.session",
+    "run": "driver.session",
+    "write_target": "storage.target_file",
+    "write_yace": "descriptors.yace.file",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]
@@ -51,17 +49,6 @@ def __getattr__(name: str) -> Any:
     value = getattr(importlib.import_module(f".{_PUBLIC[name]}", __name__), name)
     globals()[name] = value
     return value
-
-
-class _Face(ModuleType):
-    """`grs_evo.relax` and `grs_evo.run` are functions, and stay so when the rooms of the same names are imported."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _PUBLIC and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Face
 
 
 def __dir__() -> list[str]:

@@ -1,6 +1,6 @@
 """`python -m grs_evo` is `grs-evo`."""
 
-from .cli import main
+from grs_evo.cli.commands import main
 
 if __name__ == "__main__":
     main()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+import re
+from collections.abc import Mapping
+from datetime import date, time
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from .errors import InputError
-from .refusals import line_of
+from grs_evo.errors import InputError, nearest
 
 
 class Options(BaseModel):
@@ -27,3 +31,118 @@ class Options(BaseModel):
         # pydantic calls an __init__ of one's own for tables within tables too, unless it is told that this is like its
         # own; then messages would lose the place.
         __init__.__pydantic_base_init__ = True
+
+
+def odd_value(raw: Any, key: str = "") -> str | None:
+    """A complaint about the first value that TOML knows and no key takes (dates and times), or None."""
+    if isinstance(raw, Mapping):
+        inner = ((f"{key}.{name}" if key else str(name), value) for name, value in raw.items())
+    elif isinstance(raw, list):
+        inner = ((f"{key}[{k}]", value) for k, value in enumerate(raw))
+    elif isinstance(raw, date | time):
+        return f"{key}: is {raw}, a {type(raw).__name__}; must be a number, text, list or table"
+    else:
+        return None
+    return next((found for name, value in inner if (found := odd_value(value, name))), None)
+
+
+def line_of(error: ValidationError, raw: Mapping[str, Any], root: type[BaseModel]) -> str:
+    """The first complaint about `raw` as a `root`, in one line."""
+    complaints = error.errors(include_url=False)
+    # of several, an unknown key is the one that explains the others
+    first = next((one for one in complaints if one["type"] == "extra_forbidden"), complaints[0])
+    place = [part for part in first["loc"] if not _is_branch(part, first["loc"], raw)]
+    key = _dotted(place)
+    if first["type"] == "extra_forbidden":
+        allowed = _allowed_keys(place[:-1], root)
+        return f"{key}: unknown key{nearest(str(place[-1]), allowed)}; allowed here are {', '.join(allowed)}"
+    if first["type"] == "missing":
+        where = f"[{key}]" if len(place) == 1 else key
+        return f"{where}: is missing; {_describe(place, root)}"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":
+        return f"{key}: {message}" if key else message
+    near = _nearest_choice(first)
+    return f"{key}: is {short(first['input'])}; {_lower(message)}{near}{_unit(place, root)}"
+
+
+def _is_branch(part: Any, loc: tuple[Any, ...], raw: Any) -> bool:
+    """Whether a part of pydantic's location names a branch of a union and not a key of the file."""
+    return isinstance(part, str) and bool(
+        re.fullmatch(r"(float|int|str|bool|none|list|dict|tuple|constrained-.*|.*\[.*\])", part)
+    )
+
+
+def _dotted(place: list[Any]) -> str:
+    text = ""
+    for part in place:
+        text += f"[{part}]" if isinstance(part, int) else f"{'.' if text else ''}{part}"
+    return text
+
+
+def _model_at(place: list[Any], root: type[BaseModel]) -> tuple[type[BaseModel] | None, Any]:
+    """The options class that a location lies in, and the field it names."""
+    model: type[BaseModel] | None = root
+    field = None
+    for part in place:
+        if isinstance(part, int):
+            continue
+        if model is None or part not in model.model_fields:
+            return None, None
+        field = model.model_fields[part]
+        model = options_in(field.annotation)
+    return model, field
+
+
+def _allowed_keys(place: list[Any], root: type[BaseModel]) -> list[str]:
+    model, _ = _model_at(place, root)
+    return sorted(model.model_fields) if model is not None else []
+
+
+def _describe(place: list[Any], root: type[BaseModel]) -> str:
+    _, field = _model_at(place, root)
+    text = field.description if field is not None and field.description else "it is needed"
+    return f"it is needed: {text}" if text != "it is needed" else text
+
+
+def _unit(place: list[Any], root: type[BaseModel]) -> str:
+    _, field = _model_at(place, root)
+    found = re.search(r"\[[^\[\]]+\]\s*$", field.description or "") if field is not None else None
+    return f" {found[0]}" if found and found[0].strip() not in ("[1]", "[–]") else ""
+
+
+def _nearest_choice(complaint: Mapping[str, Any]) -> str:
+    """The nearest of the words that a key takes, when another word was given."""
+    if complaint["type"] != "literal_error" or not isinstance(complaint["input"], str):
+        return ""
+    return nearest(complaint["input"], re.findall(r"'([^']*)'", complaint["ctx"]["expected"]))
+
+
+# What pydantic calls in Python's words, in those of TOML.
+_WORDS = (
+    ("Input should be an object", "must be a table"),
+    ("Input should be a valid array", "must be a list"),
+    ("Input should be a valid list", "must be a list"),
+    ("Input should be", "must be"),
+    ("Input should", "must"),
+)
+
+
+def _lower(message: str) -> str:
+    for python, toml in _WORDS:
+        message = message.replace(python, toml)
+    return message[:1].lower() + message[1:]
+
+
+def short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def options_in(annotation: Any) -> type[BaseModel] | None:
+    """The options class within the annotation of a field, such as that of `tuple[IslandGroup, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in (Union, UnionType, tuple, list):
+        return next((found for part in get_args(annotation) if (found := options_in(part))), None)
+    return None

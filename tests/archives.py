@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from grs_evo.basis import Basis, build_basis
-from grs_evo.exchange import extended_xyz
-from grs_evo.population import Individual, heir
-from grs_evo.problem import OPERATORS, stat_names
-from grs_evo.storage import Archive, write_archive
-from grs_evo.structure import Structure, to_atoms
-from grs_evo.target import Target
+from grs_evo.descriptors.basis import Basis, build_basis
+from grs_evo.exporters.formats import extended_xyz
+from grs_evo.search.counters import stat_names
+from grs_evo.search.operators.names import OPERATORS
+from grs_evo.search.population.individual import Individual, heir
+from grs_evo.storage.archive_file import Archive, write_archive
+from grs_evo.structures.structure import Structure, to_atoms
+from grs_evo.targets.target import Target
 
 TERMS = ("mean", "variance")
 OBJECTIVES = ("mean", "variance", "n_atoms")

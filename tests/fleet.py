@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from grs_evo.conductor import Conductor, Terms
-from grs_evo.control import NEVER, CheckpointOptions, Pace, StopOptions, Totals, Verdict
 from grs_evo.errors import InputError, Quit, StorageError
-from grs_evo.evolution import Ending, Evolution, Leg
-from grs_evo.migration import MigrationOptions, Routes, shares, sources
-from grs_evo.population import Individual, pack, unpack
-from grs_evo.signals import Alarm
-from grs_evo.structure import Structure
+from grs_evo.parallel.coordinator import Conductor, Terms
+from grs_evo.parallel.decisions import NEVER, CheckpointOptions, Pace, StopOptions, Totals, Verdict
+from grs_evo.parallel.signals import Alarm
+from grs_evo.parallel.topology import MigrationOptions, Routes, shares, sources
+from grs_evo.parallel.worker import Ending, Evolution, Leg
+from grs_evo.search.population.individual import Individual, pack, unpack
+from grs_evo.structures.structure import Structure
 
 N_STATS = 3  # generation, evaluations, best
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from grs_evo import control, problem, schema
-from grs_evo.checkpoint import Checkpoint
-from grs_evo.cli import cli, main
-from grs_evo.config import read as read_run_file
-from grs_evo.ground import Ground
-from grs_evo.storage import write_archive
-from grs_evo.toml_text import to_toml
+from grs_evo.cli.commands import cli, main
+from grs_evo.driver.config.run_file import read as read_run_file
+from grs_evo.driver.config.toml import to_toml
+from grs_evo.parallel import decisions as control
+from grs_evo.search import counters
+from grs_evo.search.operators import names
+from grs_evo.storage import schema
+from grs_evo.storage.archive_file import write_archive
+from grs_evo.storage.checkpoint import Checkpoint
+from grs_evo.storage.target_file import Ground
 
 __all__ = [
     "ARCHIVE_ATTRIBUTES",
@@ -33,10 +36,10 @@ __all__ = [
 
 # Names whose order is that of columns and words in files.
 ORDERS: dict[str, tuple[str, ...]] = {
-    "COUNTERS": problem.COUNTERS,
-    "OPERATORS": problem.OPERATORS,
-    "STAT_NAMES": problem.STAT_NAMES,
-    "CAUSES": problem.CAUSES,
+    "COUNTERS": counters.COUNTERS,
+    "OPERATORS": names.OPERATORS,
+    "STAT_NAMES": counters.STAT_NAMES,
+    "CAUSES": counters.CAUSES,
     "REASONS": control.REASONS,
 }
 ARCHIVE_SCHEMA: int = schema.ARCHIVE_SCHEMA

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from grs_evo.archive import ArchiveOptions
-from grs_evo.binding import bind
-from grs_evo.candidates import CandidateOptions
-from grs_evo.island import IslandOptions, MigrantOptions
-from grs_evo.problem import Problem
-from grs_evo.structure import Structure
+from grs_evo.search.candidates.binding import bind
+from grs_evo.search.candidates.source import CandidateOptions
+from grs_evo.search.options import IslandOptions, MigrantOptions
+from grs_evo.search.population.archive import ArchiveOptions
+from grs_evo.search.problem import Problem
+from grs_evo.structures.structure import Structure
 
 ALLOY = ("Au", "Cu")
 

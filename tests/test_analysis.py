@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from scipy.stats import ks_2samp, wasserstein_distance
 
 from grs_evo import analysis
-from grs_evo.analysis import genealogy
+from grs_evo.analysis.runs import genealogy
 from grs_evo.errors import InputError
-from grs_evo.population import Individual, heir
-from grs_evo.structure import Structure
+from grs_evo.search.population.individual import Individual, heir
+from grs_evo.structures.structure import Structure
 
 
 def cloud(n: int, d: int, seed: int = 0) -> np.ndarray:
@@ -45,7 +45,7 @@ def test_nearness_of_points_on_a_line():
 
 
 def test_a_merge_that_fails_does_not_empty_the_hull(monkeypatch):
-    module = sys.modules["grs_evo.analysis.coverage"]  # the package exports a function of the same name
+    module = sys.modules["grs_evo.analysis.distributions.coverage"]  # the package exports a function of the same name
 
     calls = []
 
@@ -186,10 +186,11 @@ def test_a_run_folder_gives_all_environments_and_an_archive_alone_its_sample(tmp
     """An archive keeps a sample of a large target; its hull is smaller, so that V_rep came out too large."""
     from archives import lattice, run_folder, small_basis
 
-    from grs_evo.analysis import environments, sources
-    from grs_evo.ground import Ground
-    from grs_evo.storage import read_archive, write_archive
-    from grs_evo.target import SAMPLE, Target
+    from grs_evo.analysis import sources
+    from grs_evo.analysis.distributions import environments
+    from grs_evo.storage.archive_file import read_archive, write_archive
+    from grs_evo.storage.target_file import Ground
+    from grs_evo.targets.target import SAMPLE, Target
 
     basis, structure = small_basis(), lattice(np.random.default_rng(0), 64)
     target = Target.from_structures([structure], basis, sample=16)
@@ -214,8 +215,8 @@ def test_a_run_folder_gives_all_environments_and_an_archive_alone_its_sample(tmp
 def test_rare_environments_count_in_a_hull_whatever_their_weight():
     from archives import lattice, small_basis
 
-    from grs_evo.analysis import environments
-    from grs_evo.target import Target
+    from grs_evo.analysis.distributions import environments
+    from grs_evo.targets.target import Target
 
     rng = np.random.default_rng(0)
     target = Target.from_structures([lattice(rng, 30), lattice(rng, 6)], small_basis(), weights=[1.0, 1e-3])

@@ -8,7 +8,7 @@ import naive
 import numpy as np
 import pytest
 
-from grs_evo.angular import (
+from grs_evo.descriptors.angular import (
     complex_coupling,
     count_invariants,
     coupling_over_vertex,

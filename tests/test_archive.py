@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grs_evo.archive import (
+from grs_evo.driver.monitor.summary import best_table
+from grs_evo.errors import InputError
+from grs_evo.loss.options import LossOptions, weights
+from grs_evo.search.population.archive import (
     ArchiveOptions,
     archive_hash,
     check_objectives,
@@ -18,11 +21,8 @@ from grs_evo.archive import (
     objectives,
     rounded,
 )
-from grs_evo.errors import InputError
-from grs_evo.plan import LossOptions, weights
-from grs_evo.population import UID_BITS, Individual, read_uid, short_uid
-from grs_evo.structure import Structure
-from grs_evo.summary import best_table
+from grs_evo.search.population.individual import UID_BITS, Individual, read_uid, short_uid
+from grs_evo.structures.structure import Structure
 
 NAMES = ("mean", "variance")
 OPTIONS = ArchiveOptions(objectives=(*NAMES, "n_atoms"))

@@ -12,13 +12,13 @@ import pytest
 import small
 from archives import archive, lattice
 
-from grs_evo import schema
-from grs_evo.archive import archive_hash
+from grs_evo.driver.session import run
 from grs_evo.errors import InputError
-from grs_evo.report import write_report
-from grs_evo.run import run
-from grs_evo.schema import ARCHIVE_SCHEMA
-from grs_evo.storage import read_archive, write_archive
+from grs_evo.report.report import write_report
+from grs_evo.search.population.archive import archive_hash
+from grs_evo.storage import schema
+from grs_evo.storage.archive_file import read_archive, write_archive
+from grs_evo.storage.schema import ARCHIVE_SCHEMA
 
 DATA = Path(__file__).parent / "data"
 

@@ -10,11 +10,11 @@ import naive
 import numpy as np
 import pytest
 
-from grs_evo.angular import count_functions
-from grs_evo.basis import Basis, BasisOptions, build_basis, default_cutoffs, format_labels
+from grs_evo.descriptors.angular import count_functions
+from grs_evo.descriptors.basis import Basis, BasisOptions, build_basis, default_cutoffs, format_labels
+from grs_evo.descriptors.program import compile_program
+from grs_evo.descriptors.yace.file import read_yace
 from grs_evo.errors import InputError
-from grs_evo.program import compile_program
-from grs_evo.yace import read_yace
 
 ORACLE = Path(__file__).parent / "data" / "oracle"
 ELEMENTS = ("Fe", "Cr", "Si", "V")

@@ -14,24 +14,31 @@ from ase.io import write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grs_evo.binding import bind
-from grs_evo.candidates import CandidateOptions, candidate
-from grs_evo.composition import Composition, assignable, clip, draw_occupation, free, largest_remainder, repair
 from grs_evo.errors import InputError
-from grs_evo.kernels.hermite import image_codes
-from grs_evo.structure import Structure, from_atoms, to_atoms
-from grs_evo.supercells import (
-    PARENTS,
+from grs_evo.kernels.geometry.hermite import image_codes
+from grs_evo.search.candidates.binding import bind
+from grs_evo.search.candidates.parents import PARENTS, parent_cell
+from grs_evo.search.candidates.source import CandidateOptions, candidate
+from grs_evo.search.candidates.supercells import (
     build,
     distinct_forms,
     heights,
     hermite_forms,
     number_of_forms,
-    parent_cell,
     reduced,
-    rotations,
     supercells,
 )
+from grs_evo.structures.composition import (
+    Composition,
+    assignable,
+    clip,
+    draw_occupation,
+    free,
+    largest_remainder,
+    repair,
+)
+from grs_evo.structures.structure import Structure, from_atoms, to_atoms
+from grs_evo.structures.symmetry import rotations
 
 ALLOY = ("Au", "Cu")
 

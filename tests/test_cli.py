@@ -16,13 +16,13 @@ import small
 from ase.build import bulk
 from ase.io import write
 
-from grs_evo import cli
-from grs_evo.basis import build_basis
-from grs_evo.ground import read_target
-from grs_evo.json_text import to_json
-from grs_evo.storage import read_archive
-from grs_evo.target import Target
-from grs_evo.yace import write_yace
+from grs_evo.cli import commands as cli
+from grs_evo.descriptors.basis import build_basis
+from grs_evo.descriptors.yace.file import write_yace
+from grs_evo.storage.archive_file import read_archive
+from grs_evo.storage.target_file import read_target
+from grs_evo.targets.target import Target
+from grs_evo.text import to_json
 
 
 def _call(*arguments: object) -> int:
@@ -304,7 +304,7 @@ def test_what_is_wrong_is_said_in_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        import_module("grs_evo.run"), "_MOMENT", 1e6
+        import_module("grs_evo.driver.session"), "_MOMENT", 1e6
     )  # on a slow machine set-up is spoken of before it fails
     small.write(tmp_path)
     text = small.LATTICE
@@ -356,7 +356,7 @@ def test_what_set_up_refuses_names_file_and_key(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(import_module("grs_evo.run"), "_MOMENT", 1e6)
+    monkeypatch.setattr(import_module("grs_evo.driver.session"), "_MOMENT", 1e6)
     assert old in small.LATTICE
     case = small.write(tmp_path, small.LATTICE.replace(old, new))
     assert _call("run", case, "--out", tmp_path / "out") == 2
@@ -420,7 +420,7 @@ def test_the_python_face() -> None:
         "assert not {'numpy', 'numba', 'ase', 'h5py'} & set(sys.modules), 'importing is not cheap'\n"
         "names = 'build_basis read_yace write_yace describe Target GRSCalculator relax run read_archive'.split()\n"
         "assert set(names) <= set(dir(grs_evo))\n"
-        "import grs_evo.run, grs_evo.relax\n"
+        "import grs_evo.driver.session, grs_evo.potential.relaxation\n"
         "assert all(callable(getattr(grs_evo, name)) for name in names)\n"
         "try:\n"
         "    grs_evo.nothing\n"
@@ -434,7 +434,7 @@ def test_the_python_face() -> None:
 def test_a_second_interrupt_ends_at_once() -> None:
     code = (
         "import os, signal, time\n"
-        "from grs_evo.signals import listening\n"
+        "from grs_evo.parallel.signals import listening\n"
         "with listening() as alarm:\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    time.sleep(0.1)\n"
@@ -451,7 +451,7 @@ def test_a_second_interrupt_ends_at_once() -> None:
 def test_long_set_up_is_spoken_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(import_module("grs_evo.run"), "_MOMENT", 0.0)
+    monkeypatch.setattr(import_module("grs_evo.driver.session"), "_MOMENT", 0.0)
     assert _call("run", small.write(tmp_path, small.LATTICE.replace("= 12", "= 0"))) == 0
     told = capsys.readouterr().err
     assert told.count("setting up: ") == 1

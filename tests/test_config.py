@@ -9,7 +9,9 @@ import small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grs_evo import config, toml_text
+from grs_evo.driver.config import changes
+from grs_evo.driver.config import run_file as config
+from grs_evo.driver.config import toml as toml_text
 from grs_evo.errors import InputError, nearest
 
 MINIMAL = 'seed = 1\n[target]\nfiles = ["a.xyz"]\n'
@@ -110,15 +112,15 @@ def test_islands_inherit_from_search() -> None:
 def test_differences_name_the_keys() -> None:
     old = config.parse(MINIMAL, "a")
     new = config.parse(MINIMAL + "[search]\npopulation = 7\n[relax]\n", "b")
-    lines = config.differences(old, new)
+    lines = changes.differences(old, new)
     assert "search.population: 50 before, 7 now" in lines
     assert any(line.startswith("relax.method") for line in lines)
-    assert config.differences(old, old) == []
+    assert changes.differences(old, old) == []
 
 
 def test_files_are_gathered_with_their_indices(tmp_path: Path) -> None:
     run = config.parse('[target]\nfiles = ["data/melt.xyz@0:10:2", "b.xyz"]\n[candidates]\nfile = "../c.cif"\n', "r")
-    moved, copies = config.gather_files(run, tmp_path)
+    moved, copies = changes.gather_files(run, tmp_path)
     assert moved.target.files == ("inputs/target_0_melt.xyz@0:10:2", "inputs/target_1_b.xyz")
     assert moved.candidates.file == "inputs/candidates_c.cif"
     assert copies["inputs/target_0_melt.xyz"] == tmp_path / "data" / "melt.xyz"

@@ -15,18 +15,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from grs_evo.basis import build_basis
-from grs_evo.descriptors import (
+from grs_evo.descriptors.basis import build_basis
+from grs_evo.descriptors.describe import (
     EmptyEnvironmentWarning,
     describe,
     describe_compact,
     pullback,
     stream_descriptors,
 )
+from grs_evo.descriptors.yace.file import read_yace
 from grs_evo.errors import InputError
-from grs_evo.neighbours import neighbours
-from grs_evo.structure import Structure, from_atoms
-from grs_evo.yace import read_yace
+from grs_evo.structures.neighbours import neighbours
+from grs_evo.structures.structure import Structure, from_atoms
 
 ORACLE = Path(__file__).parent / "data" / "oracle"
 CASES = sorted(p.name for p in ORACLE.iterdir() if p.is_dir())

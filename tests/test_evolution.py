@@ -8,11 +8,11 @@ from fleet import ToyDesk, ToyWork, digest, sail
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grs_evo.control import StopOptions
 from grs_evo.errors import InputError, Quit, StorageError
-from grs_evo.evolution import Ending
-from grs_evo.migration import MigrationOptions
-from grs_evo.structure import Structure
+from grs_evo.parallel.decisions import StopOptions
+from grs_evo.parallel.topology import MigrationOptions
+from grs_evo.parallel.worker import Ending
+from grs_evo.structures.structure import Structure
 
 
 def _dropped() -> Structure:

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from archives import archive
 
-from grs_evo.cli import main
+from grs_evo.cli.commands import main
 from grs_evo.errors import InputError
-from grs_evo.export import export
-from grs_evo.storage import write_archive
+from grs_evo.exporters.export import export
+from grs_evo.storage.archive_file import write_archive
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +226,7 @@ def test_a_shorter_export_leaves_no_numbered_files_behind(made, tmp_path):
 
 def test_unique_stops_when_it_has_enough(made, tmp_path, monkeypatch):
     """The symmetry of a crystal takes milliseconds; nobody waits for that of structures that are not asked for."""
-    module = sys.modules["grs_evo.export"]  # the package exports a function of the same name
+    module = sys.modules["grs_evo.exporters.export"]  # the package exports a function of the same name
     asked = []
     original = module.crystal_key
     monkeypatch.setattr(module, "crystal_key", lambda one, tolerance: asked.append(one) or original(one, tolerance))

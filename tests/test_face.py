@@ -28,9 +28,9 @@ from grs_evo import (
     relax,
     write_target,
 )
-from grs_evo.basis import Basis
-from grs_evo.loss import Objective
-from grs_evo.structure import from_atoms
+from grs_evo.descriptors.basis import Basis
+from grs_evo.loss.objective import Objective
+from grs_evo.structures.structure import from_atoms
 
 
 def frames() -> list[Atoms]:

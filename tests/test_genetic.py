@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 from systems import ALLOY, IN_CELLS, ON_FCC, ToyObjective, toy_problem
 
-from grs_evo.archive import ArchiveOptions, archive_hash
-from grs_evo.assessment import FRUITLESS, content_key
-from grs_evo.binding import bind
-from grs_evo.candidates import CandidateOptions
 from grs_evo.errors import InputError
-from grs_evo.genetic import GeneticOptions
-from grs_evo.island import STRATEGIES, IslandOptions, advance, start
-from grs_evo.operators import OperatorOptions
-from grs_evo.population import LINE_LENGTH, NO_PARENT, STEP, heir, pack, unpack
-from grs_evo.problem import OPERATORS, IslandState, stat_names
-from grs_evo.selection import SelectionOptions
+from grs_evo.search.candidates.binding import bind
+from grs_evo.search.candidates.source import CandidateOptions
+from grs_evo.search.counters import stat_names
+from grs_evo.search.evaluation import FRUITLESS, content_key
+from grs_evo.search.island import STRATEGIES, advance, start
+from grs_evo.search.operators.names import OPERATORS
+from grs_evo.search.operators.options import OperatorOptions
+from grs_evo.search.options import GeneticOptions, IslandOptions, SelectionOptions
+from grs_evo.search.population.archive import ArchiveOptions, archive_hash
+from grs_evo.search.population.individual import LINE_LENGTH, NO_PARENT, STEP, heir, pack, unpack
+from grs_evo.search.state import IslandState
 
 
 def run(problem, generations, island=0, seed=1):

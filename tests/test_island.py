@@ -11,19 +11,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from systems import IN_CELLS, ON_FCC, toy_problem
 
-from grs_evo.archive import archive_hash
-from grs_evo.candidates import CandidateOptions
-from grs_evo.island import IslandOptions, MigrantOptions, advance, diversity, emigrants, start, stats
-from grs_evo.operators import OperatorOptions
-from grs_evo.population import UID_BITS
-from grs_evo.problem import (
-    IslandState,
-    _pack_named,
-    _unpack_named,
-    rng_from_array,
-    rng_to_array,
-    stat_names,
-)
+from grs_evo.search.candidates.source import CandidateOptions
+from grs_evo.search.counters import stat_names
+from grs_evo.search.island import advance, diversity, emigrants, start, stats
+from grs_evo.search.operators.options import OperatorOptions
+from grs_evo.search.options import IslandOptions, MigrantOptions
+from grs_evo.search.population.archive import archive_hash
+from grs_evo.search.population.individual import UID_BITS
+from grs_evo.search.state import IslandState, _pack_named, _unpack_named, rng_from_array, rng_to_array
 
 KINDS = st.sampled_from([np.int64, np.float64, np.int32, np.bool_, np.uint64])
 ARRAYS = hnp.arrays(KINDS, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0))

@@ -14,19 +14,14 @@ import numpy as np
 import pytest
 from numba import config, njit
 
-from grs_evo.basis import build_basis
-from grs_evo.descriptors import describe
-from grs_evo.kernels import engine, images, simd
-from grs_evo.kernels.harmonics import harmonic_gradient, harmonics
-from grs_evo.kernels.interpreter import run_program
-from grs_evo.kernels.simd import LANES, item, load, pointer, put, store, total, totals, transpose, transpose_rows
-from grs_evo.kernels.tables import (
+from grs_evo.descriptors.basis import build_basis
+from grs_evo.descriptors.describe import describe
+from grs_evo.kernels import simd
+from grs_evo.kernels.ace import engine
+from grs_evo.kernels.ace.harmonics import harmonic_gradient, harmonics
+from grs_evo.kernels.ace.interpreter import run_program
+from grs_evo.kernels.ace.tables import (
     BLOCK,
-    GROW,
-    NOT_FINITE,
-    OK,
-    OVERLAP,
-    SINGULAR,
     _by_length,
     _exponential,
     _legendre,
@@ -35,7 +30,10 @@ from grs_evo.kernels.tables import (
     make_work,
     polynomial_degree,
 )
-from grs_evo.structure import Structure
+from grs_evo.kernels.geometry import images
+from grs_evo.kernels.geometry.layout import GROW, NOT_FINITE, OK, OVERLAP, SINGULAR
+from grs_evo.kernels.simd import LANES, item, load, pointer, put, store, total, totals, transpose, transpose_rows
+from grs_evo.structures.structure import Structure
 
 compiled = pytest.mark.skipif(config.DISABLE_JIT, reason="vectors are NumPy arrays when JIT is off")
 PAPER = build_basis(["Ta"], cutoff=5.0)
@@ -333,10 +331,10 @@ def test_read_only_home_falls_back_to_a_private_folder(tmp_path):
 
 PORTABLE = """
 import numpy as np, sys
-from grs_evo.basis import build_basis
-from grs_evo.descriptors import describe
+from grs_evo.descriptors.basis import build_basis
+from grs_evo.descriptors.describe import describe
 from grs_evo.kernels import simd
-from grs_evo.structure import Structure
+from grs_evo.structures.structure import Structure
 assert not simd.COMPRESS
 sites = np.array([[0.1, 0, 0], [2.1, 2.0, 0.2], [2, 0.1, 2.2], [0, 2, 2.1]])
 structure = Structure(sites, np.diag([4.0, 4.2, 4.4]), [0, 1, 1, 0], [True, True, False])

@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grs_evo.basis import build_basis
-from grs_evo.composition import Composition
-from grs_evo.descriptors import describe, describe_compact
+from grs_evo.descriptors.basis import build_basis
+from grs_evo.descriptors.describe import describe, describe_compact
+from grs_evo.descriptors.equivalence import prune
 from grs_evo.errors import InputError
-from grs_evo.kernels import lattice as kernel
-from grs_evo.lattice import MOST_SITES, make_lattice_objective, reference_structures
-from grs_evo.loss import make_objective
-from grs_evo.plan import LossOptions
-from grs_evo.pruning import prune
-from grs_evo.sites import site_pairs
-from grs_evo.structure import Structure, from_atoms
-from grs_evo.target import Target
+from grs_evo.kernels.lattice import lattice as kernel
+from grs_evo.loss.lattice import MOST_SITES, make_lattice_objective, reference_structures
+from grs_evo.loss.objective import make_objective
+from grs_evo.loss.options import LossOptions
+from grs_evo.structures.composition import Composition
+from grs_evo.structures.neighbours import site_pairs
+from grs_evo.structures.structure import Structure, from_atoms
+from grs_evo.targets.target import Target
 
 EASY = settings(max_examples=20, deadline=None)
 SMALL = {"n_max": (4, 2, 2), "l_max": (0, 2, 2)}

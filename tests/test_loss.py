@@ -11,15 +11,15 @@ from ase.build import bulk, make_supercell
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grs_evo import moments
-from grs_evo.basis import Basis, build_basis
-from grs_evo.descriptors import describe, describe_compact
+from grs_evo.descriptors.basis import Basis, build_basis
+from grs_evo.descriptors.describe import describe, describe_compact
 from grs_evo.errors import InputError
-from grs_evo.loss import Objective, make_objective
-from grs_evo.plan import CoreOptions, LossOptions
-from grs_evo.quality import LEAST_NOISE, quality, sampling_losses, sampling_noise, score, score_table
-from grs_evo.structure import Structure, from_atoms
-from grs_evo.target import Target
+from grs_evo.loss.objective import Objective, make_objective
+from grs_evo.loss.options import CoreOptions, LossOptions
+from grs_evo.loss.quality import LEAST_NOISE, quality, sampling_losses, sampling_noise, score, score_table
+from grs_evo.structures.structure import Structure, from_atoms
+from grs_evo.targets import moments
+from grs_evo.targets.target import Target
 
 NO_CORE = CoreOptions(kind="none")
 WIDE_CORE = CoreOptions(fraction=1.0, width=0.2, strength=3.0)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grs_evo.errors import InputError
-from grs_evo.migration import MigrationOptions, Routes, shares, sources
+from grs_evo.parallel.topology import MigrationOptions, Routes, shares, sources
 
 
 @given(st.integers(1, 40), st.integers(1, 40))

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from grs_evo import moments
 from grs_evo.errors import InputError
-from grs_evo.kernels import moments as compiled
+from grs_evo.kernels.loss import moments as compiled
+from grs_evo.targets import moments
 
 SIZES = (5, 3)
 

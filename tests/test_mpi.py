@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import small
 
-from grs_evo.ground import Ground
-from grs_evo.storage import read_archive
+from grs_evo.storage.archive_file import read_archive
+from grs_evo.storage.target_file import Ground
 
 pytestmark = [
     pytest.mark.mpi,

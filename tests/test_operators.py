@@ -10,17 +10,18 @@ import small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grs_evo.binding import bind
-from grs_evo.candidates import CandidateOptions, Source, candidate
-from grs_evo.config import read
+from grs_evo.driver.config.run_file import read
+from grs_evo.driver.setup import lay_ground, make_problem
 from grs_evo.errors import InputError
-from grs_evo.island import advance, start
-from grs_evo.kernels.contacts import closest_ratio, inverse, overlapping, push_apart, slab_images
-from grs_evo.operators import CHEMICAL, CROSSOVERS, TABLE, OperatorOptions
-from grs_evo.problem import OPERATORS
-from grs_evo.rates import adapt, check_operators, draw_operator, probabilities
-from grs_evo.setup import lay_ground, make_problem
-from grs_evo.structure import Structure, to_atoms
+from grs_evo.kernels.geometry.contacts import closest_ratio, inverse, overlapping, push_apart, slab_images
+from grs_evo.search.candidates.binding import bind
+from grs_evo.search.candidates.source import CandidateOptions, Source, candidate
+from grs_evo.search.island import advance, start
+from grs_evo.search.operators.names import CHEMICAL, CROSSOVERS, OPERATORS
+from grs_evo.search.operators.options import OperatorOptions
+from grs_evo.search.operators.probabilities import adapt, check_operators, draw_operator, probabilities
+from grs_evo.search.operators.table import TABLE
+from grs_evo.structures.structure import Structure, to_atoms
 
 ALLOY = ("Au", "Cu", "Ni")
 OPTIONS = OperatorOptions()

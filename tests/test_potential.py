@@ -16,15 +16,15 @@ from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS, FIRE
 from threadpoolctl import threadpool_limits
 
-from grs_evo.basis import Basis, build_basis
+from grs_evo.descriptors.basis import Basis, build_basis
 from grs_evo.errors import InputError
-from grs_evo.loss import Objective, make_objective
-from grs_evo.plan import LossOptions
-from grs_evo.potential import GRSCalculator
-from grs_evo.potential_lammps import attach
-from grs_evo.relax import RelaxOptions, relax
-from grs_evo.structure import Structure, from_atoms
-from grs_evo.target import Target
+from grs_evo.loss.objective import Objective, make_objective
+from grs_evo.loss.options import LossOptions
+from grs_evo.potential.ase import GRSCalculator
+from grs_evo.potential.lammps import attach
+from grs_evo.potential.relaxation import RelaxOptions, relax
+from grs_evo.structures.structure import Structure, from_atoms
+from grs_evo.targets.target import Target
 
 
 @pytest.fixture(scope="module")

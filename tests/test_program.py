@@ -9,9 +9,9 @@ import naive
 import numpy as np
 import pytest
 
-from grs_evo import program as room
-from grs_evo.basis import build_basis
-from grs_evo.program import Mixing, cached_program, compile_program
+from grs_evo.descriptors import program as room
+from grs_evo.descriptors.basis import build_basis
+from grs_evo.descriptors.program import Mixing, cached_program, compile_program
 
 SETTINGS = [
     (1, (8, 2, 2, 1), (0, 2, 2, 1)),

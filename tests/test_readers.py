@@ -12,8 +12,8 @@ from ase.build import bulk
 from ase.io import write
 
 from grs_evo.errors import InputError
-from grs_evo.readers import elements_of, read_structures, read_with_elements
-from grs_evo.structure import content_hash
+from grs_evo.structures.reading import elements_of, read_structures, read_with_elements
+from grs_evo.structures.structure import content_hash
 
 ELEMENTS = ("Au", "Cu")
 

@@ -13,15 +13,15 @@ from ase.build import bulk
 from ase.constraints import FixAtoms
 from ase.io import read
 
-from grs_evo.basis import Basis, build_basis
+from grs_evo.descriptors.basis import Basis, build_basis
 from grs_evo.errors import InputError
-from grs_evo.loss import Objective, make_objective
-from grs_evo.neighbours import neighbours
-from grs_evo.plan import CoreOptions, LossOptions
-from grs_evo.quality import sampling_noise
-from grs_evo.relax import REASONS, Relaxed, RelaxOptions, relax
-from grs_evo.structure import Structure
-from grs_evo.target import Target
+from grs_evo.loss.objective import Objective, make_objective
+from grs_evo.loss.options import CoreOptions, LossOptions
+from grs_evo.loss.quality import sampling_noise
+from grs_evo.potential.relaxation import REASONS, Relaxed, RelaxOptions, relax
+from grs_evo.structures.neighbours import neighbours
+from grs_evo.structures.structure import Structure
+from grs_evo.targets.target import Target
 
 LIQUID = [
     Path(__file__).parents[1] / "runs" / "liquid-ta" / "liquid_ta_2000.extxyz",

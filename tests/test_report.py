@@ -13,14 +13,18 @@ import numpy as np
 import pytest
 from archives import archive, lattice, run_folder
 
-from grs_evo.analysis import Coverage, environments
+from grs_evo.analysis import Coverage
+from grs_evo.analysis.distributions import environments
 from grs_evo.errors import InputError
-from grs_evo.population import short_uid
-from grs_evo.report import compose, match, result_plots, solid, write_report
+from grs_evo.report.formatting import significant, without_folders
 from grs_evo.report.page import script_json, text, tiles
-from grs_evo.report.plot import axis, base_of, plain
-from grs_evo.report.words import significant, without_folders
-from grs_evo.structure import Structure
+from grs_evo.report.plots import results as result_plots
+from grs_evo.report.plots.plot import axis, base_of, plain
+from grs_evo.report.report import compose, write_report
+from grs_evo.report.sections import match
+from grs_evo.search.population.individual import short_uid
+from grs_evo.structures import symmetry
+from grs_evo.structures.structure import Structure
 
 EVIL = 'Ta <img src=x onerror="document.title=\'hit\'"> </script><script>document.title="hit"</script><!-- &amp; \'"'
 
@@ -185,7 +189,7 @@ def test_a_structure_in_the_page_is_the_structure(tmp_path):
 
 
 def test_a_crystal_without_spread_is_said_and_not_a_crash():
-    from grs_evo.target import Target
+    from grs_evo.targets.target import Target
 
     made = archive(3)
     crystal = Structure(np.zeros((1, 3)), 2.8 * np.eye(3), np.zeros(1, int), np.ones(3, bool))
@@ -280,10 +284,10 @@ def with_structure_term(made, sign=1.0):
 
 
 def test_a_set_run_shows_its_set_first_and_in_order():
-    from grs_evo import sets
-    from grs_evo.loss import make_objective
-    from grs_evo.plan import LossOptions
-    from grs_evo.target import Target
+    from grs_evo.loss.objective import make_objective
+    from grs_evo.loss.options import LossOptions
+    from grs_evo.search.population import representative_set as sets
+    from grs_evo.targets.target import Target
 
     made = with_structure_term(archive(12, in_set=5, run_file=SET_RUN))
     made = replace(made, set=made.set[::-1])  # the order of acceptance is not that of the archive
@@ -335,10 +339,10 @@ def test_a_run_that_moves_away_is_not_described_as_one_that_comes_near():
 
 
 def test_distances_of_a_run_whose_target_moved_are_from_the_target_as_given():
-    from grs_evo import sets
-    from grs_evo.loss import make_objective
-    from grs_evo.plan import LossOptions
-    from grs_evo.target import Target
+    from grs_evo.loss.objective import make_objective
+    from grs_evo.loss.options import LossOptions
+    from grs_evo.search.population import representative_set as sets
+    from grs_evo.targets.target import Target
 
     made = with_structure_term(archive(8, in_set=3, run_file=REVERSE + '[set]\nrounds = 2\nbootstrap = "replace"\n'))
     objective = make_objective(made.basis, Target.from_arrays(made.target), LossOptions(w_structure=-0.01))
@@ -347,10 +351,10 @@ def test_distances_of_a_run_whose_target_moved_are_from_the_target_as_given():
 
 
 def test_the_ratio_to_the_noise_is_the_one_that_score_tells():
-    from grs_evo.loss import make_objective
-    from grs_evo.plan import LossOptions
-    from grs_evo.quality import quality
-    from grs_evo.target import Target
+    from grs_evo.loss.objective import make_objective
+    from grs_evo.loss.options import LossOptions
+    from grs_evo.loss.quality import quality
+    from grs_evo.targets.target import Target
 
     made = archive(3, run_file=FORWARD)
     objective = make_objective(made.basis, Target.from_arrays(made.target), LossOptions())
@@ -365,7 +369,7 @@ def test_the_ratio_to_the_noise_is_the_one_that_score_tells():
 
 
 def test_a_crystal_of_one_environment_has_no_noise():
-    from grs_evo.target import Target
+    from grs_evo.targets.target import Target
 
     made = with_structure_term(archive(3, run_file=FORWARD))
     crystal = Structure(np.zeros((1, 3)), 2.8 * np.eye(3), np.zeros(1, int), np.ones(3, bool))
@@ -377,7 +381,7 @@ def test_a_crystal_of_one_environment_has_no_noise():
 def test_space_group_and_formula_are_told():
     sites = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
     order = Structure(3.75 * sites, 3.75 * np.eye(3), np.array([1, 0, 0, 0]), np.ones(3, bool))
-    assert solid.symmetry(order, ("Cu", "Au")) == ("Pm-3m (221)", "Cu3Au")
+    assert symmetry.symmetry(order, ("Cu", "Au")) == ("Pm-3m (221)", "Cu3Au")
     made = archive(2, elements=("Cu", "Au"), run_file=FORWARD)
     best = replace(made.individuals[0], structure=order, value=0.0)
     html = compose(replace(made, individuals=[best, made.individuals[1]]), "x")
@@ -386,10 +390,10 @@ def test_space_group_and_formula_are_told():
         "facts"
     ]
     wire = order.replace(pbc=np.array([False, False, True]))
-    assert solid.symmetry(wire, ("Cu", "Au")) is None
-    assert solid.space_group(lattice(np.random.default_rng(0), 8), ("Ta",)) is None
+    assert symmetry.symmetry(wire, ("Cu", "Au")) is None
+    assert symmetry.space_group(lattice(np.random.default_rng(0), 8), ("Ta",)) is None
     iron = Structure(np.arange(18.0).reshape(6, 3), 20 * np.eye(3), np.array([0] * 5 + [1]), np.ones(3, bool))
-    assert solid.formula(iron, ("Fe", "Cr")) == "Fe5Cr"
+    assert symmetry.formula(iron, ("Fe", "Cr")) == "Fe5Cr"
 
 
 # ---------------------------------------------------------------- coverage, numbers, ticks
@@ -424,7 +428,7 @@ def test_one_cell_is_compared_with_as_many_random_environments():
 
 
 def test_a_sample_of_the_target_is_called_one():
-    from grs_evo.target import Target
+    from grs_evo.targets.target import Target
 
     made = archive(4, in_set=3)
     structure = lattice(np.random.default_rng(0), 64)

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import small
 
-from grs_evo import checkpoint
-from grs_evo.desk import Desk
+from grs_evo.cli.status import status
+from grs_evo.driver.recorder import Desk
+from grs_evo.driver.session import resume, run
 from grs_evo.errors import InputError, StorageError
-from grs_evo.run import resume, run
-from grs_evo.status import status
-from grs_evo.storage import Damaged, read_archive
+from grs_evo.storage import checkpoint
+from grs_evo.storage.archive_file import read_archive
+from grs_evo.storage.hdf5 import Damaged
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +189,7 @@ def test_no_checkpoint_yet_begins_anew(whole: Path, tmp_path: Path) -> None:
 def test_seeds_enter_once_and_a_resume_repeats_them(
     whole: Path, halting: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("grs_evo.desk._LOOK", 0.0)
+    monkeypatch.setattr("grs_evo.driver.recorder._LOOK", 0.0)
     case = small.write(tmp_path, small.LATTICE.replace("repeat = [2, 1, 1]", "repeat = [1, 1, 1]"))
     halting["at"] = 3
     stopped = run(case, quiet=True)
@@ -347,7 +348,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(whole: Path, tmp_path: Path, mon
             raise OSError(28, "No space left on device")
         return write(descriptor, data)
 
-    monkeypatch.setattr("grs_evo.storage.os.write", full)
+    monkeypatch.setattr("grs_evo.files.os.write", full)
     with pytest.raises(StorageError, match="No space left on device"):
         run(case, quiet=True)
     monkeypatch.undo()

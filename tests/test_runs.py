@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from ase.neighborlist import neighbor_list
 
-from grs_evo.archive import dominated
-from grs_evo.check import check
-from grs_evo.config import map_files, read
-from grs_evo.run import run
-from grs_evo.storage import Archive, read_archive
-from grs_evo.structure import Structure, to_atoms
+from grs_evo.cli.check import check
+from grs_evo.driver.config.changes import map_files
+from grs_evo.driver.config.run_file import read
+from grs_evo.driver.session import run
+from grs_evo.search.population.archive import dominated
+from grs_evo.storage.archive_file import Archive, read_archive
+from grs_evo.structures.structure import Structure, to_atoms
 
 RUNS = Path(__file__).parents[1] / "runs"
 FILES = sorted(RUNS.glob("*/*.toml"))

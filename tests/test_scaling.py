@@ -13,9 +13,9 @@ import pytest
 from fleet import digest, sail
 
 from grs_evo.errors import InputError
-from grs_evo.island import recorded
-from grs_evo.migration import MigrationOptions, Routes, shares, sources
-from grs_evo.spent import COLUMNS, PARTS, Spent
+from grs_evo.parallel.timing import COLUMNS, PARTS, Spent
+from grs_evo.parallel.topology import MigrationOptions, Routes, shares, sources
+from grs_evo.search.island import recorded
 
 TOOL = Path(__file__).parents[1] / "tools" / "bench" / "scaling.py"
 

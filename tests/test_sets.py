@@ -8,15 +8,24 @@ import numpy as np
 import pytest
 from systems import ALLOY, ON_FCC
 
-from grs_evo.basis import build_basis
-from grs_evo.binding import bind
-from grs_evo.candidates import candidate
-from grs_evo.loss import make_objective
-from grs_evo.moments import merge_all
-from grs_evo.plan import LossOptions
-from grs_evo.population import Individual
-from grs_evo.sets import SetOptions, begin, distances, extend_set, next_objective, offer, resume, set_loss
-from grs_evo.target import Target
+from grs_evo.descriptors.basis import build_basis
+from grs_evo.loss.objective import make_objective
+from grs_evo.loss.options import LossOptions
+from grs_evo.search.candidates.binding import bind
+from grs_evo.search.candidates.source import candidate
+from grs_evo.search.population.individual import Individual
+from grs_evo.search.population.representative_set import (
+    SetOptions,
+    begin,
+    distances,
+    extend_set,
+    next_objective,
+    offer,
+    resume,
+    set_loss,
+)
+from grs_evo.targets.moments import merge_all
+from grs_evo.targets.target import Target
 
 SOURCE = bind(ON_FCC, ALLOY)
 

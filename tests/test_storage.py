@@ -13,11 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from grs_evo.driver.session import run
 from grs_evo.errors import InputError, StorageError
-from grs_evo.export import export
-from grs_evo.run import run
-from grs_evo.storage import Damaged, from_image, read_archive, sealed, stack, to_image, unsealed, unstack, write_whole
-from grs_evo.wire import array_text, decode, encode, text_array
+from grs_evo.exporters.export import export
+from grs_evo.files import write_whole
+from grs_evo.parallel.messages import array_text, decode, encode, text_array
+from grs_evo.storage.archive_file import read_archive
+from grs_evo.storage.hdf5 import Damaged, from_image, sealed, stack, to_image, unsealed, unstack
 
 _ARRAYS = hnp.arrays(
     st.sampled_from(["<f8", "<i8", "<i4", "<u8", "|u1", "|b1", "|S7"]),
@@ -79,7 +81,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
 
     with pytest.raises(StorageError, match="not yours"):
         write_whole(path, b"new", refuse)
-    monkeypatch.setattr("grs_evo.storage._holds", lambda *_: False)
+    monkeypatch.setattr("grs_evo.files._holds", lambda *_: False)
     with pytest.raises(StorageError, match="other bytes than were written"):
         write_whole(path, b"new")
     assert path.read_bytes() == b"old"

@@ -10,15 +10,17 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from grs_evo import alloy, crew, moments
-from grs_evo.basis import Basis, build_basis
-from grs_evo.blocks import Job, Part, parts_of
-from grs_evo.descriptors import describe, describe_compact
+from grs_evo.descriptors.basis import Basis, build_basis
+from grs_evo.descriptors.describe import describe, describe_compact
+from grs_evo.driver import distributed_target as crew
 from grs_evo.errors import InputError
-from grs_evo.neighbours import neighbours
-from grs_evo.structure import Structure, from_atoms
-from grs_evo.target import Target
-from grs_evo.wire import decode, encode
+from grs_evo.parallel.messages import decode, encode
+from grs_evo.structures.neighbours import neighbours
+from grs_evo.structures.structure import Structure, from_atoms
+from grs_evo.targets import moments
+from grs_evo.targets import random_alloy as alloy
+from grs_evo.targets.chunks import Job, Part, parts_of
+from grs_evo.targets.target import Target
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +200,7 @@ def test_a_pure_random_alloy_is_the_crystal(basis: Basis) -> None:
 
 def test_too_large_a_basis_falls_back_to_sampling_and_says_so(basis: Basis, monkeypatch: pytest.MonkeyPatch) -> None:
     assert alloy.expand(basis.programs[0], most=10) is None
-    monkeypatch.setattr("grs_evo.target.expected_descriptors", lambda *_: None)
+    monkeypatch.setattr("grs_evo.targets.target.expected_descriptors", lambda *_: None)
     sampled = Target.random_alloy(bulk("Cu", "fcc", a=3.6), basis, {"Au": 0.5, "Cu": 0.5}, samples=300)
     assert not sampled.mean_is_exact
     assert sampled.errors is not None

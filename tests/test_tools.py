@@ -17,10 +17,11 @@ import pytest
 import small
 from archives import archive, lattice, run_folder
 
-from grs_evo.analysis import best_against_evaluations, command, environments, figures, merge_archives, sources
+from grs_evo.analysis import best_against_evaluations, command, figures, merge_archives, sources
+from grs_evo.analysis.distributions import environments
 from grs_evo.errors import InputError
-from grs_evo.storage import read_archive, write_archive
-from grs_evo.structure import to_atoms
+from grs_evo.storage.archive_file import read_archive, write_archive
+from grs_evo.structures.structure import to_atoms
 
 TOOLS = Path(__file__).parents[1] / "tools"
 NAMES = (
@@ -187,7 +188,7 @@ def test_genealogy_names_what_is_not_kept(run, tmp_path, capsys, no_plots):
 
 def test_genealogy_shows_the_whole_line_of_the_best(tmp_path, capsys, no_plots):
     """Of a run: every ancestor along first parents, though the archive kept few."""
-    from grs_evo.run import run
+    from grs_evo.driver.session import run
 
     folder = run(small.write(tmp_path), quiet=True).folder
     best = min(read_archive(folder).individuals, key=lambda one: (one.value, one.uid))
@@ -344,7 +345,7 @@ def test_wide_rows_have_blocks_and_large_sets_are_thinned():
 
 
 def test_weights_of_the_target_count():
-    from grs_evo.target import Target
+    from grs_evo.targets.target import Target
 
     rng = np.random.default_rng(0)
     basis = archive(1).basis

@@ -12,19 +12,20 @@ from hypothesis import strategies as st
 from systems import IN_CELLS, ON_FCC, ToyObjective, toy_problem
 from test_lattice import fcc, objective, system
 
-from grs_evo.basis import build_basis
-from grs_evo.chains import advance_chain, make_moves, new_chain, spent
-from grs_evo.composition import Composition, free
+from grs_evo.descriptors.basis import build_basis
 from grs_evo.errors import InputError
-from grs_evo.island import IslandOptions, advance, start
-from grs_evo.kernels import chains as kernel
-from grs_evo.lattice import make_lattice_objective, reference_structures
-from grs_evo.loss import make_objective
-from grs_evo.plan import LossOptions
-from grs_evo.problem import IslandState
-from grs_evo.structure import Structure
-from grs_evo.target import Target
-from grs_evo.walks import WalkOptions, chain_options
+from grs_evo.kernels.lattice import chains as kernel
+from grs_evo.loss.lattice import make_lattice_objective, reference_structures
+from grs_evo.loss.objective import make_objective
+from grs_evo.loss.options import LossOptions
+from grs_evo.search.island import advance, start
+from grs_evo.search.operators.lattice_moves import make_moves
+from grs_evo.search.options import IslandOptions, WalkOptions
+from grs_evo.search.state import IslandState
+from grs_evo.search.strategies.lattice_chain import advance_chain, chain_options, new_chain, spent
+from grs_evo.structures.composition import Composition, free
+from grs_evo.structures.structure import Structure
+from grs_evo.targets.target import Target
 
 EASY = settings(max_examples=15, deadline=None)
 FIXED = Composition("counts", np.array([8.0, 24.0]), np.array([8.0, 24.0]))

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import yaml
 
-from grs_evo.basis import Basis, build_basis
-from grs_evo.descriptors import describe
+from grs_evo.descriptors.basis import Basis, build_basis
+from grs_evo.descriptors.describe import describe
+from grs_evo.descriptors.yace.file import read_yace, write_yace
 from grs_evo.errors import InputError
-from grs_evo.structure import Structure, from_atoms
-from grs_evo.yace import read_yace, write_yace
+from grs_evo.structures.structure import Structure, from_atoms
 
 ORACLE = Path(__file__).parent / "data" / "oracle"
 CASES = sorted(p.name for p in ORACLE.iterdir() if p.is_dir())

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from grs_evo.analysis import command, environments, figures, sources
+from grs_evo.analysis import command, figures, sources
+from grs_evo.analysis.distributions import environments
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from grs_evo.analysis import command, common_embedding, environments, figures, sources
+from grs_evo.analysis import command, common_embedding, figures, sources
+from grs_evo.analysis.distributions import environments
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

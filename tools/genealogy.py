@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from grs_evo.analysis import Ancestor, ancestry, command, figures, origins, sources
-from grs_evo.analysis.genealogy import lines
+from grs_evo.analysis.runs.genealogy import lines
 from grs_evo.errors import InputError
-from grs_evo.population import read_uid, short_uid
+from grs_evo.search.population.individual import read_uid, short_uid
 
 # How an ancestor is drawn: its structure is kept, it is remembered, no more than its uid is known.
 _KEPT, _REMEMBERED, _NAMED = ("o", "#56B4E9"), ("o", "white"), ("s", "white")

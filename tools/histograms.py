@@ -15,7 +15,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from grs_evo.analysis import command, environments, figures, sources
+from grs_evo.analysis import command, figures, sources
+from grs_evo.analysis.distributions import environments
 from grs_evo.errors import InputError
 
 

@@ -30,13 +30,13 @@ from grs_evo.analysis import (
     command,
     coverage,
     coverage_growth,
-    environments,
     figures,
     nearness,
     principal_components,
     project,
     sources,
 )
+from grs_evo.analysis.distributions import environments
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from grs_evo.analysis import command, merge_archives, sources
 from grs_evo.errors import InputError
-from grs_evo.storage import write_archive
+from grs_evo.storage.archive_file import write_archive
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from grs_evo.analysis import command, figures, hypervolume, pareto_front, reference_point, sources
 from grs_evo.errors import InputError
-from grs_evo.report.words import objective
-from grs_evo.storage import Archive
+from grs_evo.report.formatting import objective
+from grs_evo.storage.archive_file import Archive
 
 Found = list[tuple[str, Archive]]
 

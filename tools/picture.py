@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo import read_structures
-from grs_evo.analysis import command, environments, figures, sources
+from grs_evo.analysis import command, figures, sources
+from grs_evo.analysis.distributions import environments
 from grs_evo.errors import InputError
-from grs_evo.neighbours import neighbours
-from grs_evo.report.solid import radii
-from grs_evo.structure import Structure
+from grs_evo.report.structure_view import radii
+from grs_evo.structures.neighbours import neighbours
+from grs_evo.structures.structure import Structure
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,29 +1,32 @@
 """Offline analysis: arrays and archives in, numbers and plots out. No MPI, no run file, no network.
 
-components.py    principal components of a cloud of environments
-coverage.py      hull volumes and V_rep (eq. 18)
-histograms.py    distributions of single functions and their distances (SI 1)
-nearness.py      shares of a target near a set (SI 2)
-distances.py     differences of moments (Fig. 7), and the floor between halves of a target
-fronts.py        Pareto fronts and hypervolumes
-genealogy.py     how a structure came to be
-embedding.py     several sets in one t-SNE plane (SI 2)
-environments.py  the descriptors of archives and of structure files
-figures.py       matplotlib's look, files and CSV
+| question | module |
+|---|---|
+| how do distributions of environments compare? | `distributions/` |
+| what did a search do? | `runs/` |
+| which archives, targets and files were named? | `sources` |
+| matplotlib's look, files and CSV | `figures` |
+| arguments of the tools | `command` |
 """
 
 from __future__ import annotations
 
-from .components import Components, principal_components, project
-from .convergence import bands, best_against_evaluations, evaluations_to_reach
-from .coverage import Coverage, coverage, coverage_growth, coverage_of_samples, hull_volume
-from .distances import MomentDistances, halves_floor, moment_distances
-from .embedding import common_embedding
-from .fronts import hypervolume, hypervolume_over_generations, pareto_front, reference_point
-from .genealogy import Ancestor, ancestry, origins
-from .histograms import Histograms, histograms, ks_distances, wasserstein_distances
-from .merging import merge_archives
-from .nearness import Nearness, nearness
+from grs_evo.analysis.distributions.components import Components, principal_components, project
+from grs_evo.analysis.distributions.coverage import (
+    Coverage,
+    coverage,
+    coverage_growth,
+    coverage_of_samples,
+    hull_volume,
+)
+from grs_evo.analysis.distributions.distances import MomentDistances, halves_floor, moment_distances
+from grs_evo.analysis.distributions.embedding import common_embedding
+from grs_evo.analysis.distributions.histograms import Histograms, histograms, ks_distances, wasserstein_distances
+from grs_evo.analysis.distributions.nearness import Nearness, nearness
+from grs_evo.analysis.runs.convergence import bands, best_against_evaluations, evaluations_to_reach
+from grs_evo.analysis.runs.genealogy import Ancestor, ancestry, origins
+from grs_evo.analysis.runs.hypervolume import hypervolume, hypervolume_over_generations, pareto_front, reference_point
+from grs_evo.analysis.runs.merging import merge_archives
 
 __all__ = [
     "Ancestor",

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from ..errors import InputError
-from .sources import PICKS, is_archive, split_name
+from grs_evo.analysis.sources import PICKS, is_archive, split_name
+from grs_evo.errors import InputError
 
 _SOURCES = (
     "A source is a run folder, an archive file (.h5) or a structure file (anything ASE reads, with an index as in "
@@ -100,7 +100,7 @@ def add_pick(made: argparse.ArgumentParser) -> None:
 
 def stem(given: str | None, default: str) -> Path:
     """Where the files go: as asked, or named after the tool in the working folder."""
-    from .figures import output_stem
+    from grs_evo.analysis.figures import output_stem
 
     return output_stem(given or default)
 

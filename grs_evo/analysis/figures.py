@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from grs_evo.errors import InputError
 
 FORMATS = ("png", "svg", "pdf")
 # Okabe and Ito's colours, ordered so that neighbours differ in lightness too; each comes with its own marker and dash.

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ..basis import Basis, build_basis
-from ..errors import InputError
-from ..population import Individual, order_key
-from ..storage import Archive, read_archive
-from ..structure import Structure
-from ..target import Target
-from . import environments
-from .environments import Environments
+from grs_evo.analysis.distributions import environments
+from grs_evo.analysis.distributions.environments import Environments
+from grs_evo.descriptors.basis import Basis, build_basis
+from grs_evo.errors import InputError
+from grs_evo.search.population.individual import Individual, order_key
+from grs_evo.storage.archive_file import Archive, read_archive
+from grs_evo.structures.structure import Structure
+from grs_evo.targets.target import Target
 
 PICKS = ("auto", "set", "front", "best", "all")
 
@@ -86,7 +86,7 @@ def pick(found: Archive, which: str, name: str) -> list[Individual]:
         return individuals
     if which == "best":
         return [min(individuals, key=order_key)]
-    from .fronts import pareto_front
+    from grs_evo.analysis.runs.hypervolume import pareto_front
 
     front = pareto_front(found.objectives)
     return [one for one, on in zip(individuals, front, strict=True) if on]
@@ -101,7 +101,7 @@ def structures(source: str, which: str = "auto", elements: Sequence[str] | None 
         if elements is None or tuple(elements) == tuple(found.elements):
             return StructureSet(name, chosen, tuple(found.elements))
         return StructureSet(name, [_reindexed(one, found.elements, elements, path) for one in chosen], tuple(elements))
-    from ..readers import read_structures, read_with_elements
+    from grs_evo.structures.reading import read_structures, read_with_elements
 
     if elements is None:
         order, entries = read_with_elements(path)
@@ -125,7 +125,7 @@ def basis(given: str | None, sources: Sequence[str]) -> Basis:
     """
     if given is not None:
         if given.endswith(".yace"):
-            from ..yace import read_yace
+            from grs_evo.descriptors.yace.file import read_yace
 
             return read_yace(given)
         return _basis_of(given)
@@ -135,7 +135,7 @@ def basis(given: str | None, sources: Sequence[str]) -> Basis:
             return _basis_of(path)
     from ase.data import atomic_numbers
 
-    from ..readers import elements_of
+    from grs_evo.structures.reading import elements_of
 
     found = {symbol for source in sources for symbol in elements_of(split_name(source)[1])}
     elements = sorted(found, key=lambda symbol: int(atomic_numbers[symbol]))

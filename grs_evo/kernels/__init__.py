@@ -19,7 +19,7 @@ def _fingerprint() -> str:
     import numpy
 
     digest = hashlib.blake2b(digest_size=8)
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    for source in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(source.name.encode())
         digest.update(source.read_bytes())
     digest.update(f"{numba.__version__} {llvmlite.__version__} {numpy.__version__}".encode())

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from ..analysis.figures import number
-from ..errors import InputError
-from .plot import Plot
+from grs_evo.analysis.figures import number
+from grs_evo.errors import InputError
+from grs_evo.report.plots.plot import Plot
 
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 

@@ -26,14 +26,15 @@ from numba import njit
 from rich.console import Console
 from rich.table import Table
 
-from grs_evo.basis import Basis, build_basis
-from grs_evo.descriptors import stream_descriptors
-from grs_evo.kernels import engine
-from grs_evo.kernels.pairs import find_near
+from grs_evo.descriptors.basis import Basis, build_basis
+from grs_evo.descriptors.describe import stream_descriptors
+from grs_evo.kernels.ace import engine
+from grs_evo.kernels.ace.tables import COLUMNS, Tables, Work
+from grs_evo.kernels.geometry.layout import GROW
+from grs_evo.kernels.geometry.pairs import find_near
 from grs_evo.kernels.simd import fma, item, pointer, splat, total
-from grs_evo.kernels.tables import COLUMNS, GROW, Tables, Work
-from grs_evo.structure import Structure, from_atoms
-from grs_evo.target import Target
+from grs_evo.structures.structure import Structure, from_atoms
+from grs_evo.targets.target import Target
 
 Rows = list[dict[str, Any]]
 
@@ -215,8 +216,8 @@ def speed(liquid: Structure | None) -> Rows:
 
 def objective_rows() -> Rows:
     """The whole of V_eff through its Python face, once per call."""
-    from grs_evo.loss import make_objective
-    from grs_evo.target import Target
+    from grs_evo.loss.objective import make_objective
+    from grs_evo.targets.target import Target
 
     basis, structure = build_basis(["Ta"], cutoff=7.0), bcc(3)
     objective = make_objective(basis, Target.from_structures([bcc(4, amplitude=0.3, seed=1)], basis))

@@ -16,18 +16,18 @@ from dataclasses import replace
 import numpy as np
 from ase.build import bulk
 
-from grs_evo.archive import ArchiveOptions
-from grs_evo.basis import build_basis
-from grs_evo.binding import bind
-from grs_evo.candidates import CandidateOptions
-from grs_evo.genetic import GeneticOptions
-from grs_evo.island import IslandOptions, MigrantOptions, advance, start
-from grs_evo.lattice import make_lattice_objective, reference_structures
-from grs_evo.loss import make_objective
-from grs_evo.plan import LossOptions
-from grs_evo.problem import Problem
-from grs_evo.structure import from_atoms
-from grs_evo.target import Target
+from grs_evo.descriptors.basis import build_basis
+from grs_evo.loss.lattice import make_lattice_objective, reference_structures
+from grs_evo.loss.objective import make_objective
+from grs_evo.loss.options import LossOptions
+from grs_evo.search.candidates.binding import bind
+from grs_evo.search.candidates.source import CandidateOptions
+from grs_evo.search.island import advance, start
+from grs_evo.search.options import GeneticOptions, IslandOptions, MigrantOptions
+from grs_evo.search.population.archive import ArchiveOptions
+from grs_evo.search.problem import Problem
+from grs_evo.structures.structure import from_atoms
+from grs_evo.targets.target import Target
 
 ELEMENTS = ("Au", "Cu")
 ENOUGH = 1e-6

@@ -19,14 +19,14 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
-from grs_evo.basis import build_basis
-from grs_evo.kernels import lattice as kernel
+from grs_evo.descriptors.basis import build_basis
+from grs_evo.kernels.lattice import lattice as kernel
 from grs_evo.kernels.simd import fma, splat, total
-from grs_evo.lattice import LatticeObjective, make_lattice_objective, reference_structures
-from grs_evo.loss import make_objective
-from grs_evo.plan import LossOptions
-from grs_evo.structure import Structure
-from grs_evo.target import Target
+from grs_evo.loss.lattice import LatticeObjective, make_lattice_objective, reference_structures
+from grs_evo.loss.objective import make_objective
+from grs_evo.loss.options import LossOptions
+from grs_evo.structures.structure import Structure
+from grs_evo.targets.target import Target
 
 
 @njit(error_model="numpy")

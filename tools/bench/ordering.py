@@ -23,15 +23,16 @@ from pathlib import Path
 
 import numpy as np
 
-from grs_evo.basis import build_basis
-from grs_evo.chains import advance_chain, make_moves, new_chain, spent
-from grs_evo.composition import Composition, free
-from grs_evo.lattice import LatticeObjective, make_lattice_objective, reference_structures
-from grs_evo.loss import make_objective
-from grs_evo.plan import LossOptions
-from grs_evo.structure import Structure
-from grs_evo.target import Target
-from grs_evo.walks import WalkOptions, chain_options
+from grs_evo.descriptors.basis import build_basis
+from grs_evo.loss.lattice import LatticeObjective, make_lattice_objective, reference_structures
+from grs_evo.loss.objective import make_objective
+from grs_evo.loss.options import LossOptions
+from grs_evo.search.operators.lattice_moves import make_moves
+from grs_evo.search.options import WalkOptions
+from grs_evo.search.strategies.lattice_chain import advance_chain, chain_options, new_chain, spent
+from grs_evo.structures.composition import Composition, free
+from grs_evo.structures.structure import Structure
+from grs_evo.targets.target import Target
 
 ENOUGH = 1e-6
 BUDGET = 100_000
@@ -150,12 +151,12 @@ def chains(lattice: LatticeObjective, rule: Composition, name: str, seeds: int) 
 
 def evolution(lattice: LatticeObjective, order: Order, rule: Composition, passes: int, seeds: int) -> dict[str, object]:
     """The genetic strategy as an island: population 50, or 20 with local passes on each new individual."""
-    from grs_evo.archive import ArchiveOptions
-    from grs_evo.binding import bind
-    from grs_evo.candidates import CandidateOptions
-    from grs_evo.genetic import GeneticOptions
-    from grs_evo.island import IslandOptions, MigrantOptions, advance, start
-    from grs_evo.problem import Problem
+    from grs_evo.search.candidates.binding import bind
+    from grs_evo.search.candidates.source import CandidateOptions
+    from grs_evo.search.island import advance, start
+    from grs_evo.search.options import GeneticOptions, IslandOptions, MigrantOptions
+    from grs_evo.search.population.archive import ArchiveOptions
+    from grs_evo.search.problem import Problem
 
     a = order.sites.volume ** (1 / 3)
     source = bind(CandidateOptions(lattice="sc", a=a, composition="free", repeat=(1, 1, 1)), order.elements)

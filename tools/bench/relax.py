@@ -21,17 +21,17 @@ from numba import njit
 from rich.console import Console
 from rich.table import Table
 
-from grs_evo.basis import build_basis
-from grs_evo.kernels import surface
+from grs_evo.descriptors.basis import build_basis
 from grs_evo.kernels.calls import call_value
-from grs_evo.kernels.distribution import HUBER, N_TERMS
-from grs_evo.loss import Objective, make_objective
-from grs_evo.neighbours import neighbours
-from grs_evo.quality import sampling_noise
-from grs_evo.readers import read_structures
-from grs_evo.relax import RelaxOptions, relax
-from grs_evo.structure import Structure
-from grs_evo.target import Target
+from grs_evo.kernels.loss.distribution import HUBER, N_TERMS
+from grs_evo.kernels.relaxation import surface
+from grs_evo.loss.objective import Objective, make_objective
+from grs_evo.loss.quality import sampling_noise
+from grs_evo.potential.relaxation import RelaxOptions, relax
+from grs_evo.structures.neighbours import neighbours
+from grs_evo.structures.reading import read_structures
+from grs_evo.structures.structure import Structure
+from grs_evo.targets.target import Target
 
 METHODS = ("fire", "cg", "lbfgs", "recipe")
 _HERE = Path(__file__).resolve().parents[2]

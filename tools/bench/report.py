@@ -20,11 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
-from grs_evo.basis import build_basis
-from grs_evo.population import Individual
-from grs_evo.storage import Archive, write_archive
-from grs_evo.structure import Structure
-from grs_evo.target import Target
+from grs_evo.descriptors.basis import build_basis
+from grs_evo.search.population.individual import Individual
+from grs_evo.storage.archive_file import Archive, write_archive
+from grs_evo.structures.structure import Structure
+from grs_evo.targets.target import Target
 
 TERMS = ("structure", "mean", "variance")
 _GENERATIONS, _ISLANDS = 500, 8

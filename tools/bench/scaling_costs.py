@@ -15,23 +15,26 @@ from typing import Any
 import numpy as np
 from scaling_runs import LIQUID, Case, command, environment
 
-from grs_evo import __version__, checkpoint
-from grs_evo.archive import merge
-from grs_evo.conductor import Conductor, Terms
-from grs_evo.config import RunFile, parse
-from grs_evo.control import Verdict
-from grs_evo.desk import Desk
-from grs_evo.folder import Folder
-from grs_evo.ground import Ground
-from grs_evo.island import _HISTORY_ROWS, advance, start
-from grs_evo.migration import Routes, pack_parcel, shares, sources, unpack_parcel
-from grs_evo.mpi import connect
-from grs_evo.population import unpack
-from grs_evo.problem import IslandState, Problem, stat_names
-from grs_evo.progress import Reporter
-from grs_evo.setup import lay_ground, make_problem
-from grs_evo.spent import peak_memory
-from grs_evo.wire import decode, encode
+from grs_evo import __version__
+from grs_evo.driver.config.run_file import RunFile, parse
+from grs_evo.driver.monitor.console import Reporter
+from grs_evo.driver.recorder import Desk
+from grs_evo.driver.setup import lay_ground, make_problem
+from grs_evo.parallel.communicator import connect
+from grs_evo.parallel.coordinator import Conductor, Terms
+from grs_evo.parallel.decisions import Verdict
+from grs_evo.parallel.messages import decode, encode
+from grs_evo.parallel.timing import peak_memory
+from grs_evo.parallel.topology import Routes, pack_parcel, shares, sources, unpack_parcel
+from grs_evo.search.counters import stat_names
+from grs_evo.search.island import _HISTORY_ROWS, advance, start
+from grs_evo.search.population.archive import merge
+from grs_evo.search.population.individual import unpack
+from grs_evo.search.problem import Problem
+from grs_evo.search.state import IslandState
+from grs_evo.storage import checkpoint
+from grs_evo.storage.run_folder import Folder
+from grs_evo.storage.target_file import Ground
 
 Row = dict[str, Any]
 

@@ -51,11 +51,14 @@ class Stopwatch:
 
 def watch(run_file: Path, out: Path) -> dict[str, float]:
     """A run on one rank within this process, its functions under a stopwatch."""
-    from grs_evo import assessment, conductor, genetic, island
-    from grs_evo.evolution import Evolution
-    from grs_evo.lattice import LatticeObjective
-    from grs_evo.loss import Objective
-    from grs_evo.operators import TABLE
+    from grs_evo.loss.lattice import LatticeObjective
+    from grs_evo.loss.objective import Objective
+    from grs_evo.parallel import coordinator as conductor
+    from grs_evo.parallel.worker import Evolution
+    from grs_evo.search import evaluation as assessment
+    from grs_evo.search import island
+    from grs_evo.search.operators.table import TABLE
+    from grs_evo.search.strategies import genetic
 
     clock = Stopwatch()
     # The package's own names hide the modules of the same name.

@@ -1,0 +1,13 @@
+"""The command line `grs-evo`: arguments to calls, results to text, errors to one line and an exit code.
+
+| command | module |
+|---|---|
+| all of them, and exit codes | `commands` |
+| check | `check` |
+| score | `score` |
+| status | `status` |
+"""
+
+from grs_evo.cli.commands import cli, main
+
+__all__ = ["cli", "main"]

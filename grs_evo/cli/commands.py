@@ -1,0 +1,346 @@
+"""The command line. User errors end with one line and exit code 2; a programmer's error on any rank ends them all."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from grs_evo import __version__
+from grs_evo.errors import EXIT_INPUT, EXIT_STORAGE, InputError, Quit, StorageError
+from grs_evo.text import to_json
+
+if TYPE_CHECKING:
+    from grs_evo.descriptors.basis import Basis
+
+# Options of all commands that read structure files.
+_types = click.option("--types", help="Element of each atom type of LAMMPS files that name none, in order: Au,Cu.")
+_format = click.option("--format", "format_", help="ASE's name of the structure files' format, if not clear: vasp, …")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="grs-evo")
+def cli() -> None:
+    """Evolutionary search for representative structures."""
+
+
+@cli.command()
+@click.argument("run_file", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder, new or empty. Default: the run file's name.")
+@click.option("--seed", type=int, help="Instead of the seed in the run file.")
+@click.option("--max-time", help="End this session after so long, with a checkpoint: 90s, 50m, 1.5h.")
+@click.option("--quiet", is_flag=True, help="Nothing on the screen but errors.")
+def run(run_file: Path, out: Path | None, seed: int | None, max_time: str | None, quiet: bool) -> None:
+    """Begin a run. Under mpiexec its islands are shared out over the ranks."""
+    from grs_evo.driver.session import run as run_
+
+    sys.exit(run_(run_file, out, seed=seed, max_time=_seconds(max_time), quiet=quiet).exit_code)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--max-time", help="End this session after so long, with a checkpoint: 90s, 50m, 1.5h.")
+@click.option("--extend", multiple=True, metavar="KEY=VALUE", help="Change a stop rule, e.g. stop.generations=500.")
+@click.option("--quiet", is_flag=True, help="Nothing on the screen but errors.")
+def resume(folder: Path, max_time: str | None, extend: tuple[str, ...], quiet: bool) -> None:
+    """Go on with a run, on any number of ranks."""
+    from grs_evo.driver.session import resume as resume_
+
+    sys.exit(resume_(folder, max_time=_seconds(max_time), extend=extend, quiet=quiet).exit_code)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="File to write.")
+@click.option(
+    "--format",
+    "format_",
+    help="Where the suffix does not tell: extxyz, poscar, cif, lammps, espresso, vasp (a folder per structure), db "
+    "(ase.db) or chemiscope.",
+)
+@click.option("--top", type=int, help="Only the best so many.")
+@click.option("--unique", is_flag=True, help="Leave out structures that are the same crystal as a better one.")
+@click.option("--set", "set_", is_flag=True, help="The representative set instead of the archive.")
+@click.option("--pareto", is_flag=True, help="Only the Pareto front of the archive.")
+@click.option("--pseudo", multiple=True, metavar="EL=FILE", help="Pseudopotential of an element, for pw.x inputs.")
+@click.option("--ecutwfc", type=float, help="Plane-wave cutoff of pw.x inputs in Ry.")
+def export(
+    folder: Path,
+    out: Path,
+    format_: str | None,
+    top: int | None,
+    unique: bool,
+    set_: bool,
+    pareto: bool,
+    pseudo: tuple[str, ...],
+    ecutwfc: float | None,
+) -> None:
+    """Write structures of a run's archive, best first; cells and positions as they are."""
+    from grs_evo.exporters.export import export as export_
+
+    if set_ and pareto:
+        raise InputError("--set, --pareto: ask for different structures; give one of them")
+    pseudos = {}
+    for given in pseudo:
+        element, equals, file = given.partition("=")
+        if not (element and equals and file):
+            raise InputError(f"--pseudo {given}: must be ELEMENT=FILE, e.g. Ta=Ta.pbe-spn-kjpaw.UPF")
+        pseudos[element] = file
+    files = export_(
+        folder,
+        out,
+        format=format_,
+        top=top,
+        unique=unique,
+        which="set" if set_ else "pareto" if pareto else "archive",
+        pseudos=pseudos,
+        ecutwfc=ecutwfc,
+        say=lambda text: click.echo(f"grs-evo: {text}", err=True),
+    )
+    click.echo("\n".join(str(path) for path in files))
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="HTML file. Default: report.html in the run folder.")
+@click.option("--title", help="Heading of the page. Default: the folder's name.")
+def report(folder: Path, out: Path | None, title: str | None) -> None:
+    """Write one HTML page about a run (folder or archive) that opens offline."""
+    from grs_evo.report.report import write_report
+
+    click.echo(str(write_report(folder, out, title)))
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--json", "json_", is_flag=True, help="For programs.")
+def status(folder: Path, json_: bool) -> None:
+    """Show how far a run has come, live or ended."""
+    from grs_evo.cli.status import status as status_
+    from grs_evo.cli.status import text_of
+
+    found = status_(folder)
+    click.echo(to_json(found, indent=1, sort_keys=True) if json_ else text_of(found))
+
+
+@cli.command()
+@click.argument("run_file", type=click.Path(path_type=Path))
+@click.option("--json", "json_", is_flag=True, help="For programs.")
+@click.option("--brief", is_flag=True, help="Without the list of settings.")
+def check(run_file: Path, json_: bool, brief: bool) -> None:
+    """Show what a run file asks for, before anything starts."""
+    from grs_evo.cli.check import check as check_
+    from grs_evo.cli.check import text_of
+
+    found = check_(run_file)
+    click.echo(to_json(found, indent=1) if json_ else text_of(found, settings=not brief))
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--wait", default=30.0, help="Wait so many seconds for the run to end.", show_default=True)
+def stop(folder: Path, wait: float) -> None:
+    """End a run that is going on, with a checkpoint."""
+    from grs_evo.files import write_whole
+    from grs_evo.storage.run_folder import existing, is_alive
+
+    found = existing(folder)
+    if not is_alive(found):
+        raise InputError(f"{folder}: this run is not going on; there is nothing to stop")
+    write_whole(found.stop_request, b"stop\n")
+    end = time.monotonic() + wait
+    while is_alive(found) and time.monotonic() < end:
+        time.sleep(0.1)
+    click.echo(f"{folder}: " + ("asked to stop, still at it" if is_alive(found) else "stopped"))
+
+
+@cli.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--elements", help="Instead of a file: symbols, e.g. Au,Cu; the rest of the basis as the default.")
+@click.option("--n-max", help="With --elements: radial functions for ranks 1, 2, …, e.g. 8,2,2,1.")
+@click.option("--l-max", help="With --elements: highest l for ranks 1, 2, …, e.g. 0,2,2,1.")
+@click.option("--cutoff", type=float, help="With --elements: cutoff of all pairs in Å.")
+def basis(file: Path | None, elements: str | None, n_max: str | None, l_max: str | None, cutoff: float | None) -> None:
+    """List the descriptor functions of a run file's basis, or those in a .yace file, with their labels."""
+    from grs_evo.descriptors.basis import BasisOptions, build_basis, format_labels
+
+    limits = {"--n-max": n_max, "--l-max": l_max, "--cutoff": cutoff}
+    if (file is None) == (elements is None):
+        raise InputError("basis: give either a run file or .yace file, or --elements such as Au,Cu")
+    if file is not None:
+        for option, value in limits.items():
+            if value is not None:
+                raise InputError(f"basis: {option} goes with --elements; {file} says it all")
+        made = _basis_of(file)
+    else:
+        usual = BasisOptions()
+        made = build_basis(
+            _symbols(elements or ""),
+            _whole_numbers("--n-max", n_max) or usual.n_max,
+            _whole_numbers("--l-max", l_max) or usual.l_max,
+            cutoff,
+        )
+    click.echo(format_labels(made))
+
+
+def _basis_of(file: Path) -> Basis:
+    if file.suffix == ".yace":
+        from grs_evo.descriptors.yace.file import read_yace
+
+        return read_yace(file)
+    from grs_evo.driver.config.run_file import read
+    from grs_evo.driver.setup import make_basis
+
+    given = read(file)
+    return make_basis(given.basis, file.parent, given.target)
+
+
+def _whole_numbers(option: str, text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.replace(",", " ").split()]
+    except ValueError:
+        raise InputError(f"{option}: is {text!r}; it must be integers, one per rank, such as 8,2,2,1") from None
+
+
+@cli.command()
+@click.argument("structures", nargs=-1)
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="File to write, e.g. target.h5.")
+@click.option(
+    "--run-file",
+    type=click.Path(path_type=Path),
+    help="Take basis, loss and [target] from here; what is given on the command line counts instead.",
+)
+@click.option("--cutoff", type=float, help="Cutoff of all pairs in Å, when there is no run file.")
+@click.option("--covariance", is_flag=True, help="Keep the full covariance as well.")
+@_types
+@_format
+@click.option(
+    "--weights", multiple=True, metavar="GROUP=NUMBER", help="Weight of every environment of a group; others count 1."
+)
+@click.option("--threads", type=click.IntRange(1), help="Threads that share large structures. Default: one per core.")
+def target(
+    structures: tuple[str, ...],
+    out: Path,
+    run_file: Path | None,
+    cutoff: float | None,
+    covariance: bool,
+    types: str | None,
+    format_: str | None,
+    weights: tuple[str, ...],
+    threads: int | None,
+) -> None:
+    """Describe structure files (FILE, FILE@0:100:10, FILE::10 for every tenth) and store the target.
+
+    Without files, the target of the run file is stored, such as a random alloy.
+    """
+    from grs_evo.driver.setup import store_target
+
+    given = _numbers("--weights", weights)
+    click.echo(
+        store_target(structures, out, run_file, cutoff, covariance, _symbols(types or ""), format_, given, threads)
+    )
+
+
+@cli.command()
+@click.argument("structures", nargs=-1, required=True)
+@click.option("--target", "target_", required=True, type=click.Path(path_type=Path), help="target.h5 or a run folder.")
+@click.option("--functions", default=10, show_default=True, help="List so many functions that are most off.")
+@_types
+@_format
+@click.option("--json", "json_", is_flag=True, help="For programs.")
+def score(
+    structures: tuple[str, ...], target_: Path, functions: int, types: str | None, format_: str | None, json_: bool
+) -> None:
+    """Tell how well structures (FILE, FILE@-1, FILE::10 for every tenth) stand for a target, and what is off."""
+    from grs_evo.cli.score import scores, text_of
+
+    found = scores(structures, target_, functions, _symbols(types or ""), format_)
+    click.echo(to_json(found, indent=1) if json_ else text_of(found))
+
+
+def _symbols(text: str) -> list[str]:
+    return [part for part in text.replace(",", " ").replace("-", " ").split() if part]
+
+
+def _numbers(option: str, pairs: tuple[str, ...]) -> dict[str, float]:
+    """NAME=NUMBER pairs of a command line."""
+    found = {}
+    for pair in pairs:
+        name, _, number = pair.rpartition("=")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            name = ""
+        if not name:
+            raise InputError(f"{option} {pair}: must be a name and a number, such as melt=2.5")
+    return found
+
+
+def _seconds(text: str | None) -> float | None:
+    from grs_evo.driver.config.run_file import seconds_of
+
+    return None if text is None else seconds_of(text)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of `grs-evo` and `python -m grs_evo`."""
+    # One thread per rank: ranks are the parallelism. Before numpy is imported, which the commands do.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    code: Any = 1
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            cli.main(args=arguments, prog_name="grs-evo", standalone_mode=False)
+        code = 0
+    except SystemExit as done:
+        code = done.code if isinstance(done.code, int) else int(done.code is not None)
+    except click.exceptions.Abort:
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except InputError as error:
+        _complain(error)
+        code = EXIT_INPUT
+    except StorageError as error:
+        _complain(error)
+        code = EXIT_STORAGE
+    except Quit as error:
+        code = error.code
+    except KeyboardInterrupt:
+        code = 130
+    except BaseException as error:
+        code = _crash(error)
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
+    """A warning is for the user: what it says, without the line of source that Python adds."""
+    print(f"grs-evo: warning: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
+
+
+def _complain(error: Exception) -> None:
+    text = " ".join(str(error).split())
+    if text:  # of many processes one speaks
+        print(f"grs-evo: {text}", file=sys.stderr, flush=True)
+
+
+def _crash(error: BaseException) -> int:
+    """A rank that fails while others wait must end them too, or they hang."""
+    if isinstance(error, BrokenPipeError):
+        return 1
+    from grs_evo.parallel.communicator import abort_all
+
+    traceback.print_exc()
+    abort_all(1)
+    return 1

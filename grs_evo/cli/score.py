@@ -1,0 +1,127 @@
+"""Structures against a target, as a person wants to read it: each term, two yardsticks, and which functions are off."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from grs_evo.driver.config.run_file import read
+from grs_evo.driver.setup import make_problem
+from grs_evo.errors import InputError, within
+from grs_evo.loss.objective import Objective, make_objective
+from grs_evo.loss.options import LossOptions
+from grs_evo.loss.quality import quality, score, score_table
+from grs_evo.search.candidates.binding import bind
+from grs_evo.search.candidates.source import CandidateOptions, candidate
+from grs_evo.search.problem import Problem
+from grs_evo.storage.run_folder import existing
+from grs_evo.storage.target_file import Ground
+from grs_evo.structures.reading import read_structures
+from grs_evo.structures.structure import Structure
+from grs_evo.text import table_of
+
+# random candidates whose median loss is the yardstick
+_N_RANDOM = 64
+
+
+def scores(
+    files: Sequence[str],
+    target: str | Path,
+    functions: int = 10,
+    types: Sequence[str] = (),
+    format: str | None = None,
+) -> list[dict[str, Any]]:
+    """How well structures stand for a target.
+
+    Parameters
+    ----------
+    files : structure files, with an optional index
+    target : a file made by `grs-evo target`, which is compared by the default loss, or a run folder: by the run's own
+    functions : how many of the functions that are most off are listed
+    types, format : of the structure files, see `readers.read_structures`
+
+    Returns
+    -------
+    One table of plain values per structure. What does not exist is NaN: the noise of a target without spread, the
+    variance ratio of a function that has none in the target, the losses of a structure that cannot be evaluated.
+
+    Raises
+    ------
+    InputError
+        A file that cannot be read, or whose elements are not in the basis.
+    """
+    path = Path(target)
+    ground, objective, problem = _yardstick(path)
+    found = []
+    for entry in read_structures(list(files), ground.basis.elements, types=types, format=format):
+        one = entry.structure
+        with within(entry.source):
+            judged = quality(objective, one, _random(one, ground, problem))
+            off = score_table(objective, score(objective, one), functions)
+        terms = dict(zip(objective.term_names, map(float, judged.evaluation.terms), strict=True))
+        found.append(
+            {
+                "structure": entry.source,
+                "n_atoms": one.n_atoms,
+                "value": float(judged.evaluation.value),
+                "terms": terms,
+                "noise": judged.noise,
+                "over_noise": judged.noise_ratio,
+                "random": judged.baseline,
+                "over_random": judged.baseline_ratio,
+                "functions": off,
+            }
+        )
+    return found
+
+
+def _yardstick(path: Path) -> tuple[Ground, Objective, Problem | None]:
+    if not path.is_dir():
+        ground = Ground.read(path)
+        return ground, make_objective(ground.basis, ground.target, LossOptions()), None
+    folder = existing(path)
+    ground = Ground.read(folder.target)
+    problem = make_problem(read(folder.run_file), ground, folder.path)
+    return ground, problem.objective, problem
+
+
+def _random(one: Structure, ground: Ground, problem: Problem | None) -> list[Structure]:
+    """Random candidates of the structure's size, from the run's own source where it makes such."""
+    rng = np.random.default_rng([one.n_atoms, _N_RANDOM])
+    sources = list(problem.sources[:1]) if problem is not None else []
+    if not any(one.n_atoms in source.sizes for source in sources):
+        options = CandidateOptions(kind="random", sizes=(one.n_atoms, one.n_atoms), composition="free")
+        try:
+            sources = [bind(options, ground.basis.elements, ground.structures)]
+        except InputError:  # no density to draw at: then there is no such yardstick
+            return []
+    drawn = (candidate(rng, sources[0]) for _ in range(4 * _N_RANDOM))
+    return [made for made in drawn if made is not None and made.n_atoms == one.n_atoms][:_N_RANDOM]
+
+
+def text_of(found: list[dict[str, Any]]) -> str:
+    """The scores for people."""
+    lines = []
+    for one in found:
+        lines += [f"{one['structure']}: {one['n_atoms']} atoms, V_eff {one['value']:.6g}"]
+        lines += [f"  {name:<12} {value:.6g}" for name, value in one["terms"].items()]
+        if np.isfinite(one["noise"]):
+            lines.append(f"  {one['over_noise']:.4g} times the sampling noise of the target ({one['noise']:.4g})")
+        else:
+            lines.append("  the target has no sampling noise: its environments are all alike")
+        if np.isfinite(one["over_random"]):
+            lines.append(f"  {one['over_random']:.4g} times the median of random candidates ({one['random']:.4g})")
+        if one["functions"]:
+            heads = list(one["functions"][0])
+            rows = [[_cell(row[head]) for head in heads] for row in one["functions"]]
+            lines += ["", "  functions most off, in standard deviations of the target", table_of(rows, heads), ""]
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}" if np.isfinite(value) else "-"
+    return str(value)

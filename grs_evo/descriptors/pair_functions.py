@@ -1,0 +1,45 @@
+"""Fixed sites: their pairs, and the pair functions (eqs. 8–10) of any vectors, for tables made once."""
+
+from __future__ import annotations
+
+from math import factorial
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import lpmv
+
+from grs_evo.descriptors.basis import Basis
+
+
+def pair_functions(basis: Basis, centre: int, neighbour: int, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """φ_nlm = g_n(r) √4π Y_lm of vectors (n, 3) Å, (n, rows) in the order of A's rows (eqs. 8–10), real harmonics."""
+    r = np.sqrt((vectors**2).sum(1))
+    cutoff, lam = basis.cutoff[centre, neighbour], basis.lam[centre, neighbour]
+    taper = basis.taper[centre, neighbour]
+    cutoff_in, taper_in = basis.cutoff_in[centre, neighbour], basis.taper_in[centre, neighbour]
+    inside = r < cutoff
+    x = 1 - 2 * (np.exp(-lam * r / cutoff) - np.exp(-lam)) / (1 - np.exp(-lam))
+    envelope = np.where(inside, 0.5 * (1 + np.cos(np.pi * r / cutoff)), 0.0)
+    if taper > 0:
+        outer = r > cutoff - taper
+        envelope[outer] *= 0.5 * (1 + np.cos(np.pi * (r[outer] - (cutoff - taper)) / taper))
+    if cutoff_in > 0:
+        t = 1 - 2 * (1 + (r - cutoff_in) / taper_in)
+        ramp = 0.5 - 15 / 4 * (t / 4 - t**3 / 6 + t**5 / 20)
+        envelope *= np.where(r <= cutoff_in - taper_in, 0.0, np.where(r < cutoff_in, ramp, 1.0))
+    envelope[~inside] = 0.0
+    n_max = max(basis.n_of_l)
+    chebyshev = [np.ones_like(x), x]
+    while len(chebyshev) < n_max:
+        chebyshev.append(2 * x * chebyshev[-1] - chebyshev[-2])
+    radial = [envelope] + [0.5 * (1 - chebyshev[k]) * envelope for k in range(1, n_max)]
+    cosine, azimuth = vectors[:, 2] / r, np.arctan2(vectors[:, 1], vectors[:, 0])
+    columns = []
+    for l, n_radial in enumerate(basis.n_of_l):
+        for n in range(n_radial):
+            for m in range(-l, l + 1):
+                k = abs(m)
+                norm = np.sqrt((2 * l + 1) * factorial(l - k) / factorial(l + k)) * (np.sqrt(2) * (-1) ** k if k else 1)
+                turn = np.sin(k * azimuth) if m < 0 else np.cos(k * azimuth)
+                columns.append(radial[n] * norm * lpmv(k, l, cosine) * turn)
+    return np.stack(columns, axis=1)

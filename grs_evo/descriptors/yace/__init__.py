@@ -1,0 +1,8 @@
+"""Bases as `.yace` files, the format of LAMMPS's ML-PACE.
+
+| question | module |
+|---|---|
+| read or write a file | `file` |
+| the text itself | `text` |
+| how tables of couplings become coupling trees | `trees` |
+"""

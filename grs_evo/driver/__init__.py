@@ -1,0 +1,14 @@
+"""A run from its file to its end.
+
+| question | module |
+|---|---|
+| begin, go on with, and end a session; round after round | `session` |
+| how do all ranks hear what rank 0 found? | `startup` |
+| how do a run file and structures become a basis, a target and a search problem? | `setup` |
+| how do ranks share the description of a large target? | `distributed_target` |
+| how does a representative set grow over the rounds? | `rounds` |
+| what is kept while it runs: archive, history, checkpoints? | `recorder` |
+| which versions and inputs made it, and is a folder unchanged? | `provenance` |
+| the run file | `config/` |
+| what people see | `monitor/` |
+"""

@@ -1,0 +1,8 @@
+"""The run file: TOML in, checked options out.
+
+| question | module |
+|---|---|
+| which tables and keys are there? | `run_file` |
+| which files does it name; what may change at a resume? | `changes` |
+| how are options written as TOML? | `toml` |
+"""

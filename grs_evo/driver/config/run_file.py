@@ -1,0 +1,238 @@
+"""The run file: every option with its unit, bounds and default; strict, and written out in full beside the results."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, model_validator
+
+from grs_evo.descriptors.basis import BasisOptions
+from grs_evo.errors import InputError
+from grs_evo.loss.options import LossOptions
+from grs_evo.options import Options, line_of, odd_value
+from grs_evo.parallel.decisions import CheckpointOptions, StopOptions
+from grs_evo.parallel.topology import MigrationOptions
+from grs_evo.potential.relaxation import RelaxOptions
+from grs_evo.search.candidates.source import CandidateOptions
+from grs_evo.search.options import IslandOptions
+from grs_evo.search.population.archive import ArchiveOptions
+from grs_evo.search.population.representative_set import SetOptions
+
+_DEFAULT_ISLANDS = 4
+_LONGEST = 864e6  # s
+
+
+class AlloyOptions(Options):
+    """A random alloy as the target: every site of an ideal lattice occupied independently."""
+
+    lattice: str = Field(
+        default="fcc", description="sc, bcc, fcc, hcp, diamond, or file: the sites of the one in `files`"
+    )
+    a: float | None = Field(default=None, gt=0, description="lattice constant; needed unless lattice is file [Å]")
+    composition: dict[str, float] = Field(description="fraction of each element; they add up to 1 [1]")
+    samples: int = Field(default=4096, ge=16, le=10_000_000, description="environments drawn [1]")
+    seed: int = Field(default=0, ge=0, description="of these draws [1]")
+
+
+class TargetOptions(Options):
+    """What the structures shall represent: structure files, a stored target, or a random alloy."""
+
+    files: tuple[str, ...] = Field(
+        default=(),
+        description="structure files or folders, with an optional index: file@-1, file@0:100:10, or file::10 for every"
+        " tenth [–]",
+    )
+    weights: dict[str, float] = Field(
+        default={}, description="weight of every environment of a group's structures; default 1 [1]"
+    )
+    types: tuple[str, ...] = Field(
+        default=(), description="element of each atom type, for LAMMPS files that do not name elements [–]"
+    )
+    format: str | None = Field(
+        default=None, description="ASE's name of the file format, where its suffix does not tell [–]"
+    )
+    stored: str | None = Field(default=None, description="a target made before by `grs-evo target` [–]")
+    alloy: AlloyOptions | None = Field(default=None, description="a random alloy [–]")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> TargetOptions:
+        from_lattice = self.alloy is not None and self.alloy.lattice == "file"
+        given = [bool(self.files) and not from_lattice, self.stored is not None, self.alloy is not None]
+        if sum(given) != 1:
+            raise ValueError("needs one of files, stored, alloy")
+        return self
+
+
+class SearchOptions(IslandOptions):
+    """How the islands search, unless an [[islands]] table says otherwise."""
+
+    islands: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description=f"number of islands; default {_DEFAULT_ISLANDS}, or as [[islands]] say [1]",
+    )
+
+
+class IslandGroup(IslandOptions):
+    """Islands that search in the same way; what is not given is as in [search]."""
+
+    count: int = Field(default=1, ge=1, le=1_000_000, description="number of such islands [1]")
+
+
+class OutputOptions(Options):
+    """What is told and kept besides the results."""
+
+    status_seconds: float = Field(default=2.0, gt=0, description="time between two updates of status.json [s]")
+    log_seconds: float = Field(
+        default=10.0, gt=0, description="time between two progress lines where there is no terminal [s]"
+    )
+    top: int = Field(default=10, ge=1, le=1000, description="structures in the table at the end [1]")
+
+
+# What `resume --extend` may change: where a run ends and how it is saved, never what it does until then.
+EXTENDABLE: dict[str, type[Options]] = {"stop": StopOptions, "checkpoint": CheckpointOptions, "output": OutputOptions}
+
+
+class RunFile(Options):
+    """A run, from its target to its end. With the seed it determines the archive, bit for bit."""
+
+    seed: int = Field(default=0, ge=0, le=2**63 - 1, description="of all random numbers [1]")
+    basis: BasisOptions = BasisOptions()
+    target: TargetOptions = Field(description="what to stand for: [target] with files, stored or alloy")
+    loss: LossOptions = LossOptions()
+    candidates: CandidateOptions = CandidateOptions()
+    search: SearchOptions = SearchOptions()
+    islands: tuple[IslandGroup, ...] = ()
+    migration: MigrationOptions = MigrationOptions()
+    relax: RelaxOptions | None = Field(default=None, description="relax new structures on the loss; absent: do not")
+    archive: ArchiveOptions = ArchiveOptions()
+    set: SetOptions = SetOptions()
+    stop: StopOptions = StopOptions()
+    checkpoint: CheckpointOptions = CheckpointOptions()
+    output: OutputOptions = OutputOptions()
+
+    @model_validator(mode="after")
+    def _counted_once(self) -> RunFile:
+        if self.islands and self.search.islands is not None:
+            raise ValueError("search.islands and [[islands]] both say how many islands there are; give one")
+        if not self.loss.compares:
+            raise ValueError(
+                "loss: all weights are 0, so every structure would be as good as any other; give a moment (mean, "
+                "variance, …) and w_structure or w_set, or w_entropy"
+            )
+        endless = all(getattr(self.stop, name) is None for name in StopOptions.model_fields)
+        if endless:
+            raise ValueError(f"stop: has no rule; give one of {', '.join(StopOptions.model_fields)}")
+        return self
+
+    def each_island(self) -> tuple[IslandOptions, ...]:
+        """The options of every island, in order."""
+        if not self.islands:
+            return (self.search,) * (self.search.islands or _DEFAULT_ISLANDS)
+        return tuple(group for group in self.islands for _ in range(group.count))
+
+
+def read(path: Path, overrides: Mapping[str, Any] | None = None) -> RunFile:
+    """A run file, checked.
+
+    Parameters
+    ----------
+    overrides : dotted keys and values that replace those of the file
+
+    Raises
+    ------
+    InputError
+        One line that names the file, the key, the value and what is allowed.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        what = "is a folder" if path.is_dir() else (error.strerror or "").lower() or "cannot be read"
+        raise InputError(f"{path}: {what}; a run file in TOML is needed") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start})") from None
+    return parse(text, str(path), overrides)
+
+
+def parse(text: str, source: str, overrides: Mapping[str, Any] | None = None) -> RunFile:
+    """The text of a run file, checked. See `read`."""
+    try:
+        raw = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # numbers and nesting without end are not TOMLDecodeErrors
+        raise InputError(f"{source}: is not valid TOML: {error}") from None
+    for key, value in (overrides or {}).items():
+        _put(raw, key, value, source)
+    _inherit(raw, source)
+    return _checked(raw, source)
+
+
+def _put(raw: dict[str, Any], key: str, value: Any, source: str) -> None:
+    *path, last = key.split(".")
+    table = raw
+    for name in path:
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            raise InputError(f"{source}: {key}: {name} is not a table")
+    if value is None:
+        table.pop(last, None)
+    else:
+        table[last] = value
+
+
+def _inherit(raw: dict[str, Any], source: str) -> None:
+    """Fill each [[islands]] table with what [search] says."""
+    groups = raw.get("islands", [])
+    if not isinstance(groups, list) or not all(isinstance(one, dict) for one in groups):
+        raise InputError(f"{source}: islands: is {groups!r}; write [[islands]] tables, or search.islands for a number")
+    search = raw.get("search", {})
+    if isinstance(search, dict):
+        inherited = {key: value for key, value in search.items() if key != "islands"}
+        raw["islands"] = [_merged(inherited, one) for one in groups]
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(below)
+    for key, value in above.items():
+        old = result.get(key)
+        both = isinstance(old, dict) and isinstance(value, dict)
+        result[key] = _merged(old, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
+def _checked(raw: dict[str, Any], source: str) -> RunFile:
+    odd = odd_value(raw)
+    if odd:
+        raise InputError(f"{source}: {odd}")
+    try:
+        # by way of JSON, in which a strict model takes lists for tuples and nothing else that it would not
+        return RunFile.model_validate_json(json.dumps(raw))
+    except ValidationError as error:
+        raise InputError(f"{source}: {line_of(error, raw, RunFile)}") from None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# files, changes, extensions
+
+
+def seconds_of(given: float | str) -> float:
+    """A time such as ``90``, ``90s``, ``50m``, ``1.5h``, ``2d`` in seconds.
+
+    Raises
+    ------
+    InputError
+        It is none of these, not above 0, or beyond 10,000 days.
+    """
+    if isinstance(given, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([smhd]?)\s*", given)
+        value = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]] if match else 0.0
+    else:
+        value = float(given)
+    if not 0 < value <= _LONGEST:
+        raise InputError(f"--max-time {str(given)[:40]}: must be a time above 0 such as 90s, 50m, 1.5h or 2d")
+    return value

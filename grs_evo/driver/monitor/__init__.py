@@ -1,0 +1,8 @@
+"""What people see of a run: on the screen while it runs, in status.json, and at its end.
+
+| question | module |
+|---|---|
+| lines and the live panel | `console` |
+| status.json | `status_file` |
+| the closing lines | `summary` |
+"""

@@ -1,0 +1,104 @@
+"""The last words of a run: a table of the best structures, and where everything is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from grs_evo.errors import EXIT_EARLY
+from grs_evo.search.population.individual import Individual, order_key, short_uid
+from grs_evo.search.problem import Problem
+from grs_evo.storage.archive_file import row_of
+from grs_evo.text import counted, duration, table_of
+
+# Terms that the table leaves out.
+_UNTOLD = ("raw",)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """How a run, or a session of it, ended."""
+
+    folder: Path
+    finished: bool
+    reason: str
+    generation: int
+    seconds: float
+    archive: tuple[Individual, ...] = ()  # on rank 0
+    archive_hash: str = ""  # on rank 0
+
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.finished else EXIT_EARLY
+
+
+def summary(result: Result, problem: Problem, top: int, session_generation: int, set_up_seconds: float) -> str:
+    """The table at the end, and where everything is.
+
+    Parameters
+    ----------
+    problem : of the last round
+    top : rows of the table
+    session_generation : last generation before this session, -1 for none
+    set_up_seconds : s that this session spent before its first generation
+    """
+    folder = result.folder
+    how = "finished" if result.finished else "stopped"
+    begun = result.generation >= 0
+    when = f"after generation {result.generation}" if begun else "before the first generation was complete"
+    lines = [
+        f"{how} ({result.reason or 'end'}) {when}, {duration(result.seconds)}",
+    ]
+    if result.archive:
+        lines += [
+            "",
+            best_table(result.archive, problem.elements, problem.term_names, top),
+            _footer(problem.term_names),
+            "",
+        ]
+        size = counted(len(result.archive), "structure")
+        lines.append(f"archive     {folder / 'archive.h5'} ({size}, hash {result.archive_hash})")
+        lines.append(f"structures  grs-evo export {folder} -o best.extxyz --top 10")
+    if not result.finished and result.generation <= session_generation:
+        lines.append(f"no generation was completed: set-up took {duration(set_up_seconds)} of this session")
+    if not result.finished:
+        lines.append(f"go on with  grs-evo resume {folder}")
+    return "\n".join(lines)
+
+
+def best_table(archive: Sequence[Individual], elements: Sequence[str], term_names: Sequence[str], top: int) -> str:
+    """The lowest values of an archive as text.
+
+    The unscaled loss is left out: in the units of the descriptors it is of no size that a reader could judge.
+    """
+    told = [name for name in term_names if name not in _UNTOLD]
+    best = sorted(archive, key=order_key)[:top]
+    rows = []
+    for one in best:
+        row = row_of(one, elements, term_names)
+        terms = [f"{row[name]:.4g}" for name in told]
+        rows.append(
+            [
+                row["formula"],
+                str(row["n_atoms"]),
+                f"{one.value:.6g}",
+                *terms,
+                one.operator,
+                short_uid(one.uid),
+                str(one.generation),
+            ]
+        )
+    return table_of(rows, ["structure", "atoms", "value", *told, "made by", "uid", "generation"])
+
+
+def _footer(term_names: Sequence[str]) -> str:
+    """The columns in one line."""
+    told = ", ".join(name for name in term_names if name not in _UNTOLD)
+    parts = [
+        "value: what was minimised",
+        *([f"{told}: its parts before weights"] if told else []),
+        "uid: island/number",
+        *(["the unscaled loss (raw) is in the files"] if "raw" in term_names else []),
+    ]
+    return "; ".join(parts)

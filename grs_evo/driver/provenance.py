@@ -1,0 +1,91 @@
+"""What a run is: its run file, stamped against changes, its fingerprint, and the versions that made it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import re
+from importlib import metadata
+
+import numpy as np
+
+from grs_evo import __version__
+from grs_evo.driver.config.changes import differences
+from grs_evo.driver.config.run_file import EXTENDABLE, RunFile, parse
+from grs_evo.driver.config.toml import to_toml
+from grs_evo.errors import InputError
+from grs_evo.parallel.communicator import World
+from grs_evo.storage import checkpoint
+from grs_evo.storage.run_folder import Folder
+from grs_evo.storage.target_file import Ground
+
+_CHECKSUM = re.compile(r"^# checksum ([0-9a-f]{16})\n", re.MULTILINE)
+
+
+_PACKAGES = ("numpy", "numba", "scipy", "ase", "h5py", "deap", "mpi4py", "spglib", "pydantic")
+
+
+def stamped(run_: RunFile) -> str:
+    """The effective run file with a checksum, by which a later resume knows its own writing."""
+    text = to_toml(run_)
+    return f"# checksum {_digest(text.encode())}\n{text}"
+
+
+def unchanged(folder: Folder, point: checkpoint.Checkpoint | None) -> RunFile:
+    """The run file of a folder.
+
+    Raises
+    ------
+    InputError
+        Somebody has changed it since the run began; the message shows what.
+    """
+    try:
+        text = folder.run_file.read_text()
+    except OSError as error:
+        raise InputError(f"{folder.run_file}: cannot be read: {error.strerror}") from None
+    found = parse(text, str(folder.run_file))
+    match = _CHECKSUM.match(text)
+    own = match is not None and match[1] == _digest(text[match.end() :].encode())
+    if point is not None:
+        changed = differences(parse(point.run_file, "the checkpoint's run file"), found)
+        if own:
+            changed = [line for line in changed if line.partition(".")[0] not in EXTENDABLE]
+    else:
+        changed = [] if own else ["its checksum is another"]
+    if changed:
+        raise InputError(
+            f"{folder.run_file}: was changed since the run began ({'; '.join(changed)}); restore it, use "
+            "`resume --extend key=value` for stop rules, or begin a new run"
+        )
+    return found
+
+
+def fingerprint(run_: RunFile, ground: Ground) -> dict[str, str]:
+    """What a checkpoint must agree with: everything that the result depends on."""
+    kept = run_.model_copy(update={name: type(getattr(run_, name))() for name in EXTENDABLE})
+    target = hashlib.blake2b(digest_size=8)
+    for name, array in sorted(ground.target.to_arrays().items()):
+        target.update(name.encode() + np.ascontiguousarray(array).tobytes())
+    return {
+        "run file": _digest(to_toml(kept).encode()),
+        "seed": str(run_.seed),
+        "basis": ground.basis.hash,
+        "target": target.hexdigest(),
+    }
+
+
+def versions(world: World) -> str:
+    """What computed the run, as JSON."""
+    found = {"grs_evo": __version__, "python": platform.python_version(), "mpi": world.library}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    found["platform"] = platform.platform()
+    return json.dumps(found, indent=1) + "\n"
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=8).hexdigest()

@@ -1,0 +1,331 @@
+"""A run file into the problem that its islands work on: basis, target, loss, candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from grs_evo.descriptors.basis import Basis, BasisOptions, build_basis
+from grs_evo.driver.config.changes import map_files
+from grs_evo.driver.config.run_file import AlloyOptions, RunFile, TargetOptions, read
+from grs_evo.errors import InputError, within
+from grs_evo.loss.lattice import make_lattice_objective, reference_structures
+from grs_evo.loss.objective import Objective, make_objective
+from grs_evo.loss.options import LossOptions, weights
+from grs_evo.search.candidates.binding import bind
+from grs_evo.search.candidates.parents import PARENTS, parent_cell
+from grs_evo.search.candidates.source import CandidateOptions, Source, candidate
+from grs_evo.search.operators.probabilities import check_operators
+from grs_evo.search.options import IslandOptions
+from grs_evo.search.population.archive import check_objectives, default_objectives
+from grs_evo.search.problem import Problem
+from grs_evo.storage.target_file import Ground, write_target
+from grs_evo.structures.reading import Entry, elements_of, read_structures, read_with_elements
+from grs_evo.structures.structure import Structure, lacks_cell, to_atoms
+from grs_evo.targets.chunks import Worker, cores, parts_of
+from grs_evo.targets.target import Target
+from grs_evo.text import counted
+
+# random structures whose spread scales the differences of a loss
+_N_REFERENCE = 512
+# Structures that a search may well come to the end of.
+_FEW = 10_000
+
+
+def lay_ground(run: RunFile, folder: Path, worker: Worker | None = None) -> Ground:
+    """Read the target's structures and describe them.
+
+    Parameters
+    ----------
+    folder : where relative file names start
+    worker : who describes large structures; default: this thread alone
+    """
+    with threadpool_limits(1):
+        if run.target.stored is not None:
+            return _stored(run, folder)
+        options = run.target
+        covariance = run.loss.covariance != 0
+        entries: list[Entry] = []
+        if options.files and run.basis.yace is None and not run.basis.elements:
+            elements, entries = _read_target(options, None, folder)
+            basis = make_basis(run.basis, folder, elements=elements)
+        else:
+            basis = make_basis(run.basis, folder, options)
+            if options.files:
+                _, entries = _read_target(options, basis.elements, folder)
+        structures = tuple(entry.structure for entry in entries)
+        if options.alloy is not None:
+            return Ground(basis, _alloy(options.alloy, basis, structures, covariance), structures[:1])
+        target = Target.from_structures(
+            list(structures),
+            basis,
+            [entry.weight for entry in entries],
+            [entry.source for entry in entries],
+            [entry.group for entry in entries],
+            covariance,
+            worker=worker,
+        )
+        return Ground(basis, target, structures)
+
+
+def _read_target(
+    options: TargetOptions, elements: Sequence[str] | None, folder: Path
+) -> tuple[Sequence[str], list[Entry]]:
+    """Elements and structures of `target.files`, each with a cell.
+
+    Parameters
+    ----------
+    elements : of the basis; None: those that occur in the files
+    """
+    given = (options.weights, options.types, options.format, folder)
+    try:
+        if elements is None:
+            elements, entries = read_with_elements(options.files, *given)
+        else:
+            entries = read_structures(options.files, elements, *given)
+    except InputError as error:
+        text = str(error)
+        raise InputError(f"target.{text}" if text.startswith("weights: ") else f"target.files: {text}") from None
+    for entry in entries:
+        if lacks_cell(entry.structure):
+            raise InputError(
+                f'target.files: {entry.source}: has no cell; give it one (in extended XYZ: Lattice="…", and '
+                'pbc="F F F" for a cluster in vacuum)'
+            )
+    return elements, entries
+
+
+def store_target(
+    files: Sequence[str],
+    out: Path,
+    run_file: Path | None = None,
+    cutoff: float | None = None,
+    covariance: bool = False,
+    types: Sequence[str] = (),
+    format: str | None = None,
+    weights: Mapping[str, float] | None = None,
+    threads: int | None = None,
+) -> str:
+    """Describe structure files, or what a run file's [target] says, and write the target; returns one line about it.
+
+    Parameters
+    ----------
+    files : instead of those of the run file
+    run_file : whose basis, target and covariance are taken over, as far as nothing else is given
+    cutoff : Å, of all pairs, where there is no run file
+    types, format, weights : instead of the run file's
+    threads : that share large structures; default: one per core
+    """
+    if out.exists():
+        raise InputError(f"{out}: exists already; choose another --out")
+    given = {"files": tuple(files), "types": tuple(types), "format": format, "weights": dict(weights or {})}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value}
+    if run_file is None:
+        if not files:
+            raise InputError("target: name structure files, or a run file with a [target] by --run-file")
+        asked = RunFile(target=TargetOptions(**changes), basis=BasisOptions(cutoff=cutoff))
+    elif cutoff is not None:
+        raise InputError("--cutoff: comes with the basis of --run-file; give one of them")
+    else:
+        asked = _with_target(read(run_file), run_file.parent, changes)
+    if covariance:
+        asked = asked.model_copy(update={"loss": LossOptions(covariance=1.0)})
+    with within(str(run_file)) if run_file is not None else nullcontext():
+        ground = lay_ground(asked, Path(), partial(parts_of, threads=threads or cores()))
+    write_target(ground.target, out, ground.structures)
+    of = counted(len(ground.structures), "structure")
+    what = f"of {of}" if asked.target.alloy is None else f"({ground.target.description})"
+    return f"{out}: {ground.target.n_environments} environments {what}; {', '.join(ground.basis.elements)}"
+
+
+def _with_target(run: RunFile, folder: Path, changes: Mapping[str, Any]) -> RunFile:
+    """A run file with changes of its target, and file names that start where the program was started."""
+    here = map_files(run, lambda _, name: str(folder / name))
+    if "files" not in changes and here.target.stored is not None:
+        raise InputError(f"{here.target.stored}: is a stored target already; name structure files for another one")
+    update = dict(changes)
+    if "files" in changes:
+        alloy = here.target.alloy
+        update |= {"stored": None, "alloy": alloy if alloy is not None and alloy.lattice == "file" else None}
+    return here.model_copy(update={"target": here.target.model_copy(update=update)})
+
+
+def _stored(run: RunFile, folder: Path) -> Ground:
+    path = folder / str(run.target.stored)
+    ground = Ground.read(path)
+    if run.basis != BasisOptions():
+        asked = make_basis(run.basis, folder, run.target, ground.basis.elements)
+        ground.target.check_basis(asked)
+    return ground
+
+
+def _alloy(options: AlloyOptions, basis: Basis, structures: Sequence[Structure], covariance: bool) -> Target:
+    if options.lattice == "file":
+        if not structures:
+            raise InputError('target.alloy.lattice: is "file", but target.files names none')
+        lattice: Any = to_atoms(structures[0], basis.elements)
+    elif options.lattice in PARENTS:
+        if options.a is None:
+            raise InputError(f"target.alloy.a: is missing; a {options.lattice} lattice needs its constant in Å")
+        cell, sites = parent_cell(options.lattice, options.a, cubic=False)
+        lattice = to_atoms(Structure(sites, cell, np.zeros(len(sites), np.int32), np.ones(3, np.bool_)), basis.elements)
+    else:
+        raise InputError(
+            f"target.alloy.lattice: {options.lattice!r} is no lattice; allowed are {', '.join((*PARENTS, 'file'))}"
+        )
+    with within("target.alloy", "."):
+        return Target.random_alloy(
+            lattice, basis, options.composition, samples=options.samples, seed=options.seed, covariance=covariance
+        )
+
+
+def make_basis(
+    options: BasisOptions, folder: Path, target: TargetOptions | None = None, elements: Sequence[str] = ()
+) -> Basis:
+    """The basis of a run file; elements come from the target where the options name none."""
+    if options.yace is not None:
+        if options != BasisOptions(yace=options.yace):
+            raise InputError("basis.yace: the file says all; nothing else may be given in [basis]")
+        from grs_evo.descriptors.yace.file import read_yace
+
+        with within("basis.yace"):
+            return read_yace(folder / options.yace)
+    found = tuple(options.elements) or tuple(elements)
+    if not found and target is not None:
+        if target.files:
+            with within("target.files"):
+                found = elements_of(target.files, target.types, target.format, folder)
+        elif target.alloy is not None:
+            found = tuple(target.alloy.composition)
+    with within("basis", "."):
+        return build_basis(
+            found,
+            options.n_max,
+            options.l_max,
+            options.cutoff,
+            options.lam,
+            options.cutoff_in,
+            options.taper_in,
+            options.taper,
+        )
+
+
+def make_problem(run: RunFile, ground: Ground, folder: Path) -> Problem:
+    """What the islands of a run work on; the same on every rank.
+
+    Raises
+    ------
+    InputError
+        Candidates that cannot be, a scale without reference, unknown objectives; the message names the key.
+    """
+    with threadpool_limits(1):
+        islands = run.each_island()
+        sources = _sources(run, ground, islands, folder)
+        objective = make_objective(
+            ground.basis, ground.target, run.loss, reference=_reference(run.loss, sources[0], run.seed)
+        )
+        lattices = _lattices(objective, sources)
+    size_free = any(source.limits.size_free for source in sources) or len({s.limits.sizes for s in sources}) > 1
+    signed = weights(run.loss)
+    names = run.archive.objectives or default_objectives(objective.term_names, size_free, signed)
+    archive = run.archive.model_copy(
+        update={
+            "objectives": check_objectives(names, objective.term_names, signed),
+            "target_atoms": float(max(1, ground.target.n_environments)),
+        }
+    )
+    return Problem(
+        elements=ground.basis.elements,
+        objective=objective,
+        islands=islands,
+        sources=sources,
+        lattices=lattices,
+        archive=archive,
+        migration=run.migration,
+        relax=run.relax,
+        notes=(*_space_notes(sources), *_operator_notes(run, islands, sources, lattices)),
+    )
+
+
+def _space_notes(sources: Sequence[Source]) -> tuple[str, ...]:
+    """A word about candidates of which there are few."""
+    counts = {id(source): source.possible for source in sources}
+    return tuple(
+        f"candidates: at most {count} structures are possible; once all are known, generations add none"
+        for count in dict.fromkeys(counts.values())
+        if count <= _FEW
+    )
+
+
+def _operator_notes(
+    run: RunFile, islands: Sequence[IslandOptions], sources: Sequence[Source], lattices: Sequence[Any | None]
+) -> tuple[str, ...]:
+    """What the operators of each group of islands cannot do; InputError where they can do nothing."""
+    groups = [k for k, group in enumerate(run.islands) for _ in range(group.count)] or [-1] * len(islands)
+    notes: dict[str, None] = {}
+    for group, options, source, lattice in zip(groups, islands, sources, lattices, strict=True):
+        # Fresh candidates need no operators, and compiled walks on fixed sites have their own moves.
+        if options.strategy == "gradient" or (options.strategy != "genetic" and lattice is not None):
+            continue
+        where = "search.operators" if group < 0 else f"islands[{group}].operators"
+        notes |= dict.fromkeys(check_operators(source.limits, options.operators, options.strategy, where))
+    return tuple(notes)
+
+
+def _sources(run: RunFile, ground: Ground, islands: Sequence[IslandOptions], folder: Path) -> tuple[Source, ...]:
+    made: dict[str, Source] = {}
+    sources = []
+    for options in islands:
+        own = options.candidates
+        wanted: CandidateOptions = own if own is not None else run.candidates
+        moves = run.relax is not None or bool(options.operators.spatial)
+        key = f"{moves} {wanted.model_dump_json()}"
+        if key not in made:
+            made[key] = bind(
+                wanted,
+                ground.basis.elements,
+                ground.structures,
+                spatial=True if moves else None,
+                folder=folder,
+                where="candidates" if own is None else "islands.candidates",
+            )
+        sources.append(made[key])
+    return tuple(sources)
+
+
+def _reference(options: LossOptions, source: Source, seed: int) -> list[Structure]:
+    if options.scale not in ("reference", "whitened"):
+        return []
+    n_elements = len(source.elements)
+    if source.one_lattice:
+        template = source.templates[0]
+        allowed = source.limits.mask(template.n_atoms)
+        return reference_structures(template, n_elements, source.limits.composition, allowed, _N_REFERENCE, seed)
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0x726566,)))
+    drawn = (candidate(rng, source) for _ in range(_N_REFERENCE))
+    return [one for one in drawn if one is not None]
+
+
+def _lattices(objective: Objective, sources: Sequence[Source]) -> tuple[Any | None, ...]:
+    made: dict[int, Any] = {}
+    for source in sources:
+        if id(source) not in made:
+            made[id(source)] = (
+                make_lattice_objective(objective, template, source.limits.mask(template.n_atoms))
+                if source.one_lattice and (template := source.templates[0])
+                else None
+            )
+    return tuple(made[id(source)] for source in sources)
+
+
+def with_objective(problem: Problem, objective: Objective) -> Problem:
+    """The same problem with another loss, such as that of the next round."""
+    with threadpool_limits(1):
+        return replace(problem, objective=objective, lattices=_lattices(objective, problem.sources))

@@ -1,0 +1,110 @@
+"""What rank 0 tells the others before they begin, and between rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grs_evo.driver import distributed_target as crew
+from grs_evo.driver.config.run_file import RunFile, parse
+from grs_evo.driver.config.toml import to_toml
+from grs_evo.errors import Quit
+from grs_evo.parallel.communicator import World, wait
+from grs_evo.parallel.messages import array_text, decode, encode, text_array
+from grs_evo.parallel.topology import shares
+from grs_evo.parallel.worker import Tag
+from grs_evo.storage import checkpoint
+from grs_evo.storage.target_file import Ground
+from grs_evo.structures.structure import Structure, pack_structures, unpack_structures
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """What every rank needs to begin or to go on."""
+
+    run: RunFile
+    ground: Ground
+    folder: Path
+    point: checkpoint.Checkpoint | None  # None: from the beginning
+    seeds: Mapping[int, Sequence[tuple[int, Structure]]] = field(default_factory=dict)  # due again after a resume
+
+
+def share(world: World, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Rank 0: the same arrays to every other rank, between two stretches of messages."""
+    if world.size > 1:
+        world.post_all(Tag.SHARE, encode(arrays))
+        world.settle(lambda *_: None)
+
+
+def receive(world: World) -> dict[str, NDArray[Any]]:
+    """Other ranks: wait for what rank 0 shares.
+
+    Raises
+    ------
+    Quit
+        Rank 0 found the input wrong, or cannot write.
+    """
+    got: list[NDArray[np.uint8]] = []
+
+    def serve() -> None:
+        world.leave_if_orphaned()
+        for _, tag, block in world.arrived():
+            if tag == Tag.QUIT:
+                world.settle(lambda *_: None, seconds=5.0)
+                raise Quit(int(decode(block)["numbers"][0]))
+            if tag == Tag.JOB:
+                crew.work(world, block, serve)
+            else:
+                got.append(block)
+
+    wait(lambda: bool(got), serve)
+    world.settle(lambda *_: None)
+    return decode(got[0])
+
+
+def tell(world: World, start: Start) -> None:
+    """Rank 0: hand what `prepare` found to the other ranks; of a checkpoint each gets its own islands only."""
+    if world.size == 1:
+        return
+    point = start.point
+    seeds = [(made, k, structure) for made, entries in start.seeds.items() for k, structure in entries]
+    share(
+        world,
+        {
+            "run": text_array(to_toml(start.run)),
+            "folder": text_array(str(start.folder)),
+            "ground": np.frombuffer(start.ground.to_bytes(), np.uint8),
+            "resumed": np.array([point is not None]),
+            "seeds_made": np.array([made for made, _, _ in seeds], np.int64),
+            "seeds_island": np.array([k for _, k, _ in seeds], np.int64),
+            **pack_structures([structure for _, _, structure in seeds]),
+        },
+    )
+    if point is not None:
+        for rank, mine in enumerate(shares(len(point.states), world.size)):
+            if rank != world.rank:
+                own = replace(point, states=point.states[mine.start : mine.stop], past=point.past[:0])
+                world.post(rank, Tag.SHARE, encode({"point": np.frombuffer(own.to_bytes(), np.uint8)}))
+        world.settle(lambda *_: None)
+
+
+def hear(world: World) -> Start:
+    """Other ranks: what `tell` sends; the checkpoint holds the states of own islands alone."""
+    arrays = receive(world)
+    point = receive(world)["point"].tobytes() if arrays["resumed"][0] else b""
+    seeds: dict[int, list[tuple[int, Structure]]] = {}
+    kept = zip(arrays["seeds_made"].tolist(), arrays["seeds_island"].tolist(), unpack_structures(arrays), strict=True)
+    for made, k, structure in kept:
+        seeds.setdefault(made, []).append((k, structure))
+    return Start(
+        parse(array_text(arrays["run"]), "run file of rank 0"),
+        Ground.from_bytes(arrays["ground"].tobytes()),
+        Path(array_text(arrays["folder"])),
+        checkpoint.Checkpoint.from_bytes(point) if point else None,
+        seeds,
+    )

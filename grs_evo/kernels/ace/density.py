@@ -1,0 +1,229 @@
+"""Compiled: from the pairs of an atom to A, by way of Chebyshev moments.
+
+A = Σ_j g_n(r) Y_lm is accumulated as moments Σ_j e T_k(x) Y_lm over the neighbours, eight at a time, and changed to
+the g_n once per atom.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from grs_evo.kernels.ace.harmonics import harmonics
+from grs_evo.kernels.ace.radial import radial_section
+from grs_evo.kernels.ace.tables import BLOCK, CHEB, COLUMNS, DX, DY, DZ, ENV, FIELDS, R_INVERSE, RC
+from grs_evo.kernels.geometry.layout import GROW, OK, OVERLAP
+from grs_evo.kernels.geometry.pairs import find_near
+from grs_evo.kernels.simd import (
+    LANES,
+    fma,
+    fms,
+    inner,
+    item,
+    load,
+    pointer,
+    put,
+    splat,
+    store,
+    total,
+    totals,
+    transpose,
+)
+
+
+@inner
+def fast_moments(pair, begin, end, full, l_max, n_of_l, l_offset, spare, out, at):
+    """Chebyshev moments of one section for l <= 2 with at most 8, 2 and 2 radial functions, all in registers."""
+    zero = splat(0.0)
+    a0, a1, a2, a3, a4, a5, a6, a7 = zero, zero, zero, zero, zero, zero, zero, zero
+    b0, b1, b2, b3, b4, b5 = zero, zero, zero, zero, zero, zero
+    c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 = zero, zero, zero, zero, zero, zero, zero, zero, zero, zero
+    third = -1.0 / 3.0
+    for block in range(begin, end):
+        p = block * FIELDS
+        r_inverse = load(pair, p + R_INVERSE)
+        ux, uy, uz = load(pair, p + DX) * r_inverse, load(pair, p + DY) * r_inverse, load(pair, p + DZ) * r_inverse
+        x = load(pair, p + CHEB)
+        t0 = load(pair, p + ENV)
+        t1 = t0 * x
+        x2 = x + x
+        a0 = a0 + t0
+        a1 = a1 + t1
+        b0 = fma(t0, uy, b0)
+        b1 = fma(t0, uz, b1)
+        b2 = fma(t0, ux, b2)
+        b3 = fma(t1, uy, b3)
+        b4 = fma(t1, uz, b4)
+        b5 = fma(t1, ux, b5)
+        xy = ux * uy
+        yz = uy * uz
+        zz = fma(uz, uz, third)
+        xz = ux * uz
+        xx = (ux - uy) * (ux + uy)
+        c0 = fma(t0, xy, c0)
+        c1 = fma(t0, yz, c1)
+        c2 = fma(t0, zz, c2)
+        c3 = fma(t0, xz, c3)
+        c4 = fma(t0, xx, c4)
+        c5 = fma(t1, xy, c5)
+        c6 = fma(t1, yz, c6)
+        c7 = fma(t1, zz, c7)
+        c8 = fma(t1, xz, c8)
+        c9 = fma(t1, xx, c9)
+        t2 = fms(x2, t1, t0)
+        t3 = fms(x2, t2, t1)
+        t4 = fms(x2, t3, t2)
+        t5 = fms(x2, t4, t3)
+        t6 = fms(x2, t5, t4)
+        t7 = fms(x2, t6, t5)
+        a2 = a2 + t2
+        a3 = a3 + t3
+        a4 = a4 + t4
+        a5 = a5 + t5
+        a6 = a6 + t6
+        a7 = a7 + t7
+    if full:
+        store(out, at, totals(a0, a1, a2, a3, a4, a5, a6, a7))
+        store(out, at + 8, totals(b0, b1, b2, b3, b4, b5, c0, c1))
+        store(out, at + 16, totals(c2, c3, c4, c5, c6, c7, c8, c9))
+        return
+    store(spare, 0, totals(a0, a1, a2, a3, a4, a5, a6, a7))
+    store(spare, 8, totals(b0, b1, b2, b3, b4, b5, c0, c1))
+    store(spare, 16, totals(c2, c3, c4, c5, c6, c7, c8, c9))
+    source = 0
+    for l in range(l_max + 1):
+        for k in range(item(n_of_l, l) * (2 * l + 1)):
+            put(out, at + item(l_offset, l) + k, item(spare, source + k))
+        source += 8 if l == 0 else 6
+
+
+@inner
+def any_moments(pair, begin, end, l_max, n_of_l, k_max, climb, rows, spare, out, at):
+    """Chebyshev moments of one section for any basis. Rows are l_offset[l] + k (2 l + 1) + m + l."""
+    lm = (l_max + 1) * (l_max + 1)
+    legendre = lm * LANES
+    powers = 2 * lm * LANES
+    cheb = powers + 2 * (l_max + 1) * LANES
+    # one vector per row; `heap` is summed over its lanes at the end
+    heap = cheb + (k_max + 2) * LANES
+    for row in range(rows):
+        store(spare, heap + row * LANES, splat(0.0))
+    for block in range(begin, end):
+        p = block * FIELDS
+        r_inverse = load(pair, p + R_INVERSE)
+        ux, uy, uz = load(pair, p + DX) * r_inverse, load(pair, p + DY) * r_inverse, load(pair, p + DZ) * r_inverse
+        harmonics(ux, uy, uz, l_max, climb, spare, 0, legendre, powers)
+        x = load(pair, p + CHEB)
+        x2 = x + x
+        now = load(pair, p + ENV)
+        # T_{-1} = T_1 starts the recursion
+        before = now * x
+        for k in range(k_max):
+            store(spare, cheb + k * LANES, now)
+            before, now = now, fms(x2, now, before)
+        row = heap
+        for l in range(l_max + 1):
+            for k in range(item(n_of_l, l)):
+                t = load(spare, cheb + k * LANES)
+                for m in range(l * l, (l + 1) * (l + 1)):
+                    store(spare, row, fma(t, load(spare, m * LANES), load(spare, row)))
+                    row += LANES
+    for row in range(rows):
+        put(out, at + row, total(load(spare, heap + row * LANES)))
+
+
+@inner
+def to_rows(moments, first_slot, halves, n_el, rows, rows8, l_max, n_of_l, l_offset, scale, one, spare, values):
+    """Moments of a block's atoms into their rows of A (the first rows of the value buffer), atoms abreast."""
+    stride = n_el * rows8
+    for half in range(halves):
+        shift = half * LANES
+        atoms = (first_slot + shift) * stride
+        for other in range(n_el):
+            for k in range(0, rows8, LANES):
+                transpose(moments, atoms + other * rows8 + k, stride, spare, k * LANES, LANES)
+            into = other * rows * BLOCK + shift
+            for l in range(l_max + 1):
+                width = 2 * l + 1
+                for m in range(width):
+                    first = item(l_offset, l) + m
+                    zeroth = load(spare, first * LANES) * item(scale, first)
+                    store(values, into + first * BLOCK, zeroth)
+                    for n in range(1, item(n_of_l, l)):
+                        row = first + n * width
+                        # g_n = (T_0 - T_{n-1}) e / 2
+                        value = zeroth - load(spare, row * LANES) * item(scale, row)
+                        store(values, into + row * BLOCK, value * 0.5)
+        store(values, one * BLOCK + shift, splat(1.0))
+
+
+@inner
+def accumulate(species, tables, work, n_slots, keep):
+    """Pairs and moments of the atoms in the slots; with `keep`, all pairs stay for `pull_into`."""
+    n_el, rows8, rows, k_max, degree = tables.n_el, tables.rows8, tables.rows, tables.k_max, tables.degree
+    fast, full, l_max = tables.fast, tables.full, tables.l_max
+    n_of_l, l_offset, tail, climb = (
+        pointer(tables.n_of_l), pointer(tables.l_offset), pointer(tables.tail), pointer(tables.climb)
+    )  # fmt: skip
+    radial, cheb = pointer(tables.radial), pointer(tables.cheb)
+    home, slots, section = pointer(work.home), pointer(work.slots), pointer(work.section)
+    moments, spare, pair, pair_id = (
+        pointer(work.moments), pointer(work.spare), pointer(work.pair), pointer(work.pair_id)
+    )  # fmt: skip
+    grid, shape, bins = pointer(work.grid), pointer(work.shape), pointer(work.bins)
+    gx, gy, gz, gid = pointer(work.gx), pointer(work.gy), pointer(work.gz), pointer(work.gid)
+    sx, sy, sz = pointer(work.sx), pointer(work.sy), pointer(work.sz)
+    nobody = work.push.shape[0] // 4 - 1
+    if n_slots * n_el * rows8 > work.moments.shape[0] or n_slots * n_el + 1 > work.section.shape[0]:
+        work.need[0] = n_slots
+        return GROW
+    room = work.pair_id.shape[0] // LANES - 1
+    section_room = work.sx.shape[0] - LANES
+    lone = 0
+    # np.int64 and np.bool_ here and below keep Numba from compiling a version of the callee for each constant
+    block = np.int64(0)
+    for slot in range(n_slots):
+        i = item(slots, slot)
+        if i < 0:
+            at = slot * n_el * rows8
+            for k in range(n_el * rows8):
+                put(moments, at + k, 0.0)
+            for other in range(n_el):
+                put(section, slot * n_el + other, block)
+            continue
+        element = species[i]
+        x, y, z = item(home, 3 * i), item(home, 3 * i + 1), item(home, 3 * i + 2)
+        if not keep:
+            block = np.int64(0)
+        closer, met = 0, 0
+        for other in range(n_el):
+            which = element * n_el + other
+            cutoff = item(radial, which * COLUMNS + RC)
+            space = min(section_room, (room - block) * LANES)
+            count, more = find_near(
+                x, y, z, other, cutoff, grid, shape, bins, gx, gy, gz, gid, sx, sy, sz, pair_id, block * LANES, space
+            )
+            if count < 0:
+                work.need[3] = 2 * room * LANES
+                return GROW
+            closer += more
+            met += count
+            put(section, slot * n_el + other, block)
+            end = radial_section(
+                count, block, which, keep, radial, cheb, degree, tail, sx, sy, sz, pair, pair_id, nobody
+            )
+            at = (slot * n_el + other) * rows8
+            if fast:
+                fast_moments(pair, block, end, full, l_max, n_of_l, l_offset, spare, moments, at)
+            else:
+                any_moments(pair, block, end, l_max, n_of_l, k_max, climb, rows, spare, moments, at)
+            block = end
+        if closer != 1:
+            work.need[0] = i
+            return OVERLAP
+        if met == 0:
+            lone += 1
+    put(section, n_slots * n_el, block)
+    put(shape, 4, n_slots)
+    put(shape, 5, block)
+    put(shape, 7, lone)
+    return OK

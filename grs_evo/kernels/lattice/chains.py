@@ -1,0 +1,431 @@
+"""Compiled: whole chains on fixed sites: descents, annealing and random walks, one loss after the other.
+
+A chain stops and goes on at any evaluation: everything it depends on is in the arrays of `ChainState` and in the
+generator, and A of the current occupation is a pure function of the occupation.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from grs_evo.kernels.lattice.lattice import fill_a, value_changed, value_whole
+
+# strategies
+FIRST, BEST, ANNEAL, WALK, UPHILL_NEVER = range(5)
+# phases
+START, GO, CALIBRATE = range(3)
+# integers of the state
+(
+    FULL,  # losses computed from nothing
+    INCREMENTAL,  # losses after a move
+    PHASE,
+    CURSOR,  # of the move tried next
+    FAILS,  # moves in a row that did not improve
+    STEP,  # of the anneal
+    RESTARTS,
+    ACCEPTED,
+    IMPROVED,
+    N_ELITE,
+    BEST_MOVE,
+    ADOPT,
+    N_SEEN,
+    STUCK,  # starts from which no move is possible
+) = range(14)
+N_INTS = 14
+# numbers of the state
+CURRENT, LOWEST, T_START, MOVE_LOWEST = range(4)
+N_FLOATS = 4
+# how often a random draw is repeated before the remaining choices are listed in turn
+TRIES = 64
+
+
+class Moves(NamedTuple):
+    """What may be done to an occupation."""
+
+    table: NDArray[np.int32]  # (n_moves, 3): (0, site, shift of the element) or (1, site, other site)
+    allowed: NDArray[np.bool_]  # (n_sites, n_el)
+    least: NDArray[np.int64]  # (n_el,) smallest number of sites an element may hold
+    most: NDArray[np.int64]  # (n_el,)
+    legal: NDArray[np.int32]  # (n_sites,) one occupation that breaks no rule
+    uniform: bool  # draw compositions uniformly (False: counts are what `least` and `most` leave)
+
+
+class ChainOptions(NamedTuple):
+    """Settings of a chain as compiled code takes them; `walks` makes them."""
+
+    strategy: int
+    steps: int  # of one anneal
+    t_start: float  # 0: from the loss differences seen
+    t_share: float  # of the median |ΔQ|
+    t_end: float  # last temperature over first
+    calibration: int  # differences to see first
+    several: float  # probability of several moves at once
+    most_at_once: int
+    kick: int  # random moves away from the lowest at a restart; 0: a fresh occupation
+
+
+class ChainState(NamedTuple):
+    """Where a chain stands."""
+
+    ints: NDArray[np.int64]  # (N_INTS,)
+    floats: NDArray[np.float64]  # (N_FLOATS,)
+    current: NDArray[np.int32]  # (n_sites,)
+    lowest: NDArray[np.int32]  # (n_sites,) lowest loss since the last restart
+    adopt: NDArray[np.int32]  # (n_sites,) where the next start is to be, if ints[ADOPT]
+    order: NDArray[np.int32]  # (n_moves,) order in which descents try the moves
+    seen: NDArray[np.float64]  # (calibration,) |ΔQ|
+    elite: NDArray[np.int32]  # (n_keep, n_sites) the best distinct occupations since they were last taken
+    elite_values: NDArray[np.float64]  # (n_keep,) ascending
+    elite_at: NDArray[np.int64]  # (n_keep,) evaluations spent when each was found
+
+
+@njit(cache=True, error_model="numpy")
+def below(rng, n):
+    """A random integer in 0 … n − 1."""
+    return min(int(rng.random() * n), n - 1)
+
+
+@njit(cache=True, error_model="numpy")
+def permute(rng, order):
+    """Shuffle in place."""
+    for k in range(order.shape[0] - 1, 0, -1):
+        other = below(rng, k + 1)
+        order[k], order[other] = order[other], order[k]
+
+
+@njit(cache=True, error_model="numpy")
+def count(occupation, counts):
+    """Sites per element."""
+    counts[:] = 0
+    for i in range(occupation.shape[0]):
+        counts[occupation[i]] += 1
+
+
+@njit(cache=True, error_model="numpy")
+def propose(moves, move, occupation, counts, sites, elements, n_changes):
+    """Append a move to the list of changes if it changes something and breaks no rule; return the new length."""
+    n_el = moves.allowed.shape[1]
+    i = moves.table[move, 1]
+    old = occupation[i]
+    if moves.table[move, 0] == 0:
+        new = (old + moves.table[move, 2]) % n_el
+        if not moves.allowed[i, new] or counts[old] <= moves.least[old] or counts[new] >= moves.most[new]:
+            return n_changes
+        sites[n_changes] = i
+        elements[n_changes] = new
+        return n_changes + 1
+    j = moves.table[move, 2]
+    new = occupation[j]
+    if new == old or not moves.allowed[i, new] or not moves.allowed[j, old]:
+        return n_changes
+    sites[n_changes] = i
+    elements[n_changes] = new
+    sites[n_changes + 1] = j
+    elements[n_changes + 1] = old
+    return n_changes + 2
+
+
+@njit(cache=True, error_model="numpy")
+def propose_random(rng, moves, occupation, counts, sites, elements, n_changes):
+    """Append a random move that changes something and breaks no rule; nothing is appended if there is none."""
+    n_moves = moves.table.shape[0]
+    for _ in range(TRIES):
+        n = propose(moves, below(rng, n_moves), occupation, counts, sites, elements, n_changes)
+        if n > n_changes:
+            return n
+    first = below(rng, n_moves)
+    for k in range(n_moves):
+        n = propose(moves, (first + k) % n_moves, occupation, counts, sites, elements, n_changes)
+        if n > n_changes:
+            return n
+    return n_changes
+
+
+@njit(cache=True, error_model="numpy")
+def apply(occupation, counts, sites, elements, first, end):
+    """Make the changes first … end − 1."""
+    for n in range(first, end):
+        counts[occupation[sites[n]]] -= 1
+        counts[elements[n]] += 1
+        occupation[sites[n]] = elements[n]
+
+
+@njit(cache=True, error_model="numpy")
+def propose_several(rng, moves, n_wanted, occupation, counts, sites, elements):
+    """A list of changes from up to n_wanted random moves in turn; occupation and counts end as they were."""
+    olds = np.empty(2 * n_wanted, np.int32)
+    n = 0
+    for _ in range(n_wanted):
+        following = propose_random(rng, moves, occupation, counts, sites, elements, n)
+        for k in range(n, following):
+            olds[k] = occupation[sites[k]]
+        apply(occupation, counts, sites, elements, n, following)
+        n = following
+    for k in range(n - 1, -1, -1):
+        counts[occupation[sites[k]]] -= 1
+        counts[olds[k]] += 1
+        occupation[sites[k]] = olds[k]
+    return n
+
+
+@njit(cache=True, error_model="numpy")
+def draw_occupation(rng, moves, occupation):
+    """A random occupation within the rules.
+
+    Free compositions are drawn uniformly: element weights from a flat Dirichlet distribution, then every site by
+    itself, so that each vector of counts is as likely as any other where nothing is forbidden. What breaks a limit is
+    repaired at random; if that fails, the known legal occupation is shuffled by random legal moves.
+    """
+    n_sites = occupation.shape[0]
+    n_el = moves.allowed.shape[1]
+    counts = np.zeros(n_el, np.int64)
+    weights = np.empty(n_el)
+    for e in range(n_el):
+        # 1 − u is never 0
+        weights[e] = -math.log(1.0 - rng.random()) if moves.uniform else 1.0
+    order = np.arange(n_sites).astype(np.int32)
+    permute(rng, order)
+    for k in range(n_sites):
+        i = order[k]
+        total = 0.0
+        for e in range(n_el):
+            if moves.allowed[i, e] and counts[e] < moves.most[e]:
+                total += weights[e] if moves.uniform else float(moves.most[e] - counts[e])
+        if total == 0.0:
+            counts[:] = -1
+            break
+        left = rng.random() * total
+        chosen = -1
+        for e in range(n_el):
+            if moves.allowed[i, e] and counts[e] < moves.most[e]:
+                chosen = e
+                left -= weights[e] if moves.uniform else float(moves.most[e] - counts[e])
+                if left < 0.0:
+                    break
+        occupation[i] = chosen
+        counts[chosen] += 1
+    ok = counts[0] >= 0
+    if ok:
+        for e in range(n_el):
+            for _ in range(TRIES * n_sites):
+                if counts[e] >= moves.least[e]:
+                    break
+                i = below(rng, n_sites)
+                old = occupation[i]
+                if moves.allowed[i, e] and old != e and counts[old] > moves.least[old]:
+                    occupation[i] = e
+                    counts[old] -= 1
+                    counts[e] += 1
+            ok = ok and counts[e] >= moves.least[e]
+    if not ok:
+        occupation[:] = moves.legal
+        count(occupation, counts)
+        sites = np.empty(2, np.int32)
+        elements = np.empty(2, np.int32)
+        for _ in range(4 * n_sites):
+            n = propose_random(rng, moves, occupation, counts, sites, elements, 0)
+            apply(occupation, counts, sites, elements, 0, n)
+
+
+@njit(cache=True, error_model="numpy")
+def keep(state, occupation, value):
+    """Put an occupation among the best distinct ones."""
+    n_keep = state.elite_values.shape[0]
+    n = state.ints[N_ELITE]
+    if n == n_keep and not value < state.elite_values[n - 1]:
+        return
+    k = n
+    while k > 0 and value < state.elite_values[k - 1]:
+        k -= 1
+    # Losses of one occupation reached by two ways differ in the last digits.
+    near = 1e-9 * (1.0 + abs(value))
+    for m in range(n):
+        if abs(state.elite_values[m] - value) <= near and np.array_equal(state.elite[m], occupation):
+            return
+    last = min(n, n_keep - 1)
+    for m in range(last, k, -1):
+        state.elite_values[m] = state.elite_values[m - 1]
+        state.elite[m] = state.elite[m - 1]
+        state.elite_at[m] = state.elite_at[m - 1]
+    state.elite_values[k] = value
+    state.elite_at[k] = state.ints[FULL] + state.ints[INCREMENTAL]
+    state.elite[k] = occupation
+    state.ints[N_ELITE] = last + 1
+
+
+@njit(cache=True, error_model="numpy")
+def median(values):
+    """Of a few numbers."""
+    ordered = np.sort(values)
+    n = ordered.shape[0]
+    return ordered[n // 2] if n % 2 else 0.5 * (ordered[n // 2 - 1] + ordered[n // 2])
+
+
+@njit(cache=True, error_model="numpy")
+def start_again(rng, loss, scratch, moves, options, state, work, counts, sites, elements):
+    """A new current occupation: adopted, kicked away from the lowest, or fresh; its loss; one full evaluation."""
+    ints = state.ints
+    floats = state.floats
+    if ints[ADOPT] > 0:
+        state.current[:] = state.adopt
+        ints[ADOPT] = 0
+    elif options.kick > 0 and ints[FULL] > 0:
+        state.current[:] = state.lowest
+        count(state.current, counts)
+        n = propose_several(rng, moves, options.kick, state.current, counts, sites, elements)
+        apply(state.current, counts, sites, elements, 0, n)
+    else:
+        draw_occupation(rng, moves, state.current)
+    if ints[FULL] > 0:
+        ints[RESTARTS] += 1
+    ints[FULL] += 1
+    count(state.current, counts)
+    value = value_whole(loss, scratch, state.current, work)
+    floats[CURRENT] = value
+    if options.kick == 0 or ints[FULL] == 1 or value < floats[LOWEST]:
+        floats[LOWEST] = value
+        state.lowest[:] = state.current
+    keep(state, state.current, value)
+    ints[CURSOR] = 0
+    ints[FAILS] = 0
+    ints[STEP] = 0
+    ints[BEST_MOVE] = -1
+    floats[MOVE_LOWEST] = math.inf
+    ints[PHASE] = GO
+    if options.strategy == ANNEAL and options.t_start == 0.0 and ints[N_SEEN] < options.calibration:
+        ints[PHASE] = CALIBRATE
+    if options.strategy in (FIRST, ANNEAL):
+        permute(rng, state.order)
+
+
+@njit(cache=True, error_model="numpy")
+def advance_chain(rng, loss, scratch, moves, options, state, work, evaluations, enough):
+    """Go on for a number of evaluations, or until a loss of `enough` or less is found.
+
+    Returns True when it was found; the chain then begins anew if it is advanced again.
+    """
+    ints = state.ints
+    floats = state.floats
+    n_moves = moves.table.shape[0]
+    size = 2 * max(1, options.most_at_once, options.kick)
+    sites = np.empty(size, np.int32)
+    elements = np.empty(size, np.int32)
+    trial = np.empty_like(state.current)
+    counts = np.zeros(loss.tables.n_el, np.int64)
+    strategy = options.strategy
+    stop = ints[FULL] + ints[INCREMENTAL] + evaluations
+    count(state.current, counts)
+    if ints[PHASE] != START:
+        fill_a(loss.tables, state.current, work.a)
+    while ints[FULL] + ints[INCREMENTAL] < stop:
+        if ints[PHASE] == START:
+            start_again(rng, loss, scratch, moves, options, state, work, counts, sites, elements)
+            if floats[CURRENT] <= enough:
+                ints[PHASE] = START
+                return True
+            continue
+        # A trial: changes 0 … n − 1 of `sites` and `elements`.
+        n = 0
+        move = -1
+        if strategy in (FIRST, BEST):
+            limit = n_moves - ints[FAILS] if strategy == FIRST else n_moves - ints[CURSOR]
+            tried = 0
+            while n == 0 and tried < limit:
+                move = state.order[ints[CURSOR]] if strategy == FIRST else ints[CURSOR]
+                n = propose(moves, move, state.current, counts, sites, elements, 0)
+                tried += 1
+                ints[CURSOR] += 1
+                if strategy == FIRST:
+                    ints[FAILS] += 1
+                    if ints[CURSOR] == n_moves:
+                        ints[CURSOR] = 0
+            if n == 0:
+                if strategy == BEST and ints[BEST_MOVE] >= 0 and floats[MOVE_LOWEST] < floats[CURRENT]:
+                    n = propose(moves, ints[BEST_MOVE], state.current, counts, sites, elements, 0)
+                    apply(state.current, counts, sites, elements, 0, n)
+                    fill_a(loss.tables, state.current, work.a)
+                    floats[CURRENT] = floats[MOVE_LOWEST]
+                    ints[ACCEPTED] += 1
+                    ints[IMPROVED] += 1
+                    ints[CURSOR] = 0
+                    ints[BEST_MOVE] = -1
+                    floats[MOVE_LOWEST] = math.inf
+                else:
+                    ints[PHASE] = START
+                continue
+        elif options.several > 0.0 and rng.random() < options.several:
+            wanted = 2 + below(rng, options.most_at_once - 1)
+            n = propose_several(rng, moves, wanted, state.current, counts, sites, elements)
+        elif strategy == ANNEAL:
+            # In turn, in an order shuffled at each start: a move that was refused is not tried again before the others
+            # (measured on L1_2: half of the evaluations of independent draws).
+            tried = 0
+            while n == 0 and tried < n_moves:
+                n = propose(moves, state.order[ints[CURSOR]], state.current, counts, sites, elements, 0)
+                tried += 1
+                ints[FAILS] += 1
+                ints[CURSOR] += 1
+                if ints[CURSOR] == n_moves:
+                    ints[CURSOR] = 0
+        else:
+            n = propose_random(rng, moves, state.current, counts, sites, elements, 0)
+        if n == 0:
+            ints[STUCK] += 1
+            ints[PHASE] = START
+            continue
+        value = value_changed(loss, scratch, state.current, sites, elements, n, work)
+        ints[INCREMENTAL] += 1
+        gap = value - floats[CURRENT]
+        accept = False
+        if strategy == WALK:
+            accept = True
+        elif strategy == ANNEAL:
+            if ints[PHASE] == CALIBRATE:
+                state.seen[ints[N_SEEN]] = abs(gap)
+                ints[N_SEEN] += 1
+                accept = gap <= 0.0
+                if ints[N_SEEN] == options.calibration:
+                    floats[T_START] = options.t_share * median(state.seen)
+                    ints[PHASE] = GO
+            else:
+                first = options.t_start if options.t_start > 0.0 else floats[T_START]
+                fall = ints[STEP] / max(1, options.steps - 1)
+                temperature = first * options.t_end**fall
+                accept = gap <= 0.0 or (temperature > 0.0 and rng.random() < math.exp(-gap / temperature))
+                ints[STEP] += 1
+        else:
+            accept = gap < 0.0
+        # Losses that are not numbers compare false everywhere: they are neither kept nor accepted.
+        found = value <= enough
+        moving = found or (accept and strategy != BEST and value == value)
+        if moving or value < floats[LOWEST]:
+            trial[:] = state.current
+            for k in range(n):
+                trial[sites[k]] = elements[k]
+            if value < floats[LOWEST]:
+                floats[LOWEST] = value
+                state.lowest[:] = trial
+            keep(state, trial, value)
+            if moving:
+                state.current[:] = trial
+                count(trial, counts)
+                floats[CURRENT] = value
+                ints[ACCEPTED] += 1
+                ints[IMPROVED] += gap < 0.0
+                ints[FAILS] = 0
+                if found:
+                    ints[PHASE] = START
+                    return True
+                fill_a(loss.tables, trial, work.a)
+        if strategy == BEST and value < floats[MOVE_LOWEST]:
+            floats[MOVE_LOWEST] = value
+            ints[BEST_MOVE] = move
+        # All moves in turn were refused: frozen, though the anneal is not over.
+        if strategy == ANNEAL and (ints[STEP] >= options.steps or ints[FAILS] >= n_moves):
+            ints[PHASE] = START
+    return False

@@ -1,0 +1,356 @@
+"""Compiled: the loss of an occupation of fixed sites, and what a change of a few sites does to it.
+
+`occupation.py` gives the sums of B over the atoms of each element; here they are compared with the target.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from grs_evo.kernels.lattice.occupation import (
+    BLOCK,
+    VECTOR,
+    WIDEST,
+    LatticeTables,
+    LatticeWork,
+    bare,
+    changed,
+    exchange,
+    fill_a,
+    site_rows,
+    whole,
+)
+from grs_evo.kernels.loss.distribution import CORE, L1, L2, LossPlan, LossWork, norm_of
+from grs_evo.kernels.loss.objective import moments_loss, rows_loss
+from grs_evo.kernels.simd import fma, item, load, splat, store
+
+__all__ = [
+    "BLOCK",
+    "MOMENTS",
+    "ROWS",
+    "SUMS",
+    "VECTOR",
+    "WIDEST",
+    "AnyLoss",
+    "LatticeLoss",
+    "LatticeTables",
+    "LatticeWork",
+    "MomentLoss",
+    "batch_values",
+    "central_moments",
+    "core_value",
+    "fill_a",
+    "site_rows",
+    "time_swaps",
+    "value_changed",
+    "value_whole",
+    "whole",
+]
+
+# What a loss needs: means and perhaps variances, weighted here; both, for the general loss; every row.
+SUMS, MOMENTS, ROWS = range(3)
+
+
+class MomentLoss(NamedTuple):
+    """The part of a loss that compares one moment, for the functions that a pruned program still computes.
+
+    Residuals are linear in the representatives' moments: x = offset + weightsᵀ (moment − target). Functions that
+    coincide with a representative up to scale are folded into its weights exactly.
+    """
+
+    weight: float  # 0: not compared
+    target: NDArray[np.float64]  # (n_el, n_wide)
+    n_components: int
+    diagonal: bool  # one weight per component, and `source` says of which function
+    weights: NDArray[np.float64]  # (n_el * n_wide, components filled up to 8) or (1, components)
+    source: NDArray[np.int64]  # (components,) or (0,)
+    share: NDArray[np.float64]  # (components,) how many functions a component stands for, over all functions
+    offset: NDArray[np.float64]  # (components filled up to 8,)
+
+
+class LatticeLoss(NamedTuple):
+    """Everything between an occupation and its loss."""
+
+    tables: LatticeTables  # of the functions needed
+    kind: int  # SUMS, MOMENTS or ROWS: what has to be computed
+    pooled: bool
+    norm: int
+    delta: float
+    w_structure: float
+    w_set: float  # of the means only; other losses with a set are of kind MOMENTS or ROWS
+    set_counts: NDArray[np.float64]  # (n_el,) environments in the set
+    set_sums: NDArray[np.float64]  # (n_el, n_wide) of the representatives over them
+    mean: MomentLoss
+    variance: MomentLoss
+    core: NDArray[np.float64]  # (n_el, n_el, n_sites, n_sites) core energy of two sites over all atoms, or no entries
+
+
+class AnyLoss(NamedTuple):
+    """The loss in full, for what `MomentLoss` does not cover."""
+
+    plan: LossPlan
+    work: LossWork
+
+
+@bare
+def _project(gaps, weights, n_components, residual):
+    """residual += weightsᵀ gaps; the number of gaps is a multiple of 8.
+
+    Up to four vectors of components at a time and two or more gaps abreast: one sum alone would wait for itself.
+    """
+    n = gaps.shape[0]
+    stride = weights.shape[1]
+    flat = weights.reshape(-1)
+    first = 0
+    while first < n_components:
+        left = n_components - first
+        if left > 16:
+            a = load(residual, first)
+            b = load(residual, first + 8)
+            c = load(residual, first + 16)
+            d = splat(0.0)
+            e = splat(0.0)
+            f = splat(0.0)
+            for k in range(0, n, 2):
+                at = k * stride + first
+                gap = splat(item(gaps, k))
+                a = fma(gap, load(flat, at), a)
+                b = fma(gap, load(flat, at + 8), b)
+                c = fma(gap, load(flat, at + 16), c)
+                at += stride
+                gap = splat(item(gaps, k + 1))
+                d = fma(gap, load(flat, at), d)
+                e = fma(gap, load(flat, at + 8), e)
+                f = fma(gap, load(flat, at + 16), f)
+            store(residual, first, a + d)
+            store(residual, first + 8, b + e)
+            store(residual, first + 16, c + f)
+            first += 24
+        elif left > 8:
+            a = load(residual, first)
+            b = load(residual, first + 8)
+            c = splat(0.0)
+            d = splat(0.0)
+            for k in range(0, n, 2):
+                at = k * stride + first
+                gap = splat(item(gaps, k))
+                a = fma(gap, load(flat, at), a)
+                b = fma(gap, load(flat, at + 8), b)
+                at += stride
+                gap = splat(item(gaps, k + 1))
+                c = fma(gap, load(flat, at), c)
+                d = fma(gap, load(flat, at + 8), d)
+            store(residual, first, a + c)
+            store(residual, first + 8, b + d)
+            first += 16
+        else:
+            a = load(residual, first)
+            b = splat(0.0)
+            c = splat(0.0)
+            d = splat(0.0)
+            for k in range(0, n, 4):
+                at = k * stride + first
+                a = fma(splat(item(gaps, k)), load(flat, at), a)
+                b = fma(splat(item(gaps, k + 1)), load(flat, at + stride), b)
+                c = fma(splat(item(gaps, k + 2)), load(flat, at + 2 * stride), c)
+                d = fma(splat(item(gaps, k + 3)), load(flat, at + 3 * stride), d)
+            store(residual, first, (a + b) + (c + d))
+            first += 8
+
+
+@bare
+def _moment_value(moment, norm, delta, gaps, residual):
+    """The norm of the residuals of one moment, from its differences (n_el * n_wide)."""
+    if not moment.diagonal:
+        for c in range(residual.shape[0]):
+            residual[c] = 0.0
+        for c in range(moment.offset.shape[0]):
+            residual[c] = moment.offset[c]
+        _project(gaps, moment.weights, moment.n_components, residual)
+        return norm_of(residual, moment.n_components, norm, delta)
+    size = 0.0
+    square = delta * delta
+    for c in range(moment.n_components):
+        x = gaps[moment.source[c]] * moment.weights[0, c] + moment.offset[c]
+        if norm == L1:
+            size += moment.share[c] * abs(x)
+        elif norm == L2:
+            size += moment.share[c] * x * x
+        else:
+            size += moment.share[c] * (x * x / (np.sqrt(x * x + square) + delta))
+    return np.sqrt(size) if norm == L2 else size
+
+
+@bare
+def _mean_gaps(pooled, counts, sums, more_counts, more_sums, share_of_more, target, gaps):
+    """Means of the structure's environments, with those of the set if share_of_more is 1, less the target's."""
+    n_el = target.shape[0]
+    n_wide = target.shape[1]
+    total = 0.0
+    for e in range(n_el):
+        total += counts[e] + share_of_more * more_counts[e]
+    for e in range(n_el):
+        number = total if pooled else counts[e] + share_of_more * more_counts[e]
+        share = 1.0 / number if number > 0.0 else 0.0
+        start = e * n_wide
+        if share_of_more == 0.0:
+            for k in range(n_wide):
+                gaps[start + k] = sums[e, k] * share - target[e, k]
+        else:
+            for k in range(n_wide):
+                gaps[start + k] = (sums[e, k] + more_sums[e, k]) * share - target[e, k]
+
+
+@bare
+def _variance_gaps(pooled, counts, sums, squares, target, gaps):
+    """Variances less the target's; a pooled environment is 0 outside its own block."""
+    n_el = target.shape[0]
+    n_wide = target.shape[1]
+    total = 0.0
+    for e in range(n_el):
+        total += counts[e]
+    for e in range(n_el):
+        inverse = 1.0 / counts[e] if counts[e] > 0.0 else 0.0
+        share = counts[e] / total if pooled else 1.0
+        rest = 1.0 - share
+        for k in range(n_wide):
+            mean = sums[e, k] * inverse
+            gaps[e * n_wide + k] = share * (squares[e, k] * inverse + rest * mean * mean) - target[e, k]
+
+
+@bare
+def core_value(core, occupation):
+    """Core energy over the number of atoms."""
+    total = 0.0
+    n = core.shape[2]
+    for i in range(n):
+        for j in range(i + 1):
+            total += core[occupation[i], occupation[j], i, j]
+    return total
+
+
+@bare
+def _sums_value(loss, occupation, work):
+    """The loss of what `whole` or `changed` left in `work`, for losses of kind SUMS."""
+    mean = loss.mean
+    _mean_gaps(loss.pooled, work.counts, work.sums, loss.set_counts, loss.set_sums, 0.0, mean.target, work.gaps)
+    value = mean.weight * _moment_value(mean, loss.norm, loss.delta, work.gaps, work.residual)
+    variance = loss.variance
+    if variance.weight != 0.0:
+        _variance_gaps(loss.pooled, work.counts, work.sums, work.squares, variance.target, work.gaps)
+        value += variance.weight * _moment_value(variance, loss.norm, loss.delta, work.gaps, work.residual)
+    value *= loss.w_structure
+    if loss.w_set != 0.0:
+        _mean_gaps(loss.pooled, work.counts, work.sums, loss.set_counts, loss.set_sums, 1.0, mean.target, work.gaps)
+        value += loss.w_set * mean.weight * _moment_value(mean, loss.norm, loss.delta, work.gaps, work.residual)
+    if loss.core.shape[0] > 0:
+        value += core_value(loss.core, occupation)
+    return value
+
+
+@bare
+def _sums_whole(loss, occupation, work):
+    whole(loss.tables, occupation, work, loss.variance.weight != 0.0)
+    return _sums_value(loss, occupation, work)
+
+
+@bare
+def _sums_changed(loss, occupation, sites, elements, n_changes, work):
+    changed(loss.tables, occupation, sites, elements, n_changes, work, loss.variance.weight != 0.0)
+    value = _sums_value(loss, occupation, work)
+    for n in range(n_changes - 1, -1, -1):
+        exchange(occupation, sites, elements, n)
+    return value
+
+
+@bare
+def central_moments(work, sizes, offsets):
+    """Means and variances of each element's block, from the sums, into the wide work.central."""
+    for e in range(sizes.shape[0]):
+        share = 1.0 / work.counts[e] if work.counts[e] > 0.0 else 0.0
+        start = offsets[e]
+        for k in range(sizes[e]):
+            work.central[0, start + k] = work.sums[e, k] * share
+            work.central[1, start + k] = work.squares[e, k] * share
+
+
+@njit(cache=True, error_model="numpy")
+def _any(loss, scratch, occupation, work):
+    """The loss of what was left in `work`, for losses of the other kinds; leaves all parts in work.terms."""
+    plan = scratch.plan
+    terms = work.terms
+    if loss.kind == MOMENTS:
+        central_moments(work, plan.sizes, plan.offsets)
+        _, value = moments_loss(
+            work.central, work.counts, scratch.work.covariance, plan, plan.norm, plan.delta, False, scratch.work, terms
+        )
+    else:
+        _, value = rows_loss(work.rows, occupation, plan, plan.norm, plan.delta, False, scratch.work, terms, work.rows)
+    if loss.core.shape[0] > 0:
+        terms[CORE] = core_value(loss.core, occupation)
+        value += terms[CORE]
+    return value
+
+
+@njit(cache=True, error_model="numpy")
+def value_whole(loss, scratch, occupation, work):
+    """The loss of an occupation from nothing; leaves A of it in work.a.
+
+    scratch: None for losses of kind SUMS. Numba then drops the other branches, which take most of the time to compile.
+    """
+    if scratch is None:
+        return _sums_whole(loss, occupation, work)
+    if loss.kind == ROWS:
+        site_rows(loss.tables, occupation, work)
+    else:
+        whole(loss.tables, occupation, work, True)
+    return _any(loss, scratch, occupation, work)
+
+
+@njit(cache=True, error_model="numpy")
+def value_changed(loss, scratch, occupation, sites, elements, n_changes, work):
+    """The loss after `n_changes` sites of the current occupation (its A in work.a) take new elements.
+
+    The occupation is that of the trial for the while and is put back.
+    """
+    if scratch is None:
+        return _sums_changed(loss, occupation, sites, elements, n_changes, work)
+    if loss.kind == ROWS:
+        # Losses of single rows gain nothing from an incremental A.
+        for n in range(n_changes):
+            exchange(occupation, sites, elements, n)
+        site_rows(loss.tables, occupation, work)
+    else:
+        changed(loss.tables, occupation, sites, elements, n_changes, work, True)
+    value = _any(loss, scratch, occupation, work)
+    for n in range(n_changes - 1, -1, -1):
+        exchange(occupation, sites, elements, n)
+    return value
+
+
+@njit(cache=True, error_model="numpy")
+def batch_values(loss, scratch, occupations, work, values):
+    """Losses of many occupations, one after the other: the lanes are the sites."""
+    for k in range(occupations.shape[0]):
+        values[k] = value_whole(loss, scratch, occupations[k], work)
+
+
+@njit(cache=True, error_model="numpy")
+def time_swaps(loss, scratch, occupation, pairs, work):
+    """Lowest loss over the swaps of the listed pairs of sites, (k, 2), each from the same occupation."""
+    fill_a(loss.tables, occupation, work.a)
+    sites = np.empty(2, np.int32)
+    elements = np.empty(2, np.int32)
+    lowest = np.inf
+    for k in range(pairs.shape[0]):
+        sites[0] = pairs[k, 0]
+        sites[1] = pairs[k, 1]
+        elements[0] = occupation[sites[1]]
+        elements[1] = occupation[sites[0]]
+        value = value_changed(loss, scratch, occupation, sites, elements, 2, work)
+        lowest = min(lowest, value)
+    return lowest

@@ -1,0 +1,162 @@
+"""Compiled: V_eff in one call: list → A → B → moments → loss → dQ/dB → forces and strain, and the core."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from grs_evo.kernels.ace.engine import describe_into, pull_into
+from grs_evo.kernels.ace.tables import DX, DY, DZ, FIELDS, R_INVERSE
+from grs_evo.kernels.calls import Calls, address, call_pair, call_status
+from grs_evo.kernels.geometry.layout import OK
+from grs_evo.kernels.loss.distribution import CORE
+from grs_evo.kernels.loss.objective import rows_loss
+from grs_evo.kernels.simd import LANES
+
+POLYNOMIAL, ZBL = 1, 2
+# Universal screening function of Ziegler, Biersack and Littmark: exponents and weights, and e²/(4πε0) in eV Å.
+_ZBL_EXPONENT = (3.19980, 0.94229, 0.40290, 0.20162)
+_ZBL_WEIGHT = (0.18175, 0.50986, 0.28022, 0.02817)
+_COULOMB = 14.399645
+_SCREENING = 0.46850
+
+
+@njit(cache=True, error_model="numpy")
+def core_of_pair(r, kind, inner, outer, za, zb):
+    """Energy and dV/dr of a pair at distance r < outer, for strength 1."""
+    if kind == POLYNOMIAL:
+        x = (outer - r) / (outer - inner)
+        return x * x * x, -3.0 * x * x / (outer - inner)
+    a = _SCREENING / (za**0.23 + zb**0.23)
+    screen = 0.0
+    slope = 0.0
+    for k in range(4):
+        part = _ZBL_WEIGHT[k] * math.exp(-_ZBL_EXPONENT[k] * r / a)
+        screen += part
+        slope -= _ZBL_EXPONENT[k] / a * part
+    charge = _COULOMB * za * zb
+    energy = charge * screen / r
+    derivative = charge * (slope / r - screen / (r * r))
+    # (1 - (r / R)²)³ takes it to 0 at R with two continuous derivatives
+    s = 1.0 - r * r / (outer * outer)
+    fade = s * s * s
+    return energy * fade, derivative * fade - energy * 6.0 * r * s * s / (outer * outer)
+
+
+@njit(cache=True, error_model="numpy")
+def core_into(species, plan, tables, engine, gradient, forces, strain, closest):
+    """V_core per atom, from the pairs that `describe_into` left in `engine`; adds +dV/dR and +dV/dstrain.
+
+    closest (1,) becomes the smallest distance over the pair's core distance, inf when all are out of the core's reach.
+    Every pair is met from both of its ends, so each end counts half of it.
+    """
+    n_atoms = species.shape[0]
+    n_el = tables.n_el
+    share = 0.5 * plan.core_strength / n_atoms
+    total = 0.0
+    closest[0] = np.inf
+    pair = engine.pair
+    for slot in range(engine.shape[4]):
+        i = engine.slots[slot]
+        if i < 0:
+            continue
+        for e in range(n_el):
+            outer = plan.core_outer[species[i], e]
+            if outer == 0.0:
+                continue
+            inner = plan.core_inner[species[i], e]
+            near = 1.0 / outer
+            for block in range(engine.section[slot * n_el + e], engine.section[slot * n_el + e + 1]):
+                fields = pair[block * FIELDS : (block + 1) * FIELDS]
+                for lane in range(LANES):
+                    if fields[R_INVERSE + lane] <= near:
+                        continue
+                    j = engine.pair_id[block * LANES + lane]
+                    if j >= n_atoms:
+                        continue  # fills up a block of lanes
+                    r = 1.0 / fields[R_INVERSE + lane]
+                    energy, slope = core_of_pair(
+                        r, plan.core_kind, inner, outer, plan.numbers[species[i]], plan.numbers[e]
+                    )
+                    total += share * energy
+                    closest[0] = min(closest[0], r / inner)
+                    if gradient:
+                        x = fields[DX + lane]
+                        y = fields[DY + lane]
+                        z = fields[DZ + lane]
+                        push = share * slope / r
+                        forces[i, 0] -= push * x
+                        forces[i, 1] -= push * y
+                        forces[i, 2] -= push * z
+                        forces[j, 0] += push * x
+                        forces[j, 1] += push * y
+                        forces[j, 2] += push * z
+                        strain[0, 0] += push * x * x
+                        strain[1, 1] += push * y * y
+                        strain[2, 2] += push * z * z
+                        strain[0, 1] += push * x * y
+                        strain[1, 0] += push * x * y
+                        strain[0, 2] += push * x * z
+                        strain[2, 0] += push * x * z
+                        strain[1, 2] += push * y * z
+                        strain[2, 1] += push * y * z
+    return total
+
+
+@njit(cache=True, error_model="numpy")
+def evaluate_into(
+    positions, cell, species, pbc, calls, tables, engine, plan, work, norm, delta, gradient, rows, slopes, terms,
+    forces, strain,
+):  # fmt: skip
+    """V_eff of a structure. Returns (status, value descended, value reported).
+
+    With `gradient`, forces (n_atoms, 3) and strain (3, 3) hold +dV/dR and +dV/dε of the value descended.
+    """
+    status = call_status(calls.describe, (positions, cell, species, pbc, tables, engine, rows))
+    if status != OK:
+        return status, np.nan, np.nan
+    value, reported = call_pair(calls.rows, (rows, species, plan, norm, delta, gradient, work, terms, slopes))
+    if gradient:
+        status = call_status(calls.pull, (positions, cell, species, pbc, tables, slopes, engine, forces, strain))
+        if status != OK:
+            return status, np.nan, np.nan
+    core = 0.0
+    if plan.core_kind != 0:
+        core = core_into(species, plan, tables, engine, gradient, forces, strain, work.closest)
+        terms[CORE] = core
+    return status, value + core, reported + core
+
+
+def calls_for(
+    positions,
+    cell,
+    species,
+    pbc,
+    tables,
+    engine,
+    plan,
+    work,
+    norm,
+    delta,
+    gradient,
+    rows,
+    slopes,
+    terms,
+    forces,
+    strain,
+):
+    """Where the parts of `evaluate_into`, and itself, are for arguments of these types."""
+    parts = Calls(
+        describe=address(describe_into, positions, cell, species, pbc, tables, engine, rows),
+        pull=address(pull_into, positions, cell, species, pbc, tables, slopes, engine, forces, strain),
+        rows=address(rows_loss, rows, species, plan, norm, delta, gradient, work, terms, slopes),
+        evaluate=0,
+        value=0,
+    )
+    whole = address(
+        evaluate_into, positions, cell, species, pbc, parts, tables, engine, plan, work, norm, delta, gradient, rows,
+        slopes, terms, forces, strain,
+    )  # fmt: skip
+    return parts._replace(evaluate=whole)

@@ -1,0 +1,139 @@
+"""Rank 0's judgement: from the statistics of one generation to what all ranks do a few generations later.
+
+A verdict on generation g depends on the statistics of generations up to g and takes effect after generation g + delay,
+so no rank waits for another, and the answer does not depend on who was faster. Only checkpoints, which change nothing,
+follow the clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from grs_evo.options import Options
+
+NEVER = 1 << 62
+REASONS = ("", "generations", "evaluations", "loss", "stagnation", "seconds", "round")
+_VERDICT_LENGTH = 7
+
+
+class StopOptions(Options):
+    """When the search ends; the first rule that holds wins. All but `seconds` give the same end on every machine."""
+
+    generations: int | None = Field(
+        default=200, ge=0, description="generations per round; null: as many as the other rules allow [1]"
+    )
+    evaluations: int | None = Field(
+        default=None, ge=1, description="loss evaluations of every kind, all islands together [1]"
+    )
+    loss: float | None = Field(default=None, description="a value (V_eff) at or below this is good enough [1]")
+    stagnation: int | None = Field(
+        default=None, ge=1, description="generations without a better value on any island [1]"
+    )
+    seconds: float | None = Field(default=None, gt=0, description="time spent, all sessions of the run together [s]")
+
+
+class CheckpointOptions(Options):
+    """How often the state is saved, and what that may cost."""
+
+    generations: int | None = Field(default=None, ge=1, description="generations between two checkpoints [1]")
+    seconds: float | None = Field(default=60.0, gt=0, description="time between two checkpoints [s]")
+    keep: int = Field(default=3, ge=2, le=1000, description="newest checkpoints kept [1]")
+    max_cost: float = Field(
+        default=0.02,
+        gt=0,
+        le=1,
+        description="largest share of the time spent on saving; intervals stretch to hold it [1]",
+    )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is decided once generation `generation` is known; (7,) float64 on its way to the ranks."""
+
+    generation: int
+    best: float = np.inf  # lowest value any island has found so far
+    improved: int = 0  # generation of the last improvement
+    stop_at: int = NEVER  # last generation of the round
+    reason: str = ""
+    checkpoint_at: int = -1  # generation to be saved, or -1
+    seeds_at: int = -1  # generation whose making takes in new seeds, or -1
+
+    def to_array(self) -> NDArray[np.float64]:
+        reason = REASONS.index(self.reason)
+        stop = float(self.stop_at if self.stop_at < NEVER else -1)
+        return np.array(
+            [self.generation, self.best, self.improved, stop, reason, self.checkpoint_at, self.seeds_at], np.float64
+        )
+
+    @staticmethod
+    def from_array(row: NDArray[Any]) -> Verdict:
+        if row.shape != (_VERDICT_LENGTH,):
+            raise ValueError(f"a verdict has {_VERDICT_LENGTH} numbers, not {row.shape}")
+        stop = int(row[3]) if row[3] >= 0 else NEVER
+        return Verdict(int(row[0]), float(row[1]), int(row[2]), stop, REASONS[int(row[4])], int(row[5]), int(row[6]))
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Statistics of one generation over all islands."""
+
+    generation: int
+    best: float
+    evaluations: float
+
+
+def judge(previous: Verdict | None, totals: Totals, stop: StopOptions, delay: int) -> Verdict:
+    """The verdict on a generation; a pure function of statistics, so that every machine comes to the same.
+
+    Parameters
+    ----------
+    previous : verdict on the generation before, None at the start of a round
+    totals : of the generation judged
+    stop : rules
+    delay : generations until a verdict takes effect, at least 1
+    """
+    g = totals.generation
+    if previous is None:
+        verdict = Verdict(g, totals.best, g)
+    elif totals.best < previous.best:
+        verdict = Verdict(g, totals.best, g, previous.stop_at, previous.reason)
+    else:
+        verdict = Verdict(g, previous.best, previous.improved, previous.stop_at, previous.reason)
+    if verdict.stop_at < NEVER:
+        return verdict
+    reason = ""
+    if stop.loss is not None and verdict.best <= stop.loss:
+        reason = "loss"
+    elif stop.evaluations is not None and totals.evaluations >= stop.evaluations:
+        reason = "evaluations"
+    elif stop.stagnation is not None and g - verdict.improved >= stop.stagnation:
+        reason = "stagnation"
+    if reason:
+        return replace(verdict, stop_at=g + delay, reason=reason)
+    return verdict
+
+
+@dataclass(frozen=True)
+class Pace:
+    """When the last checkpoint was, and what saving has cost."""
+
+    generation: int  # last one saved, or asked for
+    clock: float  # s, when the last save ended
+    last_cost: float = 0.0  # s
+    total_cost: float = 0.0  # s, this session
+    n_saved: int = 0
+
+    def due(self, generation: int, now: float, options: CheckpointOptions) -> bool:
+        """Whether `generation`, soon to be reached, should be saved."""
+        by_count = options.generations is not None and generation - self.generation >= options.generations
+        by_time = options.seconds is not None and now - self.clock >= options.seconds
+        affordable = (now - self.clock) * options.max_cost >= self.last_cost * (1.0 - options.max_cost)
+        return generation > self.generation and (by_count or by_time) and affordable
+
+    def saved(self, generation: int, now: float, cost: float) -> Pace:
+        return Pace(generation, now, cost, self.total_cost + cost, self.n_saved + 1)

@@ -1,0 +1,8 @@
+"""V_eff used: relaxation, and the same potential for other programs.
+
+| question | module |
+|---|---|
+| relax a structure | `relaxation` |
+| an ASE calculator | `ase` |
+| LAMMPS, through fix external | `lammps` |
+"""

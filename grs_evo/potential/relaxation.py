@@ -1,0 +1,217 @@
+"""Local relaxation of positions and cell on V_eff: bounded, and never worse than what it was given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from grs_evo.errors import InputError, expect
+from grs_evo.kernels.ace.engine import GROW, OK, Work
+from grs_evo.kernels.loss.distribution import HUBER, N_TERMS
+from grs_evo.kernels.relaxation import minimise as compiled
+from grs_evo.kernels.relaxation import surface
+from grs_evo.loss.objective import Objective, make_objective
+from grs_evo.options import Options
+from grs_evo.structures.structure import Structure, as_structure
+from grs_evo.targets.target import Target
+
+_MODES = {
+    "none": surface.CELL_NONE,
+    "volume": surface.CELL_VOLUME,
+    "shape": surface.CELL_SHAPE,
+    "full": surface.CELL_FULL,
+}
+_REASONS = {
+    compiled.CONVERGED: "converged",
+    compiled.STALLED: "stalled",
+    compiled.BUDGET: "budget",
+    compiled.REACHED: "reached",
+    compiled.FAILED: "failed",
+}
+REASONS = tuple(_REASONS.values())
+
+
+class RelaxOptions(Options):
+    """How structures are relaxed on V_eff."""
+
+    method: Literal["recipe", "lbfgs", "cg", "fire"] = Field(
+        "recipe",
+        description="recipe: L-BFGS on pseudo-Huber norms of falling δ; the others descend the reported norm [–]",
+    )
+    positions: bool = Field(True, description="whether atoms move [–]")
+    cell: Literal["none", "volume", "shape", "full"] = Field(
+        "none", description="what of the cell moves: nothing, its volume, its shape at fixed volume, all [–]"
+    )
+    max_evaluations: int = Field(2500, ge=1, description="most evaluations of loss and gradient together [1]")
+    deltas: tuple[float, ...] = Field(
+        (0.5, 0.1, 0.02, 0.004, 0.0008), min_length=1, description="δ of the recipe's stages, in scaled units [1]"
+    )
+    stage_evaluations: int = Field(500, ge=1, description="most evaluations of one stage of the recipe [1]")
+    memory: int = Field(40, ge=1, le=200, description="steps that L-BFGS remembers [1]")
+    max_step: float = Field(0.3, gt=0, le=2, description="longest displacement of an atom in one step [Å]")
+    gradient: float = Field(1e-7, ge=0, description="stop when no component of the gradient is larger [loss/Å]")
+    progress: float = Field(
+        1e-4, ge=0, lt=1, description="stop when the value falls by a smaller share of itself within `window` [1]"
+    )
+    window: int = Field(50, ge=2, description="evaluations over which progress is looked at [1]")
+    goal: float = Field(0.0, description="stop when V_eff has come down to this [1]")
+    use_goal: bool = Field(False, description="whether `goal` is looked at [–]")
+    max_volume_change: float = Field(2.0, gt=1, description="largest factor by which the volume may grow or shrink [1]")
+
+
+@dataclass(frozen=True, eq=False)
+class Relaxed:
+    """What came of a relaxation."""
+
+    structure: Structure  # the best seen; the one given if nothing was better
+    value: float  # V_eff of it; NaN if the start could not be evaluated
+    terms: NDArray[np.float64]  # (n_terms,) its parts, as in Evaluation
+    evaluations: int  # of loss and gradient together
+    reason: str  # one of REASONS
+    improved: bool
+
+    @property
+    def ok(self) -> bool:
+        return bool(np.isfinite(self.value))
+
+
+def relax(
+    structure: Any,
+    objective: Objective | Target,
+    options: RelaxOptions | None = None,
+    fixed: NDArray[np.bool_] | None = None,
+    poll: Callable[[], None] | None = None,
+) -> Any:
+    """Relax a structure on V_eff.
+
+    Parameters
+    ----------
+    structure : Structure, or ase.Atoms (then Atoms come back in `Relaxed.structure`; their FixAtoms are respected)
+    objective : an Objective; or a Target, of which one with the default loss is made
+    fixed : (n_atoms,) True for atoms that stay; with a moving cell they keep their fractional coordinates
+    poll : called between stages; may raise to interrupt
+
+    Returns
+    -------
+    Relaxed, judged by the objective's own norm whatever was descended: its value is never above the given structure's
+
+    Raises
+    ------
+    InputError
+        The cell is to move but the structure is not periodic in all directions; `fixed` has another length; an argument
+        of another kind (WrongType).
+    """
+    options = options if options is not None else RelaxOptions()
+    call = "relax(structure, objective, options)"
+    expect(objective, (Objective, Target), "objective", call)
+    expect(options, RelaxOptions, "options", call)
+    if isinstance(objective, Target):
+        objective = make_objective(objective.own_basis(), objective)
+    if not isinstance(structure, Structure):
+        return _relax_atoms(structure, objective, options, fixed, poll)
+    n_atoms = structure.n_atoms
+    free = np.ones(n_atoms) if fixed is None else 1.0 - np.asarray(fixed, dtype=np.float64)
+    if free.shape != (n_atoms,):
+        raise InputError(f"relax: fixed has shape {free.shape} for {n_atoms} atoms")
+    if options.cell != "none" and not structure.pbc.all():
+        raise InputError(
+            f"relax: cell = {options.cell!r} needs a structure that is periodic in all directions; pbc is"
+            f" {structure.pbc.tolist()}"
+        )
+    plan = objective.plan
+    geometry = surface.Geometry(
+        cell=np.array(structure.cell),
+        species=np.array(structure.species),
+        pbc=np.array(structure.pbc),
+        free=free,
+        move=options.positions,
+        mode=_MODES[options.cell],
+        length=float((structure.volume / n_atoms) ** (1 / 3) * np.sqrt(n_atoms)),
+        stretch=options.max_volume_change,
+        # A loss that is to grow has no lower bound and would push atoms through any finite core.
+        wall=bool(objective.has_core and (plan.alpha.min() < 0 or min(plan.w_structure, plan.w_set) < 0)),
+    )
+    if options.method == "recipe":
+        stages = [(HUBER, delta, options.stage_evaluations) for delta in options.deltas]
+    else:
+        stages = [(plan.norm, plan.delta, options.max_evaluations)]
+
+    def run(engine: Work) -> tuple[int, tuple[int, surface.Room]]:
+        room = surface.make_room(n_atoms, max(objective.basis.sizes), N_TERMS)
+        x = surface.start(structure.positions)
+        reason = compiled.BUDGET
+        for norm, delta, most in stages:
+            if poll is not None:
+                poll()
+            limits = compiled.Limits(
+                evaluations=min(options.max_evaluations, int(room.spent[0]) + most),
+                gradient=options.gradient,
+                goal=options.goal if options.use_goal else -np.inf,
+                step=options.max_step,
+                progress=options.progress,
+                window=options.window,
+            )
+            potential = surface.Potential(
+                objective.calls(engine), objective.tables, engine, plan, objective.loss_work(), int(norm), float(delta)
+            )
+            if not potential.calls.value:
+                # Found once: numba takes a millisecond to tell the types of all these arguments.
+                potential = surface.with_value(potential, x, geometry, room)
+                objective.scratch.calls = potential.calls
+            if options.method == "fire":
+                reason = compiled.fire(x, geometry, potential, room, limits)
+            elif options.method == "cg":
+                reason = compiled.cg(x, geometry, potential, room, limits)
+            else:
+                reason = compiled.lbfgs(x, geometry, potential, room, limits, options.memory)
+            if reason == compiled.ROOM:
+                return GROW, (reason, room)
+            if reason in (compiled.REACHED, compiled.FAILED) or room.spent[0] >= options.max_evaluations:
+                break
+        return OK, (reason, room)
+
+    _, (reason, room) = objective.with_room(n_atoms, run)
+    value = float(room.best_value[0])
+    evaluations = int(room.spent[0])
+    if not np.isfinite(value):
+        terms = np.full(len(objective.terms_kept), np.nan)
+        return Relaxed(structure, float("nan"), terms, evaluations, _REASONS[compiled.FAILED], False)
+    best = structure.replace(positions=np.array(room.best_positions), cell=np.array(room.best_cell))
+    improved = not (np.array_equal(best.positions, structure.positions) and np.array_equal(best.cell, structure.cell))
+    return Relaxed(
+        best if improved else structure,
+        value,
+        room.best_terms[objective.terms_kept],
+        evaluations,
+        _REASONS[reason],
+        improved,
+    )
+
+
+def _relax_atoms(
+    atoms: Any,
+    objective: Objective,
+    options: RelaxOptions,
+    fixed: NDArray[np.bool_] | None,
+    poll: Callable[[], None] | None,
+) -> Relaxed:
+    """The same for ase.Atoms: FixAtoms constraints are taken over, and Atoms come back."""
+    from ase.constraints import FixAtoms
+
+    start = as_structure(atoms, objective.basis.elements, "relax(structure, objective, options)")
+    held = np.zeros(len(atoms), dtype=bool) if fixed is None else np.array(fixed, dtype=bool)
+    for constraint in atoms.constraints:
+        if not isinstance(constraint, FixAtoms):
+            raise InputError(f"relax: constraint {type(constraint).__name__} is not known; only FixAtoms is")
+        held[constraint.index] = True
+    done = relax(start, objective, options, held, poll)
+    moved = atoms.copy()  # tags, moments, arrays, info and constraints stay as they are
+    if options.cell != "none":
+        moved.set_cell(done.structure.cell)
+    moved.set_positions(done.structure.positions, apply_constraint=False)
+    return Relaxed(moved, done.value, done.terms, done.evaluations, done.reason, done.improved)

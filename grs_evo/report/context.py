@@ -1,0 +1,102 @@
+"""What a run asked: towards or away from the target, one structure or a set, and its loss, made again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grs_evo.driver.config.run_file import RunFile, parse
+from grs_evo.driver.setup import make_problem
+from grs_evo.errors import InputError
+from grs_evo.loss.objective import Objective, make_objective
+from grs_evo.loss.options import LossOptions
+from grs_evo.search.population import representative_set as sets
+from grs_evo.search.population.individual import Individual
+from grs_evo.storage.archive_file import Archive
+from grs_evo.storage.target_file import Ground
+from grs_evo.structures.reading import read_structures
+from grs_evo.structures.structure import Structure
+from grs_evo.targets.target import Target
+
+# Scales that random structures of the search have to be drawn for.
+_DRAWN = ("reference", "whitened")
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What the run file of an archive tells; nothing where another version of the program wrote it."""
+
+    run: RunFile | None
+    objective: Objective | None  # the loss of the first round; None where the archive does not tell enough to make it
+    given: tuple[Structure, ...] | None  # the set that the run began with; None where its file is not there any more
+
+    @property
+    def loss(self) -> LossOptions | None:
+        return self.run.loss if self.run is not None else None
+
+    @property
+    def away(self) -> bool:
+        """Whether the search moves away from the target: the weights' sign."""
+        o = self.loss
+        if o is None:
+            return False
+        moments = o.mean + o.variance + o.skewness + o.kurtosis + o.covariance
+        return (o.w_structure if o.w_structure != 0 else o.w_set) * moments < 0
+
+    @property
+    def moving(self) -> bool:
+        """Whether the target moves with what a round accepts (reverse search, bootstrap)."""
+        return self.run is not None and self.run.set.rounds > 0 and self.run.set.bootstrap != "none"
+
+    @property
+    def judges_single(self) -> bool:
+        """Whether a structure by itself counts, not only in its set."""
+        return self.loss is None or self.loss.w_structure != 0
+
+    def set_losses(self, archive: Archive) -> NDArray[np.float64] | None:
+        """Loss of the representative set after each of its structures, (n_set,); None where it cannot be told."""
+        if self.objective is None or self.given is None:
+            return None
+        grown = sets.resume(self.objective, archive.set, self.given)
+        return np.array(grown.losses[1:])
+
+    def distances(self, individuals: Sequence[Individual]) -> NDArray[np.float64] | None:
+        """Structure loss of each individual against the target as it was given, (n,); None where it cannot be told."""
+        return None if self.objective is None else sets.distances(individuals, self.objective)
+
+
+def question_of(archive: Archive, target: Target | None, folder: Path | None) -> Question:
+    """What the archive's run asked; files that it read are looked for in the run folder."""
+    try:
+        run = parse(archive.run_file, "run file")
+    except InputError:
+        return Question(None, None, None)
+    given: tuple[Structure, ...] | None = ()
+    if run.set.given is not None:
+        try:
+            entries = read_structures(run.set.given, archive.elements, folder=folder or Path())
+            given = tuple(entry.structure for entry in entries)
+        except InputError:
+            given = None
+    return Question(run, _objective(archive, target, run, folder), given)
+
+
+def _objective(archive: Archive, target: Target | None, run: RunFile, folder: Path | None) -> Objective | None:
+    if target is None:
+        return None
+    basis = archive.basis
+    try:
+        if run.loss.scale not in _DRAWN:
+            return make_objective(basis, target, run.loss)
+        # The scale comes from random candidates, which the seed draws again.
+        structures: tuple[Structure, ...] = ()
+        if folder is not None and (folder / "target.h5").is_file():
+            kept = Ground.read(folder / "target.h5")
+            structures = kept.structures if kept.target.basis_hash == target.basis_hash else ()
+        return make_problem(run, Ground(basis, target, structures), folder or Path()).objective
+    except InputError:
+        return None

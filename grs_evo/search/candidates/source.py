@@ -1,0 +1,214 @@
+"""First guesses: occupations on parent lattices and their supercells, random cells at a density, given templates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import factorial, inf, prod
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from grs_evo.kernels.geometry.contacts import cartesian, cell_heights, inverse, push_apart
+from grs_evo.options import Options
+from grs_evo.search.candidates.limits import Limits, volume
+from grs_evo.search.candidates.supercells import IDEAL_C_OVER_A
+from grs_evo.structures.composition import draw_occupation
+from grs_evo.structures.structure import Structure
+
+Reject = Callable[[str], None]
+
+# How often a random cell is drawn anew before the candidate is given up and counted.
+_TRIES = 20
+# Parent cells of a candidate; those that stand for a large system are a thousand times smaller.
+_MOST_CELLS = 100_000
+_SWEEPS = 400
+
+
+class CandidateOptions(Options):
+    """Where candidates come from and what they must keep."""
+
+    kind: Literal["lattice", "supercells", "random", "templates"] = Field(
+        default="lattice",
+        description="lattice: one repeated parent; supercells: all distinct supercells of a parent within `sizes`; "
+        "random: random atoms in random cells; templates: the structures of `file`",
+    )
+    lattice: str = Field(
+        default="target",
+        description="parent: sc, bcc, fcc, hcp, diamond; target: found from its sites; file: the cell in `file`",
+    )
+    file: str | None = Field(
+        default=None,
+        description="structure file of the parent cell or of the templates, with an optional index: file@-1",
+    )
+    a: float | None = Field(default=None, gt=0, description="lattice constant; default: from the target's density [Å]")
+    c_over_a: float = Field(default=IDEAL_C_OVER_A, gt=0, description="of hcp [1]")
+    cubic: bool = Field(default=True, description="repeat the conventional cell instead of the primitive one")
+    repeat: tuple[int, int, int] = Field(default=(2, 2, 2), description="repetitions of the parent cell (lattice) [1]")
+    sizes: tuple[int, int] | None = Field(
+        default=None,
+        description="smallest and largest number of atoms (supercells, random, and what add/remove may reach)",
+    )
+    height: float = Field(default=0.0, ge=0, description="minimum perpendicular height of a cell [Å]")
+    shape: Literal["cubic", "orthorhombic", "triclinic"] = Field(default="triclinic", description="of random cells")
+    number_density: float | None = Field(
+        default=None, gt=0, description="atoms per volume; default: the target's [1/Å³]"
+    )
+    density: tuple[float, float] = Field(
+        default=(0.99, 1.01), description="range of the density of random cells, relative to the number density [1]"
+    )
+    volume: tuple[float, float] = Field(
+        default=(0.8, 1.25),
+        description="volume per atom that operators and relaxation may reach, relative to the start's reference [1]",
+    )
+    min_distance: float | None = Field(
+        default=None, gt=0, description="smallest distance of two atoms; default: `contact` of the covalent radii [Å]"
+    )
+    contact: float = Field(
+        default=0.6, gt=0, le=2, description="smallest distance as a share of the sum of covalent radii [1]"
+    )
+    counts: dict[str, int] | None = Field(default=None, description="fixed number of atoms of each element")
+    fractions: dict[str, float] | None = Field(default=None, description="fixed fractions, rounded to whole atoms")
+    limits: dict[str, tuple[float, float]] | None = Field(
+        default=None, description="smallest and largest fraction of elements; others are free"
+    )
+    composition: Literal["target", "free", "keep"] | None = Field(
+        default=None,
+        description="when no counts, fractions or limits are given: the target's fractions, free, or (templates) as in "
+        "the file; default: keep for templates, else target",
+    )
+    endpoints: bool = Field(default=True, description="whether candidates of one element only are allowed")
+    sites: tuple[tuple[str, ...], ...] | None = Field(
+        default=None, description="elements allowed on each site of the parent cell (or of the one template), in order"
+    )
+    pinned: dict[str, str] = Field(
+        default={}, description="site index of the final cell -> element that stays there; `fixed` keeps the place"
+    )
+    fixed: tuple[int, ...] = Field(
+        default=(),
+        description="sites of the final cell (lattice, or one template) whose atoms never move: they keep their "
+        "fractional coordinates, and the element they have in `file` where candidates keep those [–]",
+    )
+    rattle: float = Field(default=0.0, ge=0, description="standard deviation of random displacements [Å]")
+    rattled: float = Field(default=1.0, ge=0, le=1, description="share of candidates that are rattled [1]")
+    symprec: float = Field(default=0.01, gt=0, description="tolerance when the parent is found from the target [Å]")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> CandidateOptions:
+        given = [name for name in ("counts", "fractions", "limits") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(
+                f"{' and '.join(given)} are given; a composition needs only one of counts, fractions, limits"
+            )
+        for name in ("sizes", "density", "volume"):
+            pair = getattr(self, name)
+            if pair is not None and not 0 < pair[0] <= pair[1]:
+                raise ValueError(f"{name} is {list(pair)}; must be [smallest, largest] with 0 < smallest <= largest")
+        if min(self.repeat) < 1:
+            raise ValueError(f"repeat is {list(self.repeat)}; each number must be at least 1")
+        if prod(self.repeat) > _MOST_CELLS:
+            raise ValueError(
+                f"repeat is {list(self.repeat)}, that is {prod(self.repeat):.2g} parent cells; at most {_MOST_CELLS:g}"
+            )
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Candidate options bound to elements and target: ready to draw from."""
+
+    options: CandidateOptions
+    elements: tuple[str, ...]
+    limits: Limits
+    templates: tuple[Structure, ...]  # empty for random cells; species matter only when `keep`
+    keep: bool  # occupations of the templates are kept
+    sizes: tuple[int, ...]  # numbers of atoms that keep the composition rule, for random cells
+    volume_per_atom: float  # Å³, at the reference density
+
+    @property
+    def one_lattice(self) -> bool:
+        """Whether all candidates are occupations of one and the same set of sites."""
+        return len(self.templates) == 1 and self.limits.lattice and not self.keep
+
+    @property
+    def possible(self) -> float:
+        """An upper bound of how many structures there can be; inf where atoms move."""
+        if not self.limits.lattice:
+            return inf
+        return sum(self._occupations(one.n_atoms) for one in self.templates)
+
+    def _occupations(self, n: int) -> float:
+        mask, rule = self.limits.mask(n), self.limits.composition
+        choices = [len(self.elements)] * n if mask is None else mask.sum(1).tolist()
+        bounds = rule.bounds(n)
+        if not rule.fixed or bounds is None:
+            return prod(choices)
+        return min(prod(choices), factorial(n) // prod(factorial(int(k)) for k in bounds[0]))
+
+
+def candidate(rng: np.random.Generator, source: Source, reject: Reject | None = None) -> Structure | None:
+    """A new candidate that keeps the source's limits, or None after a bounded number of tries.
+
+    Parameters
+    ----------
+    reject : called with the cause of every throw-away
+    """
+    for _ in range(_TRIES):
+        structure, cause = _random(rng, source) if not source.templates else _occupied(rng, source)
+        if structure is not None and source.options.rattle > 0.0 and rng.random() < source.options.rattled:
+            moves = source.options.rattle * rng.standard_normal(structure.positions.shape)
+            moves[~source.limits.movable(structure.n_atoms)] = 0.0
+            structure = structure.replace(positions=structure.positions + moves)
+        if structure is not None:
+            cause = source.limits.refuses(structure)
+            if cause is None:
+                return structure
+        if reject is not None and cause is not None:
+            reject(cause)
+    return None
+
+
+def _random(rng: np.random.Generator, source: Source) -> tuple[Structure | None, str | None]:
+    options, limits = source.options, source.limits
+    n = source.sizes[int(rng.random() * len(source.sizes))]
+    species = draw_occupation(rng, limits.composition, limits.allowed, n)
+    if species is None:
+        return None, "composition"
+    low, high = options.density
+    total = n * source.volume_per_atom / (low + (high - low) * rng.random())
+    cell = random_cell(rng, total, options.shape)
+    if min(cell_heights(inverse(cell))) < max(limits.height, float(limits.min_distance.diagonal().min())):
+        return None, "height"
+    positions, sweeps = push_apart(
+        cartesian(rng.random((n, 3)), cell),
+        cell,
+        species,
+        np.ones(3, np.bool_),
+        limits.min_distance,
+        np.ones(n, np.bool_),
+        _SWEEPS,
+    )
+    if sweeps < 0:
+        return None, "packing"
+    return Structure(positions, cell, species, np.ones(3, bool)), None
+
+
+def random_cell(rng: np.random.Generator, total: float, shape: str) -> NDArray[np.float64]:
+    """A cell of `total` Å³: cubic, or with edges up to 1.25 times shorter or longer, or tilted up to 0.25 as well."""
+    cell = np.eye(3)
+    if shape != "cubic":
+        cell *= np.exp(np.log(1.25) * (2.0 * rng.random(3) - 1.0))[:, None]
+    if shape == "triclinic":
+        tilt = 0.25 * (2.0 * rng.random(3) - 1.0)
+        cell[1, 0], cell[2, 0], cell[2, 1] = tilt * cell.diagonal()[[0, 0, 1]]
+    return cell * (total / volume(cell)) ** (1.0 / 3.0)
+
+
+def _occupied(rng: np.random.Generator, source: Source) -> tuple[Structure | None, str | None]:
+    template = source.templates[int(rng.random() * len(source.templates))]
+    if source.keep:
+        return template, None
+    species = draw_occupation(rng, source.limits.composition, source.limits.mask(template.n_atoms), template.n_atoms)
+    return (None, "composition") if species is None else (template.replace(species=species), None)

@@ -1,0 +1,147 @@
+"""A parent cell into its symmetry-distinct supercells (Hart and Forcade, Phys. Rev. B 77, 224115 (2008))."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grs_evo.errors import InputError
+from grs_evo.kernels.geometry.hermite import image_codes
+from grs_evo.structures.structure import Structure
+from grs_evo.structures.symmetry import Matrix, rotations
+
+# Supercells before symmetry that are looked through: up to 41 sites of a one-site parent, which takes some seconds
+# (nearly all of them to build the 2,900 distinct ones of fcc).
+MOST_FORMS = 50_000
+
+# c/a of hcp where atoms touch their twelve neighbours: √(8/3).
+IDEAL_C_OVER_A = 1.6329931618554521
+
+
+def hermite_forms(volume: int) -> NDArray[np.int64]:
+    """All Hermite normal forms [[a,b,d],[0,c,e],[0,0,f]] with acf = volume, 0 ≤ b < c, 0 ≤ d, e < f; (k, 3, 3).
+
+    Rows are the superlattice vectors in the parent's; each sublattice of this index appears once: σ-type counts
+    1, 7, 13, 35, 31, 91, …
+    """
+    forms = []
+    for a in range(1, volume + 1):
+        if volume % a:
+            continue
+        for c in range(1, volume // a + 1):
+            if (volume // a) % c:
+                continue
+            f = volume // (a * c)
+            b, d, e = np.meshgrid(np.arange(c), np.arange(f), np.arange(f), indexing="ij")
+            block = np.zeros((b.size, 3, 3), np.int64)
+            block[:, 0, 0], block[:, 1, 1], block[:, 2, 2] = a, c, f
+            block[:, 0, 1], block[:, 0, 2], block[:, 1, 2] = b.ravel(), d.ravel(), e.ravel()
+            forms.append(block)
+    return np.concatenate(forms)
+
+
+def number_of_forms(volume: int) -> int:
+    """How many Hermite normal forms of this volume there are, without making them: Σ c f² over a c f = volume."""
+    divisors = [d for d in range(1, volume + 1) if volume % d == 0]
+    return sum(c * (volume // (a * c)) ** 2 for a in divisors for c in divisors if (volume // a) % c == 0)
+
+
+def distinct_forms(volume: int, operations: Matrix) -> NDArray[np.int64]:
+    """One Hermite normal form of each class that the operations map onto each other, (k, 3, 3): the first of each."""
+    forms = hermite_forms(volume)
+    # A lattice is its own image through a point: of two operations that differ by that, one is enough.
+    proper = np.unique(operations * np.rint(np.linalg.det(operations)).astype(np.int64)[:, None, None], axis=0)
+    own = image_codes(forms, np.eye(3, dtype=np.int64)[None], volume)[:, 0]
+    order = np.argsort(own)
+    images = image_codes(forms, proper, volume)
+    first = order[np.searchsorted(own, images.ravel(), sorter=order)].reshape(images.shape).min(axis=1)
+    return forms[first == np.arange(len(forms))]
+
+
+def reduced(cell: NDArray[np.float64]) -> tuple[NDArray[np.float64], Matrix]:
+    """A compact basis of the same lattice, pairs and triples reduced, and the integer matrix M with result = M cell."""
+    m = np.eye(3, dtype=np.int64)
+    rows = cell.copy()
+    for _ in range(1000):
+        order = np.argsort((rows**2).sum(1), kind="stable")
+        rows, m = rows[order], m[order]
+        # The longest vector against all small combinations of the others, then the middle one against the shortest.
+        changed = False
+        length = float((rows[2] ** 2).sum())
+        best, best_length = (0, 0), length
+        for i in (-1, 0, 1):
+            for j in (-1, 0, 1):
+                trial = float(((rows[2] + i * rows[0] + j * rows[1]) ** 2).sum())
+                if trial < best_length - 1e-9 * length:
+                    best, best_length = (i, j), trial
+        if best != (0, 0):
+            rows[2] += best[0] * rows[0] + best[1] * rows[1]
+            m[2] += best[0] * m[0] + best[1] * m[1]
+            changed = True
+        shift = int(np.rint(float(rows[1] @ rows[0]) / float(rows[0] @ rows[0])))
+        if shift and ((rows[1] - shift * rows[0]) ** 2).sum() < (1 - 1e-9) * (rows[1] ** 2).sum():
+            rows[1] -= shift * rows[0]
+            m[1] -= shift * m[0]
+            changed = True
+        if not changed:
+            break
+    if np.linalg.det(rows) * np.linalg.det(cell) < 0:
+        rows, m = -rows, -m
+    return m @ cell, m
+
+
+def heights(cell: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Perpendicular heights of the cell along its three vectors, Å."""
+    a, b, c = cell
+    normals = np.array([np.cross(b, c), np.cross(c, a), np.cross(a, b)])
+    return np.abs(np.einsum("ij,ij->i", cell, normals)) / np.sqrt((normals**2).sum(1))
+
+
+def build(cell: NDArray[np.float64], sites: NDArray[np.float64], form: Matrix, compact: bool = True) -> Structure:
+    """The supercell with vectors `form @ cell`; atom i sits on the parent's site i modulo the number of those.
+
+    Species are all 0: occupations come later.
+    """
+    big = form @ cell
+    if compact:
+        big, m = reduced(big)
+        form = m @ form
+    # The integer points of the supercell: all combinations that fall into the unit interval of its own coordinates.
+    corners = np.array(np.meshgrid(*[[0, 1]] * 3)).reshape(3, -1).T @ form
+    spans = [np.arange(lo, hi + 1) for lo, hi in zip(corners.min(0), corners.max(0), strict=True)]
+    points = np.array(np.meshgrid(*spans, indexing="ij")).reshape(3, -1).T
+    volume = round(float(np.linalg.det(form.astype(np.float64))))
+    adjugate = np.rint(np.linalg.inv(form.astype(np.float64)) * volume).astype(np.int64)
+    # In integers, so that no point is lost or doubled by rounding.
+    scaled = points @ adjugate * np.sign(volume)
+    inside = points[((scaled >= 0) & (scaled < abs(volume))).all(1)]
+    positions = ((inside[:, None, :] + sites[None, :, :]) @ cell).reshape(-1, 3)
+    return Structure(positions, big, np.zeros(len(positions), np.int32), np.ones(3, bool))
+
+
+def supercells(
+    cell: NDArray[np.float64],
+    sites: NDArray[np.float64],
+    sizes: tuple[int, int],
+    min_height: float = 0.0,
+    kinds: NDArray[np.int64] | None = None,
+) -> list[Structure]:
+    """All symmetry-distinct supercells with a number of sites in `sizes` (both included) and heights ≥ min_height Å."""
+    n = len(sites)
+    volumes = range(max(1, -(-sizes[0] // n)), sizes[1] // n + 1)
+    total = 0
+    for volume in volumes:
+        total += number_of_forms(volume)
+        if total > MOST_FORMS:
+            raise InputError(
+                f"sizes: are {sizes[0]} to {sizes[1]} atoms, but up to {volume * n} atoms alone the {n}-site parent has"
+                f" {total} supercells before symmetry; at most {MOST_FORMS} are looked through: take a narrower range"
+            )
+    operations = rotations(cell, sites, kinds)
+    found = []
+    for volume in volumes:
+        for form in distinct_forms(volume, operations):
+            structure = build(cell, sites, form)
+            if heights(structure.cell).min() >= min_height - 1e-9:
+                found.append(structure)
+    return found

@@ -1,0 +1,113 @@
+"""What an island counts, and the columns of its history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grs_evo.search.operators.names import OPERATORS
+
+Poll = Callable[[], None]
+
+
+# Why a candidate was thrown away before or after its evaluation.
+CAUSES = (
+    "overlap",  # two atoms closer than the minimum distance
+    "density",  # volume per atom or volume outside its limits
+    "composition",  # counts that break the composition rule
+    "size",  # number of atoms outside its limits, other sites than the island's, or a fixed atom elsewhere
+    "packing",  # no room found for an atom of a random cell
+    "height",  # cell thinner than the minimum perpendicular height
+    "operator",  # an operator found nothing valid to do
+    "repeat",  # the same structure was evaluated before
+    "evaluation",  # the loss was not finite
+)
+
+
+COUNTERS = (
+    "evaluations",  # full loss evaluations
+    "gradient_evaluations",  # loss and gradient together
+    "incremental",  # losses after a single flip or swap on a lattice
+    "accepted_migrants",
+    "accepted_seeds",
+    "refreshes",
+    *(f"rejected_{cause}" for cause in CAUSES),
+)
+
+
+# Always the first columns of a history row; the best terms and the operators' tries and successes follow.
+STAT_NAMES = (
+    "generation",
+    *COUNTERS,
+    "best_value",  # best ever found by the island
+    "population_best",
+    "population_median",
+    "population_worst",
+    "population_size",
+    "diversity",
+    "archive_size",
+)
+
+
+_COUNTER = {name: k for k, name in enumerate(COUNTERS)}
+
+
+_OPERATOR = {name: k for k, name in enumerate(OPERATORS)}
+
+
+def stat_names(term_names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of the columns of a history row, which is also what `island.stats` returns."""
+    return (
+        *STAT_NAMES,
+        *(f"best_{name}" for name in term_names),
+        *(f"tries_{name}" for name in OPERATORS),
+        *(f"successes_{name}" for name in OPERATORS),
+    )
+
+
+@dataclass(eq=False)
+class Ledger:
+    """Running counts while one generation is made; `advance` freezes them into the next state.
+
+    Mutable on purpose: every rejection must be counted where it happens, however deep.
+    """
+
+    counters: NDArray[np.int64]  # (len(COUNTERS),)
+    tries: NDArray[np.int64]  # (len(OPERATORS),)
+    successes: NDArray[np.int64]  # (len(OPERATORS),)
+    next_uid: int
+    generation: int  # being made
+    poll: Poll | None = None
+
+    def count(self, name: str, by: int = 1) -> None:
+        """Add to one of COUNTERS."""
+        self.counters[_COUNTER[name]] += by
+
+    def reject(self, cause: str, by: int = 1) -> None:
+        """Count a candidate thrown away for one of CAUSES."""
+        self.counters[_COUNTER["rejected_" + cause]] += by
+
+    def attempt(self, operator: str, by: int = 1) -> None:
+        self.tries[_OPERATOR[operator]] += by
+
+    def success(self, operator: str, by: int = 1) -> None:
+        if operator in _OPERATOR:
+            self.successes[_OPERATOR[operator]] += by
+
+    def uid(self) -> int:
+        uid = self.next_uid
+        self.next_uid += 1
+        return uid
+
+    @property
+    def evaluations(self) -> int:
+        """Loss evaluations of every kind so far: the number stored with an individual."""
+        return int(self.counters[0] + self.counters[1] + self.counters[2])
+
+    def check(self) -> None:
+        """Let the caller of `advance` interrupt the generation here."""
+        if self.poll is not None:
+            self.poll()

@@ -1,0 +1,291 @@
+"""One island: from one generation to the next. No MPI, files or clock: state and problem say it all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grs_evo.search.counters import COUNTERS, Ledger, Poll, stat_names
+from grs_evo.search.evaluation import assess, fresh, keys_of
+from grs_evo.search.operators.names import OPERATORS
+from grs_evo.search.options import MigrantOptions
+from grs_evo.search.population.archive import extend, rounded
+from grs_evo.search.population.individual import UID_BITS, Individual, order_key
+from grs_evo.search.population.selection import pick
+from grs_evo.search.problem import Problem, Strategy
+from grs_evo.search.state import IslandState, rng_from_array, rng_to_array
+from grs_evo.search.strategies.genetic import evolve, gradient
+from grs_evo.search.strategies.trajectory import annealing, descent, random_walk
+from grs_evo.structures.structure import Structure
+
+STRATEGIES: dict[str, Strategy] = {
+    "genetic": evolve,
+    "gradient": gradient,
+    "annealing": annealing,
+    "descent": descent,
+    "random_walk": random_walk,
+}
+
+# Rows of history that an island carries along, at most.
+_HISTORY_ROWS = 2048
+# Terms that agree to this relative precision count as the same structure in the measure of diversity.
+_ALIKE = 1e-4
+# Å by which the sites of a structure from outside may differ from an island's own.
+_SITE = 1e-6
+
+
+def start(
+    problem: Problem,
+    island: int,
+    seed: int,
+    round: int = 0,
+    previous: IslandState | None = None,
+    poll: Poll | None = None,
+) -> IslandState:
+    """Generation 0 of an island, evaluated.
+
+    Parameters
+    ----------
+    seed : of the run
+    round : of a search for a representative set; each has its own random stream
+    previous : the island's last state of the round before, whose counters and uids go on, and its best if `carried`
+    """
+    key = (island,) if round == 0 else (island, round)
+    carried: list[Structure] = []
+    if previous is not None:
+        count = int(np.ceil(problem.islands[island].carried * len(previous.population)))
+        carried = [one.structure for one in sorted(previous.population, key=order_key)[:count]]
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
+    n_stats = _n_stats(problem)
+    empty = IslandState(
+        island=island,
+        generation=-1,
+        population=(),
+        archive=(),
+        rng_state=rng_to_array(rng),
+        counters=np.zeros(len(COUNTERS), np.int64) if previous is None else previous.counters,
+        tries=np.zeros(len(OPERATORS), np.int64) if previous is None else previous.tries,
+        successes=np.zeros(len(OPERATORS), np.int64) if previous is None else previous.successes,
+        next_uid=island << UID_BITS if previous is None else previous.next_uid,
+        history=np.empty((0, n_stats)),
+    )
+    return advance(empty, problem, seeds=carried, poll=poll)
+
+
+def advance(
+    state: IslandState,
+    problem: Problem,
+    immigrants: Sequence[Individual] = (),
+    seeds: Sequence[Structure] = (),
+    poll: Poll | None = None,
+) -> IslandState:
+    """One generation.
+
+    Parameters
+    ----------
+    immigrants : individuals of other islands, evaluated there
+    seeds : structures from outside, evaluated here and counted; those that break the island's limits (on a lattice:
+        whose sites are not the island's, in their order) are refused and counted
+    poll : called between individuals; what it raises ends the generation and leaves `state` as it was
+    """
+    options = problem.islands[state.island]
+    rng = rng_from_array(state.rng_state)
+    ledger = Ledger(
+        state.counters.copy(), state.tries.copy(), state.successes.copy(), state.next_uid, state.generation + 1, poll
+    )
+    population = list(state.population)
+    guests = _seeded(seeds, state.island, problem, ledger)
+    ledger.count("accepted_seeds", len(guests))
+    arrived = [
+        one
+        for one in immigrants
+        if np.isfinite(one.value)
+        and not _known(one, population)
+        and _fits(one.structure, state.island, problem, ledger)
+    ]
+    ledger.count("accepted_migrants", len(arrived))
+    guests += arrived
+    population = _admit(guests, population, problem.migration.replace, options.population, rng)
+
+    step = STRATEGIES[options.strategy](replace(state, population=tuple(population)), problem, rng, ledger)
+    population, found = list(step.population), list(step.found)
+
+    spread = diversity(population)
+    stale = state.stale + 1 if spread < options.collapse and state.generation >= 0 else 0
+    if stale >= options.patience and options.refresh > 0.0:
+        count = round(options.refresh * len(population))
+        new = fresh(count, state.island, problem, rng, ledger, np.sort(step.seen), required=False)
+        step = step._replace(seen=np.concatenate([step.seen, keys_of(new, state.island, problem)]))
+        population.sort(key=order_key)
+        population = population[: max(1, len(population) - len(new))] + new
+        found += new
+        ledger.count("refreshes")
+        stale = 0
+
+    archive = extend(state.archive, [*guests, *found], problem.archive, problem.term_names)
+    generation = state.generation + 1
+    migration = problem.migration
+    outbox = [batch for batch in state.outbox if batch[0] > generation - migration.delay]
+    if migration.emigrants and generation > 0 and generation % migration.interval == 0:
+        outbox.append((generation, _emigrants(population, archive, migration, rng)))
+    row = _row(generation, population, archive, ledger, spread)
+    return IslandState(
+        island=state.island,
+        generation=generation,
+        population=tuple(population),
+        archive=archive,
+        rng_state=rng_to_array(rng),
+        counters=ledger.counters,
+        tries=ledger.tries,
+        successes=ledger.successes,
+        next_uid=ledger.next_uid,
+        history=recorded(state.history, row),
+        outbox=tuple(outbox),
+        seen=step.seen,
+        walk=step.walk,
+        rates=step.rates,
+        stale=stale,
+    )
+
+
+def stats(state: IslandState) -> NDArray[np.float64]:
+    """The newest history row, (n_stats,); its columns are `problem.stat_names(term_names)`."""
+    return state.history[-1]
+
+
+def recorded(history: NDArray[np.float64], row: NDArray[np.float64], most: int = _HISTORY_ROWS) -> NDArray[np.float64]:
+    """The history with one more row; of a long one every second, fourth, … generation and the newest.
+
+    A state is copied, kept for some generations, sent and saved with its history, which so may not grow for ever.
+    """
+    stride = 1
+    while int(row[0]) // stride >= most:
+        stride *= 2
+    if stride > 1:
+        history = history[history[:, 0] % stride == 0]
+    return np.concatenate([history, row[None]])
+
+
+def emigrants(state: IslandState, generation: int) -> tuple[Individual, ...]:
+    """Who left at the end of `generation`; nobody when it was no generation of emission."""
+    return next((batch for emitted, batch in state.outbox if emitted == generation), ())
+
+
+def diversity(population: Sequence[Individual]) -> float:
+    """Probability that two members drawn at random (without replacement) differ.
+
+    Two are alike when size, composition and all loss terms agree to 1e-4; images of each other under the symmetry of a
+    lattice are therefore alike, though no site may hold the same element.
+    """
+    n = len(population)
+    if n < 2:
+        return 0.0
+    terms = rounded(np.array([one.terms for one in population]).reshape(n, -1), _ALIKE)
+    counts: dict[tuple[bytes, bytes], int] = {}
+    for one, row in zip(population, terms, strict=True):
+        key = (np.bincount(one.structure.species).tobytes(), row.tobytes())
+        counts[key] = counts.get(key, 0) + 1
+    return 1.0 - sum(c * (c - 1) for c in counts.values()) / (n * (n - 1))
+
+
+def _n_stats(problem: Problem) -> int:
+    return len(stat_names(problem.term_names))
+
+
+def _known(one: Individual, population: Sequence[Individual]) -> bool:
+    """Whether the same structure already lives here (then a guest would only cost diversity)."""
+    return any(
+        other.uid == one.uid or (other.value == one.value and other.content == one.content) for other in population
+    )
+
+
+def refuses(structure: Structure, island: int, problem: Problem) -> str | None:
+    """Why a structure from outside breaks this island's limits, which may be its own (one of CAUSES), or None."""
+    source = problem.sources[island]
+    cause = source.limits.refuses(structure)
+    if cause is None and source.limits.lattice and not any(_same_sites(structure, one) for one in source.templates):
+        return "size"
+    return cause
+
+
+def _fits(structure: Structure, island: int, problem: Problem, ledger: Ledger) -> bool:
+    """Whether a structure from outside may enter an island; a refusal is counted."""
+    cause = refuses(structure, island, problem)
+    if cause is not None:
+        ledger.reject(cause)
+    return cause is None
+
+
+def _same_sites(one: Structure, other: Structure) -> bool:
+    return (
+        one.n_atoms == other.n_atoms
+        and np.allclose(one.cell, other.cell, rtol=0.0, atol=_SITE)
+        and np.allclose(one.positions, other.positions, rtol=0.0, atol=_SITE)
+    )
+
+
+def _seeded(seeds: Sequence[Structure], island: int, problem: Problem, ledger: Ledger) -> list[Individual]:
+    fitting = [structure for structure in seeds if _fits(structure, island, problem, ledger)]
+    made = [(structure, "seed", (-1, -1)) for structure in fitting]
+    return [one for one in assess(made, island, problem, ledger) if one is not None]
+
+
+def _admit(
+    guests: Sequence[Individual], population: list[Individual], rule: str, size: int, rng: np.random.Generator
+) -> list[Individual]:
+    """The population with the guests in the places of those that the rule names; never of another guest or the best."""
+    population = list(population)
+    free = list(range(len(population)))
+    if free:
+        free.remove(min(free, key=lambda k: order_key(population[k])))
+    for guest in guests:
+        if len(population) < size or not free:
+            population.append(guest)
+            continue
+        if rule == "worst":
+            place = max(free, key=lambda k: order_key(population[k]))
+        elif rule == "random":
+            place = free[int(rng.integers(len(free)))]
+        else:
+            place = min(free, key=lambda k: (float(np.abs(population[k].terms - guest.terms).sum()), k))
+        population[place] = guest
+        free.remove(place)
+    return population
+
+
+def _emigrants(
+    population: Sequence[Individual], archive: Sequence[Individual], options: MigrantOptions, rng: np.random.Generator
+) -> tuple[Individual, ...]:
+    count = min(options.emigrants, len(population))
+    if options.choice == "best":
+        pool = {one.uid: one for one in (*population, *archive)}
+        return tuple(sorted(pool.values(), key=order_key)[:count])
+    if options.choice == "random":
+        return tuple(population[k] for k in rng.permutation(len(population))[:count])
+    scores = np.array([one.value for one in population])
+    chosen: list[int] = []
+    for _ in range(8 * count):
+        k = pick(rng, scores, 3)
+        if k not in chosen:
+            chosen.append(k)
+        if len(chosen) == count:
+            break
+    return tuple(population[k] for k in chosen)
+
+
+def _row(
+    generation: int,
+    population: Sequence[Individual],
+    archive: Sequence[Individual],
+    ledger: Ledger,
+    spread: float,
+) -> NDArray[np.float64]:
+    values = np.array([one.value for one in population])
+    best = min(archive, key=order_key)
+    summary = (best.value, values.min(), np.median(values), values.max(), len(values), spread, len(archive))
+    return np.concatenate(
+        [[float(generation)], ledger.counters, summary, best.terms, ledger.tries, ledger.successes]
+    ).astype(np.float64)

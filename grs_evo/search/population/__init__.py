@@ -1,0 +1,9 @@
+"""Individuals and what is kept of them.
+
+| question | module |
+|---|---|
+| an individual, and lists of them as columns | `individual` |
+| parents and survivors (tournament, NSGA-II) | `selection` |
+| the Pareto archive | `archive` |
+| the representative set of several rounds | `representative_set` |
+"""

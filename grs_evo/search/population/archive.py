@@ -1,0 +1,273 @@
+"""Individuals into the bounded set worth keeping: the Pareto front, without duplicates, whatever order they came in.
+
+The archive of a set of individuals is a pure function of the set:
+
+1. losses are rounded to a relative precision (`same`); individuals with equal numbers of atoms of each element and
+   equal rounded terms are one structure seen twice, and the first in canonical order stays;
+2. of the rest, those that no other dominates in the (rounded) objectives form the front;
+3. a front larger than `size` loses its most crowded member, again and again, the extremes never;
+4. the `best` lowest values are kept as well, dominated or not, so that a search with a one-point front still ranks.
+
+Canonical order is (rounded objectives, value, number of atoms, content hash, uid). Steps 1, 2 and 4 give the same
+answer however the set was split and merged before; step 3 does so as long as no part overflowed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from grs_evo.errors import InputError, nearest
+from grs_evo.options import Options
+from grs_evo.search.population.individual import Individual
+
+# Losses below this are zero: what rounding leaves of an exact match.
+_ZERO = 1e-10
+# The terms that objectives are by default, where they are all that the value is made of.
+_PARTS = ("mean", "variance", "core")
+
+
+class ArchiveOptions(Options):
+    """What the archive is judged by and how much it holds."""
+
+    objectives: tuple[str, ...] | None = Field(
+        default=None,
+        description="names of loss terms, or value, n_atoms, cost (n_atoms³ relative to the target's); default: mean, "
+        "variance and core, or value where more than these, or a weight below 0, decides; and n_atoms when the size "
+        "is free",
+    )
+    size: int = Field(default=100, ge=2, le=100_000, description="largest number of individuals on the front [1]")
+    best: int = Field(default=10, ge=1, le=10_000, description="lowest values kept even when dominated [1]")
+    same: float = Field(
+        default=1e-6, gt=0, le=0.1, description="relative difference of all terms below which two are one structure [1]"
+    )
+    target_atoms: float = Field(default=1.0, gt=0, description="number of atoms whose cost is 1 [atoms]")
+
+
+def check_objectives(
+    names: Sequence[str], term_names: Sequence[str], weights: Mapping[str, float] | None = None
+) -> tuple[str, ...]:
+    """The names, or an InputError that says which is unknown, or is raised by the search and so cannot be minimised.
+
+    Parameters
+    ----------
+    weights : with which each term enters the value (`plan.weights`); None: all of them above 0
+    """
+    allowed = (*term_names, "value", "n_atoms", "cost")
+    for name in names:
+        if name not in allowed:
+            raise InputError(
+                f"archive.objectives: {name!r} is not an objective; allowed are {', '.join(allowed)}"
+                + nearest(name, allowed)
+            )
+        weight = (weights or {}).get(name, 1.0)
+        if weight < 0:
+            raise InputError(
+                f"archive.objectives: {name!r} enters the value with the weight {weight:g}, so the search makes it "
+                "larger, and a front that makes it smaller would look the other way; name 'value' instead"
+            )
+    if len(set(names)) != len(names) or not names:
+        raise InputError(f"archive.objectives: is {list(names)}; needs one or more names, each once")
+    return tuple(names)
+
+
+def default_objectives(
+    term_names: Sequence[str], size_free: bool, weights: Mapping[str, float] | None = None
+) -> tuple[str, ...]:
+    """What a front is judged by where the run file does not say; the lowest value is always on such a front.
+
+    Mean, variance and core, where the value grows with each of them and depends on nothing else; the value itself where
+    it does not: moving away from a target, for a set, with further moments. And the number of atoms when it is free.
+
+    Parameters
+    ----------
+    weights : with which each term enters the value (`plan.weights`); None: all of them above 0
+    """
+    names = [name for name in _PARTS if name in term_names]
+    if weights is None:
+        decides = dict.fromkeys(names, 1.0)
+    else:
+        # "structure" is the sum of its moments, and "raw" is only reported
+        decides = {name: weight for name, weight in weights.items() if name not in ("structure", "raw") and weight}
+    if not {"mean", "variance"} & decides.keys() or not decides.keys() <= set(names) or min(decides.values()) < 0:
+        names = ["value"]
+    return (*names, "n_atoms") if size_free else tuple(names)
+
+
+def objectives(
+    individuals: Sequence[Individual], names: Sequence[str], term_names: Sequence[str], target_atoms: float = 1.0
+) -> NDArray[np.float64]:
+    """The objectives of each individual, (n, len(names)); all are minimised."""
+    columns = np.empty((len(individuals), len(names)))
+    index = {name: k for k, name in enumerate(term_names)}
+    for j, name in enumerate(names):
+        if name == "value":
+            columns[:, j] = [one.value for one in individuals]
+        elif name == "n_atoms":
+            columns[:, j] = [one.structure.n_atoms for one in individuals]
+        elif name == "cost":
+            columns[:, j] = [(one.structure.n_atoms / target_atoms) ** 3 for one in individuals]
+        else:
+            columns[:, j] = [one.terms[index[name]] for one in individuals]
+    return columns
+
+
+def rounded(values: NDArray[np.float64], same: float) -> NDArray[np.float64]:
+    """Values with their last bits cut, so that nearly equal losses compare equal; order is kept.
+
+    Done on the bits of the numbers and not by arithmetic, so that it is exact, monotone and idempotent.
+    """
+    drop = max(0, 52 - int(np.ceil(-np.log2(same))))
+    values = np.where(np.abs(values) < _ZERO, 0.0, values)
+    bits = np.ascontiguousarray(values, dtype=np.float64).view(np.int64)
+    return ((bits + (1 << drop >> 1)) & ~np.int64((1 << drop) - 1)).view(np.float64)
+
+
+def merge(
+    archives: Iterable[Sequence[Individual]], options: ArchiveOptions, term_names: Sequence[str]
+) -> list[Individual]:
+    """The archive of everything in the given archives, in canonical order.
+
+    Parameters
+    ----------
+    archives : sequences of individuals, in any order and split in any way
+    options : with `objectives` resolved (see `default_objectives`)
+    term_names : names of `Individual.terms`
+
+    Individuals whose value or terms are not finite are passed over: NaN can never enter.
+    """
+    pool = [one for archive in archives for one in archive if np.isfinite(one.value) and np.isfinite(one.terms).all()]
+    if not pool:
+        return []
+    names = options.objectives or default_objectives(term_names, size_free=True)
+    pool = _distinct(pool, options.same)
+    scores = rounded(objectives(pool, names, term_names, options.target_atoms), options.same)
+    order = _canonical_order(pool, scores)
+    pool = [pool[k] for k in order]
+    scores = scores[order]
+    front = np.flatnonzero(~dominated(scores))
+    if len(front) > options.size:
+        front = front[_thin(scores[front], options.size)]
+    best = np.argsort([one.value for one in pool], kind="stable")[: options.best]
+    return [pool[k] for k in sorted({*front.tolist(), *best.tolist()})]
+
+
+def extend(
+    archive: Sequence[Individual], found: Sequence[Individual], options: ArchiveOptions, term_names: Sequence[str]
+) -> tuple[Individual, ...]:
+    """The archive of `archive` (already one) and newly found individuals: `merge` behind a cheap first look."""
+    found = [one for one in found if np.isfinite(one.value) and np.isfinite(one.terms).all()]
+    if not found:
+        return tuple(archive)
+    names = options.objectives or default_objectives(term_names, size_free=True)
+    if len(archive) >= options.best:
+        worst_kept = np.partition([one.value for one in archive], options.best - 1)[options.best - 1]
+        old = rounded(objectives(archive, names, term_names, options.target_atoms), options.same)
+        new = rounded(objectives(found, names, term_names, options.target_atoms), options.same)
+        behind = _beaten(new, old)
+        keep = ~behind | (np.array([one.value for one in found]) <= worst_kept)
+        found = [one for one, kept in zip(found, keep, strict=True) if kept]
+        if not found:
+            return tuple(archive)
+    return tuple(merge((archive, found), options, term_names))
+
+
+def dominated(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(n,) whether another row is nowhere worse and somewhere better; `analysis.pareto_front` is made of it."""
+    # In lexicographic order whatever dominates a row stands before it, so a look at the front so far is enough; equal
+    # rows stand side by side and share their fate.
+    order = np.lexsort(scores.T[::-1])
+    points = scores[order]
+    repeats = np.concatenate([[False], (points[1:] == points[:-1]).all(axis=1)])
+    front = np.empty_like(scores)
+    count = 0
+    behind = np.zeros(len(scores), bool)
+    for k, point in enumerate(points):
+        if repeats[k]:
+            behind[k] = behind[k - 1]
+        elif (front[:count] <= point).all(axis=1).any():
+            behind[k] = True
+        else:
+            front[count] = point
+            count += 1
+    result = np.empty(len(scores), bool)
+    result[order] = behind
+    return result
+
+
+def _beaten(mine: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(n,) whether any of the others dominates each row."""
+    nowhere_worse = np.all(others[None] <= mine[:, None], axis=2)
+    somewhere_better = np.any(others[None] < mine[:, None], axis=2)
+    return np.asarray(np.any(nowhere_worse & somewhere_better, axis=1))
+
+
+def archive_hash(individuals: Sequence[Individual]) -> str:
+    """16 hex digits of the content: structures, values and terms; order, time, host and ranks play no part."""
+    parts = sorted(one.content.encode() + np.float64(one.value).tobytes() + one.terms.tobytes() for one in individuals)
+    return hashlib.blake2b(b"".join(parts), digest_size=8).hexdigest()
+
+
+def _distinct(pool: Sequence[Individual], same: float) -> list[Individual]:
+    terms = rounded(np.array([one.terms for one in pool]).reshape(len(pool), -1), same)
+    values = rounded(np.array([one.value for one in pool]), same)
+    classes: dict[tuple[bytes, ...], Individual] = {}
+    for one, row, value in zip(pool, terms, values, strict=True):
+        counts = np.bincount(one.structure.species).tobytes()
+        key = (counts, row.tobytes(), value.tobytes())
+        other = classes.get(key)
+        if other is None or (
+            other is not one and (one.value, one.content, one.uid) < (other.value, other.content, other.uid)
+        ):
+            classes[key] = one
+    return list(classes.values())
+
+
+def _canonical_order(pool: Sequence[Individual], scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    values = [one.value for one in pool]
+    sizes = [one.structure.n_atoms for one in pool]
+    order = np.lexsort((sizes, values, *scores.T[::-1]))
+    # Contents are hashed only where all else is equal, which is rare.
+    result: list[int] = []
+    tied: list[int] = []
+
+    def flush() -> None:
+        if len(tied) > 1:
+            tied.sort(key=lambda k: (pool[k].content, pool[k].uid))
+        result.extend(tied)
+        tied.clear()
+
+    for k in order.tolist():
+        if tied:
+            last = tied[-1]
+            if values[k] != values[last] or sizes[k] != sizes[last] or not np.array_equal(scores[k], scores[last]):
+                flush()
+        tied.append(k)
+    flush()
+    return np.array(result, np.int64)
+
+
+def _thin(scores: NDArray[np.float64], size: int) -> NDArray[np.int64]:
+    """Indices of `size` rows: the most crowded (the last of equals) goes, one at a time, extremes never."""
+    kept = np.arange(len(scores))
+    low, high = scores.min(0), scores.max(0)
+    span = np.where(high > low, high - low, 1.0)
+    unit = (scores - low) / span
+    extreme = np.unique(np.concatenate([unit.argmin(0), unit.argmax(0)]))
+    while len(kept) > size:
+        crowding = np.zeros(len(kept))
+        for column in unit[kept].T:
+            order = np.argsort(column, kind="stable")
+            gaps = np.zeros(len(kept))
+            gaps[order[1:-1]] = column[order[2:]] - column[order[:-2]]
+            crowding += gaps
+        crowding[np.isin(kept, extreme)] = np.inf
+        if not np.isfinite(crowding).any():
+            return kept[:size]
+        least = crowding.min()
+        kept = np.delete(kept, np.flatnonzero(crowding == least)[-1])
+    return kept

@@ -1,0 +1,162 @@
+"""Compiled chains on fixed sites: their moves, their beginning, a stretch of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grs_evo.errors import InputError
+from grs_evo.kernels.lattice import chains as kernel
+from grs_evo.kernels.lattice.chains import ChainOptions, ChainState, Moves
+from grs_evo.loss.lattice import LatticeObjective
+from grs_evo.search.counters import Ledger
+from grs_evo.search.operators.lattice_moves import make_moves
+from grs_evo.search.options import Kind, WalkOptions
+from grs_evo.search.population.individual import Individual, _best, order_key
+from grs_evo.search.problem import Problem, Step
+from grs_evo.search.state import IslandState
+
+
+def new_chain(moves: Moves, options: ChainOptions, keep: int = 8) -> ChainState:
+    """A chain that has not begun; it remembers the `keep` best distinct occupations."""
+    n = len(moves.allowed)
+    return ChainState(
+        ints=np.zeros(kernel.N_INTS, np.int64),
+        floats=np.full(kernel.N_FLOATS, np.inf),
+        current=moves.legal.copy(),
+        lowest=moves.legal.copy(),
+        adopt=moves.legal.copy(),
+        order=np.arange(len(moves.table), dtype=np.int32),
+        seen=np.zeros(options.calibration),
+        elite=np.zeros((keep, n), np.int32),
+        elite_values=np.zeros(keep),
+        elite_at=np.zeros(keep, np.int64),
+    )
+
+
+def advance_chain(
+    chain: ChainState,
+    lattice: LatticeObjective,
+    moves: Moves,
+    options: ChainOptions,
+    rng: np.random.Generator,
+    evaluations: int,
+    enough: float = -np.inf,
+) -> tuple[ChainState, bool]:
+    """Go on for a number of evaluations, or until a loss of `enough` or less is found; `chain` stays as it is.
+
+    Returns the new state, and whether such a loss was found (`elite[0]` holds the occupation then).
+    """
+    after = copied(chain)
+    found = kernel.advance_chain(
+        rng, lattice.fast, lattice.scratch, moves, options, after, lattice.work, evaluations, enough
+    )
+    return after, bool(found)
+
+
+def spent(chain: ChainState) -> int:
+    """Evaluations of a chain so far."""
+    return int(chain.ints[kernel.FULL] + chain.ints[kernel.INCREMENTAL])
+
+
+def copied(chain: ChainState) -> ChainState:
+    return ChainState(**{name: array.copy() for name, array in chain._asdict().items()})
+
+
+# Evaluations inside compiled code between two looks at whether to stop; a fraction of a second.
+_SLICE = 20_000
+
+
+_PREFIX = "walk."
+
+
+def chain_options(kind: Kind, options: WalkOptions) -> ChainOptions:
+    """The settings as compiled code takes them."""
+    strategy = {
+        "annealing": kernel.ANNEAL,
+        "descent": kernel.FIRST if options.improvement == "first" else kernel.BEST,
+        "random_walk": kernel.WALK if options.accept == "always" else kernel.UPHILL_NEVER,
+    }[kind]
+    return ChainOptions(
+        strategy=strategy,
+        steps=options.steps,
+        t_start=options.t_start or 0.0,
+        t_share=options.t_share,
+        t_end=options.t_end,
+        calibration=options.calibration,
+        several=options.several,
+        most_at_once=options.at_once,
+        kick=options.kick,
+    )
+
+
+def _on_lattice(kind: Kind, state: IslandState, problem: Problem, rng: np.random.Generator, ledger: Ledger) -> Step:
+    island = problem.islands[state.island]
+    lattice: LatticeObjective = problem.lattices[state.island]  # type: ignore[assignment]
+    moves = make_moves(lattice, problem.limits(state.island).composition)
+    options = chain_options(kind, island.walk)
+    enough = -np.inf if island.walk.enough is None else island.walk.enough
+    chain = copied(_unpack(state.walk)) if state.walk else new_chain(moves, options, max(1, island.population))
+    chain.ints[kernel.N_ELITE] = 0
+    _adopt(chain, state, lattice)
+    before = chain.ints.copy()
+    end = spent(chain) + island.walk.evaluations
+    while spent(chain) < end:
+        ledger.check()
+        chain, _ = advance_chain(chain, lattice, moves, options, rng, min(_SLICE, end - spent(chain)), enough)
+    change = chain.ints - before
+    operator = "swap" if moves.table[0, 0] == 1 else "flip"
+    first = ledger.evaluations - int(before[kernel.FULL] + before[kernel.INCREMENTAL])
+    ledger.count("evaluations", int(change[kernel.FULL]))
+    ledger.count("incremental", int(change[kernel.INCREMENTAL]))
+    ledger.attempt(operator, int(change[kernel.INCREMENTAL]))
+    for _ in range(int(change[kernel.IMPROVED])):
+        ledger.success(operator)
+    found = []
+    n = int(chain.ints[kernel.N_ELITE])
+    # The parts of the best few are looked up once more; that is no new candidate and is not counted.
+    values, terms = lattice.evaluate(chain.elite[:n])
+    for k in range(n):
+        if not (np.isfinite(values[k]) and np.isfinite(terms[k]).all()):
+            ledger.reject("evaluation")
+            continue
+        found.append(
+            Individual(
+                lattice.structure(chain.elite[k]),
+                value=float(values[k]),
+                terms=terms[k].copy(),
+                uid=ledger.uid(),
+                operator=kind,
+                island=state.island,
+                generation=ledger.generation,
+                evaluation=first + int(chain.elite_at[k]),
+            )
+        )
+    following = _best([*state.population, *found], island.population)
+    if not following:
+        raise InputError(f"island {state.island}: not one of {end} occupations has a finite loss")
+    return Step(following, found, state.seen, _pack(chain), state.rates)
+
+
+def _adopt(chain: ChainState, state: IslandState, lattice: LatticeObjective) -> None:
+    """Let the next restart begin at the best guest, if it is better than all that the chain has seen."""
+    guests = [one for one in state.population if one.island != state.island]
+    if not guests or chain.ints[kernel.FULL] == 0:
+        return
+    best = min(guests, key=order_key)
+    own = min((one.value for one in state.population if one.island == state.island), default=np.inf)
+    template = lattice.template
+    same = best.structure.n_atoms == lattice.n_sites and np.array_equal(best.structure.positions, template.positions)
+    if best.value < min(own, float(chain.floats[kernel.LOWEST])) and same:
+        chain.adopt[:] = best.structure.species
+        chain.ints[kernel.ADOPT] = 1
+
+
+def _pack(chain: ChainState) -> dict[str, NDArray]:
+    return {_PREFIX + name: array for name, array in chain._asdict().items()}
+
+
+def _unpack(walk: Mapping[str, NDArray]) -> ChainState:
+    return ChainState(**{name: np.ascontiguousarray(walk[_PREFIX + name]) for name in ChainState._fields})

@@ -1,0 +1,12 @@
+"""The only modules that know HDF5 and the run folder.
+
+| question | module |
+|---|---|
+| arrays as sealed HDF5 images | `hdf5` |
+| archive.h5 | `archive_file` |
+| what each dataset means | `schema` |
+| target.h5 | `target_file` |
+| checkpoints | `checkpoint` |
+| paths, locks, who owns a run folder | `run_folder` |
+| structures dropped into seeds/ | `seed_folder` |
+"""

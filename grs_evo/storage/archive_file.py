@@ -1,0 +1,174 @@
+"""Named arrays into HDF5 files and back, so that a reader finds either the old file or the new one, never half of one.
+
+The only room that knows h5py. Files are made in memory, written beside their place, flushed, read back, and renamed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grs_evo.errors import InputError
+from grs_evo.files import write_whole
+from grs_evo.search.population.individual import Individual, pack, unpack, without_lines
+from grs_evo.storage.hdf5 import Attributes, Tree, below, check_schema, read_arrays, to_image
+from grs_evo.storage.schema import ARCHIVE_SCHEMA
+from grs_evo.structures.structure import formula_of, to_atoms
+
+# ---------------------------------------------------------------------------------------------------------------------
+# archives
+
+ARCHIVE_FILE = "grs_evo archive"
+
+
+def _with_lines(tree: Tree, attributes: Attributes) -> tuple[Tree, Attributes]:
+    """Schema 1 kept no lines of descent."""
+    added = {
+        f"{group}/{name}": column
+        for group in ("individuals", "set")
+        for name, column in without_lines(below(tree, group)).items()
+    }
+    return {**tree, **added}, attributes
+
+
+# schema -> what turns a tree and its attributes of that schema into the next one's
+MIGRATIONS: dict[int, Callable[[Tree, Attributes], tuple[Tree, Attributes]]] = {1: _with_lines}
+
+
+@dataclass(frozen=True, eq=False)
+class Archive:
+    """What a run has found, as read from its folder."""
+
+    individuals: list[Individual]  # canonical order
+    elements: tuple[str, ...]
+    term_names: tuple[str, ...]
+    objective_names: tuple[str, ...]
+    objectives: NDArray[np.float64]  # (n_individuals, n_objectives), all minimised
+    set: list[Individual]  # representative set so far
+    history: dict[str, NDArray[Any]]  # one row per island and generation
+    target: dict[str, NDArray[Any]]  # Target.to_arrays
+    basis_text: str
+    run_file: str
+    seed: int
+    archive_hash: str
+    attributes: Attributes
+
+    @property
+    def basis(self) -> Any:
+        """The basis of the run; made when asked for."""
+        from grs_evo.descriptors.basis import Basis
+
+        return Basis.from_text(self.basis_text)
+
+    def atoms(self, k: int) -> Any:
+        """Structure k as `ase.Atoms`; what is known of it is in `info` under keys that begin with ``grs_``."""
+        return annotated(self.individuals[k], self.elements, self.term_names, self.seed)
+
+    def table(self) -> Any:
+        """One row per structure, as a pandas table."""
+        import pandas
+
+        columns = [row_of(one, self.elements, self.term_names) for one in self.individuals]
+        return pandas.DataFrame(columns)
+
+
+def row_of(one: Individual, elements: Sequence[str], term_names: Sequence[str]) -> dict[str, Any]:
+    """An individual without its coordinates, as plain values."""
+    return {
+        "value": one.value,
+        **{name: float(term) for name, term in zip(term_names, one.terms, strict=True)},
+        "n_atoms": one.structure.n_atoms,
+        "formula": formula_of(one.structure.counts(len(elements)), elements),
+        "uid": one.uid,
+        "parents": " ".join(str(uid) for uid in one.parents if uid >= 0),
+        "operator": one.operator,
+        "island": one.island,
+        "generation": one.generation,
+        "evaluation": one.evaluation,
+    }
+
+
+def annotated(one: Individual, elements: Sequence[str], term_names: Sequence[str], seed: int) -> Any:
+    """An individual as `ase.Atoms` with what is known of it in `info`.
+
+    Keys and their types are the same for every individual: parents are two uids, -1 where there is none.
+    """
+    atoms = to_atoms(one.structure, elements)
+    row = row_of(one, elements, term_names)
+    del row["formula"]
+    row["parents"] = np.array(one.parents, np.int64)
+    atoms.info.update({f"grs_{name}": value for name, value in row.items()})
+    atoms.info["grs_seed"] = seed
+    return atoms
+
+
+def write_archive(path: Path, archive: Archive, check: Callable[[], None] = lambda: None) -> None:
+    """Put an archive in its place, whole or not at all."""
+    n_terms = len(archive.term_names)
+    tree: Tree = {"run_file": archive.run_file, "basis": archive.basis_text}
+    for group, individuals in (("individuals", archive.individuals), ("set", archive.set)):
+        tree.update({f"{group}/{name}": column for name, column in pack(individuals, n_terms).items()})
+    tree["individuals/objectives"] = archive.objectives
+    tree.update({f"history/{name}": column for name, column in archive.history.items()})
+    tree.update({f"target/{name}": array for name, array in archive.target.items()})
+    attributes = {
+        **archive.attributes,
+        "format": ARCHIVE_FILE,
+        "schema": ARCHIVE_SCHEMA,
+        "elements": json.dumps(archive.elements),
+        "term_names": json.dumps(archive.term_names),
+        "objective_names": json.dumps(archive.objective_names),
+        "seed": archive.seed,
+        "archive_hash": archive.archive_hash,
+    }
+    write_whole(path, to_image(tree, attributes), check)
+
+
+def read_archive(path: str | Path) -> Archive:
+    """The archive of a run.
+
+    Parameters
+    ----------
+    path : an ``archive.h5``, or the run folder it is in
+
+    Raises
+    ------
+    InputError
+        There is none (yet), it is not readable, no archive, or of a newer schema.
+    """
+    file = Path(path)
+    if file.is_dir():
+        if not (file / "archive.h5").exists() and (file / "checkpoints").is_dir():
+            raise InputError(f"{file}: this run has no archive yet; it is written with the first checkpoint")
+        file = file / "archive.h5"
+    tree, attributes = read_arrays(file, ARCHIVE_FILE)
+    found = check_schema(
+        file, ARCHIVE_FILE, attributes.get("schema"), ARCHIVE_SCHEMA, str(attributes.get("version", "?"))
+    )
+    try:
+        for old in range(found, ARCHIVE_SCHEMA):
+            tree, attributes = MIGRATIONS[old](tree, attributes)
+        individuals = below(tree, "individuals")
+        return Archive(
+            objectives=np.asarray(individuals.pop("objectives")),
+            individuals=unpack(individuals),
+            elements=tuple(json.loads(attributes["elements"])),
+            term_names=tuple(json.loads(attributes["term_names"])),
+            objective_names=tuple(json.loads(attributes["objective_names"])),
+            set=unpack(below(tree, "set")),
+            history=below(tree, "history"),
+            target=below(tree, "target"),
+            basis_text=tree["basis"],
+            run_file=tree["run_file"],
+            seed=int(attributes["seed"]),
+            archive_hash=str(attributes["archive_hash"]),
+            attributes=attributes,
+        )
+    except (KeyError, ValueError, IndexError, TypeError) as error:
+        raise InputError(f"{file}: is no whole {ARCHIVE_FILE} file ({error!r})") from None

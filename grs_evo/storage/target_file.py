@@ -1,0 +1,114 @@
+"""What a run stands on, and targets in files of their own: basis, target and its structures, sealed and versioned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from grs_evo.descriptors.basis import Basis
+from grs_evo.errors import InputError, expect, within
+from grs_evo.files import write_whole
+from grs_evo.storage.hdf5 import below, check_schema, from_image, read_arrays, sealed, to_image
+from grs_evo.structures.structure import Structure, pack_structures, unpack_structures
+from grs_evo.targets.target import Target
+
+TARGET_FILE = "grs_evo target"
+TARGET_SCHEMA = 1
+# how a run folder calls its own
+_IN_A_RUN = "target.h5"
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """What a run stands on: made once on rank 0, stored in the run folder, handed to the other ranks."""
+
+    basis: Basis
+    target: Target
+    structures: tuple[Structure, ...]  # of the target; empty for random alloys and stored targets without them
+
+    def to_bytes(self) -> bytes:
+        """An HDF5 image."""
+        tree: dict[str, Any] = {f"target/{name}": array for name, array in self.target.to_arrays().items()}
+        tree["basis"] = self.basis.to_text()
+        for name, column in pack_structures(self.structures).items():
+            tree[f"structures/{name}"] = column
+        from grs_evo import __version__
+
+        attributes = {"format": TARGET_FILE, "schema": TARGET_SCHEMA, "version": __version__}
+        return to_image(tree, attributes | {"elements": " ".join(self.basis.elements)})
+
+    def to_file(self) -> bytes:
+        """The content of target.h5: the image under a seal, so that damage is found."""
+        return sealed(self.to_bytes())
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Ground:
+        return _ground(from_image(data)[0], "target")
+
+    @staticmethod
+    def read(path: Path) -> Ground:
+        """A file of what `to_file` gives.
+
+        Raises
+        ------
+        InputError
+            Not readable, damaged, not a target, or of a newer schema.
+        """
+        tree, attributes = read_arrays(path, TARGET_FILE)
+        check_schema(path, TARGET_FILE, attributes.get("schema"), TARGET_SCHEMA, str(attributes.get("version")))
+        try:
+            return _ground(tree, str(path))
+        except (KeyError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path}: is no whole {TARGET_FILE} file ({error})") from None
+
+
+def _ground(tree: dict[str, Any], source: str) -> Ground:
+    basis = Basis.from_text(tree["basis"])
+    target = Target.from_arrays(below(tree, "target"), source, basis)
+    with within(source):
+        target.check_basis(basis)
+    return Ground(basis, target, tuple(unpack_structures(below(tree, "structures"))))
+
+
+def write_target(target: Target, path: str | Path, structures: Sequence[Structure] = ()) -> None:
+    """Store a target with its basis, whole or not at all: a file for `read_target`, `target.stored` and ``--target``.
+
+    Parameters
+    ----------
+    structures : what it was made of; a search can take densities and parent lattices from them
+
+    Raises
+    ------
+    InputError
+        The target came without its basis.
+    StorageError
+        The file cannot be written.
+    """
+    expect(target, Target, "target", "write_target(target, path)")
+    write_whole(Path(path), Ground(target.own_basis(), target, tuple(structures)).to_file())
+
+
+def read_target(path: str | Path, basis: Basis | None = None) -> Target:
+    """A target that was stored by `write_target`, `grs-evo target` or a run; its basis is in ``.basis``.
+
+    Parameters
+    ----------
+    path : a file, or the folder of a run
+    basis : the basis that it must have been made with
+
+    Raises
+    ------
+    InputError
+        Not readable, damaged, not a target, of a newer schema, or of another basis than `basis`.
+    """
+    file = Path(path) / _IN_A_RUN if Path(path).is_dir() else Path(path)
+    target = Ground.read(file).target
+    if basis is not None:
+        expect(basis, Basis, "basis", "read_target(path, basis)")
+        with within(str(file)):
+            target.check_basis(basis)
+    return target

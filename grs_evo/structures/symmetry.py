@@ -1,0 +1,88 @@
+"""Space groups, conventional cells and rotations, by spglib."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grs_evo.errors import InputError
+from grs_evo.structures.structure import Structure, formula_of
+
+Matrix = NDArray[np.int64]
+
+
+def ask_spglib(
+    name: str, cell: NDArray[np.float64], sites: NDArray[np.float64], kinds: NDArray[np.integer] | None, **options: Any
+) -> Any:
+    """A call of spglib that returns None when nothing is found, in old versions and in new ones that raise or warn.
+
+    The one place that calls spglib.
+
+    Parameters
+    ----------
+    name : of the function of spglib
+    cell : (3, 3) Å, rows are the vectors
+    sites : (n, 3) fractional
+    kinds : (n,) what stands on the sites; None: the same everywhere
+    """
+    import spglib
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            return getattr(spglib, name)((cell, sites, np.ones(len(sites), int) if kinds is None else kinds), **options)
+        except Exception:  # SpglibError has no base class of its own in all versions
+            return None
+
+
+def conventional(
+    cell: NDArray[np.float64], sites: NDArray[np.float64], cubic: bool, symprec: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Conventional (or primitive) cell and fractional sites of the lattice under some sites, whoever sits there."""
+    found = ask_spglib(
+        "standardize_cell", cell, sites, None, to_primitive=not cubic, no_idealize=False, symprec=symprec
+    )
+    return None if found is None else (np.asarray(found[0], np.float64), np.asarray(found[1], np.float64) % 1.0)
+
+
+def rotations(cell: NDArray[np.float64], sites: NDArray[np.float64], kinds: NDArray[np.int64] | None = None) -> Matrix:
+    """Rotation parts (k, 3, 3) of the parent's space group, acting on ROWS of integer lattice vectors: H → H R."""
+    symmetry = ask_spglib("get_symmetry", cell, sites, kinds, symprec=1e-4)
+    if symmetry is None:
+        raise InputError("parent cell: spglib finds no symmetry operations; check cell and positions [Å]")
+    unique = np.unique(np.asarray(symmetry["rotations"], np.int64), axis=0)
+    # spglib's rotations act on column vectors of fractional coordinates.
+    return np.ascontiguousarray(unique.transpose(0, 2, 1))
+
+
+# Tolerance of the space group, Å.
+SYMPREC = 0.01
+
+
+def formula(structure: Structure, elements: Sequence[str]) -> str:
+    """The structure's formula; see `formula_of`."""
+    return formula_of(structure.counts(len(elements)), elements)
+
+
+def symmetry(structure: Structure, elements: Sequence[str]) -> tuple[str, str] | None:
+    """Space group and formula unit, e.g. ``("Pm-3m (221)", "Cu3Au")``; None for what is no crystal, or not told."""
+    if not structure.pbc.all():
+        return None
+    scaled = np.asarray(np.linalg.solve(structure.cell.T, structure.positions.T).T, np.float64)
+    found = ask_spglib("get_spacegroup", structure.cell, scaled, structure.species + 1, symprec=SYMPREC)
+    if found is None:
+        return None
+    counts = structure.counts(len(elements))
+    return str(found), formula_of(counts // np.gcd.reduce(counts), elements)
+
+
+def space_group(structure: Structure, elements: Sequence[str]) -> tuple[str, str] | None:
+    """Formula unit and space group, e.g. ``("Cu3Au", "Pm-3m")``; None without symmetry beyond that of the lattice."""
+    found = symmetry(structure, elements)
+    if found is None or found[0].startswith("P1 "):
+        return None
+    return found[1], found[0].partition(" ")[0]

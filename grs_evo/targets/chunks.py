@@ -1,0 +1,99 @@
+"""A large structure, block by block, into moments: the blocks are fixed, whoever works on them.
+
+Threads of one process share them, or all ranks of a run (see `crew`). A block's part depends on nothing but the block,
+and parts are merged in their order, so the result is the same bit for bit.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grs_evo.descriptors.basis import Basis
+from grs_evo.descriptors.describe import CHUNK, Chunk, map_chunks
+from grs_evo.structures.structure import Structure
+from grs_evo.targets.moments import Moments, of
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What is wanted of a large structure."""
+
+    structure: Structure
+    basis: Basis
+    name: str  # how messages call the structure
+    weight: float  # of each environment
+    covariance: bool
+    picks: NDArray[np.int64]  # sorted numbers of the atoms whose descriptors are kept
+    reach: float  # Å; shortest distances are looked for below it
+
+    @property
+    def starts(self) -> range:
+        """First atoms of the blocks."""
+        return range(0, self.structure.n_atoms, CHUNK)
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What is left of a block."""
+
+    moments: Moments
+    rows: NDArray[np.float64]  # (n_picked, max_size) descriptors that are kept
+    species: NDArray[np.int32]  # (n_picked,)
+    squared: NDArray[np.float64]  # (n_el, n_el) least squared distance from an element to another, Å²; inf: none
+    owner: NDArray[np.int64]  # (n_el, n_el) the atom that has it; -1: none
+
+    @property
+    def nearest(self) -> float:
+        """Shortest distance from an atom of the block, Å; inf: none below the job's reach."""
+        return float(np.sqrt(self.squared.min()))
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        own: dict[str, NDArray[Any]] = {
+            "rows": self.rows,
+            "species": self.species,
+            "squared": self.squared,
+            "owner": self.owner,
+        }
+        return {**own, **{f"moments.{name}": array for name, array in self.moments.to_arrays().items()}}
+
+    @staticmethod
+    def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Part:
+        """The inverse of `to_arrays`."""
+        moments = {name[8:]: array for name, array in arrays.items() if name.startswith("moments.")}
+        own = (np.array(arrays[name]) for name in ("rows", "species", "squared", "owner"))
+        return Part(Moments.from_arrays(moments), *own)
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+# Parts of all blocks of a job, in order.
+Worker = Callable[[Job], Iterator[Part]]
+
+
+def parts_of(job: Job, starts: Sequence[int] | None = None, threads: int = 1) -> Iterator[Part]:
+    """Parts of the blocks that begin at `starts` (default: all), in this order.
+
+    Raises
+    ------
+    InputError
+        As `describe`.
+    """
+
+    def reduce(chunk: Chunk) -> Part:
+        first, n = chunk.first, len(chunk.species)
+        begin, end = np.searchsorted(job.picks, (first, first + n))
+        chosen = job.picks[begin:end] - first
+        moments = of(chunk.rows, chunk.species, job.basis.sizes, job.weight, job.covariance)
+        return Part(moments, chunk.rows[chosen], chunk.species[chosen], chunk.squared, chunk.owner)
+
+    wanted = job.starts if starts is None else starts
+    yield from map_chunks(job.structure, job.basis, reduce, wanted, job.reach, threads=threads, source=job.name)

@@ -1,0 +1,75 @@
+"""Atoms of a target that overlap: found, named, refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from ase.data import atomic_numbers, covalent_radii
+from numpy.typing import NDArray
+
+from grs_evo.descriptors.basis import Basis
+from grs_evo.descriptors.describe import closest, describe_compact
+from grs_evo.errors import InputError
+from grs_evo.structures.neighbours import neighbours
+from grs_evo.structures.structure import Structure
+from grs_evo.targets.chunks import Job, Part
+from grs_evo.targets.moments import of
+
+# Atoms nearer than this share of the sum of their covalent radii overlap: no real structure has them.
+_OVERLAP = 0.3
+
+
+def _whole(job: Job) -> Iterator[Part]:
+    """The only part of a small structure."""
+    n_el = len(job.basis.elements)
+    nearest = check_overlap(job.structure, job.basis, job.name)  # so that no pair of elements is too near
+    kinds = job.structure.species
+    rows = describe_compact(job.structure, job.basis, source=job.name)
+    moments = of(rows, kinds, job.basis.sizes, job.weight, job.covariance)
+    squared = np.full((n_el, n_el), nearest**2)
+    yield Part(moments, rows[job.picks], kinds[job.picks], squared, np.full((n_el, n_el), -1))
+
+
+def _radii(basis: Basis) -> NDArray[np.float64]:
+    return np.array([covalent_radii[atomic_numbers[e]] for e in basis.elements])
+
+
+def _reach(basis: Basis) -> float:
+    """Å within which shortest distances are looked for."""
+    return float(2.0 * _radii(basis).max())
+
+
+def _checked(parts: Iterator[Part], job: Job) -> Iterator[Part]:
+    """Parts of a large structure; InputError where two atoms overlap."""
+    radii = _radii(job.basis)
+    together = radii[:, None] + radii[None, :]
+    for part in parts:
+        ratio = np.sqrt(part.squared) / together
+        kinds = np.unravel_index(np.argmin(ratio), ratio.shape)
+        if ratio[kinds] < _OVERLAP:
+            i, j, distance = closest(job.structure, int(part.owner[kinds]))
+            raise _overlap(job.structure, job.basis, job.name, (i, j), distance)
+        yield part
+
+
+def _overlap(structure: Structure, basis: Basis, name: str, atoms: tuple[int, int], distance: float) -> InputError:
+    kinds = structure.species[list(atoms)]
+    a, b = (f"{k} ({basis.elements[kind]})" for k, kind in zip(atoms, kinds, strict=True))
+    least = _OVERLAP * _radii(basis)[kinds].sum()
+    return InputError(f"{name}: atoms {a} and {b} overlap: {distance:.4f} Å apart; at least {least:.2f} Å is needed")
+
+
+def check_overlap(structure: Structure, basis: Basis, name: str) -> float:
+    """Raise InputError for overlapping atoms; return the shortest distance below the core's reach (inf if none)."""
+    radii = _radii(basis)
+    listed = neighbours(structure, _reach(basis))
+    i, j, distance = listed.first, listed.second, listed.distances
+    if len(distance) == 0:
+        return float("inf")
+    together = radii[structure.species[i]] + radii[structure.species[j]]
+    ratio = distance / together
+    worst = int(np.argmin(ratio))
+    if ratio[worst] < _OVERLAP:
+        raise _overlap(structure, basis, name, (int(i[worst]), int(j[worst])), float(distance[worst]))
+    return float(distance.min())

@@ -1,0 +1,380 @@
+"""What candidates are compared with: the moments of one structure, of many, of a random alloy, or stored before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grs_evo.descriptors.basis import Basis
+from grs_evo.descriptors.describe import CHUNK, describe_compact
+from grs_evo.errors import InputError, expect
+from grs_evo.structures.reading import as_entries
+from grs_evo.structures.structure import Structure, as_structure, is_atoms
+from grs_evo.targets.chunks import Job, Worker, parts_of
+from grs_evo.targets.moments import Moments, merge, merge_all, of
+from grs_evo.targets.overlap import _checked, _reach, _whole, check_overlap
+from grs_evo.targets.random_alloy import draw_alloy, expected_descriptors, site_fractions
+from grs_evo.targets.sampling import _jackknife, _systematic, _with_expectation
+
+# Environments kept by a target to draw from: for the sampling noise, histograms and projections.
+SAMPLE = 4096
+# Independent cells that the standard errors of a random alloy come from, at least.
+_LEAST_CELLS = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A distribution of environments in one basis."""
+
+    moments: Moments
+    basis_hash: str
+    basis_facts: Mapping[str, Any]  # what a refusal can name: elements, functions per element, cutoffs, λ
+    sample_rows: NDArray[np.float64]  # (n_sample, max_size) compact rows
+    sample_species: NDArray[np.int32]  # (n_sample,)
+    sample_weights: NDArray[np.float64]  # (n_sample,)
+    n_atoms: NDArray[np.int64]  # (n_structures,)
+    volumes: NDArray[np.float64]  # (n_structures,) Å³; 0 where a structure is not periodic in all directions
+    weights: NDArray[np.float64]  # (n_structures,)
+    names: tuple[str, ...] = ()  # (n_structures,)
+    groups: tuple[str, ...] = ()  # (n_structures,)
+    description: str = ""
+    mean_is_exact: bool = False  # random alloys: the mean is an expectation, not a sample's
+    errors: NDArray[np.float64] | None = (
+        None  # (4, n_desc) standard errors of the pooled mean, variance, skewness, kurtosis
+    )
+    nearest: float = field(default=float("nan"))  # shortest distance in any of the structures, Å
+    basis: Basis | None = field(default=None, repr=False)  # None: made of arrays without it
+
+    # -- making ----------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def from_structures(
+        structures: Any,
+        basis: Basis,
+        weights: Sequence[float] | None = None,
+        names: Sequence[str] | None = None,
+        groups: Sequence[str] | None = None,
+        covariance: bool = False,
+        sample: int = SAMPLE,
+        description: str = "",
+        threads: int = 1,
+        worker: Worker | None = None,
+    ) -> Target:
+        """The distribution of all environments of some structures.
+
+        Parameters
+        ----------
+        structures : ase.Atoms, a Structure, the name of a structure file (with an index, ``melt.extxyz@0:100:10``),
+            what `read_structures` gives, or an iterable of these
+        weights : weight of every environment of each structure, > 0; default those of `read_structures`, else 1, so
+            that environments count alike
+        names : how messages call each structure; default its place in its file, else ``structure 0``, …
+        groups : a group name of each structure, kept for reports; default those of `read_structures`
+        covariance : keep the full covariance of each element's functions too
+        sample : most environments that are kept (spread evenly over all of them, by weight)
+        threads : threads that share structures of more than 2,048 atoms; the result does not depend on it
+        worker : who describes these instead, such as all ranks of a run
+
+        Raises
+        ------
+        InputError
+            No structures, a weight that is not > 0, an element outside the basis, atoms that overlap; an argument of
+            another kind (WrongType).
+        """
+        call = "Target.from_structures(structures, basis)"
+        expect(basis, Basis, "basis", call)
+        given = as_entries(structures, basis.elements, names, call)
+        if not given:
+            raise InputError("target: no structures; at least one is needed")
+        called = list(names) if names is not None else [one.source for one in given]
+        each = np.array([one.weight for one in given] if weights is None else weights, dtype=np.float64)
+        if groups is None and any(one.group for one in given):
+            groups = [one.group for one in given]
+        for what, count in (("weights", len(each)), ("names", len(called)), ("groups", len(groups or given))):
+            if count != len(given):
+                raise InputError(f"target: {count} {what} for {len(given)} structures")
+        for weight, name in zip(each, called, strict=True):
+            if not (np.isfinite(weight) and weight > 0):
+                raise InputError(f"target: the weight of {name} is {weight}; it must be > 0")
+        checked = [one.structure for one in given]
+        worker = worker or partial(parts_of, threads=threads)
+        picks = _systematic(np.array([s.n_atoms for s in checked]), each, sample)
+        parts: list[Moments] = []
+        rows: list[NDArray[np.float64]] = []
+        species: list[NDArray[np.int32]] = []
+        total = empty_moments(basis, covariance)
+        nearest = float("inf")
+        first = 0
+        for structure, weight, name in zip(checked, each, called, strict=True):
+            last = first + structure.n_atoms
+            own = picks[np.searchsorted(picks, first) : np.searchsorted(picks, last)] - first
+            first = last
+            job = Job(structure, basis, name, float(weight), covariance, own, _reach(basis))
+            for part in _whole(job) if structure.n_atoms <= CHUNK else _checked(worker(job), job):
+                nearest = min(nearest, part.nearest)
+                parts.append(part.moments)
+                rows.append(part.rows)
+                species.append(part.species)
+                if len(parts) == 64:
+                    total = merge(total, merge_all(parts, basis.sizes, covariance))
+                    parts = []
+        total = merge(total, merge_all(parts, basis.sizes, covariance))
+        kept = np.concatenate(rows)
+        _check_finite(total, basis)
+        n_atoms = np.array([s.n_atoms for s in checked], dtype=np.int64)
+        sample_weights = (
+            np.repeat(each, n_atoms) if len(kept) == n_atoms.sum() else np.ones(len(kept))
+        )  # all kept: their own weights; else the draw was by weight already
+        return Target(
+            moments=total,
+            basis_hash=basis.hash,
+            basis_facts=basis_facts(basis),
+            sample_rows=kept,
+            sample_species=np.concatenate(species),
+            sample_weights=sample_weights,
+            n_atoms=n_atoms,
+            volumes=np.array([s.volume if s.pbc.all() else 0.0 for s in checked]),
+            weights=each,
+            names=tuple(called),
+            groups=tuple(groups) if groups is not None else (),
+            description=description or _describe(called),
+            nearest=nearest,
+            basis=basis,
+        )
+
+    @staticmethod
+    def random_alloy(
+        lattice: Any,
+        basis: Basis,
+        composition: Mapping[str, float] | Sequence[Mapping[str, float]],
+        samples: int = SAMPLE,
+        seed: int = 0,
+        covariance: bool = False,
+    ) -> Target:
+        """A random alloy: every site of an ideal lattice is occupied independently of all others.
+
+        The mean is the exact expectation over all occupations (unless the basis is too large for it: see
+        `mean_is_exact`). Variance, skewness, kurtosis and covariance, and the kept environments, come from cells
+        occupied at random; `errors` holds their standard errors, and 0 for an exact mean.
+
+        Parameters
+        ----------
+        lattice : Structure or ase.Atoms: the sites of one cell; its elements are ignored
+        composition : fraction of each element, for all sites or one mapping per site; sums to 1
+        samples : environments to draw, at least
+        seed : of the random occupations
+
+        Raises
+        ------
+        InputError
+            Fractions that do not sum to 1, an element outside the basis, a lattice whose sites overlap.
+        """
+        expect(basis, Basis, "basis", "Target.random_alloy(lattice, basis, composition)")
+        sites = lattice if isinstance(lattice, Structure) else _bare_sites(lattice)
+        fractions = site_fractions(composition, basis.elements, sites.n_atoms)
+        sites = sites.replace(species=np.argmax(fractions, axis=1).astype(np.int32))
+        check_overlap(sites, basis, "lattice")
+        rng = np.random.default_rng(seed)
+        first = draw_alloy(sites, basis, fractions, rng)
+        n_cells = max(_LEAST_CELLS, -(-samples // first.n_atoms))
+        cells = [first, *(draw_alloy(sites, basis, fractions, rng) for _ in range(n_cells - 1))]
+        listed = ", ".join(f"{e} {x:g}" for e, x in zip(basis.elements, fractions.mean(axis=0), strict=True) if x > 0)
+        drawn = Target.from_structures(
+            cells,
+            basis,
+            names=[f"random cell {k}" for k in range(n_cells)],
+            covariance=covariance,
+            description=f"random alloy, {listed}",
+        )
+        found = drawn.moments
+        missing = (found.counts == 0) & (fractions.sum(axis=0) > 0)
+        if missing.any():
+            element = basis.elements[int(np.argmax(missing))]
+            raise InputError(
+                f"random alloy: none of {drawn.n_environments} random sites holds {element}"
+                f" (fraction {fractions.mean(axis=0)[missing][0]:g}); ask for more samples"
+            )
+        parts = [of(describe_compact(c, basis), c.species, basis.sizes) for c in cells]
+        exact = expected_descriptors(sites, basis, fractions)
+        known = fractions.mean(axis=0)
+        errors = _jackknife(parts, basis.sizes, known, exact)
+        moments = _with_expectation(found, known, exact)
+        if exact is not None:
+            errors[0] = 0.0
+        return replace(drawn, moments=moments, mean_is_exact=exact is not None, errors=errors)
+
+    def merged(self, other: Target, weight: float = 1.0) -> Target:
+        """Both distributions together, the other's environments `weight` times as heavy (bootstrap)."""
+        if other.basis_hash != self.basis_hash:
+            raise InputError("targets of different bases cannot be merged: " + _difference(self, other.basis_facts))
+        rows = np.concatenate([self.sample_rows, other.sample_rows])
+        species = np.concatenate([self.sample_species, other.sample_species])
+        weights = np.concatenate([self._each_sample(), weight * other._each_sample()])
+        if len(rows) > SAMPLE:
+            picks = _systematic(np.ones(len(rows), dtype=np.int64), weights, SAMPLE)
+            rows, species, weights = rows[picks], species[picks], np.full(len(picks), weights.sum() / len(picks))
+        return replace(
+            self,
+            moments=merge(self.moments, other.moments.scaled(weight)),
+            sample_rows=rows,
+            sample_species=species,
+            sample_weights=weights,
+            n_atoms=np.concatenate([self.n_atoms, other.n_atoms]),
+            volumes=np.concatenate([self.volumes, other.volumes]),
+            weights=np.concatenate([self.weights, weight * other.weights]),
+            names=(*self.names, *other.names),
+            groups=(),
+            description=f"{self.description} + {other.description}",
+            mean_is_exact=False,
+            errors=None,
+            nearest=float(np.fmin(self.nearest, other.nearest)),
+        )
+
+    def _each_sample(self) -> NDArray[np.float64]:
+        """Weights of the kept environments that add up to the weight of all."""
+        return self.sample_weights * (self.moments.total / self.sample_weights.sum())
+
+    # -- looking ---------------------------------------------------------------------------------------------------
+
+    @property
+    def n_environments(self) -> int:
+        return int(self.n_atoms.sum())
+
+    @property
+    def volume_per_atom(self) -> float:
+        """Weighted mean volume per atom in Å³ of the fully periodic structures; NaN when there are none."""
+        bulk = self.volumes > 0
+        if not bulk.any():
+            return float("nan")
+        return float((self.weights * self.volumes)[bulk].sum() / (self.weights * self.n_atoms)[bulk].sum())
+
+    @property
+    def fractions(self) -> NDArray[np.float64]:
+        """(n_elements,) share of each element's environments."""
+        return self.moments.counts / self.moments.total
+
+    def own_basis(self) -> Basis:
+        """The basis that the target was made with; InputError where it came without it, out of bare arrays."""
+        if self.basis is None:
+            raise InputError(
+                "the target does not hold its basis; make an objective of both: make_objective(basis, target)"
+            )
+        return self.basis
+
+    def check_basis(self, basis: Basis) -> None:
+        """Raise InputError, naming what differs, unless the target was made with this basis."""
+        if basis.hash != self.basis_hash:
+            raise InputError("the target belongs to another basis: " + _difference(self, basis_facts(basis)))
+
+    # -- storing ---------------------------------------------------------------------------------------------------
+
+    def to_arrays(self) -> dict[str, NDArray]:
+        """Named arrays of plain dtypes that hold all of it; text is UTF-8 JSON as uint8."""
+        text = {
+            "basis_hash": self.basis_hash,
+            "basis_facts": dict(self.basis_facts),
+            "names": list(self.names),
+            "groups": list(self.groups),
+            "description": self.description,
+            "mean_is_exact": self.mean_is_exact,
+            "schema": 1,
+        }
+        arrays = {f"moments_{key}": value for key, value in self.moments.to_arrays().items()}
+        arrays |= {
+            "sample_rows": self.sample_rows,
+            "sample_species": self.sample_species,
+            "sample_weights": self.sample_weights,
+            "n_atoms": self.n_atoms,
+            "volumes": self.volumes,
+            "weights": self.weights,
+            "nearest": np.array([self.nearest]),
+            "text": np.frombuffer(json.dumps(text, sort_keys=True).encode(), dtype=np.uint8).copy(),
+        }
+        if self.errors is not None:
+            arrays["errors"] = self.errors
+        return arrays
+
+    @staticmethod
+    def from_arrays(arrays: Mapping[str, NDArray], source: str = "target", basis: Basis | None = None) -> Target:
+        """The inverse of `to_arrays`, bit for bit; the arrays do not hold the basis itself."""
+        try:
+            text = json.loads(bytes(np.asarray(arrays["text"], dtype=np.uint8)).decode())
+            if text["schema"] != 1:
+                raise InputError(f"{source}: target schema {text['schema']}; this version reads 1")
+            prefix = "moments_"
+            return Target(
+                moments=Moments.from_arrays({k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}),
+                basis_hash=text["basis_hash"],
+                basis_facts=text["basis_facts"],
+                sample_rows=np.array(arrays["sample_rows"], dtype=np.float64),
+                sample_species=np.array(arrays["sample_species"], dtype=np.int32),
+                sample_weights=np.array(arrays["sample_weights"], dtype=np.float64),
+                n_atoms=np.array(arrays["n_atoms"], dtype=np.int64),
+                volumes=np.array(arrays["volumes"], dtype=np.float64),
+                weights=np.array(arrays["weights"], dtype=np.float64),
+                names=tuple(text["names"]),
+                groups=tuple(text["groups"]),
+                description=text["description"],
+                mean_is_exact=bool(text["mean_is_exact"]),
+                errors=np.array(arrays["errors"]) if "errors" in arrays else None,
+                nearest=float(arrays["nearest"][0]),
+                basis=basis,
+            )
+        except (KeyError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{source}: is no stored target ({error})") from error
+
+
+def _bare_sites(atoms: Any) -> Structure:
+    """The sites of some ase.Atoms, whatever elements stand on them."""
+    symbols = sorted(set(atoms.get_chemical_symbols())) if is_atoms(atoms) else []
+    return as_structure(atoms, symbols, "Target.random_alloy(lattice, basis, composition)", "lattice")
+
+
+def empty_moments(basis: Basis, covariance: bool = False) -> Moments:
+    return merge_all([], basis.sizes, covariance)
+
+
+def basis_facts(basis: Basis) -> dict[str, Any]:
+    """What tells two bases apart in words, as JSON-able values."""
+    facts: dict[str, Any] = {
+        "elements": list(basis.elements),
+        "functions per element": [int(n) for n in basis.sizes],
+    }
+    for key, name, unit in (
+        ("cutoff", "cutoff", "Å"),
+        ("lam", "lambda", ""),
+        ("cutoff_in", "inner cutoff", "Å"),
+        ("taper_in", "inner taper", "Å"),
+        ("taper", "outer taper", "Å"),
+    ):
+        value = getattr(basis, key, None)
+        if value is not None:
+            facts[f"{name} [{unit}]" if unit else name] = np.asarray(value, dtype=np.float64).tolist()
+    return facts
+
+
+def _difference(target: Target, other: Mapping[str, Any]) -> str:
+    for key, value in target.basis_facts.items():
+        if key in other and other[key] != value:
+            return f"{key} {value} in the target, {other[key]} here"
+    return "the functions have other labels or coefficients"
+
+
+def _describe(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names)} structures, {names[0]} to {names[-1]}"
+
+
+def _check_finite(moments: Moments, basis: Basis) -> None:
+    bad = ~(np.isfinite(moments.mean) & np.isfinite(moments.sums).all(axis=0))
+    if bad.any():
+        column = int(np.argmax(bad))
+        element = basis.elements[int(moments.elements[column])]
+        raise InputError(f"target: function {column} (of element {element}) is not finite on the structures given")
