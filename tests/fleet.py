@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from grs_evo.errors import InputError, Quit, StorageError
-from grs_evo.parallel.coordinator import Conductor, Terms
-from grs_evo.parallel.decisions import NEVER, CheckpointOptions, Pace, StopOptions, Totals, Verdict
-from grs_evo.parallel.signals import Alarm
+from grs_evo.parallel.coordinator import Coordinator, Terms
+from grs_evo.parallel.decisions import NEVER, CheckpointOptions, Decision, Pace, StopOptions, Totals
+from grs_evo.parallel.signals import SignalFlag
 from grs_evo.parallel.topology import MigrationOptions, Routes, shares, sources
-from grs_evo.parallel.worker import Ending, Evolution, Leg
+from grs_evo.parallel.worker import Ending, Evolution, RoundPlan
 from grs_evo.search.population.individual import Individual, pack, unpack
 from grs_evo.structures.structure import Structure
 
@@ -143,7 +143,7 @@ class ToyDesk:
     """Keeps what a real desk would put on disk."""
 
     def __init__(self, halt_after: int | None = None, seeds: Mapping[int, list] | None = None) -> None:
-        self.saved: dict[int, tuple[list, Verdict]] = {}
+        self.saved: dict[int, tuple[list, Decision]] = {}
         self.newest = -1
         self.halt_after = halt_after
         self.seeds = dict(seeds or {})  # generation judged -> structures dropped by then
@@ -153,8 +153,8 @@ class ToyDesk:
     def totals(self, generation: int, rows: np.ndarray) -> Totals:
         return Totals(generation, float(rows[:, 2].min()), float(rows[:, 1].sum()))
 
-    def observe(self, rows: np.ndarray, verdict: Verdict, pace: Pace) -> None:
-        self.newest = verdict.generation
+    def observe(self, rows: np.ndarray, decision: Decision, pace: Pace) -> None:
+        self.newest = decision.generation
 
     def halt_reason(self, heard: str) -> str:
         halted = self.halt_after is not None and self.newest >= self.halt_after
@@ -168,8 +168,8 @@ class ToyDesk:
             self.taken[made] = found
         return found
 
-    def save(self, generation: int, states: Sequence, verdict: Verdict, final: bool) -> None:
-        self.saved[generation] = ([{k: v.copy() for k, v in one.items()} for one in states], verdict)
+    def save(self, generation: int, states: Sequence, decision: Decision, final: bool) -> None:
+        self.saved[generation] = ([{k: v.copy() for k, v in one.items()} for one in states], decision)
 
 
 def sail(
@@ -182,7 +182,7 @@ def sail(
     seed: int = 3,
     resume: ToyDesk | None = None,
     at: int | None = None,
-    desk: ToyDesk | None = None,
+    recorder: ToyDesk | None = None,
     work: ToyWork | None = None,
     every: int = 1,
     ring: tuple[int, float] | None = None,
@@ -190,24 +190,26 @@ def sail(
     """A round of the stand-in on ranks that are threads; what each rank returned or raised, and rank 0's desk."""
     options = options or MigrationOptions(interval=2, emigrants=1)
     work = work or ToyWork(seed, options, jitter=2e-3)
-    desk = desk or ToyDesk(seeds=resume.seeds if resume else None)
+    recorder = recorder or ToyDesk(seeds=resume.seeds if resume else None)
     boxes: list[queue.Queue] = [queue.Queue() for _ in range(n_ranks)]
     barrier, sunk = threading.Barrier(n_ranks), threading.Event()
     heard = sources(n_islands, options, seed)
     owned = shares(n_islands, n_ranks)
-    start, verdict, states = -1, None, None
+    start, decision, states = -1, None, None
     if resume is not None:
         start = max(resume.saved) if at is None else at
-        states, verdict = resume.saved[start]
-        desk.taken = dict(resume.taken)
-    stop_at = verdict.stop_at if verdict else NEVER
-    again = {made: desk.taken[made] for made in range(start + 1, start + options.delay + 2) if made in desk.taken}
+        states, decision = resume.saved[start]
+        recorder.taken = dict(resume.taken)
+    stop_at = decision.stop_at if decision else NEVER
+    again = {
+        made: recorder.taken[made] for made in range(start + 1, start + options.delay + 2) if made in recorder.taken
+    }
     endings: list[Any] = [None] * n_ranks
-    alarms = [Alarm() for _ in range(n_ranks)]
+    alarms = [SignalFlag() for _ in range(n_ranks)]
 
     def live(rank: int) -> None:
         world = ThreadWorld(rank, boxes, barrier, sunk)
-        conductor = None
+        coordinator = None
         if rank == 0:
             terms = Terms(
                 n_islands,
@@ -217,10 +219,10 @@ def sail(
                 stop or StopOptions(generations=generations),
                 CheckpointOptions(generations=every, max_cost=1.0),
             )
-            conductor = Conductor(terms, desk, start, verdict)
-        leg = Leg(0, generations, start, stop_at, again)
+            coordinator = Coordinator(terms, recorder, start, decision)
+        round_plan = RoundPlan(0, generations, start, stop_at, again)
         routes = Routes(heard, owned, rank, options.interval, options.delay)
-        evolution = Evolution(world, work, routes, leg, alarms[rank], conductor)  # type: ignore[arg-type]
+        evolution = Evolution(world, work, routes, round_plan, alarms[rank], coordinator)  # type: ignore[arg-type]
         given = None if states is None else {k: work.unpack(states[k]) for k in owned[rank]}
         try:
             endings[rank] = evolution.run(given)
@@ -241,11 +243,11 @@ def sail(
         if isinstance(ending, Exception) and not isinstance(ending, InputError | StorageError | Quit):
             raise ending
     assert not any(thread.is_alive() for thread in threads), "a rank hangs"
-    return endings, desk
+    return endings, recorder
 
 
-def digest(desk: ToyDesk, generation: int) -> list[tuple]:
+def digest(recorder: ToyDesk, generation: int) -> list[tuple]:
     """What is saved at a generation, as something that compares."""
-    states, verdict = desk.saved[generation]
+    states, decision = recorder.saved[generation]
     content = [tuple((name, array.dtype.str, array.tobytes()) for name, array in one.items()) for one in states]
-    return [*content, (verdict.best, verdict.improved, verdict.stop_at, verdict.reason)]
+    return [*content, (decision.best, decision.improved, decision.stop_at, decision.reason)]

@@ -17,7 +17,7 @@ from grs_evo.search.operators import names
 from grs_evo.storage import schema
 from grs_evo.storage.archive_file import write_archive
 from grs_evo.storage.checkpoint import Checkpoint
-from grs_evo.storage.target_file import Ground
+from grs_evo.storage.target_file import TargetData
 
 __all__ = [
     "ARCHIVE_ATTRIBUTES",
@@ -54,7 +54,7 @@ def checkpoint_content(path: Path) -> dict[str, Any]:
         "step": found.step,
         "round": found.round,
         "generation": found.generation,
-        "verdict": found.verdict,
+        "verdict": found.decision,
         "states": found.states,
         "set": found.set,
         "past": found.past,
@@ -73,4 +73,4 @@ def checkpoint_again(path: Path) -> bytes:
 
 def target_structures(path: Path) -> tuple[Any, ...]:
     """The structures of a stored target."""
-    return Ground.read(path).structures
+    return TargetData.read(path).structures

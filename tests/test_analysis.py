@@ -189,7 +189,7 @@ def test_a_run_folder_gives_all_environments_and_an_archive_alone_its_sample(tmp
     from grs_evo.analysis import sources
     from grs_evo.analysis.distributions import environments
     from grs_evo.storage.archive_file import read_archive, write_archive
-    from grs_evo.storage.target_file import Ground
+    from grs_evo.storage.target_file import TargetData
     from grs_evo.targets.target import SAMPLE, Target
 
     basis, structure = small_basis(), lattice(np.random.default_rng(0), 64)
@@ -200,7 +200,7 @@ def test_a_run_folder_gives_all_environments_and_an_archive_alone_its_sample(tmp
     _, alone = sources.target(str(folder), basis)
     assert (len(alone), alone.total, alone.is_whole) == (16, 64, False)
     assert alone.counted() == "a sample of 16 of 64"
-    (folder / "target.h5").write_bytes(Ground(basis, target, (structure,)).to_bytes())
+    (folder / "target.h5").write_bytes(TargetData(basis, target, (structure,)).to_bytes())
     _, whole = sources.target(str(folder), basis)
     assert (len(whole), whole.is_whole, whole.counted()) == (64, True, "64")
     np.testing.assert_array_equal(whole.rows, Target.from_structures([structure], basis).sample_rows)

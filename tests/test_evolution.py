@@ -44,8 +44,8 @@ def test_a_topology_makes_a_difference() -> None:
 def test_resumed_at_any_generation_on_other_ranks(ranks: tuple[int, int], at: int, delay: int, interval: int) -> None:
     options = MigrationOptions(topology="ring", interval=interval, delay=delay, emigrants=1)
     seeds = {4: [(1, _dropped())], 7: [(0, _dropped()), (4, _dropped())]}
-    whole = sail(1, options=options, desk=ToyDesk(seeds=seeds))[1]
-    broken = sail(ranks[0], options=options, desk=ToyDesk(seeds=seeds, halt_after=at))[1]
+    whole = sail(1, options=options, recorder=ToyDesk(seeds=seeds))[1]
+    broken = sail(ranks[0], options=options, recorder=ToyDesk(seeds=seeds, halt_after=at))[1]
     rest = sail(ranks[1], options=options, resume=broken)[1] if 12 not in broken.saved else broken
     assert digest(rest, 12) == digest(whole, 12)
 
@@ -53,14 +53,14 @@ def test_resumed_at_any_generation_on_other_ranks(ranks: tuple[int, int], at: in
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 400), st.integers(0, 2), st.sampled_from([1, 2, 3]))
 def test_a_signal_to_any_rank_at_any_time(when: int, rank: int, n_after: int) -> None:
-    endings, desk = sail(3, generations=40, ring=(rank, when * 1e-4))
+    endings, recorder = sail(3, generations=40, ring=(rank, when * 1e-4))
     assert all(isinstance(one, Ending) for one in endings)
     generations = {one.generation for one in endings}
     assert len(generations) == 1
     reached = generations.pop()
     if reached >= 0:
-        assert max(desk.saved) == reached
-        rest = sail(n_after, generations=40, resume=desk)[1] if reached < 40 else desk
+        assert max(recorder.saved) == reached
+        rest = sail(n_after, generations=40, resume=recorder)[1] if reached < 40 else recorder
     else:
         rest = sail(n_after, generations=40)[1]
     assert digest(rest, 40) == digest(sail(1, generations=40)[1], 40)
@@ -72,8 +72,8 @@ def test_a_signal_to_any_rank_at_any_time(when: int, rank: int, n_after: int) ->
 def test_stop_rules_end_at_the_same_generation(stop: StopOptions) -> None:
     ends = []
     for n in (1, 2, 5):
-        endings, desk = sail(n, generations=None, stop=stop)
-        ends.append((endings[0].generation, digest(desk, endings[0].generation)))  # type: ignore[union-attr]
+        endings, recorder = sail(n, generations=None, stop=stop)
+        ends.append((endings[0].generation, digest(recorder, endings[0].generation)))  # type: ignore[union-attr]
     assert ends[0] == ends[1] == ends[2]
     assert 2 < ends[0][0] < 40
 
@@ -85,9 +85,9 @@ def test_a_stop_already_spoken_survives_a_resume() -> None:
     before = [at for at in whole.saved if at < end]
     assert len(before) > 2
     for at in before:
-        resumed, desk = sail(2, generations=None, stop=stop, resume=whole, at=at)
+        resumed, recorder = sail(2, generations=None, stop=stop, resume=whole, at=at)
         assert resumed[0].generation == end  # type: ignore[union-attr]
-        assert digest(desk, end) == digest(whole, end)
+        assert digest(recorder, end) == digest(whole, end)
 
 
 @pytest.mark.parametrize("island", [0, 4])
@@ -106,6 +106,6 @@ def test_a_full_disk_ends_all_ranks() -> None:
         def save(self, *_: object) -> None:
             raise StorageError("no space left")
 
-    endings, _ = sail(3, desk=Full())
+    endings, _ = sail(3, recorder=Full())
     assert isinstance(endings[0], StorageError)
     assert all(isinstance(one, Quit) and one.code == 74 for one in endings[1:])

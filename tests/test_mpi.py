@@ -16,7 +16,7 @@ import pytest
 import small
 
 from grs_evo.storage.archive_file import read_archive
-from grs_evo.storage.target_file import Ground
+from grs_evo.storage.target_file import TargetData
 
 pytestmark = [
     pytest.mark.mpi,
@@ -257,7 +257,7 @@ def test_a_large_target_is_described_by_all_ranks(tmp_path: Path) -> None:
     for n_ranks in (1, 2):
         code, text = _call(n_ranks, "run", case, "--out", f"out{n_ranks}", cwd=tmp_path)
         assert code == 0, text
-        targets.append(Ground.read(tmp_path / f"out{n_ranks}" / "target.h5").target.to_arrays())
+        targets.append(TargetData.read(tmp_path / f"out{n_ranks}" / "target.h5").target.to_arrays())
     for name, array in targets[0].items():
         assert np.array_equal(array, targets[1][name]), name
     assert len({read_archive(tmp_path / f"out{n}").archive_hash for n in (1, 2)}) == 1

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grs_evo.driver.config.run_file import read
-from grs_evo.driver.setup import lay_ground, make_problem
+from grs_evo.driver.setup import make_problem, make_target_data
 from grs_evo.errors import InputError
 from grs_evo.kernels.geometry.contacts import closest_ratio, inverse, overlapping, push_apart, slab_images
 from grs_evo.search.candidates.binding import bind
@@ -200,7 +200,7 @@ def test_the_group_of_islands_that_cannot_move_is_named(tmp_path):
 
     def problem(extra):
         run = read(small.write(tmp_path, text.replace("[migration]", f"{extra}[migration]")))
-        return make_problem(run, lay_ground(run, tmp_path), tmp_path)
+        return make_problem(run, make_target_data(run, tmp_path), tmp_path)
 
     assert problem(groups).notes == ()
     with pytest.raises(InputError, match=r"^islands\[1\]\.operators: no operator can act .* random_walk cannot move"):
@@ -279,7 +279,7 @@ def test_fixed_sites_stay_through_searches_with_relaxation(tmp_path, strategy):
         text = text.replace(old, new)
     path = small.write(tmp_path, text)
     run = read(path)
-    problem = make_problem(run, lay_ground(run, tmp_path), tmp_path)
+    problem = make_problem(run, make_target_data(run, tmp_path), tmp_path)
     state = start(problem, 0, 1)
     for _ in range(2):
         state = advance(state, problem)

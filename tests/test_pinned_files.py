@@ -29,6 +29,10 @@ def test_a_file_holds_what_it_held_when_it_was_written(name: str) -> None:
 def _same_but_for_the_version(one: Path, other: Path) -> None:
     (data, attributes, notes), (again, attributes_again, notes_again) = map(pinned_files.content, (one, other))
     assert again == data
+    # The one description that named a module, which has moved since.
+    for about in notes.values():
+        if "description" in about:
+            about["description"] = about["description"].replace("grs_evo.basis.Basis", "grs_evo.Basis")
     assert notes_again == notes
     for varying in ("version", "created_by"):
         attributes.pop(varying, None), attributes_again.pop(varying, None)

@@ -12,7 +12,7 @@ import pytest
 import small
 
 from grs_evo.cli.status import status
-from grs_evo.driver.recorder import Desk
+from grs_evo.driver.recorder import Recorder
 from grs_evo.driver.session import resume, run
 from grs_evo.errors import InputError, StorageError
 from grs_evo.storage import checkpoint
@@ -35,12 +35,12 @@ def halting(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Runs stop by themselves once they have judged the generation in `at`."""
     setting = {"at": -2}
 
-    def halt_reason(self: Desk, heard: str) -> str:
-        if self._verdict.generation >= setting["at"] > -2:
+    def halt_reason(self: Recorder, heard: str) -> str:
+        if self._decision.generation >= setting["at"] > -2:
             self.halted = "test"
         return self.halted
 
-    monkeypatch.setattr(Desk, "halt_reason", halt_reason)
+    monkeypatch.setattr(Recorder, "halt_reason", halt_reason)
     return setting
 
 
@@ -325,14 +325,14 @@ def test_a_vanished_folder_ends_the_run(
     halting: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = small.write(tmp_path)
-    observe = Desk.observe
+    observe = Recorder.observe
 
-    def vanish(self: Desk, *arguments: object) -> None:
+    def vanish(self: Recorder, *arguments: object) -> None:
         observe(self, *arguments)  # type: ignore[arg-type]
-        if self._verdict.generation == 4:
+        if self._decision.generation == 4:
             shutil.rmtree(self.folder.path)
 
-    monkeypatch.setattr(Desk, "observe", vanish)
+    monkeypatch.setattr(Recorder, "observe", vanish)
     with pytest.raises(StorageError, match=r"vanished|cannot be written"):
         run(case, quiet=True)
 
@@ -360,14 +360,14 @@ def test_a_full_disk_leaves_the_last_checkpoint(whole: Path, tmp_path: Path, mon
 
 def test_an_orphan_writes_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     case = small.write(tmp_path)
-    observe = Desk.observe
+    observe = Recorder.observe
 
-    def taken_over(self: Desk, *arguments: object) -> None:
+    def taken_over(self: Recorder, *arguments: object) -> None:
         observe(self, *arguments)  # type: ignore[arg-type]
-        if self._verdict.generation == 5:
+        if self._decision.generation == 5:
             self.folder.owner.write_text(json.dumps({"token": "somebody else"}))
 
-    monkeypatch.setattr(Desk, "observe", taken_over)
+    monkeypatch.setattr(Recorder, "observe", taken_over)
     with pytest.raises(StorageError, match="taken this run over"):
         run(case, quiet=True)
     steps = [int(path.stem[5:]) for path in checkpoint.files(case.with_suffix("") / "checkpoints")]

@@ -12,7 +12,7 @@ from ase.build import bulk
 
 from grs_evo.descriptors.basis import Basis, build_basis
 from grs_evo.descriptors.describe import describe, describe_compact
-from grs_evo.driver import distributed_target as crew
+from grs_evo.driver import distributed_target as distributed_target
 from grs_evo.errors import InputError
 from grs_evo.parallel.messages import decode, encode
 from grs_evo.structures.neighbours import neighbours
@@ -239,7 +239,7 @@ def test_a_crew_describes_as_one_rank_does(large: tuple[Structure, Basis]) -> No
 
     def shared(job: Job) -> Iterator[Part]:
         for starts in (list(job.starts)[:2], list(job.starts)[2:]):
-            there, mine = crew._unpack(crew._pack(job, starts))
+            there, mine = distributed_target._unpack(distributed_target._pack(job, starts))
             for part in parts_of(there, mine):
                 yield Part.from_arrays(decode(encode(part.to_arrays())))
 

@@ -14,9 +14,9 @@ from grs_evo.driver.config.changes import check_files
 from grs_evo.driver.config.run_file import RunFile, read
 from grs_evo.driver.config.toml import to_toml
 from grs_evo.driver.rounds import given_structures
-from grs_evo.driver.setup import lay_ground, make_problem
+from grs_evo.driver.setup import make_problem, make_target_data
 from grs_evo.errors import within
-from grs_evo.storage.target_file import Ground
+from grs_evo.storage.target_file import TargetData
 from grs_evo.structures.neighbours import neighbours
 from grs_evo.structures.structure import Structure
 from grs_evo.text import table_of
@@ -34,62 +34,66 @@ def check(path: str | Path) -> dict[str, Any]:
     given = read(file)
     with within(str(file)):
         check_files(given, file.parent)
-        ground = lay_ground(given, file.parent)
-        problem = make_problem(given, ground, file.parent)
-        given_structures(given, ground.basis, file.parent)
-    elements = ground.basis.elements
-    samples = _samples(ground, problem)
+        target_data = make_target_data(given, file.parent)
+        problem = make_problem(given, target_data, file.parent)
+        given_structures(given, target_data.basis, file.parent)
+    elements = target_data.basis.elements
+    samples = _samples(target_data, problem)
     return {
         "run_file": str(file),
         "settings": json.loads(given.model_dump_json()),
         "effective": to_toml(given),
         "elements": list(elements),
-        "functions": {element: int(n) for element, n in zip(elements, ground.basis.sizes, strict=True)},
-        "functions_by_rank": {element: _by_rank(ground, k) for k, element in enumerate(elements)},
+        "functions": {element: int(n) for element, n in zip(elements, target_data.basis.sizes, strict=True)},
+        "functions_by_rank": {element: _by_rank(target_data, k) for k, element in enumerate(elements)},
         "cutoffs": {
-            f"{a}-{b}": float(ground.basis.cutoff[i, j]) for i, a in enumerate(elements) for j, b in enumerate(elements)
+            f"{a}-{b}": float(target_data.basis.cutoff[i, j])
+            for i, a in enumerate(elements)
+            for j, b in enumerate(elements)
         },
-        "neighbours_per_atom": {name: _neighbours(one, ground) for name, one in samples.items()},
-        "shells": {name: _by_pair(one, ground, _grouped) for name, one in samples.items()},
-        "coordination": {name: _by_pair(one, ground, _coordination) for name, one in samples.items()},
+        "neighbours_per_atom": {name: _neighbours(one, target_data) for name, one in samples.items()},
+        "shells": {name: _by_pair(one, target_data, _grouped) for name, one in samples.items()},
+        "coordination": {name: _by_pair(one, target_data, _coordination) for name, one in samples.items()},
         "target": {
-            "environments": int(ground.target.n_environments),
-            "structures": len(ground.structures),
-            "description": ground.target.description,
+            "environments": int(target_data.target.n_environments),
+            "structures": len(target_data.structures),
+            "description": target_data.target.description,
         },
         "terms": list(problem.term_names),
         "objectives": list(problem.archive.objectives or ()),
         "notes": [*problem.objective.notes, *problem.notes],
         "islands": problem.n_islands,
         "atoms": sorted({n for source in problem.sources for n in source.sizes}),
-        "memory_bytes": _memory(given, ground, problem),
+        "memory_bytes": _memory(given, target_data, problem),
     }
 
 
-def _samples(ground: Ground, problem: Any) -> dict[str, Structure]:
+def _samples(target_data: TargetData, problem: Any) -> dict[str, Structure]:
     found: dict[str, Structure] = {}
-    if ground.structures:
-        found["target"] = ground.structures[0]
+    if target_data.structures:
+        found["target"] = target_data.structures[0]
     if problem.sources[0].templates:
         found["candidate"] = problem.sources[0].templates[0]
     return found
 
 
-def _by_rank(ground: Ground, element: int) -> dict[str, int]:
-    ranks = [len(label.mus) for label in ground.basis.labels[element]]
+def _by_rank(target_data: TargetData, element: int) -> dict[str, int]:
+    ranks = [len(label.mus) for label in target_data.basis.labels[element]]
     return {str(rank): ranks.count(rank) for rank in sorted(set(ranks))}
 
 
-def _neighbours(structure: Structure, ground: Ground) -> float:
-    reach = ground.basis.cutoff
+def _neighbours(structure: Structure, target_data: TargetData) -> float:
+    reach = target_data.basis.cutoff
     listed = neighbours(structure, float(reach.max()))
     inside = listed.distances < reach[structure.species[listed.first], structure.species[listed.second]]
     return float(inside.sum() / structure.n_atoms)
 
 
-def _by_pair(structure: Structure, ground: Ground, judge: Callable[[NDArray[np.float64], int], Any]) -> dict[str, Any]:
+def _by_pair(
+    structure: Structure, target_data: TargetData, judge: Callable[[NDArray[np.float64], int], Any]
+) -> dict[str, Any]:
     """For each pair of elements what `judge` makes of its sorted distances in the cutoff and the number of atoms."""
-    elements, reach = ground.basis.elements, ground.basis.cutoff
+    elements, reach = target_data.basis.elements, target_data.basis.cutoff
     listed = neighbours(structure, float(reach.max()))
     centre, other = structure.species[listed.first], structure.species[listed.second]
     found = {}
@@ -125,14 +129,14 @@ def _coordination(distances: NDArray[np.float64], n_centres: int) -> dict[str, f
     }
 
 
-def _memory(run: RunFile, ground: Ground, problem: Any) -> int:
+def _memory(run: RunFile, target_data: TargetData, problem: Any) -> int:
     """Bytes a single rank with all islands would hold: structures of populations and archives, target, descriptors."""
     atoms = max(n for source in problem.sources for n in source.sizes)
     individual = atoms * (3 * 8 + 4) + 9 * 8 + 400 + 8 * len(problem.term_names)
     held = sum(options.population + run.archive.size + run.archive.best for options in problem.islands)
     states = run.migration.delay + 2
-    target = sum(array.nbytes for array in ground.target.to_arrays().values())
-    work = atoms * max(ground.basis.sizes) * 8 * 4
+    target = sum(array.nbytes for array in target_data.target.to_arrays().values())
+    work = atoms * max(target_data.basis.sizes) * 8 * 4
     return int(held * individual * states + target + work + 150e6)
 
 

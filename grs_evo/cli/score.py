@@ -18,7 +18,7 @@ from grs_evo.search.candidates.binding import bind
 from grs_evo.search.candidates.source import CandidateOptions, candidate
 from grs_evo.search.problem import Problem
 from grs_evo.storage.run_folder import existing
-from grs_evo.storage.target_file import Ground
+from grs_evo.storage.target_file import TargetData
 from grs_evo.structures.reading import read_structures
 from grs_evo.structures.structure import Structure
 from grs_evo.text import table_of
@@ -54,12 +54,12 @@ def scores(
         A file that cannot be read, or whose elements are not in the basis.
     """
     path = Path(target)
-    ground, objective, problem = _yardstick(path)
+    target_data, objective, problem = _relative_loss(path)
     found = []
-    for entry in read_structures(list(files), ground.basis.elements, types=types, format=format):
+    for entry in read_structures(list(files), target_data.basis.elements, types=types, format=format):
         one = entry.structure
         with within(entry.source):
-            judged = quality(objective, one, _random(one, ground, problem))
+            judged = quality(objective, one, _random(one, target_data, problem))
             off = score_table(objective, score(objective, one), functions)
         terms = dict(zip(objective.term_names, map(float, judged.evaluation.terms), strict=True))
         found.append(
@@ -78,24 +78,24 @@ def scores(
     return found
 
 
-def _yardstick(path: Path) -> tuple[Ground, Objective, Problem | None]:
+def _relative_loss(path: Path) -> tuple[TargetData, Objective, Problem | None]:
     if not path.is_dir():
-        ground = Ground.read(path)
-        return ground, make_objective(ground.basis, ground.target, LossOptions()), None
+        target_data = TargetData.read(path)
+        return target_data, make_objective(target_data.basis, target_data.target, LossOptions()), None
     folder = existing(path)
-    ground = Ground.read(folder.target)
-    problem = make_problem(read(folder.run_file), ground, folder.path)
-    return ground, problem.objective, problem
+    target_data = TargetData.read(folder.target)
+    problem = make_problem(read(folder.run_file), target_data, folder.path)
+    return target_data, problem.objective, problem
 
 
-def _random(one: Structure, ground: Ground, problem: Problem | None) -> list[Structure]:
+def _random(one: Structure, target_data: TargetData, problem: Problem | None) -> list[Structure]:
     """Random candidates of the structure's size, from the run's own source where it makes such."""
     rng = np.random.default_rng([one.n_atoms, _N_RANDOM])
     sources = list(problem.sources[:1]) if problem is not None else []
     if not any(one.n_atoms in source.sizes for source in sources):
         options = CandidateOptions(kind="random", sizes=(one.n_atoms, one.n_atoms), composition="free")
         try:
-            sources = [bind(options, ground.basis.elements, ground.structures)]
+            sources = [bind(options, target_data.basis.elements, target_data.structures)]
         except InputError:  # no density to draw at: then there is no such yardstick
             return []
     drawn = (candidate(rng, sources[0]) for _ in range(4 * _N_RANDOM))

@@ -20,7 +20,7 @@ from grs_evo.targets.chunks import Job, Part, parts_of
 _MOST_BYTES = 1 << 30
 
 
-class Crew:
+class DistributedDescriber:
     """Rank 0's side: a `blocks.Worker` that shares a job out over the ranks, which wait for it in `briefing.receive`.
 
     Parameters

@@ -18,7 +18,7 @@ from grs_evo.errors import InputError
 from grs_evo.parallel.communicator import World
 from grs_evo.storage import checkpoint
 from grs_evo.storage.run_folder import Folder
-from grs_evo.storage.target_file import Ground
+from grs_evo.storage.target_file import TargetData
 
 _CHECKSUM = re.compile(r"^# checksum ([0-9a-f]{16})\n", re.MULTILINE)
 
@@ -61,16 +61,16 @@ def unchanged(folder: Folder, point: checkpoint.Checkpoint | None) -> RunFile:
     return found
 
 
-def fingerprint(run_: RunFile, ground: Ground) -> dict[str, str]:
+def fingerprint(run_: RunFile, target_data: TargetData) -> dict[str, str]:
     """What a checkpoint must agree with: everything that the result depends on."""
     kept = run_.model_copy(update={name: type(getattr(run_, name))() for name in EXTENDABLE})
     target = hashlib.blake2b(digest_size=8)
-    for name, array in sorted(ground.target.to_arrays().items()):
+    for name, array in sorted(target_data.target.to_arrays().items()):
         target.update(name.encode() + np.ascontiguousarray(array).tobytes())
     return {
         "run file": _digest(to_toml(kept).encode()),
         "seed": str(run_.seed),
-        "basis": ground.basis.hash,
+        "basis": target_data.basis.hash,
         "target": target.hexdigest(),
     }
 

@@ -20,7 +20,7 @@ from grs_evo.driver.config.toml import to_toml
 from grs_evo.driver.monitor.console import Reporter
 from grs_evo.driver.monitor.status_file import _ISLAND_FACTS
 from grs_evo.errors import InputError
-from grs_evo.parallel.decisions import NEVER, Pace, Totals, Verdict
+from grs_evo.parallel.decisions import NEVER, Decision, Pace, Totals
 from grs_evo.parallel.timing import COLUMNS
 from grs_evo.search.counters import stat_names
 from grs_evo.search.island import refuses
@@ -31,7 +31,7 @@ from grs_evo.storage import checkpoint
 from grs_evo.storage.archive_file import Archive, write_archive
 from grs_evo.storage.run_folder import Folder, Ownership
 from grs_evo.storage.seed_folder import _TAKEN
-from grs_evo.storage.target_file import Ground
+from grs_evo.storage.target_file import TargetData
 from grs_evo.structures.reading import read_structures
 from grs_evo.structures.structure import Structure
 from grs_evo.text import counted
@@ -46,13 +46,13 @@ _HISTORY_ROWS = 20_000
 
 
 @dataclass
-class Desk:
+class Recorder:
     """Mutable, since it is where things are kept; only rank 0 has one."""
 
     folder: Folder
     ownership: Ownership
     run: RunFile
-    ground: Ground
+    target_data: TargetData
     problem: Problem
     fingerprint: dict[str, str]
     reporter: Reporter
@@ -87,14 +87,14 @@ class Desk:
         self._rows = np.empty((0, len(self.names)))
         self._first: tuple[float, float] | None = None  # clock and evaluations when the session's first rows came
         self._seen: dict[str, tuple[int, int]] = {}  # seed files: size and time when last looked at
-        self._verdict = Verdict(-1)
+        self._decision = Decision(-1)
 
     def take_over(self, point: checkpoint.Checkpoint) -> None:
         """Stand where a checkpoint stands: what it knows is told even if this session adds nothing."""
         self.seconds_before, self.round, self.past = point.seconds, point.round, point.past
         self.steps_before = point.step - point.generation
         self._rows = np.array([one["history"][-1] for one in point.states])
-        self._verdict = Verdict.from_array(point.verdict)
+        self._decision = Decision.from_array(point.decision)
         self._gather(point.states)
 
     # -- what the conductor asks -------------------------------------------------------------------------------------
@@ -106,8 +106,8 @@ class Desk:
     def _evaluations(self, rows: NDArray[np.float64]) -> int:
         return int(sum(rows[:, self.column[name]].sum() for name in _COUNTED))
 
-    def observe(self, rows: NDArray[np.float64], verdict: Verdict, pace: Pace) -> None:
-        self._rows, self._verdict = rows, verdict
+    def observe(self, rows: NDArray[np.float64], decision: Decision, pace: Pace) -> None:
+        self._rows, self._decision = rows, decision
         self.pace = pace
         now = time.monotonic()
         if self._first is None:
@@ -229,15 +229,15 @@ class Desk:
 
     # -- saving ------------------------------------------------------------------------------------------------------
 
-    def save(self, generation: int, states: Sequence[Arrays], verdict: Verdict, final: bool) -> None:
+    def save(self, generation: int, states: Sequence[Arrays], decision: Decision, final: bool) -> None:
         self._gather(states)
-        self.last_reason = self._finished(generation, verdict) if final else ""
+        self.last_reason = self._finished(generation, decision) if final else ""
         finished = "" if self.run.set.rounds else self.last_reason
         saved = checkpoint.Checkpoint(
             step=self.steps_before + generation,
             round=self.round,
             generation=generation,
-            verdict=verdict.to_array(),
+            decision=decision.to_array(),
             states=list(states),
             set=pack(self.set, len(self.problem.term_names)),
             past=self.past,
@@ -259,13 +259,13 @@ class Desk:
         self.newest = merge(archives, self.problem.archive, self.problem.term_names)
         self.hash = archive_hash(self.newest)
 
-    def _finished(self, generation: int, verdict: Verdict) -> str:
+    def _finished(self, generation: int, decision: Decision) -> str:
         if self.halted == "seconds":
             return "seconds"
         if self.run.stop.generations is not None and generation >= self.run.stop.generations:
-            return "generations" if not (verdict.stop_at <= generation) else verdict.reason
-        if verdict.stop_at <= generation:
-            return verdict.reason
+            return "generations" if not (decision.stop_at <= generation) else decision.reason
+        if decision.stop_at <= generation:
+            return decision.reason
         return ""
 
     def write_archive(self, histories: Sequence[NDArray[np.float64]]) -> None:
@@ -281,8 +281,8 @@ class Desk:
                 objectives=objectives(self.newest, names, problem.term_names, problem.archive.target_atoms),
                 set=self.set,
                 history=self.history(histories),
-                target=self.ground.target.to_arrays(),
-                basis_text=self.ground.basis.to_text(),
+                target=self.target_data.target.to_arrays(),
+                basis_text=self.target_data.basis.to_text(),
                 run_file=to_toml(self.run),
                 seed=self.run.seed,
                 archive_hash=self.hash,
@@ -327,7 +327,7 @@ class Desk:
             "round": self.round,
             "rounds": self.run.set.rounds,
             "set_size": len(self.set),
-            "generation": self._verdict.generation,
+            "generation": self._decision.generation,
             "generations": self.run.stop.generations,
             "evaluations": evaluations,
             "rate": (evaluations - first[1]) / spent if spent > 0 else 0.0,
@@ -345,7 +345,7 @@ class Desk:
     def _left(self, spent: float) -> float | None:
         """s until the budget of this session is spent, whichever part of it goes first."""
         left = []
-        done, budget = self._verdict.generation, self.run.stop.generations
+        done, budget = self._decision.generation, self.run.stop.generations
         started = self.extra.get("session_generation", -1)
         if budget is not None and done > started + 1 and spent > 0:
             left.append(spent / (done - started) * (budget - done))
@@ -388,7 +388,7 @@ class Desk:
             "state": self.state,
             "stop_reason": self.reason,
             "round": self.round,
-            "generation": self._verdict.generation,
+            "generation": self._decision.generation,
             "generations": self.run.stop.generations,
             "evaluations": self._evaluations(rows) if len(rows) else 0,
             "seconds": self.seconds(),
@@ -418,5 +418,5 @@ class Desk:
     def end(self, state: str, reason: str, generation: int) -> None:
         """The last words about the run."""
         self.state, self.reason = state, reason
-        self._verdict = Verdict(generation, stop_at=NEVER) if generation >= 0 else self._verdict
+        self._decision = Decision(generation, stop_at=NEVER) if generation >= 0 else self._decision
         self.write_status()

@@ -18,7 +18,7 @@ from grs_evo.search.population import representative_set as sets
 from grs_evo.search.population.individual import Individual
 from grs_evo.search.problem import Problem
 from grs_evo.search.state import IslandState
-from grs_evo.storage.target_file import Ground
+from grs_evo.storage.target_file import TargetData
 from grs_evo.structures.reading import read_structures
 from grs_evo.structures.structure import Structure
 from grs_evo.targets.moments import merge
@@ -26,7 +26,7 @@ from grs_evo.targets.overlap import check_overlap
 
 
 @dataclass(frozen=True, eq=False)
-class Story:
+class SetProgress:
     """What rounds have made so far."""
 
     run: RunFile
@@ -34,7 +34,7 @@ class Story:
     state: sets.SetState
     accepted: tuple[int, ...] = ()  # structures added after each round
 
-    def added(self, new: Sequence[Individual], state: sets.SetState | None = None) -> Story:
+    def added(self, new: Sequence[Individual], state: sets.SetState | None = None) -> SetProgress:
         """The story after a round.
 
         Parameters
@@ -44,13 +44,13 @@ class Story:
         objective = self.problem.objective
         grown = state if state is not None else _grown(self.state, new, objective)
         following = sets.next_objective(objective, grown, new, self.run.set)
-        return Story(self.run, with_objective(self.problem, following), grown, (*self.accepted, len(new)))
+        return SetProgress(self.run, with_objective(self.problem, following), grown, (*self.accepted, len(new)))
 
 
-def begin(run: RunFile, problem: Problem, folder: Path) -> Story:
+def begin(run: RunFile, problem: Problem, folder: Path) -> SetProgress:
     """Before the first round: the given structures alone."""
     state = sets.begin(problem.objective, given_structures(run, problem.objective.basis, folder))
-    return Story(run, with_objective(problem, problem.objective.with_set(state.moments)), state)
+    return SetProgress(run, with_objective(problem, problem.objective.with_set(state.moments)), state)
 
 
 def given_structures(run: RunFile, basis: Basis, folder: Path) -> list[Structure]:
@@ -70,13 +70,13 @@ def given_structures(run: RunFile, basis: Basis, folder: Path) -> list[Structure
     return [entry.structure for entry in entries]
 
 
-def again(story: Story, individuals: Sequence[Individual], accepted: Sequence[int]) -> Story:
+def again(set_progress: SetProgress, individuals: Sequence[Individual], accepted: Sequence[int]) -> SetProgress:
     """The story that led to these individuals, told from its beginning."""
     start = 0
     for count in accepted:
-        story = story.added(individuals[start : start + count])
+        set_progress = set_progress.added(individuals[start : start + count])
         start += count
-    return story
+    return set_progress
 
 
 def _grown(state: sets.SetState, new: Sequence[Individual], objective: object) -> sets.SetState:
@@ -95,31 +95,33 @@ def _grown(state: sets.SetState, new: Sequence[Individual], objective: object) -
     )
 
 
-def judge(story: Story, final: Sequence[Arrays], ground: Ground) -> tuple[list[Individual], sets.SetState, str | None]:
+def judge(
+    set_progress: SetProgress, final: Sequence[Arrays], target_data: TargetData
+) -> tuple[list[Individual], sets.SetState, str | None]:
     """Rank 0, after a round: what joins the set, the set then, and why it is done if it is."""
-    options = story.run.set
+    options = set_progress.run.set
     candidates: list[Individual] = []
     # Moving away, a structure is wanted once; a set may hold the same one twice, if that fits the target.
-    taken = {one.content for one in story.state.individuals} if options.bootstrap != "none" else set()
+    taken = {one.content for one in set_progress.state.individuals} if options.bootstrap != "none" else set()
     for arrays in final:
         state = IslandState.from_arrays(arrays)
         population, archive = (
             [one for one in group if one.content not in taken] for group in (state.population, state.archive)
         )
         candidates += sets.offer(population, archive, options.offered)
-    cover = _cover(ground) if options.coverage is not None else None
-    grown, done = sets.extend_set(story.state, candidates, story.problem.objective, options, cover)
-    new = list(grown.individuals[len(story.state.individuals) :])
+    cover = _cover(target_data) if options.coverage is not None else None
+    grown, done = sets.extend_set(set_progress.state, candidates, set_progress.problem.objective, options, cover)
+    new = list(grown.individuals[len(set_progress.state.individuals) :])
     return new, grown, done
 
 
-def _cover(ground: Ground) -> Callable[[Sequence[Structure]], float]:
+def _cover(target_data: TargetData) -> Callable[[Sequence[Structure]], float]:
     from grs_evo.analysis.distributions.coverage import coverage
     from grs_evo.analysis.distributions.environments import of_structures, of_target
 
-    target = of_target(ground.target).wide(ground.basis)
+    target = of_target(target_data.target).wide(target_data.basis)
 
     def share(structures: Sequence[Structure]) -> float:
-        return float(coverage(target, of_structures(structures, ground.basis).wide(ground.basis)).v_rep)
+        return float(coverage(target, of_structures(structures, target_data.basis).wide(target_data.basis)).v_rep)
 
     return share

@@ -18,22 +18,22 @@ from grs_evo import __version__
 from grs_evo.driver import rounds
 from grs_evo.driver.config.changes import check_files, extended, gather_files
 from grs_evo.driver.config.run_file import read, seconds_of
-from grs_evo.driver.distributed_target import Crew
+from grs_evo.driver.distributed_target import DistributedDescriber
 from grs_evo.driver.monitor.console import Reporter
 from grs_evo.driver.monitor.summary import Result, summary
 from grs_evo.driver.provenance import fingerprint, stamped, unchanged, versions
-from grs_evo.driver.recorder import Desk
-from grs_evo.driver.setup import lay_ground, make_problem
+from grs_evo.driver.recorder import Recorder
+from grs_evo.driver.setup import make_problem, make_target_data
 from grs_evo.driver.startup import Start, hear, receive, share, tell
 from grs_evo.errors import EXIT_INPUT, EXIT_STORAGE, InputError, Quit, StorageError, within
 from grs_evo.files import write_whole
 from grs_evo.parallel.communicator import World, connect
-from grs_evo.parallel.coordinator import Conductor, Terms
-from grs_evo.parallel.decisions import NEVER, Verdict
+from grs_evo.parallel.coordinator import Coordinator, Terms
+from grs_evo.parallel.decisions import NEVER, Decision
 from grs_evo.parallel.messages import array_text, text_array
-from grs_evo.parallel.signals import Alarm, listening
+from grs_evo.parallel.signals import SignalFlag, listening
 from grs_evo.parallel.topology import Routes, shares, sources
-from grs_evo.parallel.worker import Ending, Evolution, Leg, send_home
+from grs_evo.parallel.worker import Ending, Evolution, RoundPlan, send_home
 from grs_evo.potential.relaxation import RelaxOptions
 from grs_evo.search import island
 from grs_evo.search.counters import stat_names
@@ -43,7 +43,7 @@ from grs_evo.search.problem import Problem
 from grs_evo.search.state import IslandState
 from grs_evo.storage import checkpoint
 from grs_evo.storage.run_folder import Folder, check_free, claim, clear_partial, create, existing
-from grs_evo.storage.target_file import Ground
+from grs_evo.storage.target_file import TargetData
 from grs_evo.structures.structure import Structure
 from grs_evo.targets.chunks import cores
 from grs_evo.text import counted, duration
@@ -121,7 +121,7 @@ def run(
     path = Path(run_file)
     limit = None if max_time is None else seconds_of(max_time)
 
-    def prepare(world: World, reporter: Reporter, leaving: ExitStack) -> tuple[Start, Desk]:
+    def prepare(world: World, reporter: Reporter, leaving: ExitStack) -> tuple[Start, Recorder]:
         changes = {} if seed is None else {"seed": seed}
         given = read(path, changes)
         if out is None and not path.suffix:
@@ -131,9 +131,11 @@ def run(
         with within(str(path)):
             shares(len(given.each_island()), world.size)
             check_files(given, path.parent)
-            ground = lay_ground(given, path.parent, Crew(world, 1 if world.size > 1 else cores()))
-            problem = make_problem(given, ground, path.parent)
-            rounds.given_structures(given, ground.basis, path.parent)
+            target_data = make_target_data(
+                given, path.parent, DistributedDescriber(world, 1 if world.size > 1 else cores())
+            )
+            problem = make_problem(given, target_data, path.parent)
+            rounds.given_structures(given, target_data.basis, path.parent)
             reporter.say(f"grs_evo {__version__}: {path} on {counted(world.size, 'rank')}")
             for note in (*problem.objective.notes, *problem.notes):
                 reporter.say(note)
@@ -142,14 +144,23 @@ def run(
         folder = create(
             place,
             {"run.toml": stamped(effective), "versions.json": versions(world), "lock": ""},
-            {"target.h5": ground.to_file()},
+            {"target.h5": target_data.to_file()},
             copies,
         )
         ownership = claim(folder, world.size)
         leaving.callback(ownership.release)
         reporter.log = folder.log
-        desk = Desk(folder, ownership, effective, ground, problem, fingerprint(effective, ground), reporter, world.size)
-        return Start(effective, ground, folder.path, None), desk
+        recorder = Recorder(
+            folder,
+            ownership,
+            effective,
+            target_data,
+            problem,
+            fingerprint(effective, target_data),
+            reporter,
+            world.size,
+        )
+        return Start(effective, target_data, folder.path, None), recorder
 
     return _session(prepare, limit, quiet)
 
@@ -171,7 +182,7 @@ def resume(
     limit = None if max_time is None else seconds_of(max_time)
     changes = (extend,) if isinstance(extend, str) else tuple(extend)
 
-    def prepare(world: World, reporter: Reporter, leaving: ExitStack) -> tuple[Start, Desk]:
+    def prepare(world: World, reporter: Reporter, leaving: ExitStack) -> tuple[Start, Recorder]:
         folder = existing(Path(run_folder))
         ownership = claim(folder, world.size)
         leaving.callback(ownership.release)
@@ -182,8 +193,8 @@ def resume(
         if changes:
             effective = extended(effective, changes)
         shares(len(effective.each_island()), world.size)
-        ground = Ground.read(folder.target)
-        mark = fingerprint(effective, ground)
+        target_data = TargetData.read(folder.target)
+        mark = fingerprint(effective, target_data)
         if point is not None:
             for name, value in mark.items():
                 if point.fingerprint.get(name) != value:
@@ -191,11 +202,11 @@ def resume(
         if changes:
             write_whole(folder.run_file, stamped(effective).encode())
             if point is not None:
-                cleared = replace(Verdict.from_array(point.verdict), stop_at=NEVER, reason="")
-                point = replace(point, verdict=cleared.to_array(), finished="")
-        problem = make_problem(effective, ground, folder.path)
+                cleared = replace(Decision.from_array(point.decision), stop_at=NEVER, reason="")
+                point = replace(point, decision=cleared.to_array(), finished="")
+        problem = make_problem(effective, target_data, folder.path)
         rehearse(problem)
-        desk = Desk(folder, ownership, effective, ground, problem, mark, reporter, world.size)
+        recorder = Recorder(folder, ownership, effective, target_data, problem, mark, reporter, world.size)
         due: dict[int, list[tuple[int, Structure]]] = {}
         if point is None:
             reporter.say(f"{folder.path}: no checkpoint yet, beginning anew on {counted(world.size, 'rank')}")
@@ -209,10 +220,10 @@ def resume(
                 reporter.say(
                     f"{folder.path}: going on after generation {point.generation} on {counted(world.size, 'rank')}"
                 )
-            desk.take_over(point)
+            recorder.take_over(point)
             ahead = range(point.generation + 1, point.generation + effective.migration.delay + 2)
-            due = {made: seeds for made in ahead if (seeds := desk.taken(made))}
-        return Start(effective, ground, folder.path, point, due), desk
+            due = {made: seeds for made in ahead if (seeds := recorder.taken(made))}
+        return Start(effective, target_data, folder.path, point, due), recorder
 
     return _session(prepare, limit, quiet)
 
@@ -222,7 +233,7 @@ def resume(
 
 
 def _session(
-    prepare: Callable[[World, Reporter, ExitStack], tuple[Start, Desk]], max_time: float | None, quiet: bool
+    prepare: Callable[[World, Reporter, ExitStack], tuple[Start, Recorder]], max_time: float | None, quiet: bool
 ) -> Result:
     """Prepare on rank 0, tell the others, evolve, and end all ranks in good order."""
     begun = time.monotonic()
@@ -230,29 +241,31 @@ def _session(
     reporter = Reporter(quiet=quiet or world.rank != 0)
     with ExitStack() as leaving:
         leaving.callback(reporter.close)
-        with listening() as alarm:
+        with listening() as signal_flag:
             if world.rank != 0:
                 start = hear(world)
                 with leaving_a_trace(start.folder, world.rank):
-                    return _evolve(world, start, alarm, None)
+                    return _evolve(world, start, signal_flag, None)
             if world.notice:
                 reporter.say(world.notice)
             try:
                 with told_if_long(reporter):
-                    start, desk = prepare(world, reporter, leaving)
+                    start, recorder = prepare(world, reporter, leaving)
             except (InputError, StorageError) as error:
                 send_home(world, EXIT_INPUT if isinstance(error, InputError) else EXIT_STORAGE)
                 raise
             reporter.every = start.run.output.log_seconds
-            desk.set_up_seconds = time.monotonic() - begun
+            recorder.set_up_seconds = time.monotonic() - begun
             if max_time is not None:
-                desk.deadline = begun + max_time
+                recorder.deadline = begun + max_time
             tell(world, start)
             with leaving_a_trace(start.folder, world.rank):
-                result = _evolve(world, start, alarm, desk)
+                result = _evolve(world, start, signal_flag, recorder)
             reporter.close()
-            session_generation = desk.extra["session_generation"]
-            reporter.say(summary(result, desk.problem, desk.run.output.top, session_generation, desk.set_up_seconds))
+            session_generation = recorder.extra["session_generation"]
+            reporter.say(
+                summary(result, recorder.problem, recorder.run.output.top, session_generation, recorder.set_up_seconds)
+            )
             return result
 
 
@@ -286,38 +299,38 @@ def leaving_a_trace(folder: Path, rank: int) -> Iterator[None]:
         raise
 
 
-def _evolve(world: World, start: Start, alarm: Alarm, desk: Desk | None) -> Result:
+def _evolve(world: World, start: Start, signal_flag: SignalFlag, recorder: Recorder | None) -> Result:
     """Round after round; without a representative set there is one."""
     run_ = start.run
-    problem = desk.problem if desk is not None else make_problem(run_, start.ground, start.folder)
+    problem = recorder.problem if recorder is not None else make_problem(run_, start.target_data, start.folder)
     point, rounds_ = start.point, run_.set.rounds
-    story = rounds.begin(run_, problem, start.folder)
+    set_progress = rounds.begin(run_, problem, start.folder)
     if point is not None and rounds_:
-        story = rounds.again(story, unpack(point.set), point.extra["accepted"])
+        set_progress = rounds.again(set_progress, unpack(point.set), point.extra["accepted"])
     heard = sources(problem.n_islands, run_.migration, run_.seed)
     owned = shares(problem.n_islands, world.size)
     routes = Routes(heard, owned, world.rank, run_.migration.interval, run_.migration.delay)
-    work = Islands(story.problem if rounds_ else problem, run_.seed, 0 if point is None else point.round)
+    work = Islands(set_progress.problem if rounds_ else problem, run_.seed, 0 if point is None else point.round)
     while True:
-        if desk is not None:
-            desk.begin_round(work.problem, work.round, story.state.individuals, story.accepted)
-        ending, conductor = _round(world, start, work, routes, alarm, desk, point)
+        if recorder is not None:
+            recorder.begin_round(work.problem, work.round, set_progress.state.individuals, set_progress.accepted)
+        ending, coordinator = _round(world, start, work, routes, signal_flag, recorder, point)
         if ending.halted or not rounds_:
-            return _result(desk, start, ending, conductor)
+            return _result(recorder, start, ending, coordinator)
         new: Sequence[Individual] = ()
         grown, done = None, ""
-        if desk is not None and conductor is not None:
-            new, grown, reason = rounds.judge(story, conductor.final, start.ground)
+        if recorder is not None and coordinator is not None:
+            new, grown, reason = rounds.judge(set_progress, coordinator.final, start.target_data)
             done = reason or ""
-            desk.end_round(conductor.final, (*story.state.individuals, *new), done)
+            recorder.end_round(coordinator.final, (*set_progress.state.individuals, *new), done)
             share(world, {"done": text_array(done), **pack(new, work.n_terms)})
         else:
             arrays = receive(world)
             done, new = array_text(arrays["done"]), unpack(arrays)
-        story = story.added(new, grown)
+        set_progress = set_progress.added(new, grown)
         if done:
-            return _result(desk, start, ending, conductor)
-        work = Islands(story.problem, run_.seed, work.round + 1, dict(ending.states))
+            return _result(recorder, start, ending, coordinator)
+        work = Islands(set_progress.problem, run_.seed, work.round + 1, dict(ending.states))
         point = None
 
 
@@ -326,24 +339,24 @@ def _round(
     start: Start,
     work: Islands,
     routes: Routes,
-    alarm: Alarm,
-    desk: Desk | None,
+    signal_flag: SignalFlag,
+    recorder: Recorder | None,
     point: checkpoint.Checkpoint | None,
-) -> tuple[Ending, Conductor | None]:
+) -> tuple[Ending, Coordinator | None]:
     """One round; how it ended, and what rank 0 knows of it."""
     run_ = start.run
-    verdict = None if point is None else Verdict.from_array(point.verdict)
+    decision = None if point is None else Decision.from_array(point.decision)
     at = -1 if point is None else point.generation
-    leg = Leg(
+    round_plan = RoundPlan(
         work.round,
         run_.stop.generations,
         at,
-        NEVER if verdict is None else verdict.stop_at,
+        NEVER if decision is None else decision.stop_at,
         start.seeds if point is not None else {},
     )
-    conductor = None
-    if desk is not None:
-        desk.extra["session_generation"] = at
+    coordinator = None
+    if recorder is not None:
+        recorder.extra["session_generation"] = at
         terms = Terms(
             work.problem.n_islands,
             len(stat_names(work.problem.term_names)),
@@ -352,27 +365,31 @@ def _round(
             run_.stop,
             run_.checkpoint,
         )
-        conductor = Conductor(terms, desk, at, verdict)
-        desk.spent = conductor.spent
-    evolution = Evolution(world, work, routes, leg, alarm, conductor)
+        coordinator = Coordinator(terms, recorder, at, decision)
+        recorder.spent = coordinator.spent
+    evolution = Evolution(world, work, routes, round_plan, signal_flag, coordinator)
     states = None
     if point is not None:
-        first = 0 if desk is not None else routes.mine.start  # rank 0 has the states of all islands, others their own
+        first = (
+            0 if recorder is not None else routes.mine.start
+        )  # rank 0 has the states of all islands, others their own
         states = {k: work.unpack(point.states[k - first]) for k in routes.mine}
     ending = evolution.run(states)
-    return ending, conductor
+    return ending, coordinator
 
 
-def _result(desk: Desk | None, start: Start, ending: Ending, conductor: Conductor | None) -> Result:
-    if desk is None or conductor is None:
+def _result(recorder: Recorder | None, start: Start, ending: Ending, coordinator: Coordinator | None) -> Result:
+    if recorder is None or coordinator is None:
         # rank 0 alone knows the reasons; the exit code of the others follows from how the round ended
         finished = not ending.halted or ending.why == "seconds"
         return Result(start.folder, finished, ending.why, ending.generation, 0.0)
-    desk.pace = conductor.pace
-    finished = not ending.halted or conductor.halt_reason == "seconds"
-    reason = desk.last_reason if not ending.halted else conductor.halt_reason
-    desk.end("finished" if finished else "stopped", reason, ending.generation)
-    return Result(start.folder, finished, reason, ending.generation, desk.seconds(), tuple(desk.newest), desk.hash)
+    recorder.pace = coordinator.pace
+    finished = not ending.halted or coordinator.halt_reason == "seconds"
+    reason = recorder.last_reason if not ending.halted else coordinator.halt_reason
+    recorder.end("finished" if finished else "stopped", reason, ending.generation)
+    return Result(
+        start.folder, finished, reason, ending.generation, recorder.seconds(), tuple(recorder.newest), recorder.hash
+    )
 
 
 def rehearse(problem: Problem) -> None:

@@ -26,7 +26,7 @@ from grs_evo.search.operators.probabilities import check_operators
 from grs_evo.search.options import IslandOptions
 from grs_evo.search.population.archive import check_objectives, default_objectives
 from grs_evo.search.problem import Problem
-from grs_evo.storage.target_file import Ground, write_target
+from grs_evo.storage.target_file import TargetData, write_target
 from grs_evo.structures.reading import Entry, elements_of, read_structures, read_with_elements
 from grs_evo.structures.structure import Structure, lacks_cell, to_atoms
 from grs_evo.targets.chunks import Worker, cores, parts_of
@@ -39,7 +39,7 @@ _N_REFERENCE = 512
 _FEW = 10_000
 
 
-def lay_ground(run: RunFile, folder: Path, worker: Worker | None = None) -> Ground:
+def make_target_data(run: RunFile, folder: Path, worker: Worker | None = None) -> TargetData:
     """Read the target's structures and describe them.
 
     Parameters
@@ -62,7 +62,7 @@ def lay_ground(run: RunFile, folder: Path, worker: Worker | None = None) -> Grou
                 _, entries = _read_target(options, basis.elements, folder)
         structures = tuple(entry.structure for entry in entries)
         if options.alloy is not None:
-            return Ground(basis, _alloy(options.alloy, basis, structures, covariance), structures[:1])
+            return TargetData(basis, _alloy(options.alloy, basis, structures, covariance), structures[:1])
         target = Target.from_structures(
             list(structures),
             basis,
@@ -72,7 +72,7 @@ def lay_ground(run: RunFile, folder: Path, worker: Worker | None = None) -> Grou
             covariance,
             worker=worker,
         )
-        return Ground(basis, target, structures)
+        return TargetData(basis, target, structures)
 
 
 def _read_target(
@@ -138,11 +138,11 @@ def store_target(
     if covariance:
         asked = asked.model_copy(update={"loss": LossOptions(covariance=1.0)})
     with within(str(run_file)) if run_file is not None else nullcontext():
-        ground = lay_ground(asked, Path(), partial(parts_of, threads=threads or cores()))
-    write_target(ground.target, out, ground.structures)
-    of = counted(len(ground.structures), "structure")
-    what = f"of {of}" if asked.target.alloy is None else f"({ground.target.description})"
-    return f"{out}: {ground.target.n_environments} environments {what}; {', '.join(ground.basis.elements)}"
+        target_data = make_target_data(asked, Path(), partial(parts_of, threads=threads or cores()))
+    write_target(target_data.target, out, target_data.structures)
+    of = counted(len(target_data.structures), "structure")
+    what = f"of {of}" if asked.target.alloy is None else f"({target_data.target.description})"
+    return f"{out}: {target_data.target.n_environments} environments {what}; {', '.join(target_data.basis.elements)}"
 
 
 def _with_target(run: RunFile, folder: Path, changes: Mapping[str, Any]) -> RunFile:
@@ -157,13 +157,13 @@ def _with_target(run: RunFile, folder: Path, changes: Mapping[str, Any]) -> RunF
     return here.model_copy(update={"target": here.target.model_copy(update=update)})
 
 
-def _stored(run: RunFile, folder: Path) -> Ground:
+def _stored(run: RunFile, folder: Path) -> TargetData:
     path = folder / str(run.target.stored)
-    ground = Ground.read(path)
+    target_data = TargetData.read(path)
     if run.basis != BasisOptions():
-        asked = make_basis(run.basis, folder, run.target, ground.basis.elements)
-        ground.target.check_basis(asked)
-    return ground
+        asked = make_basis(run.basis, folder, run.target, target_data.basis.elements)
+        target_data.target.check_basis(asked)
+    return target_data
 
 
 def _alloy(options: AlloyOptions, basis: Basis, structures: Sequence[Structure], covariance: bool) -> Target:
@@ -217,7 +217,7 @@ def make_basis(
         )
 
 
-def make_problem(run: RunFile, ground: Ground, folder: Path) -> Problem:
+def make_problem(run: RunFile, target_data: TargetData, folder: Path) -> Problem:
     """What the islands of a run work on; the same on every rank.
 
     Raises
@@ -227,9 +227,9 @@ def make_problem(run: RunFile, ground: Ground, folder: Path) -> Problem:
     """
     with threadpool_limits(1):
         islands = run.each_island()
-        sources = _sources(run, ground, islands, folder)
+        sources = _sources(run, target_data, islands, folder)
         objective = make_objective(
-            ground.basis, ground.target, run.loss, reference=_reference(run.loss, sources[0], run.seed)
+            target_data.basis, target_data.target, run.loss, reference=_reference(run.loss, sources[0], run.seed)
         )
         lattices = _lattices(objective, sources)
     size_free = any(source.limits.size_free for source in sources) or len({s.limits.sizes for s in sources}) > 1
@@ -238,11 +238,11 @@ def make_problem(run: RunFile, ground: Ground, folder: Path) -> Problem:
     archive = run.archive.model_copy(
         update={
             "objectives": check_objectives(names, objective.term_names, signed),
-            "target_atoms": float(max(1, ground.target.n_environments)),
+            "target_atoms": float(max(1, target_data.target.n_environments)),
         }
     )
     return Problem(
-        elements=ground.basis.elements,
+        elements=target_data.basis.elements,
         objective=objective,
         islands=islands,
         sources=sources,
@@ -279,7 +279,9 @@ def _operator_notes(
     return tuple(notes)
 
 
-def _sources(run: RunFile, ground: Ground, islands: Sequence[IslandOptions], folder: Path) -> tuple[Source, ...]:
+def _sources(
+    run: RunFile, target_data: TargetData, islands: Sequence[IslandOptions], folder: Path
+) -> tuple[Source, ...]:
     made: dict[str, Source] = {}
     sources = []
     for options in islands:
@@ -290,8 +292,8 @@ def _sources(run: RunFile, ground: Ground, islands: Sequence[IslandOptions], fol
         if key not in made:
             made[key] = bind(
                 wanted,
-                ground.basis.elements,
-                ground.structures,
+                target_data.basis.elements,
+                target_data.structures,
                 spatial=True if moves else None,
                 folder=folder,
                 where="candidates" if own is None else "islands.candidates",

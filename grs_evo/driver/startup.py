@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from grs_evo.driver import distributed_target as crew
+from grs_evo.driver import distributed_target as distributed_target
 from grs_evo.driver.config.run_file import RunFile, parse
 from grs_evo.driver.config.toml import to_toml
 from grs_evo.errors import Quit
@@ -19,7 +19,7 @@ from grs_evo.parallel.messages import array_text, decode, encode, text_array
 from grs_evo.parallel.topology import shares
 from grs_evo.parallel.worker import Tag
 from grs_evo.storage import checkpoint
-from grs_evo.storage.target_file import Ground
+from grs_evo.storage.target_file import TargetData
 from grs_evo.structures.structure import Structure, pack_structures, unpack_structures
 
 
@@ -28,7 +28,7 @@ class Start:
     """What every rank needs to begin or to go on."""
 
     run: RunFile
-    ground: Ground
+    target_data: TargetData
     folder: Path
     point: checkpoint.Checkpoint | None  # None: from the beginning
     seeds: Mapping[int, Sequence[tuple[int, Structure]]] = field(default_factory=dict)  # due again after a resume
@@ -58,7 +58,7 @@ def receive(world: World) -> dict[str, NDArray[Any]]:
                 world.settle(lambda *_: None, seconds=5.0)
                 raise Quit(int(decode(block)["numbers"][0]))
             if tag == Tag.JOB:
-                crew.work(world, block, serve)
+                distributed_target.work(world, block, serve)
             else:
                 got.append(block)
 
@@ -78,7 +78,7 @@ def tell(world: World, start: Start) -> None:
         {
             "run": text_array(to_toml(start.run)),
             "folder": text_array(str(start.folder)),
-            "ground": np.frombuffer(start.ground.to_bytes(), np.uint8),
+            "ground": np.frombuffer(start.target_data.to_bytes(), np.uint8),
             "resumed": np.array([point is not None]),
             "seeds_made": np.array([made for made, _, _ in seeds], np.int64),
             "seeds_island": np.array([k for _, k, _ in seeds], np.int64),
@@ -103,7 +103,7 @@ def hear(world: World) -> Start:
         seeds.setdefault(made, []).append((k, structure))
     return Start(
         parse(array_text(arrays["run"]), "run file of rank 0"),
-        Ground.from_bytes(arrays["ground"].tobytes()),
+        TargetData.from_bytes(arrays["ground"].tobytes()),
         Path(array_text(arrays["folder"])),
         checkpoint.Checkpoint.from_bytes(point) if point else None,
         seeds,

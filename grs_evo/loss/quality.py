@@ -139,8 +139,8 @@ def without_extras(objective: Objective) -> Objective:
     return replace(objective, plan=plan, scratch=type(objective.scratch)())
 
 
-def _ratio(loss: float, yardstick: float) -> float:
-    return loss / yardstick if yardstick > 0 else float("nan")
+def _ratio(loss: float, relative_loss: float) -> float:
+    return loss / relative_loss if relative_loss > 0 else float("nan")
 
 
 _MANY = 1000  # environments, of a set
@@ -150,7 +150,7 @@ _DRAWS_OF_MANY = 100
 
 
 @dataclass(frozen=True)
-class Yardstick:
+class RelativeLoss:
     """A loss over the sampling noise of the target."""
 
     n_atoms: int
@@ -158,10 +158,10 @@ class Yardstick:
     ratio: float  # NaN where there is no noise
 
 
-def over_noise(objective: Objective, loss: float, n_atoms: int) -> Yardstick:
+def over_noise(objective: Objective, loss: float, n_atoms: int) -> RelativeLoss:
     """A structure's or a set's loss over the sampling noise for as many environments, as `grs-evo score` tells it."""
     # Samples of many environments differ little from each other, and take long.
     noise = sampling_noise(objective, n_atoms, **({"draws": _DRAWS_OF_MANY} if n_atoms > _MANY else {}))
     if not noise > LEAST_NOISE:
-        return Yardstick(n_atoms, 0.0, float("nan"))
-    return Yardstick(n_atoms, noise, loss / noise)
+        return RelativeLoss(n_atoms, 0.0, float("nan"))
+    return RelativeLoss(n_atoms, noise, loss / noise)

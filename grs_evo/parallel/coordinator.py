@@ -13,20 +13,20 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from grs_evo.parallel.decisions import NEVER, CheckpointOptions, Pace, StopOptions, Totals, Verdict, judge
+from grs_evo.parallel.decisions import NEVER, CheckpointOptions, Decision, Pace, StopOptions, Totals, judge
 from grs_evo.search.population.individual import Individual, pack
 from grs_evo.structures.structure import Structure
 
 Arrays = dict[str, NDArray[Any]]
 
 
-class Desk(Protocol):
+class Recorder(Protocol):
     """What the conductor needs of the outside."""
 
     def totals(self, generation: int, rows: NDArray[np.float64]) -> Totals:
         """Sum up the statistics of one generation, (n_islands, n_stats)."""
 
-    def observe(self, rows: NDArray[np.float64], verdict: Verdict, pace: Pace) -> None:
+    def observe(self, rows: NDArray[np.float64], decision: Decision, pace: Pace) -> None:
         """A generation is complete."""
 
     def halt_reason(self, heard: str) -> str:
@@ -35,7 +35,7 @@ class Desk(Protocol):
     def new_seeds(self, made: int) -> list[tuple[int, Structure]]:
         """Structures that enter islands when generation `made` is made, as (island, structure)."""
 
-    def save(self, generation: int, states: Sequence[Arrays], verdict: Verdict, final: bool) -> None:
+    def save(self, generation: int, states: Sequence[Arrays], decision: Decision, final: bool) -> None:
         """Put the states of all islands, in their order, on disk."""
 
 
@@ -51,7 +51,7 @@ class Terms:
     checkpoint: CheckpointOptions
 
 
-class Conductor:
+class Coordinator:
     """The state of rank 0's side while a round lasts.
 
     Parameters
@@ -62,9 +62,9 @@ class Conductor:
     previous : verdict on that generation, when resuming
     """
 
-    def __init__(self, terms: Terms, desk: Desk, start: int = -1, previous: Verdict | None = None) -> None:
+    def __init__(self, terms: Terms, recorder: Recorder, start: int = -1, previous: Decision | None = None) -> None:
         self.terms = terms
-        self.desk = desk
+        self.recorder = recorder
         self.pace = Pace(start, time.monotonic())
         self.halted: dict[int, int] = {}  # rank -> newest generation it completed
         self.halt_reason = ""
@@ -73,7 +73,7 @@ class Conductor:
         self._rows: dict[int, NDArray[np.float64]] = {}
         self._missing: dict[int, int] = {}
         self._states: dict[int, dict[int, Arrays]] = {}
-        self._spoken: dict[int, Verdict] = {} if previous is None else {start: previous}
+        self._spoken: dict[int, Decision] = {} if previous is None else {start: previous}
         self._next = start + 1
         self._saving = -1
 
@@ -83,7 +83,7 @@ class Conductor:
         table[list(islands)] = rows
         self._missing[generation] = self._missing.get(generation, self.terms.n_islands) - len(islands)
 
-    def verdicts(self) -> list[tuple[Verdict, Arrays]]:
+    def decisions(self) -> list[tuple[Decision, Arrays]]:
         """Verdicts on the generations that have become complete, each with the seeds that go with it."""
         spoken = []
         while self._missing.get(self._next) == 0:
@@ -91,32 +91,32 @@ class Conductor:
             self._next += 1
         return spoken
 
-    def _speak(self, generation: int) -> tuple[Verdict, Arrays]:
+    def _speak(self, generation: int) -> tuple[Decision, Arrays]:
         terms = self.terms
         rows = self._rows.pop(generation)
         del self._missing[generation]
         previous = self._spoken.get(generation - 1)
-        verdict = judge(previous, self.desk.totals(generation, rows), terms.stop, terms.delay)
+        decision = judge(previous, self.recorder.totals(generation, rows), terms.stop, terms.delay)
         effect = generation + terms.delay
         seeds: list[tuple[int, Structure]] = []
-        if effect < self._last(verdict):
-            seeds = self.desk.new_seeds(effect + 1)
+        if effect < self._last(decision):
+            seeds = self.recorder.new_seeds(effect + 1)
             if self._saving < 0 and self.pace.due(effect, time.monotonic(), terms.checkpoint):
                 self._saving = effect
-                verdict = replace(verdict, checkpoint_at=effect)
+                decision = replace(decision, checkpoint_at=effect)
         if seeds:
-            verdict = replace(verdict, seeds_at=effect + 1)
-        self._spoken[generation] = verdict
+            decision = replace(decision, seeds_at=effect + 1)
+        self._spoken[generation] = decision
         self._spoken.pop(generation - 3 * terms.delay - 3, None)
-        self.desk.observe(rows, verdict, self.pace)
+        self.recorder.observe(rows, decision, self.pace)
         guests = [
             Individual(structure, 0.0, np.empty(0), uid=-1, operator="seed", island=island)
             for island, structure in seeds
         ]
-        return verdict, pack(guests, 0) if guests else {}
+        return decision, pack(guests, 0) if guests else {}
 
-    def _last(self, verdict: Verdict) -> int:
-        return min(NEVER if self.terms.generations is None else self.terms.generations, verdict.stop_at)
+    def _last(self, decision: Decision) -> int:
+        return min(NEVER if self.terms.generations is None else self.terms.generations, decision.stop_at)
 
     def take_state(self, generation: int, island: int, arrays: Arrays) -> None:
         """The state of one island."""
@@ -141,7 +141,7 @@ class Conductor:
         states = self._states.pop(generation)
         before = time.monotonic()
         ordered = [states[island] for island in range(self.terms.n_islands)]
-        self.desk.save(generation, ordered, self._spoken[generation], final)
+        self.recorder.save(generation, ordered, self._spoken[generation], final)
         now = time.monotonic()
         self.pace = self.pace.saved(generation, now, now - before)
 
@@ -151,5 +151,5 @@ class Conductor:
     def tick(self, heard: str) -> bool:
         """Whether everybody should stop now; looked at often."""
         if not self.halt_reason:
-            self.halt_reason = self.desk.halt_reason(heard)
+            self.halt_reason = self.recorder.halt_reason(heard)
         return bool(self.halt_reason)

@@ -18,7 +18,7 @@ from grs_evo.options import Options
 
 NEVER = 1 << 62
 REASONS = ("", "generations", "evaluations", "loss", "stagnation", "seconds", "round")
-_VERDICT_LENGTH = 7
+_DECISION_LENGTH = 7
 
 
 class StopOptions(Options):
@@ -52,7 +52,7 @@ class CheckpointOptions(Options):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Decision:
     """What is decided once generation `generation` is known; (7,) float64 on its way to the ranks."""
 
     generation: int
@@ -71,11 +71,11 @@ class Verdict:
         )
 
     @staticmethod
-    def from_array(row: NDArray[Any]) -> Verdict:
-        if row.shape != (_VERDICT_LENGTH,):
-            raise ValueError(f"a verdict has {_VERDICT_LENGTH} numbers, not {row.shape}")
+    def from_array(row: NDArray[Any]) -> Decision:
+        if row.shape != (_DECISION_LENGTH,):
+            raise ValueError(f"a verdict has {_DECISION_LENGTH} numbers, not {row.shape}")
         stop = int(row[3]) if row[3] >= 0 else NEVER
-        return Verdict(int(row[0]), float(row[1]), int(row[2]), stop, REASONS[int(row[4])], int(row[5]), int(row[6]))
+        return Decision(int(row[0]), float(row[1]), int(row[2]), stop, REASONS[int(row[4])], int(row[5]), int(row[6]))
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Totals:
     evaluations: float
 
 
-def judge(previous: Verdict | None, totals: Totals, stop: StopOptions, delay: int) -> Verdict:
+def judge(previous: Decision | None, totals: Totals, stop: StopOptions, delay: int) -> Decision:
     """The verdict on a generation; a pure function of statistics, so that every machine comes to the same.
 
     Parameters
@@ -99,23 +99,23 @@ def judge(previous: Verdict | None, totals: Totals, stop: StopOptions, delay: in
     """
     g = totals.generation
     if previous is None:
-        verdict = Verdict(g, totals.best, g)
+        decision = Decision(g, totals.best, g)
     elif totals.best < previous.best:
-        verdict = Verdict(g, totals.best, g, previous.stop_at, previous.reason)
+        decision = Decision(g, totals.best, g, previous.stop_at, previous.reason)
     else:
-        verdict = Verdict(g, previous.best, previous.improved, previous.stop_at, previous.reason)
-    if verdict.stop_at < NEVER:
-        return verdict
+        decision = Decision(g, previous.best, previous.improved, previous.stop_at, previous.reason)
+    if decision.stop_at < NEVER:
+        return decision
     reason = ""
-    if stop.loss is not None and verdict.best <= stop.loss:
+    if stop.loss is not None and decision.best <= stop.loss:
         reason = "loss"
     elif stop.evaluations is not None and totals.evaluations >= stop.evaluations:
         reason = "evaluations"
-    elif stop.stagnation is not None and g - verdict.improved >= stop.stagnation:
+    elif stop.stagnation is not None and g - decision.improved >= stop.stagnation:
         reason = "stagnation"
     if reason:
-        return replace(verdict, stop_at=g + delay, reason=reason)
-    return verdict
+        return replace(decision, stop_at=g + delay, reason=reason)
+    return decision
 
 
 @dataclass(frozen=True)

@@ -16,30 +16,30 @@ _INTERRUPTED = 130  # exit code of a process ended by a second SIGINT, as shells
 
 
 @dataclass
-class Alarm:
+class SignalFlag:
     """What this process was told; handlers set it and do nothing else."""
 
     heard: str = ""
 
 
 @contextmanager
-def listening() -> Iterator[Alarm]:
+def listening() -> Iterator[SignalFlag]:
     """Within it SIGTERM, SIGUSR1 and SIGINT ring the alarm; a second SIGINT ends the process at once."""
-    alarm = Alarm()
+    signal_flag = SignalFlag()
 
     def ring(number: int, _frame: FrameType | None) -> None:
-        if number == signal.SIGINT and alarm.heard == "SIGINT":
+        if number == signal.SIGINT and signal_flag.heard == "SIGINT":
             sys.stderr.write("interrupted twice: ending at once\n")
             sys.stderr.flush()
             os._exit(_INTERRUPTED)
-        alarm.heard = signal.Signals(number).name
+        signal_flag.heard = signal.Signals(number).name
 
     if threading.current_thread() is not threading.main_thread():
-        yield alarm  # Python hears signals in the main thread alone; its owner decides there
+        yield signal_flag  # Python hears signals in the main thread alone; its owner decides there
         return
     previous = {number: signal.signal(number, ring) for number in _CAUGHT}
     try:
-        yield alarm
+        yield signal_flag
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from grs_evo.errors import EXIT_INPUT, EXIT_STORAGE, InputError, Quit, StorageError
 from grs_evo.parallel.communicator import World, wait
-from grs_evo.parallel.coordinator import Conductor
-from grs_evo.parallel.decisions import NEVER, Verdict
+from grs_evo.parallel.coordinator import Coordinator
+from grs_evo.parallel.decisions import NEVER, Decision
 from grs_evo.parallel.messages import array_text, decode, encode, text_array
-from grs_evo.parallel.signals import Alarm
+from grs_evo.parallel.signals import SignalFlag
 from grs_evo.parallel.timing import Spent
 from grs_evo.parallel.topology import Routes, arrange, pack_parcel, unpack_parcel
 from grs_evo.search.population.individual import Individual, unpack
@@ -37,7 +37,7 @@ class Tag(IntEnum):
     """Kinds of messages."""
 
     STATS = 1  # rows of one generation, to rank 0
-    VERDICT = 2  # from rank 0
+    DECISION = 2  # from rank 0
     EMIGRANTS = 3
     STATE = 4  # one island at one generation, to rank 0
     HEARD = 5  # a rank heard a signal, to rank 0
@@ -83,7 +83,7 @@ class Work(Protocol):
 
 
 @dataclass(frozen=True)
-class Leg:
+class RoundPlan:
     """The stretch of a round that is ahead."""
 
     round: int
@@ -118,21 +118,27 @@ class Evolution:
     """
 
     def __init__(
-        self, world: World, work: Work, routes: Routes, leg: Leg, alarm: Alarm, conductor: Conductor | None
+        self,
+        world: World,
+        work: Work,
+        routes: Routes,
+        round_plan: RoundPlan,
+        signal_flag: SignalFlag,
+        coordinator: Coordinator | None,
     ) -> None:
         self.world = world
         self.work = work
         self.routes = routes
-        self.leg = leg
-        self.alarm = alarm
-        self.conductor = conductor
-        self.generation = leg.start
+        self.round_plan = round_plan
+        self.signal_flag = signal_flag
+        self.coordinator = coordinator
+        self.generation = round_plan.start
         self.states: dict[int, dict[int, Any]] = {}  # generation -> island -> state; the last delay + 2 generations
-        self.stop_at = leg.stop_at
-        self.judged = leg.start  # newest generation whose verdict is known
+        self.stop_at = round_plan.stop_at
+        self.judged = round_plan.start  # newest generation whose verdict is known
         self.to_save: set[int] = set()
         self.mail: dict[int, dict[int, list[tuple[int, Individual]]]] = {}  # generation left -> rank -> emigrants
-        self.seeds = dict(leg.seeds)
+        self.seeds = dict(round_plan.seeds)
         self.halting = False
         self.why = ""
         self.dump_at: int | None = None
@@ -160,8 +166,10 @@ class Evolution:
         try:
             try:
                 if states is not None:
-                    self.states[self.leg.start] = dict(states)
-                    for generation in range(max(0, self.leg.start + 1 - self.routes.delay), self.leg.start + 1):
+                    self.states[self.round_plan.start] = dict(states)
+                    for generation in range(
+                        max(0, self.round_plan.start + 1 - self.routes.delay), self.round_plan.start + 1
+                    ):
                         self._send_emigrants(generation)
                 self._live()
                 self._close()
@@ -176,8 +184,8 @@ class Evolution:
             self.world.settle(lambda *_: None, seconds=_LEAVE)
             raise
         self.world.settle(lambda *_: None)
-        if self.conductor is not None:
-            self.conductor.spent[self.world.rank] = self.spent.to_array()
+        if self.coordinator is not None:
+            self.coordinator.spent[self.world.rank] = self.spent.to_array()
         generation = self.generation if not halted else self._dumped()
         return Ending(halted, generation, self.states.get(generation, {}), self.why)
 
@@ -212,7 +220,7 @@ class Evolution:
             return task()
 
     def _last(self) -> int:
-        budget = NEVER if self.leg.generations is None else self.leg.generations
+        budget = NEVER if self.round_plan.generations is None else self.round_plan.generations
         return min(budget, self.stop_at)
 
     def _may_go_on(self) -> bool:
@@ -230,13 +238,13 @@ class Evolution:
         for old in [g for g in self.states if g < generation - self.routes.delay - 1]:
             del self.states[old]
         rows = np.array([self.work.stats(states[island]) for island in self.routes.mine])
-        if self.conductor is None:
-            head = np.array([self.leg.round, generation], np.int64)
+        if self.coordinator is None:
+            head = np.array([self.round_plan.round, generation], np.int64)
             self.world.post(0, Tag.STATS, encode({"when": head, "rows": rows, "spent": self.spent.to_array()}))
         else:
-            self.conductor.spent[self.world.rank] = self.spent.to_array()
+            self.coordinator.spent[self.world.rank] = self.spent.to_array()
             with self.spent.on("post"):
-                self.conductor.take_stats(generation, self.routes.mine, rows)
+                self.coordinator.take_stats(generation, self.routes.mine, rows)
                 self._obey()
         with self.spent.on("pack"):
             self._send_emigrants(generation)
@@ -253,7 +261,7 @@ class Evolution:
             self.world.post(
                 rank,
                 Tag.EMIGRANTS,
-                encode(pack_parcel(self.leg.round, generation, parcel, self.work.n_terms)),
+                encode(pack_parcel(self.round_plan.round, generation, parcel, self.work.n_terms)),
             )
         own = [(island, one) for island, group in leaving.items() for one in group]
         self.mail.setdefault(generation, {})[self.world.rank] = own
@@ -262,11 +270,11 @@ class Evolution:
         self.to_save.discard(generation)
         for island, state in self.states[generation].items():
             arrays = self.work.pack(state)
-            if self.conductor is None:
-                when = np.array([self.leg.round, generation, island], np.int64)
+            if self.coordinator is None:
+                when = np.array([self.round_plan.round, generation, island], np.int64)
                 self.world.post(0, Tag.STATE, encode({"when": when, **arrays}))
             else:
-                self.conductor.take_state(generation, island, arrays)
+                self.coordinator.take_state(generation, island, arrays)
 
     # -- endings -----------------------------------------------------------------------------------------------------
 
@@ -274,42 +282,42 @@ class Evolution:
         """The last generation is made: hand it over, and leave together."""
         with self.spent.on("pack"):
             self._send_states(self.generation)
-        if self.conductor is None:
+        if self.coordinator is None:
             with self.spent.on("wait"):
                 wait(lambda: self.ended, self.serve_or_halt)
             return
         with self.spent.on("wait"):
-            wait(lambda: self._conductor().can_save(self.generation), self.serve_or_halt)
+            wait(lambda: self._coordinator().can_save(self.generation), self.serve_or_halt)
         with self.spent.on("save"):
-            self._conductor().save_final(self.generation)
-        self.world.post_all(Tag.END, _numbers(self.leg.round, self.generation))
+            self._coordinator().save_final(self.generation)
+        self.world.post_all(Tag.END, _numbers(self.round_plan.round, self.generation))
 
     def _halt(self) -> None:
         """Everybody stops where they are; the newest generation that all have is saved."""
-        if self.conductor is None:
-            self.world.post(0, Tag.HALTED, _numbers(self.leg.round, self.generation))
+        if self.coordinator is None:
+            self.world.post(0, Tag.HALTED, _numbers(self.round_plan.round, self.generation))
             wait(lambda: self.dump_at is not None or self.ended, self.serve)
             if self.dump_at is not None and self.dump_at >= 0:
                 self._send_states(self.dump_at)
             wait(lambda: self.ended, self.serve)
             return
-        conductor = self.conductor
-        conductor.take_halted(self.world.rank, self.generation)
-        wait(lambda: len(conductor.halted) == self.world.size, self.serve)
-        common = self.dump_at = min(conductor.halted.values())
-        self.world.post_all(Tag.DUMP, _numbers(self.leg.round, common))
+        coordinator = self.coordinator
+        coordinator.take_halted(self.world.rank, self.generation)
+        wait(lambda: len(coordinator.halted) == self.world.size, self.serve)
+        common = self.dump_at = min(coordinator.halted.values())
+        self.world.post_all(Tag.DUMP, _numbers(self.round_plan.round, common))
         if common >= 0:
             self._send_states(common)
-            wait(lambda: conductor.can_save(common), self.serve)
-            conductor.save_final(common)
-        self.world.post_all(Tag.END, _numbers(self.leg.round, common))
+            wait(lambda: coordinator.can_save(common), self.serve)
+            coordinator.save_final(common)
+        self.world.post_all(Tag.END, _numbers(self.round_plan.round, common))
 
     def _dumped(self) -> int:
         return -1 if self.dump_at is None else self.dump_at
 
     def _trouble(self, error: Exception) -> None:
         """This rank cannot go on. Rank 0 says why and sends everybody home; the others tell rank 0."""
-        if self.conductor is None:
+        if self.coordinator is None:
             self.world.post(0, Tag.TROUBLE, text_array(str(error)))
             try:
                 wait(lambda: False, self.serve)
@@ -346,25 +354,25 @@ class Evolution:
         self.world.leave_if_orphaned()
         for message in self.world.arrived():
             self._take(*message)
-        if self.conductor is not None:
-            if self.conductor.tick(self.alarm.heard) and not self.halting:
+        if self.coordinator is not None:
+            if self.coordinator.tick(self.signal_flag.heard) and not self.halting:
                 self.halting = True
-                self.why = self.conductor.halt_reason
+                self.why = self.coordinator.halt_reason
                 self.world.post_all(Tag.HALT, text_array(self.why))
             self._obey()
             with self.spent.on("save"):
-                self.conductor.save_due()
-        elif self.alarm.heard and not self._rang:
+                self.coordinator.save_due()
+        elif self.signal_flag.heard and not self._rang:
             self._rang = True
-            self.world.post(0, Tag.HEARD, text_array(self.alarm.heard))
+            self.world.post(0, Tag.HEARD, text_array(self.signal_flag.heard))
 
     def _take(self, source: int, tag: int, block: NDArray[np.uint8]) -> None:
         if tag == Tag.STATS:
             arrays = decode(block)
-            if int(arrays["when"][0]) == self.leg.round:
-                self._conductor().spent[source] = arrays["spent"]
-                self._conductor().take_stats(int(arrays["when"][1]), self.routes.owned[source], arrays["rows"])
-        elif tag == Tag.VERDICT:
+            if int(arrays["when"][0]) == self.round_plan.round:
+                self._coordinator().spent[source] = arrays["spent"]
+                self._coordinator().take_stats(int(arrays["when"][1]), self.routes.owned[source], arrays["rows"])
+        elif tag == Tag.DECISION:
             self._hear(decode(block))
         elif tag == Tag.EMIGRANTS:
             _, generation, emigrants = unpack_parcel(decode(block))
@@ -372,13 +380,13 @@ class Evolution:
         elif tag == Tag.STATE:
             arrays = decode(block)
             when = arrays.pop("when")
-            self._conductor().take_state(int(when[1]), int(when[2]), arrays)
+            self._coordinator().take_state(int(when[1]), int(when[2]), arrays)
         elif tag == Tag.HEARD:
-            self.alarm.heard = self.alarm.heard or array_text(block)
+            self.signal_flag.heard = self.signal_flag.heard or array_text(block)
         elif tag == Tag.HALT:
             self.halting, self.why = True, array_text(block)
         elif tag == Tag.HALTED:
-            self._conductor().take_halted(source, int(decode(block)["numbers"][1]))
+            self._coordinator().take_halted(source, int(decode(block)["numbers"][1]))
         elif tag == Tag.DUMP:
             self.dump_at = int(decode(block)["numbers"][1])
         elif tag == Tag.END:
@@ -390,27 +398,27 @@ class Evolution:
 
     def _obey(self) -> None:
         """Rank 0: pass on the verdicts that have become possible, to itself too."""
-        for verdict, columns in self._conductor().verdicts():
-            arrays = {"verdict": verdict.to_array(), **columns}
+        for decision, columns in self._coordinator().decisions():
+            arrays = {"verdict": decision.to_array(), **columns}
             if self.world.size > 1:
-                self.world.post_all(Tag.VERDICT, encode(arrays))
+                self.world.post_all(Tag.DECISION, encode(arrays))
             self._hear(arrays)
 
     def _hear(self, arrays: Arrays) -> None:
-        verdict = Verdict.from_array(arrays["verdict"])
-        self.judged = verdict.generation
-        self.stop_at = verdict.stop_at
-        if verdict.seeds_at >= 0:
-            self.seeds[verdict.seeds_at] = [(one.island, one.structure) for one in unpack(arrays)]
-        if verdict.checkpoint_at == self.generation:
+        decision = Decision.from_array(arrays["verdict"])
+        self.judged = decision.generation
+        self.stop_at = decision.stop_at
+        if decision.seeds_at >= 0:
+            self.seeds[decision.seeds_at] = [(one.island, one.structure) for one in unpack(arrays)]
+        if decision.checkpoint_at == self.generation:
             self._send_states(self.generation)
-        elif verdict.checkpoint_at > self.generation:
-            self.to_save.add(verdict.checkpoint_at)
+        elif decision.checkpoint_at > self.generation:
+            self.to_save.add(decision.checkpoint_at)
 
-    def _conductor(self) -> Conductor:
-        if self.conductor is None:
+    def _coordinator(self) -> Coordinator:
+        if self.coordinator is None:
             raise RuntimeError(f"rank {self.world.rank} got a message that is meant for rank 0")
-        return self.conductor
+        return self.coordinator
 
 
 def send_home(world: World, code: int) -> None:

@@ -17,7 +17,7 @@ from grs_evo.loss.options import LossOptions
 from grs_evo.search.population import representative_set as sets
 from grs_evo.search.population.individual import Individual
 from grs_evo.storage.archive_file import Archive
-from grs_evo.storage.target_file import Ground
+from grs_evo.storage.target_file import TargetData
 from grs_evo.structures.reading import read_structures
 from grs_evo.structures.structure import Structure
 from grs_evo.targets.target import Target
@@ -27,7 +27,7 @@ _DRAWN = ("reference", "whitened")
 
 
 @dataclass(frozen=True, eq=False)
-class Question:
+class Context:
     """What the run file of an archive tells; nothing where another version of the program wrote it."""
 
     run: RunFile | None
@@ -69,12 +69,12 @@ class Question:
         return None if self.objective is None else sets.distances(individuals, self.objective)
 
 
-def question_of(archive: Archive, target: Target | None, folder: Path | None) -> Question:
+def context_of(archive: Archive, target: Target | None, folder: Path | None) -> Context:
     """What the archive's run asked; files that it read are looked for in the run folder."""
     try:
         run = parse(archive.run_file, "run file")
     except InputError:
-        return Question(None, None, None)
+        return Context(None, None, None)
     given: tuple[Structure, ...] | None = ()
     if run.set.given is not None:
         try:
@@ -82,7 +82,7 @@ def question_of(archive: Archive, target: Target | None, folder: Path | None) ->
             given = tuple(entry.structure for entry in entries)
         except InputError:
             given = None
-    return Question(run, _objective(archive, target, run, folder), given)
+    return Context(run, _objective(archive, target, run, folder), given)
 
 
 def _objective(archive: Archive, target: Target | None, run: RunFile, folder: Path | None) -> Objective | None:
@@ -95,8 +95,8 @@ def _objective(archive: Archive, target: Target | None, run: RunFile, folder: Pa
         # The scale comes from random candidates, which the seed draws again.
         structures: tuple[Structure, ...] = ()
         if folder is not None and (folder / "target.h5").is_file():
-            kept = Ground.read(folder / "target.h5")
+            kept = TargetData.read(folder / "target.h5")
             structures = kept.structures if kept.target.basis_hash == target.basis_hash else ()
-        return make_problem(run, Ground(basis, target, structures), folder or Path()).objective
+        return make_problem(run, TargetData(basis, target, structures), folder or Path()).objective
     except InputError:
         return None

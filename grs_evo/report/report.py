@@ -24,7 +24,7 @@ from grs_evo.errors import InputError
 from grs_evo.loss import quality
 from grs_evo.report import page
 from grs_evo.report import structure_view as solid
-from grs_evo.report.context import question_of
+from grs_evo.report.context import context_of
 from grs_evo.report.formatting import several, significant, whole, without_folders
 from grs_evo.report.plots import results as result_plots
 from grs_evo.report.sections import match
@@ -100,7 +100,7 @@ def compose(archive: Archive, title: str, folder: Path | None = None) -> str:
         sections.append(search)
         tiles += course.effort_tiles(archive.history, status)
     versions = asked.versions_of(folder) if folder is not None else []
-    sections.insert(0, asked.asked_section(archive, target, found.question, versions))
+    sections.insert(0, asked.overview_section(archive, target, found.context, versions))
     return page.render(
         title=title,
         over="grs_evo report",
@@ -116,11 +116,11 @@ def compose(archive: Archive, title: str, folder: Path | None = None) -> str:
 
 
 def _found(archive: Archive, target: Target | None, folder: Path | None) -> Found:
-    question = question_of(archive, target, folder)
+    context = context_of(archive, target, folder)
     numbers = None
     if archive.set:
-        numbers = question.distances(archive.set) if question.away else question.set_losses(archive)
-    return Found(archive, question, numbers)
+        numbers = context.distances(archive.set) if context.away else context.set_losses(archive)
+    return Found(archive, context, numbers)
 
 
 def _pair(found: Found, target: Target, folder: Path | None) -> match.Pair:
@@ -166,15 +166,15 @@ def _tiles(found: Found, target: Target | None) -> list[tuple[str, str, str]]:
             what = f"{group[0]}, {group[1]}, {several(size, 'atom')}"
         tiles.append(("Distance" if word == "distance" else "Best loss", significant(worth), what))
         tiles.append(("Structures", whole(len(archive.individuals)), f"{_sizes(archive)} atoms"))
-        if found.question.judges_single and not found.question.moving and "structure" in archive.term_names:
+        if found.context.judges_single and not found.context.moving and "structure" in archive.term_names:
             loss = float(best.terms[archive.term_names.index("structure")])
             tiles += _noise_tile(found, target, loss, size)
     return tiles
 
 
 def _noise_tile(found: Found, target: Target | None, loss: float, n_atoms: int) -> list[tuple[str, str, str]]:
-    objective = found.question.objective
-    if objective is None or target is None or not len(target.sample_rows) or found.question.given:
+    objective = found.context.objective
+    if objective is None or target is None or not len(target.sample_rows) or found.context.given:
         return []
     judged = quality.over_noise(objective, loss, n_atoms)
     if judged.noise == 0.0:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from grs_evo import __version__
 from grs_evo.errors import InputError, StorageError
 from grs_evo.files import write_whole
-from grs_evo.parallel.decisions import Verdict
+from grs_evo.parallel.decisions import Decision
 from grs_evo.storage.hdf5 import Damaged, Tree, below, from_image, sealed, stack, to_image, unsealed, unstack
 
 SCHEMA = 1
@@ -32,7 +32,7 @@ class Checkpoint:
     step: int  # generations made in all rounds together; also the number in the file's name
     round: int
     generation: int  # within the round
-    verdict: NDArray[np.float64]  # on this generation, see control.Verdict
+    decision: NDArray[np.float64]  # on this generation, see control.Verdict
     states: list[Arrays]  # one per island
     set: Arrays  # the representative set so far, as population.pack makes it
     past: NDArray[np.float64]  # history rows of earlier rounds, (n, 2 + n_stats): round, island, statistics
@@ -44,7 +44,7 @@ class Checkpoint:
 
     def to_bytes(self) -> bytes:
         """The content of the file."""
-        tree: Tree = {"verdict": self.verdict, "past": self.past, "run_file": self.run_file}
+        tree: Tree = {"verdict": self.decision, "past": self.past, "run_file": self.run_file}
         tree.update(stack(self.states, "islands"))
         tree.update({f"set/{name}": column for name, column in self.set.items()})
         attributes = {
@@ -78,13 +78,13 @@ class Checkpoint:
                 f"has schema {attributes['schema']}, written by grs_evo {attributes.get('version')}; "
                 f"this one reads up to {SCHEMA}"
             )
-        verdict = np.asarray(tree["verdict"])
-        Verdict.from_array(verdict)
+        decision = np.asarray(tree["verdict"])
+        Decision.from_array(decision)
         return Checkpoint(
             step=int(attributes["step"]),
             round=int(attributes["round"]),
             generation=int(attributes["generation"]),
-            verdict=verdict,
+            decision=decision,
             states=unstack(tree, "islands"),
             set=below(tree, "set"),
             past=np.asarray(tree["past"]),

@@ -21,7 +21,7 @@ _IN_A_RUN = "target.h5"
 
 
 @dataclass(frozen=True, eq=False)
-class Ground:
+class TargetData:
     """What a run stands on: made once on rank 0, stored in the run folder, handed to the other ranks."""
 
     basis: Basis
@@ -44,11 +44,11 @@ class Ground:
         return sealed(self.to_bytes())
 
     @staticmethod
-    def from_bytes(data: bytes) -> Ground:
-        return _ground(from_image(data)[0], "target")
+    def from_bytes(data: bytes) -> TargetData:
+        return _target_data(from_image(data)[0], "target")
 
     @staticmethod
-    def read(path: Path) -> Ground:
+    def read(path: Path) -> TargetData:
         """A file of what `to_file` gives.
 
         Raises
@@ -59,19 +59,19 @@ class Ground:
         tree, attributes = read_arrays(path, TARGET_FILE)
         check_schema(path, TARGET_FILE, attributes.get("schema"), TARGET_SCHEMA, str(attributes.get("version")))
         try:
-            return _ground(tree, str(path))
+            return _target_data(tree, str(path))
         except (KeyError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{path}: is no whole {TARGET_FILE} file ({error})") from None
 
 
-def _ground(tree: dict[str, Any], source: str) -> Ground:
+def _target_data(tree: dict[str, Any], source: str) -> TargetData:
     basis = Basis.from_text(tree["basis"])
     target = Target.from_arrays(below(tree, "target"), source, basis)
     with within(source):
         target.check_basis(basis)
-    return Ground(basis, target, tuple(unpack_structures(below(tree, "structures"))))
+    return TargetData(basis, target, tuple(unpack_structures(below(tree, "structures"))))
 
 
 def write_target(target: Target, path: str | Path, structures: Sequence[Structure] = ()) -> None:
@@ -89,7 +89,7 @@ def write_target(target: Target, path: str | Path, structures: Sequence[Structur
         The file cannot be written.
     """
     expect(target, Target, "target", "write_target(target, path)")
-    write_whole(Path(path), Ground(target.own_basis(), target, tuple(structures)).to_file())
+    write_whole(Path(path), TargetData(target.own_basis(), target, tuple(structures)).to_file())
 
 
 def read_target(path: str | Path, basis: Basis | None = None) -> Target:
@@ -106,7 +106,7 @@ def read_target(path: str | Path, basis: Basis | None = None) -> Target:
         Not readable, damaged, not a target, of a newer schema, or of another basis than `basis`.
     """
     file = Path(path) / _IN_A_RUN if Path(path).is_dir() else Path(path)
-    target = Ground.read(file).target
+    target = TargetData.read(file).target
     if basis is not None:
         expect(basis, Basis, "basis", "read_target(path, basis)")
         with within(str(file)):

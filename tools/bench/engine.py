@@ -321,7 +321,7 @@ def start() -> Rows:
     return out
 
 
-def yardstick() -> float:
+def relative_loss() -> float:
     """GF/s of fused multiply-adds on eight doubles."""
     return 100_000 * 160 / best(lambda: multiply_add(100_000)) / 1e9
 
@@ -373,7 +373,7 @@ def main() -> None:
         liquid = from_atoms(ase.io.read(options.target), ["Ta"], str(options.target))
     results: dict[str, Any] = {
         "machine": f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        "yardstick_gf": yardstick(),
+        "yardstick_gf": relative_loss(),
     }
     parts: dict[str, Callable[[], Rows]] = {
         "speed": lambda: speed(liquid),

@@ -30,7 +30,7 @@ from grs_evo.targets.target import Target
 
 
 @njit(error_model="numpy")
-def yardstick(n):
+def relative_loss(n):
     a = b = c = d = e = f = g = h = splat(1.0)
     x, y = splat(0.999999), splat(1e-9)
     for _ in range(n):
@@ -94,8 +94,8 @@ def main() -> None:
     target = Target.from_structures([Structure(3.75 * sites, 3.75 * np.eye(3), [0, 1, 1, 1], np.ones(3, bool))], basis)
     reference = reference_structures(template, 2)
     results: dict[str, object] = {"machine": platform.processor() or platform.machine(), "functions": basis.n_desc}
-    yardstick(10)
-    results["yardstick_gigaflops"] = 8 * 16 * 1e6 / fastest(lambda: yardstick(1_000_000)) / 1e9
+    relative_loss(10)
+    results["yardstick_gigaflops"] = 8 * 16 * 1e6 / fastest(lambda: relative_loss(1_000_000)) / 1e9
     speed = results["yardstick_gigaflops"]
     print(f"{basis.n_desc} functions, 32 sites, cutoff {options.cutoff} Å; yardstick {speed:.1f} GF/s")
     print(f"  {'loss':42s} {'functions':>9s} {'steps':>6s} {'swaps/s':>9s} {'batch/s':>9s} {'with terms':>10s}")

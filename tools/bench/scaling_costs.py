@@ -18,11 +18,11 @@ from scaling_runs import LIQUID, Case, command, environment
 from grs_evo import __version__
 from grs_evo.driver.config.run_file import RunFile, parse
 from grs_evo.driver.monitor.console import Reporter
-from grs_evo.driver.recorder import Desk
-from grs_evo.driver.setup import lay_ground, make_problem
+from grs_evo.driver.recorder import Recorder
+from grs_evo.driver.setup import make_problem, make_target_data
 from grs_evo.parallel.communicator import connect
-from grs_evo.parallel.coordinator import Conductor, Terms
-from grs_evo.parallel.decisions import Verdict
+from grs_evo.parallel.coordinator import Coordinator, Terms
+from grs_evo.parallel.decisions import Decision
 from grs_evo.parallel.messages import decode, encode
 from grs_evo.parallel.timing import peak_memory
 from grs_evo.parallel.topology import Routes, pack_parcel, shares, sources, unpack_parcel
@@ -34,7 +34,7 @@ from grs_evo.search.problem import Problem
 from grs_evo.search.state import IslandState
 from grs_evo.storage import checkpoint
 from grs_evo.storage.run_folder import Folder
-from grs_evo.storage.target_file import Ground
+from grs_evo.storage.target_file import TargetData
 
 Row = dict[str, Any]
 
@@ -59,7 +59,7 @@ class Stage:
     """A small run, set up, and one island of it a few generations old."""
 
     given: RunFile
-    ground: Ground
+    target_data: TargetData
     problem: Problem
     state: IslandState
     folder: Folder
@@ -67,25 +67,25 @@ class Stage:
     @classmethod
     def at(cls, place: Path) -> Stage:
         given = parse(Case("liquid", LIQUID, 1, 5, 50, 4).write(place).read_text(), "costs")
-        ground = lay_ground(given, place)
-        problem = make_problem(given, ground, place)
+        target_data = make_target_data(given, place)
+        problem = make_problem(given, target_data, place)
         state = start(problem, 0, 4)
         for _ in range(5):
             state = advance(state, problem)
         folder = Folder(place)
         folder.checkpoints.mkdir()
-        return cls(given, ground, problem, state, folder)
+        return cls(given, target_data, problem, state, folder)
 
     @property
     def names(self) -> tuple[str, ...]:
         return stat_names(self.problem.term_names)
 
-    def desk(self, n: int) -> Desk:
+    def recorder(self, n: int) -> Recorder:
         """Rank 0's desk for `n` islands."""
         one = self.problem
         many = replace(one, islands=one.islands * n, sources=one.sources * n, lattices=one.lattices * n)
         reporter = Reporter(quiet=True, every=1e9)
-        return Desk(self.folder, _Owner(), self.given, self.ground, many, {}, reporter, 1)  # type: ignore[arg-type]
+        return Recorder(self.folder, _Owner(), self.given, self.target_data, many, {}, reporter, 1)  # type: ignore[arg-type]
 
 
 def part_costs(quick: bool) -> Row:
@@ -141,26 +141,26 @@ def _verdicts(stage: Stage, quick: bool) -> list[Row]:
     for n_islands, n_ranks in ((100, 10), (1000, 10), (1000, 100), (10_000, 100), (10_000, 1000)):
         if quick and n_islands > 1000:
             continue
-        desk = stage.desk(n_islands)
+        recorder = stage.recorder(n_islands)
         seldom = stage.given.output.model_copy(update={"status_seconds": 1e9})  # status is measured by itself
-        desk.run = stage.given.model_copy(update={"output": seldom})
-        desk._told = time.monotonic()
+        recorder.run = stage.given.model_copy(update={"output": seldom})
+        recorder._told = time.monotonic()
         rows.append(
             {
                 "islands": n_islands,
                 "ranks": n_ranks,
-                "stats and verdict s": best_of(_judging(stage, desk, n_islands, n_ranks)),
-                "status.json s": best_of(desk.write_status, 3),
+                "stats and verdict s": best_of(_judging(stage, recorder, n_islands, n_ranks)),
+                "status.json s": best_of(recorder.write_status, 3),
                 "status.json bytes": stage.folder.status.stat().st_size,
             }
         )
     return rows
 
 
-def _judging(stage: Stage, desk: Desk, n_islands: int, n_ranks: int) -> Callable[[], None]:
+def _judging(stage: Stage, recorder: Recorder, n_islands: int, n_ranks: int) -> Callable[[], None]:
     """A task that takes one more generation's statistics of all ranks and speaks its verdict."""
     terms = Terms(n_islands, len(stage.names), 10**6, 2, stage.given.stop, stage.given.checkpoint)
-    conductor = Conductor(terms, desk)
+    coordinator = Coordinator(terms, recorder)
     owned = shares(n_islands, n_ranks)
     rows = np.tile(stage.state.history[-1], (n_islands, 1))
     when, spent = np.zeros(2, np.int64), np.zeros(8)
@@ -170,9 +170,9 @@ def _judging(stage: Stage, desk: Desk, n_islands: int, n_ranks: int) -> Callable
     def judge() -> None:
         generation = next(generations)
         for mine, post in zip(owned, posts, strict=True):
-            conductor.take_stats(generation, mine, decode(post)["rows"])
-        for verdict, columns in conductor.verdicts():
-            encode({"verdict": verdict.to_array(), **columns})
+            coordinator.take_stats(generation, mine, decode(post)["rows"])
+        for decision, columns in coordinator.decisions():
+            encode({"verdict": decision.to_array(), **columns})
 
     return judge
 
@@ -190,11 +190,11 @@ def _saves(stage: Stage) -> list[Row]:
 
 
 def _save(stage: Stage, n_islands: int, name: str, one: Row) -> Row:
-    desk, problem = stage.desk(n_islands), stage.problem
+    recorder, problem = stage.recorder(n_islands), stage.problem
     states = [dict(one) for _ in range(n_islands)]
     archives = [unpack({k[8:]: v for k, v in each.items() if k.startswith("archive.")}) for each in states]
     before = peak_memory()
-    seconds = best_of(lambda: desk.save(5, states, Verdict(5), False), 3)
+    seconds = best_of(lambda: recorder.save(5, states, Decision(5), False), 3)
     path = checkpoint.files(stage.folder.checkpoints)[0]
     return {
         "islands": n_islands,

@@ -53,7 +53,7 @@ def watch(run_file: Path, out: Path) -> dict[str, float]:
     """A run on one rank within this process, its functions under a stopwatch."""
     from grs_evo.loss.lattice import LatticeObjective
     from grs_evo.loss.objective import Objective
-    from grs_evo.parallel import coordinator as conductor
+    from grs_evo.parallel import coordinator as coordinator
     from grs_evo.parallel.worker import Evolution
     from grs_evo.search import evaluation as assessment
     from grs_evo.search import island
@@ -79,8 +79,8 @@ def watch(run_file: Path, out: Path) -> dict[str, float]:
         (island, ("diversity", "_row"), "statistics"),
         (island, ("_admit", "_known", "_emigrants", "rng_from_array", "rng_to_array"), "migration"),
         (Evolution, ("_send_emigrants", "_serve"), "migration"),
-        (conductor.Conductor, ("_speak",), "verdicts and logging"),
-        (conductor.Conductor, ("_save",), "saving"),
+        (coordinator.Coordinator, ("_speak",), "verdicts and logging"),
+        (coordinator.Coordinator, ("_save",), "saving"),
     ):
         for name in names:
             setattr(owner, name, clock.watch(label, getattr(owner, name)))

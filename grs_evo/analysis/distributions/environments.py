@@ -14,7 +14,7 @@ from grs_evo.analysis.distributions.histograms import Histograms, histograms
 from grs_evo.descriptors.basis import Basis
 from grs_evo.descriptors.describe import describe_compact
 from grs_evo.errors import InputError
-from grs_evo.storage.target_file import Ground
+from grs_evo.storage.target_file import TargetData
 from grs_evo.structures.structure import Structure
 from grs_evo.targets.target import SAMPLE, Target
 
@@ -127,15 +127,17 @@ def with_all(target: Target, basis: Basis, place: str | Path, most: int = MOST) 
     if len(target.sample_rows) >= target.n_environments or not (folder / "target.h5").is_file():
         return target
     try:
-        ground = Ground.read(folder / "target.h5")
+        target_data = TargetData.read(folder / "target.h5")
     except InputError:
         return target
-    atoms = [one.n_atoms for one in ground.structures]  # of a random alloy only the lattice is kept
-    ours = ground.target.basis_hash == target.basis_hash and np.array_equal(atoms, target.n_atoms)
-    if not (ours and np.array_equal(ground.target.sample_rows, target.sample_rows)):
+    atoms = [one.n_atoms for one in target_data.structures]  # of a random alloy only the lattice is kept
+    ours = target_data.target.basis_hash == target.basis_hash and np.array_equal(atoms, target.n_atoms)
+    if not (ours and np.array_equal(target_data.target.sample_rows, target.sample_rows)):
         return target
     most = max(SAMPLE, min(most, _MOST_VALUES // basis.n_desc))
-    full = Target.from_structures(list(ground.structures), basis, target.weights.tolist(), target.names, sample=most)
+    full = Target.from_structures(
+        list(target_data.structures), basis, target.weights.tolist(), target.names, sample=most
+    )
     return replace(
         target,
         sample_rows=full.sample_rows,

@@ -212,7 +212,7 @@ def _bonds(
             key: int(_number(bond.get(key), f"{where}: {key}", whole=True))
             for key in ("nradmax", "lmax", "nradbasemax")
         }
-        _check_identity(bond.get("radcoefficients"), limits[a, b], where)
+        _check_same_run(bond.get("radcoefficients"), limits[a, b], where)
         _number(bond.get("lambdahc", 0.0), f"{where}: lambdahc")
         kinds.add(str(bond.get("inner_cutoff_type", "density")))  # LAMMPS's default for files without the key
         inner = inner or _number(bond.get("rcut_in", 0.0), f"{where}: rcut_in") > 0.0
@@ -260,7 +260,7 @@ def _radial_parameters(bond: Mapping[Any, Any], where: str) -> tuple[float, floa
     return cutoff, lam, start, width or _JUMP, dcut or _JUMP
 
 
-def _check_identity(coefficients: Any, limit: Mapping[str, int], where: str) -> None:
+def _check_same_run(coefficients: Any, limit: Mapping[str, int], where: str) -> None:
     """R_nl must be g_n: coefficients[n][l][k] = δ_nk."""
     shape = (limit["nradmax"], limit["lmax"] + 1, limit["nradbasemax"])
     try:

@@ -13,23 +13,23 @@ import numpy as np
 from grs_evo.loss.options import LossOptions
 from grs_evo.loss.scaling import NORMS, SCALES
 from grs_evo.report import page
-from grs_evo.report.context import Question
+from grs_evo.report.context import Context
 from grs_evo.report.formatting import MINUS, TERM_WORDS, objective, several, whole, without_folders
 from grs_evo.report.page import Section
 from grs_evo.storage.archive_file import Archive
 from grs_evo.targets.target import Target
 
 
-def asked_section(
-    archive: Archive, target: Target | None, question: Question, versions: Sequence[tuple[str, object]]
+def overview_section(
+    archive: Archive, target: Target | None, context: Context, versions: Sequence[tuple[str, object]]
 ) -> Section:
     """The question: target, basis, loss, and the run file; folded up, what the run was made with."""
     entries: list[tuple[str, object]] = [*_target_facts(archive, target), *_basis_facts(archive.basis)]
-    if question.loss is not None:
-        entries.append(("loss", _loss_words(question.loss, question.away)))
+    if context.loss is not None:
+        entries.append(("loss", _loss_words(context.loss, context.away)))
     entries.append(("Pareto objectives", ", ".join(objective(name) for name in archive.objective_names)))
     entries.append(("seed", archive.seed))
-    body = f'<div class="card">{page.facts(entries)}{_terms(archive, question.loss)}'
+    body = f'<div class="card">{page.facts(entries)}{_terms(archive, context.loss)}'
     if archive.run_file:
         body += (
             "<details><summary>The run file, with every default filled in</summary>"

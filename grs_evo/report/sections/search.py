@@ -45,7 +45,7 @@ def search_section(found: Found, status: Mapping[str, Any], compiled: str = "") 
     history: Mapping[str, NDArray] = found.archive.history
     if not history or not len(history.get("generation", ())):
         return None, []
-    wide = search_plots.convergence(history, found.away, found.question.moving)
+    wide = search_plots.convergence(history, found.away, found.context.moving)
     rest = [
         search_plots.operators(history),
         search_plots.rejections(history),

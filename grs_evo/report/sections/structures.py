@@ -14,7 +14,7 @@ from grs_evo.analysis import pareto_front
 from grs_evo.exporters.formats import extended_xyz
 from grs_evo.report import page
 from grs_evo.report import structure_view as solid
-from grs_evo.report.context import Question
+from grs_evo.report.context import Context
 from grs_evo.report.formatting import TERM_WORDS, several, significant, whole
 from grs_evo.report.page import Section
 from grs_evo.search.population.individual import NO_PARENT, Individual, short_uid
@@ -33,12 +33,12 @@ class Found:
     """What a run has found, with the numbers that the page tells of it."""
 
     archive: Archive
-    question: Question
+    context: Context
     set_numbers: NDArray[np.float64] | None  # (n_set,) set loss after each structure, or each one's distance; if known
 
     @property
     def away(self) -> bool:
-        return self.question.away
+        return self.context.away
 
     @property
     def set_column(self) -> str:
@@ -182,7 +182,7 @@ def _view(
         ("volume", _volume(one), ""),
         ("shortest distance", _shortest_words(one), ""),
         ("made by", made_by(one, found.kept), ""),
-        ("found", f"island {one.island}, generation {one.generation}", _spent_words(one)),
+        ("found", f"island {one.island}, generation {one.generation}", _time_words(one)),
         ("uid", short_uid(one.uid), f"island / number; {one.uid} in files"),
     ]  # fmt: skip
     scene = solid.scene(structure) | {
@@ -211,7 +211,7 @@ def _symmetry_words(crystal: tuple[str, str] | None) -> tuple[str, str]:
     return f"{crystal[0]}, {crystal[1]}", f"space group, formula; within {symmetry.SYMPREC:g} Å"
 
 
-def _spent_words(one: Individual) -> str:
+def _time_words(one: Individual) -> str:
     return f"after {several(one.evaluation, 'evaluation')}"
 
 
