@@ -25,7 +25,7 @@ class Calls(NamedTuple):
 
 
 def address(function: Any, *arguments: Any) -> int:
-    """Compile a function for some arguments (or load it from the cache) and say where it is."""
+    """Compile a function for some arguments (or load it from the cache) and return its address."""
     if config.DISABLE_JIT:
         _PLAIN.append(function)
         return len(_PLAIN) - 1
