@@ -22,7 +22,7 @@ from grs_evo.kernels.loss.effective import calls_for, evaluate_into
 from grs_evo.loss.options import TERMS, LossOptions
 from grs_evo.loss.scaling import check_core, core_distances, covariance_of, reference_part, target_part, with_set
 from grs_evo.structures.structure import Structure, as_structure
-from grs_evo.targets.moments import Moments, of
+from grs_evo.targets.moments import Moments, moments_of
 from grs_evo.targets.target import Target
 
 _NORMS = {"l1": distribution.L1, "l2": distribution.L2, "huber": distribution.HUBER}
@@ -121,7 +121,7 @@ class Objective:
         """Moments of one structure's environments, as a representative set collects them."""
         structure = as_structure(structure, self.basis.elements, "moments_of(structure)")
         rows = describe_compact(structure, self.basis, warn=False)
-        return of(rows, structure.species, self.basis.sizes, covariance=self.options.covariance != 0)
+        return moments_of(rows, structure.species, self.basis.sizes, covariance=self.options.covariance != 0)
 
     def with_set(self, set_moments: Moments | None) -> Objective:
         """The same loss with other environments already in the representative set."""
