@@ -153,7 +153,6 @@ def test_a_clean_end_has_a_checkpoint_and_code_75(tmp_path: Path, way: str) -> N
     process = _start(2, "run", small.write(tmp_path, LONG), cwd=tmp_path)
     folder = tmp_path / "case"
     _until(lambda: len(_checkpoints(folder)) > 1)
-    before = time.monotonic()
     if way == "stop":
         assert _call(0, "stop", "case", cwd=tmp_path)[0] == 0
     elif "Open MPI" in (folder / "versions.json").read_text():
@@ -161,14 +160,16 @@ def test_a_clean_end_has_a_checkpoint_and_code_75(tmp_path: Path, way: str) -> N
         os.kill(_ranks_of(process)[-1], getattr(signal, way))
     else:
         process.send_signal(getattr(signal, way))
+    stopped_in = int(_checkpoints(folder)[-1].stem[5:])
     code, text = _finish(process)
-    assert time.monotonic() - before < 30
     assert code == 75, text
     assert text.count("go on with  grs-evo resume") == 1
     found = json.loads(_call(0, "status", "case", "--json", cwd=tmp_path)[1])
     assert found["state"] == "stopped"
     newest = int(_checkpoints(folder)[-1].stem[5:])
     assert found["generation"] == newest
+    # it was heard within a few of 100,000 generations, however slow the machine
+    assert newest - stopped_in < 1000
 
 
 @pytest.mark.long
@@ -190,13 +191,13 @@ def test_one_rank_raising_ends_all(expected: str, tmp_path: Path, island: int) -
     small.write(tmp_path)
     (tmp_path / "failing.py").write_text(
         "import sys\n"
-        "import grs_evo.island\n"
-        "real = grs_evo.island.advance\n"
+        "from grs_evo.search import island\n"
+        "real = island.advance\n"
         "def advance(state, *rest, **more):\n"
         f"    if state.island == {island} and state.generation == 3 and more.get('poll') is None and len(rest) > 2:\n"
         "        raise RuntimeError('a programmer made a mistake')\n"
         "    return real(state, *rest, **more)\n"
-        "grs_evo.island.advance = advance\n"
+        "island.advance = advance\n"
         "from grs_evo.cli import main\n"
         "main(['run', 'case.toml'])\n"
     )
