@@ -1,4 +1,4 @@
-"""Requirements of pyproject.toml: ``extra NAME``, or ``lowest``: all that is promised, at its lowest version; pytest."""
+"""Requirements of pyproject.toml: ``extra NAME``, or ``lowest``: all that is promised at its lowest version, pytest."""
 
 from __future__ import annotations
 
