@@ -228,6 +228,45 @@ def pullback(
     return -gradient, -strain
 
 
+def gradients(
+    structure: Any, basis: Basis, *, source: str = "structure"
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Each function summed over all atoms, and its gradient: what a linear potential's energy and forces are made of.
+
+    Parameters
+    ----------
+    structure : Structure or ase.Atoms, small (the gradient of each function is kept whole)
+    basis : Basis
+
+    Returns
+    -------
+    sums : (n_desc,) Σ_i B_i, columns as in `describe`
+    slopes : (n_desc, n_atoms, 3) d(Σ_i B_i)/dR, 1/Å
+
+    Raises
+    ------
+    InputError
+        As `describe`.
+    """
+    checked = checked_structure(structure, basis.elements, source)
+    tables = kernel_tables(basis)
+    arrays = _arrays(checked)
+    work, rows = _evaluate(arrays, tables, source)
+    sums, slopes = np.zeros(basis.n_desc), np.zeros((basis.n_desc, checked.n_atoms, 3))
+    adjoint, strain = np.zeros((checked.n_atoms, tables.max_size)), np.empty((3, 3))
+    for element, size in enumerate(basis.sizes):
+        own = checked.species == element
+        if not own.any():
+            continue
+        first = basis.columns(element).start
+        sums[first : first + size] = rows[own, :size].sum(axis=0)
+        for k in range(size):
+            adjoint[own, k] = 1.0
+            engine.pull_into(*arrays, tables, adjoint, work, slopes[first + k], strain)
+            adjoint[own, k] = 0.0
+    return sums, slopes
+
+
 def stream_descriptors(
     structure: Any, basis: Basis, chunk: int = CHUNK, *, threads: int = 1, source: str = "structure"
 ) -> Iterator[NDArray[np.float64]]:
