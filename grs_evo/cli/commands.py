@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from grs_evo import __version__
+from grs_evo.cli.refit import refit
+from grs_evo.cli.select import select
 from grs_evo.errors import EXIT_INPUT, EXIT_STORAGE, InputError, Quit, StorageError
 from grs_evo.text import to_json
 
@@ -264,6 +266,10 @@ def score(
 
     found = scores(structures, target_, functions, _symbols(types or ""), format_)
     click.echo(to_json(found, indent=1) if json_ else text_of(found))
+
+
+cli.add_command(select)
+cli.add_command(refit)
 
 
 def _symbols(text: str) -> list[str]:

@@ -44,8 +44,8 @@ def design_rows(structure: Structure, basis: Basis, source: str = "structure") -
     return DesignRows(sums / structure.n_atoms, -slopes.reshape(len(slopes), -1).T, counts / max(1, structure.n_atoms))
 
 
-def model_basis(elements: Sequence[str], structures: Sequence[Structure]) -> Basis:
-    """A basis for a linear potential of these structures: all pairs to twice the usual nearest distance.
+def model_basis(elements: Sequence[str], structures: Sequence[Structure], cutoff: float | None = None) -> Basis:
+    """A basis for a linear potential of these structures: all pairs to `cutoff` Å, or twice the usual nearest distance.
 
     Ranks to 3 where few elements allow it, so that no more than some hundred coefficients have to be found.
 
@@ -54,11 +54,12 @@ def model_basis(elements: Sequence[str], structures: Sequence[Structure]) -> Bas
     InputError
         No two atoms are near each other in any of the structures.
     """
-    picks = structures[:: max(1, len(structures) // _SAMPLE)]
-    nearest = [d for one in picks if (d := _nearest(one)) is not None]
-    if not nearest:
-        raise InputError("no two atoms of the structures are within 10 Å of each other; give a cutoff")
-    cutoff = round(_REACH * float(np.median(nearest)), 2)
+    if cutoff is None:
+        picks = structures[:: max(1, len(structures) // _SAMPLE)]
+        nearest = [d for one in picks if (d := _nearest(one)) is not None]
+        if not nearest:
+            raise InputError("no two atoms of the structures are within 10 Å of each other; give a cutoff")
+        cutoff = round(_REACH * float(np.median(nearest)), 2)
     for n_max, l_max in _LIMITS:
         made = build_basis(list(elements), n_max, l_max, cutoff)
         if made.n_desc <= _MOST_FUNCTIONS:

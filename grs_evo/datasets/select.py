@@ -27,6 +27,7 @@ _CLUSTERS = 0.4
 _DRAWS = 20
 # Sizes at which what remains is told.
 _STEPS = 12
+_INTERRUPTED = "interrupted: fewer than asked for"
 # Exchange: no more rounds than this over the chosen ones, each against so many others.
 _EXCHANGES = 200
 
@@ -54,6 +55,7 @@ class Selection:
     sizes: tuple[Size, ...]
     skipped: tuple[tuple[int, str, str], ...]  # (index, source, why) of structures that could not be used
     notes: tuple[str, ...] = ()
+    interrupted: bool = False  # fewer than asked for: a signal came
 
     @property
     def n_environments(self) -> int:
@@ -157,6 +159,7 @@ def select(
         raise InputError(f"select: none of the pool's {len(skipped)} structures can be used: {skipped[0][2]}")
     task = _make_task(described, kept, target, given, basis, groups, seed, draws, threads, name, float(limit), poll)
     order, notes = _CHOOSE[by](task)
+    interrupted = bool(notes) and notes[0] == _INTERRUPTED
     chosen = [kept[k] for k in order]
     return Selection(
         tuple(k for k, _ in chosen),
@@ -165,7 +168,22 @@ def select(
         _sizes(task, order),
         tuple(sorted(skipped)),
         tuple(notes),
+        interrupted,
     )
+
+
+def basis_for(structures: Sequence[Labelled], cutoff: float | None = None) -> Basis:
+    """The basis that `select` and `refit` take for these structures, with another cutoff (Å) if given."""
+    elements = _elements(structures)
+    return model_basis(elements, [from_atoms(one.atoms, elements, one.source) for one in structures], cutoff)
+
+
+def _elements(structures: Sequence[Labelled]) -> tuple[str, ...]:
+    """All that occur, by atomic number."""
+    from ase.data import atomic_numbers
+
+    found = {symbol for one in structures for symbol in one.atoms.get_chemical_symbols()}
+    return tuple(sorted(found, key=lambda symbol: atomic_numbers[symbol]))
 
 
 def _readable(
@@ -173,10 +191,7 @@ def _readable(
 ) -> tuple[list[tuple[int, Labelled]], list[Structure], list[tuple[int, str, str]], tuple[str, ...]]:
     """(index, structure) of what can be used, the bare structures, what cannot be with the reason, and the elements."""
     everything = list(given)
-    from ase.data import atomic_numbers
-
-    found = {symbol for one in everything for symbol in one.atoms.get_chemical_symbols()}
-    elements = tuple(basis.elements) if basis is not None else tuple(sorted(found, key=lambda s: atomic_numbers[s]))
+    elements = tuple(basis.elements) if basis is not None else _elements(everything)
     kept: list[tuple[int, Labelled]] = []
     structures: list[Structure] = []
     skipped: list[tuple[int, str, str]] = []
@@ -260,22 +275,23 @@ def _by_clusters(task: _Task) -> tuple[list[int], list[str]]:
     own = np.bincount(labels, task.pool.n_atoms, minlength=len(centres)).astype(np.float64)
     shares = own if task.target_features is task.features else atoms_near(task.target_features, task.target_atoms)
     held = atoms_near(task.given_features, task.given_atoms)
-    best: tuple[float, list[int]] | None = None
-    for draw in range(task.draws):
-        task.poll()
-        rng = np.random.default_rng((task.seed, 2, draw))
-        taken = task.prefix(clusters.proportional_order(labels, task.pool.n_atoms, shares, rng, held))
-        value = log_trace(task.start + task.pool.gram(taken), task.aim)
-        if best is None or value < best[0]:
-            best = (value, taken)
-    assert best is not None
-    return best[1], [f"{len(centres)} clusters, the most telling of {task.draws} draws"]
+    best: tuple[float, list[int]] = (np.inf, [])
+    draw = 0
+    try:
+        for draw in range(task.draws):
+            task.poll()
+            rng = np.random.default_rng((task.seed, 2, draw))
+            taken = task.prefix(clusters.proportional_order(labels, task.pool.n_atoms, shares, rng, held))
+            best = min(best, (log_trace(task.start + task.pool.gram(taken), task.aim), taken), key=lambda one: one[0])
+    except KeyboardInterrupt:  # a draw is a whole set: fewer of them will do
+        if not best[1]:
+            raise
+    return best[1], [f"{len(centres)} clusters, the most telling of {draw + 1} draws"]
 
 
 def _by_information(task: _Task) -> tuple[list[int], list[str]]:
     atoms = task.pool.n_atoms.astype(np.float64)
     per = task.budget if task.budget.std() > 0 else atoms
-    stopped: list[str] = []
     taken: list[int] = []
 
     def full(so_far: Sequence[int]) -> bool:
@@ -285,8 +301,8 @@ def _by_information(task: _Task) -> tuple[list[int], list[str]]:
     try:
         order = greedy_order(task.pool, task.aim, per, task.start, full, range(len(task.pool)), task.poll)
     except KeyboardInterrupt:
-        return list(taken), [f"interrupted: {len(taken)} structures were chosen"]
-    return _exchanged(task, order), stopped
+        return list(taken), [_INTERRUPTED]
+    return _exchanged(task, order), []
 
 
 def _exchanged(task: _Task, taken: list[int]) -> list[int]:
