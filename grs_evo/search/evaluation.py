@@ -196,7 +196,7 @@ def _individual(
         structure,
         value=float(value),
         terms=np.array(terms, dtype=np.float64),
-        uid=ledger.uid(),
+        uid=ledger.new_uid(),
         parents=parents,
         operator=operator,
         island=island,

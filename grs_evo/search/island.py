@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from grs_evo.search.counters import COUNTERS, Ledger, Poll, stat_names
 from grs_evo.search.evaluation import assess, fresh, keys_of
-from grs_evo.search.operators.names import OPERATORS
+from grs_evo.search.operators.table import operator_names
 from grs_evo.search.options import MigrantOptions
 from grs_evo.search.population.archive import extend, rounded
 from grs_evo.search.population.individual import UID_BITS, Individual, order_key
@@ -59,7 +59,7 @@ def start(
         count = int(np.ceil(problem.islands[island].carried * len(previous.population)))
         carried = [one.structure for one in sorted(previous.population, key=order_key)[:count]]
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
-    n_stats = _n_stats(problem)
+    n_stats, n_operators = len(stat_names(problem.term_names)), len(operator_names())
     empty = IslandState(
         island=island,
         generation=-1,
@@ -67,8 +67,8 @@ def start(
         archive=(),
         rng_state=rng_to_array(rng),
         counters=np.zeros(len(COUNTERS), np.int64) if previous is None else previous.counters,
-        tries=np.zeros(len(OPERATORS), np.int64) if previous is None else previous.tries,
-        successes=np.zeros(len(OPERATORS), np.int64) if previous is None else previous.successes,
+        tries=np.zeros(n_operators, np.int64) if previous is None else previous.tries,
+        successes=np.zeros(n_operators, np.int64) if previous is None else previous.successes,
         next_uid=island << UID_BITS if previous is None else previous.next_uid,
         history=np.empty((0, n_stats)),
     )
@@ -189,10 +189,6 @@ def diversity(population: Sequence[Individual]) -> float:
         key = (np.bincount(one.structure.species).tobytes(), row.tobytes())
         counts[key] = counts.get(key, 0) + 1
     return 1.0 - sum(c * (c - 1) for c in counts.values()) / (n * (n - 1))
-
-
-def _n_stats(problem: Problem) -> int:
-    return len(stat_names(problem.term_names))
 
 
 def _known(one: Individual, population: Sequence[Individual]) -> bool:

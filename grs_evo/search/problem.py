@@ -71,7 +71,7 @@ class Step(NamedTuple):
     found: list[Individual]  # newly evaluated; offered to the archive (the population may hold others besides)
     seen: NDArray[np.uint64]  # content keys evaluated so far, oldest first
     walk: Mapping[str, NDArray]  # whatever arrays the strategy needs to go on
-    rates: NDArray[np.float64]  # (len(OPERATORS),) adaptive operator weights
+    rates: NDArray[np.float64]  # (n_operators,) adaptive operator weights
 
 
 # A strategy: (state, problem, rng, ledger) -> Step. `state.population` already holds the immigrants.

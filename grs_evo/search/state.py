@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from grs_evo.errors import InputError
 from grs_evo.search.counters import _COUNTER, STAT_NAMES
-from grs_evo.search.operators.names import OPERATORS
+from grs_evo.search.operators.table import operator_names
 from grs_evo.search.population.individual import Individual, pack, unpack
 
 _N_RNG_WORDS = 6
@@ -28,20 +29,20 @@ class IslandState:
     archive: tuple[Individual, ...]
     rng_state: NDArray[np.uint64]  # (6,) PCG64
     counters: NDArray[np.int64]  # (len(COUNTERS),)
-    tries: NDArray[np.int64]  # (len(OPERATORS),)
-    successes: NDArray[np.int64]  # (len(OPERATORS),)
+    tries: NDArray[np.int64]  # (n_operators,), in the order of `operator_names()`
+    successes: NDArray[np.int64]  # (n_operators,)
     next_uid: int
     # (n_rows, n_stats) named by stat_names; one row per generation, of long runs every 2^k-th
     history: NDArray[np.float64]
     outbox: tuple[tuple[int, tuple[Individual, ...]], ...] = ()  # (generation of emission, emigrants), oldest first
     seen: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
     walk: Mapping[str, NDArray] = field(default_factory=dict)
-    rates: NDArray[np.float64] = field(default_factory=lambda: np.ones(len(OPERATORS)))
+    rates: NDArray[np.float64] = field(default_factory=lambda: np.ones(len(operator_names())))  # (n_operators,)
     stale: int = 0  # generations in a row with too little diversity
 
     @property
     def n_terms(self) -> int:
-        return self.history.shape[1] - len(STAT_NAMES) - 2 * len(OPERATORS)
+        return self.history.shape[1] - len(STAT_NAMES) - len(self.tries) - len(self.successes)
 
     def counter(self, name: str) -> int:
         return int(self.counters[_COUNTER[name]])
@@ -72,7 +73,19 @@ class IslandState:
 
     @staticmethod
     def from_arrays(arrays: Mapping[str, NDArray]) -> IslandState:
-        """The inverse of `to_arrays`."""
+        """The inverse of `to_arrays`.
+
+        Raises
+        ------
+        InputError
+            The state was packed where other operators were registered.
+        """
+        counted, known = len(arrays["tries"]), operator_names()
+        if counted != len(known):
+            raise InputError(
+                f"island {int(arrays['island'][0])}: its state counts {counted} operators, but there are {len(known)} "
+                f"({', '.join(known)}); register those that the run began with"
+            )
 
         def individuals(prefix: str) -> list[Individual]:
             start = prefix + "."

@@ -57,14 +57,15 @@ def watch(run_file: Path, out: Path) -> dict[str, float]:
     from grs_evo.parallel.worker import Evolution
     from grs_evo.search import evaluation as assessment
     from grs_evo.search import island
-    from grs_evo.search.operators.table import TABLE
+    from grs_evo.search.operators.table import operators
     from grs_evo.search.strategies import genetic
 
     clock = Stopwatch()
     # The package's own names hide the modules of the same name.
     relax, passes, room = (import_module(f"grs_evo.{name}") for name in ("relax", "kernels.passes", "run"))
-    for name, function in TABLE.items():
-        TABLE[name] = clock.watch("operators", function)
+    for operator in operators():
+        if operator.act is not None:
+            object.__setattr__(operator, "act", clock.watch("operators", operator.act))
     for owner, names, label in (
         (relax, ("relax",), "evaluation"),
         (passes, ("improve",), "evaluation"),

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from grs_evo.search.candidates.source import candidate
 from grs_evo.search.counters import Ledger
 from grs_evo.search.evaluation import FRUITLESS, ORPHAN, ROUNDS, Made, assess, contains, content_key, fresh, keys_of
-from grs_evo.search.operators.names import CROSSOVERS
 from grs_evo.search.operators.probabilities import adapt, draw_operator, probabilities
-from grs_evo.search.operators.table import TABLE
+from grs_evo.search.operators.record import Operator
 from grs_evo.search.population.archive import default_objectives, objectives
 from grs_evo.search.population.individual import NO_PARENT, Individual, heir, order_key
 from grs_evo.search.population.selection import pick, preference, survivors
@@ -100,7 +99,7 @@ def _children(
             for _ in range(options.repeats + 1):
                 cumulative = by_crossover if rng.random() < share else by_mutation
                 if cumulative[-1] == 0.0:
-                    made = _replaced(rng, problem, state.island, ledger)
+                    made = _replaced(rng, "replace", problem, state.island, ledger)
                 else:
                     made = _child(
                         rng, draw_operator(rng, cumulative), population, scores, problem, state.island, ledger
@@ -145,20 +144,20 @@ def _children(
 
 def _child(
     rng: np.random.Generator,
-    operator: str,
+    operator: Operator,
     population: Sequence[Individual],
     scores: NDArray[np.float64],
     problem: Problem,
     island: int,
     ledger: Ledger,
 ) -> Made | None:
-    ledger.attempt(operator)
-    if operator == "replace":
-        return _replaced(rng, problem, island, ledger)
+    ledger.attempt(operator.name)
+    if operator.act is None:
+        return _replaced(rng, operator.name, problem, island, ledger)
     options = problem.islands[island]
     first = pick(rng, scores, options.selection.tournament)
     one = population[first]
-    if operator in CROSSOVERS:
+    if operator.is_crossover:
         second = pick(rng, scores, options.selection.tournament)
         if second == first:
             second = int(rng.random() * len(population))
@@ -166,16 +165,17 @@ def _child(
         parents, uids = (one.structure, two.structure), (one.uid, two.uid)
     else:
         parents, uids = (one.structure,), (one.uid, NO_PARENT)  # type: ignore[assignment]
-    child = TABLE[operator](rng, parents, problem.limits(island), options.operators)
+    child = operator.act(rng, parents, problem.limits(island), options.operators)
     if child is None:
         ledger.reject("operator")
         return None
-    return child, operator, uids
+    return child, operator.name, uids
 
 
-def _replaced(rng: np.random.Generator, problem: Problem, island: int, ledger: Ledger) -> Made | None:
+def _replaced(rng: np.random.Generator, operator: str, problem: Problem, island: int, ledger: Ledger) -> Made | None:
+    """A candidate without parents."""
     structure = candidate(rng, problem.sources[island], ledger.reject)
-    return None if structure is None else (structure, "replace", ORPHAN)
+    return None if structure is None else (structure, operator, ORPHAN)
 
 
 def _objectives(individuals: Sequence[Individual], problem: Problem) -> NDArray[np.float64]:

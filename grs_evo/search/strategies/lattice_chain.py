@@ -112,8 +112,7 @@ def _on_lattice(kind: Kind, state: IslandState, problem: Problem, rng: np.random
     ledger.count("evaluations", int(change[kernel.FULL]))
     ledger.count("incremental", int(change[kernel.INCREMENTAL]))
     ledger.attempt(operator, int(change[kernel.INCREMENTAL]))
-    for _ in range(int(change[kernel.IMPROVED])):
-        ledger.success(operator)
+    ledger.success(operator, int(change[kernel.IMPROVED]))
     found = []
     n = int(chain.ints[kernel.N_ELITE])
     # The parts of the best few are looked up once more; that is no new candidate and is not counted.
@@ -127,7 +126,7 @@ def _on_lattice(kind: Kind, state: IslandState, problem: Problem, rng: np.random
                 lattice.structure(chain.elite[k]),
                 value=float(values[k]),
                 terms=terms[k].copy(),
-                uid=ledger.uid(),
+                uid=ledger.new_uid(),
                 operator=kind,
                 island=state.island,
                 generation=ledger.generation,

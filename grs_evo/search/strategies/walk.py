@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from grs_evo.search.counters import Ledger
 from grs_evo.search.evaluation import assess, fresh
 from grs_evo.search.operators.probabilities import draw_operator, probabilities
-from grs_evo.search.operators.table import TABLE
 from grs_evo.search.options import Kind, WalkOptions
 from grs_evo.search.population.individual import NO_PARENT, Individual, _best, order_key, pack, unpack
 from grs_evo.search.problem import Problem, Step
@@ -134,14 +133,14 @@ def _moved(
     if cumulative[-1] == 0.0:
         return None
     operator = draw_operator(rng, cumulative)
-    if operator == "replace":
+    if operator.act is None:
         return None  # a fresh candidate is a restart, not a move
-    ledger.attempt(operator)
-    child = TABLE[operator](rng, (structure,), problem.limits(island), problem.islands[island].operators)
+    ledger.attempt(operator.name)
+    child = operator.act(rng, (structure,), problem.limits(island), problem.islands[island].operators)
     if child is None:
         ledger.reject("operator")
         return None
-    return child, operator
+    return child, operator.name
 
 
 def _mutant(
