@@ -13,13 +13,14 @@ from grs_evo.errors import InputError
 from grs_evo.search.candidates.binding import bind
 from grs_evo.search.candidates.source import CandidateOptions
 from grs_evo.search.counters import stat_names
-from grs_evo.search.evaluation import FRUITLESS, content_key
+from grs_evo.search.fresh_candidates import FRUITLESS
 from grs_evo.search.island import STRATEGIES, advance, start
 from grs_evo.search.operators.options import OperatorOptions
 from grs_evo.search.operators.table import operator_names
 from grs_evo.search.options import GeneticOptions, IslandOptions, SelectionOptions
 from grs_evo.search.population.archive import ArchiveOptions, archive_hash
 from grs_evo.search.population.individual import LINE_LENGTH, NO_PARENT, STEP, heir, pack, unpack
+from grs_evo.search.repeats import content_key
 from grs_evo.search.state import IslandState
 
 OPERATORS = operator_names()

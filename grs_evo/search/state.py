@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,21 +37,21 @@ class IslandState:
     history: NDArray[np.float64]
     outbox: tuple[tuple[int, tuple[Individual, ...]], ...] = ()  # (generation of emission, emigrants), oldest first
     seen: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
-    walk: Mapping[str, NDArray] = field(default_factory=dict)
+    walk: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     rates: NDArray[np.float64] = field(default_factory=lambda: np.ones(len(operator_names())))  # (n_operators,)
     stale: int = 0  # generations in a row with too little diversity
 
     @property
     def n_terms(self) -> int:
-        return self.history.shape[1] - len(STAT_NAMES) - len(self.tries) - len(self.successes)
+        return int(self.history.shape[1]) - len(STAT_NAMES) - len(self.tries) - len(self.successes)
 
     def counter(self, name: str) -> int:
         return int(self.counters[_COUNTER[name]])
 
-    def to_arrays(self) -> dict[str, NDArray]:
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Fixed dtypes, no objects; the same keys for every island, ragged along axis 0 only."""
         emigrants = [one for _, batch in self.outbox for one in batch]
-        arrays: dict[str, NDArray] = {
+        arrays: dict[str, NDArray[Any]] = {
             "island": np.array([self.island], np.int64),
             "generation": np.array([self.generation], np.int64),
             "next_uid": np.array([self.next_uid], np.int64),
@@ -72,7 +73,7 @@ class IslandState:
         return arrays
 
     @staticmethod
-    def from_arrays(arrays: Mapping[str, NDArray]) -> IslandState:
+    def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> IslandState:
         """The inverse of `to_arrays`.
 
         Raises
@@ -143,7 +144,7 @@ def rng_from_array(words: NDArray[np.uint64]) -> np.random.Generator:
     return np.random.Generator(bits)
 
 
-def _pack_named(named: Mapping[str, NDArray]) -> dict[str, NDArray]:
+def _pack_named(named: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Arrays of any name, dtype and shape as a few flat ones, since storage wants the same keys for all islands."""
     names = sorted(named)
     arrays = [np.ascontiguousarray(named[name]) for name in names]
@@ -155,7 +156,7 @@ def _pack_named(named: Mapping[str, NDArray]) -> dict[str, NDArray]:
     }
 
 
-def _unpack_named(packed: Mapping[str, NDArray]) -> dict[str, NDArray]:
+def _unpack_named(packed: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     named, start = {}, 0
     buffer = np.ascontiguousarray(packed["walk.bytes"]).tobytes()
     for name, dtype, shape in zip(packed["walk.names"], packed["walk.dtypes"], packed["walk.shapes"], strict=True):

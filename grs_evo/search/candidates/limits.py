@@ -104,4 +104,5 @@ class Limits:
 def volume(cell: NDArray[np.float64]) -> float:
     """Cell volume in Å³, in a fixed order of operations."""
     (a, b, c), (d, e, f), (g, h, i) = cell.tolist()
-    return abs(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))
+    signed: float = a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+    return abs(signed)

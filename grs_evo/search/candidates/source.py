@@ -203,7 +203,8 @@ def random_cell(rng: np.random.Generator, total: float, shape: str) -> NDArray[n
     if shape == "triclinic":
         tilt = 0.25 * (2.0 * rng.random(3) - 1.0)
         cell[1, 0], cell[2, 0], cell[2, 1] = tilt * cell.diagonal()[[0, 0, 1]]
-    return cell * (total / volume(cell)) ** (1.0 / 3.0)
+    scaled: NDArray[np.float64] = cell * (total / volume(cell)) ** (1.0 / 3.0)
+    return scaled
 
 
 def _occupied(rng: np.random.Generator, source: Source) -> tuple[Structure | None, str | None]:

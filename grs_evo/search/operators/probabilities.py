@@ -151,4 +151,5 @@ def adapt(
     wanted = np.where(used, quality / quality[used].mean(), rates)
     new = options.memory * rates + (1.0 - options.memory) * wanted
     new = np.maximum(new / new.mean(), options.floor)
-    return new / new.mean()
+    following: NDArray[np.float64] = new / new.mean()
+    return following

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +104,7 @@ def read_uid(text: str) -> int:
     return uid
 
 
-Columns = dict[str, NDArray]
+Columns = dict[str, NDArray[Any]]
 
 
 def pack(individuals: Sequence[Individual], n_terms: int) -> Columns:
@@ -124,14 +125,14 @@ def pack(individuals: Sequence[Individual], n_terms: int) -> Columns:
     }
 
 
-def without_lines(columns: Mapping[str, NDArray]) -> Columns:
+def without_lines(columns: Mapping[str, NDArray[Any]]) -> Columns:
     """Columns of a version that kept no lines of descent, as this one would have written them: with empty ones."""
     empty = _no_line()
     added = {f"line_{name}": np.ascontiguousarray(empty[name]) for name in STEP.names or ()}
     return {**columns, "line_length": np.zeros(len(columns["n_atoms"]), np.int64), **added}
 
 
-def unpack(columns: Mapping[str, NDArray]) -> list[Individual]:
+def unpack(columns: Mapping[str, NDArray[Any]]) -> list[Individual]:
     """Named arrays, as `pack` makes them, back into individuals."""
     if "line_length" not in columns:  # of a checkpoint that an older version wrote
         columns = without_lines(columns)
@@ -159,8 +160,8 @@ def unpack(columns: Mapping[str, NDArray]) -> list[Individual]:
     return individuals
 
 
-def _best(individuals: Sequence[Individual], count: int) -> list[Individual]:
-    """The best distinct ones."""
+def best_distinct(individuals: Sequence[Individual], count: int) -> list[Individual]:
+    """The `count` lowest values, of different structures, best first."""
     kept: list[Individual] = []
     seen: set[str] = set()
     for one in sorted(individuals, key=order_key):
