@@ -140,9 +140,9 @@ def test_a_space_that_is_used_up_is_not_searched_for_long():
     assert states[-1].counter("evaluations") == len(set(objective.seen)) == 16
     for before, after in pairwise(states[1:]):
         assert 0 < after.counter("rejected_repeat") - before.counter("rejected_repeat") <= 2 * FRUITLESS * 21
-    assert bind(tiny, ALLOY).possible == 16
-    assert bind(tiny.model_copy(update={"counts": {"Au": 1, "Cu": 3}}), ALLOY).possible == 4
-    assert bind(IN_CELLS, ALLOY).possible == np.inf
+    assert bind(tiny, ALLOY).max_structures == 16
+    assert bind(tiny.model_copy(update={"counts": {"Au": 1, "Cu": 3}}), ALLOY).max_structures == 4
+    assert bind(IN_CELLS, ALLOY).max_structures == np.inf
 
 
 def test_failed_evaluations_are_counted_and_replaced():

@@ -74,7 +74,7 @@ def test_children_keep_the_limits(name, key, seed):
     if child is None:
         return
     limits = source.limits
-    assert limits.refuses(child) is None
+    assert limits.violation(child) is None
     counts, mine = child.counts(3), parents[0].counts(3)
     if name in CHEMICAL:
         assert np.array_equal(child.positions, parents[0].positions)
@@ -256,7 +256,7 @@ def test_fixed_sites_stay_whatever_acts(slabs, name, which, seed):
         child = ACTS[name](np.random.default_rng(seed), (one, two), source.limits, OPTIONS)
         if child is None:
             return
-        assert source.limits.refuses(child) is None
+        assert source.limits.violation(child) is None
         one = child
     assert_held(source, one)
 
@@ -301,12 +301,12 @@ def test_a_structure_whose_fixed_atom_moved_is_refused(slabs):
     one = parents_of(source, 0)[0]
     shift = np.zeros_like(one.positions)
     shift[4, 1] = 1e-3
-    assert source.limits.refuses(one) is None
-    assert source.limits.refuses(one.replace(positions=one.positions + shift)) == "size"
-    assert source.limits.refuses(one.replace(positions=one.positions + one.cell[0])) is None  # an image is the same
+    assert source.limits.violation(one) is None
+    assert source.limits.violation(one.replace(positions=one.positions + shift)) == "size"
+    assert source.limits.violation(one.replace(positions=one.positions + one.cell[0])) is None  # an image is the same
     other = one.species.copy()
     other[4] = (other[4] + 1) % 3
-    assert source.limits.refuses(one.replace(species=other)) == "size"
+    assert source.limits.violation(one.replace(species=other)) == "size"
 
 
 def test_adaptive_rates_follow_success_and_keep_a_floor():

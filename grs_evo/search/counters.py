@@ -19,7 +19,7 @@ CAUSES = (
     "density",  # volume per atom or volume outside its limits
     "composition",  # counts that break the composition rule
     "size",  # number of atoms outside its limits, other sites than the island's, or a fixed atom elsewhere
-    "packing",  # no room found for an atom of a random cell
+    "packing",  # no place found for an atom of a random cell
     "height",  # cell thinner than the minimum perpendicular height
     "operator",  # an operator found nothing valid to do
     "repeat",  # the same structure was evaluated before
@@ -52,9 +52,6 @@ STAT_NAMES = (
 )
 
 
-_COUNTER = {name: k for k, name in enumerate(COUNTERS)}
-
-
 def stat_names(term_names: tuple[str, ...]) -> tuple[str, ...]:
     """Names of the columns of a history row, which is also what `island.stats` returns."""
     return (
@@ -81,11 +78,11 @@ class Ledger:
 
     def count(self, name: str, by: int = 1) -> None:
         """Add to one of COUNTERS."""
-        self.counters[_COUNTER[name]] += by
+        self.counters[COUNTERS.index(name)] += by
 
     def reject(self, cause: str, by: int = 1) -> None:
         """Count a candidate thrown away for one of CAUSES."""
-        self.counters[_COUNTER["rejected_" + cause]] += by
+        self.count("rejected_" + cause, by)
 
     def attempt(self, operator: str, by: int = 1) -> None:
         """Count tries of an operator."""

@@ -70,7 +70,7 @@ def _relaxed(
     fixed = None if limits.fixed is None else ~limits.movable(structure.n_atoms)
     relaxed = relax(structure, problem.objective, options, fixed, ledger.poll)
     ledger.count("gradient_evaluations", relaxed.evaluations)
-    cause = limits.refuses(relaxed.structure)
+    cause = limits.violation(relaxed.structure)
     if cause is not None:
         ledger.reject(cause)
         return None

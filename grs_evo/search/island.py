@@ -179,10 +179,10 @@ def diversity(population: Sequence[Individual]) -> float:
     return 1.0 - sum(c * (c - 1) for c in counts.values()) / (n * (n - 1))
 
 
-def refuses(structure: Structure, island: int, problem: Problem) -> str | None:
-    """Why a structure from outside breaks this island's limits, which may be its own (one of CAUSES), or None."""
+def violation(structure: Structure, island: int, problem: Problem) -> str | None:
+    """Why a structure from outside breaks this island's own limits (one of CAUSES); None when it keeps all."""
     source = problem.sources[island]
-    cause = source.limits.refuses(structure)
+    cause = source.limits.violation(structure)
     if cause is None and source.limits.lattice and not any(_same_sites(structure, one) for one in source.templates):
         return "size"
     return cause
@@ -208,7 +208,7 @@ def _is_among(one: Individual, population: Sequence[Individual]) -> bool:
 
 def _fits(structure: Structure, island: int, problem: Problem, ledger: Ledger) -> bool:
     """Whether a structure from outside may enter an island; a refusal is counted."""
-    cause = refuses(structure, island, problem)
+    cause = violation(structure, island, problem)
     if cause is not None:
         ledger.reject(cause)
     return cause is None

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.errors import InputError
-from grs_evo.search.counters import _COUNTER, STAT_NAMES
+from grs_evo.search.counters import COUNTERS, STAT_NAMES
 from grs_evo.search.operators.table import operator_names
 from grs_evo.search.population.individual import Individual, pack, unpack
 
@@ -46,7 +46,7 @@ class IslandState:
         return int(self.history.shape[1]) - len(STAT_NAMES) - len(self.tries) - len(self.successes)
 
     def counter(self, name: str) -> int:
-        return int(self.counters[_COUNTER[name]])
+        return int(self.counters[COUNTERS.index(name)])
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Fixed dtypes, no objects; the same keys for every island, ragged along axis 0 only."""

@@ -1,4 +1,4 @@
-"""First guesses: occupations on parent lattices and their supercells, random cells at a density, given templates."""
+"""Candidates: occupations on parent lattices and their supercells, random cells at a density, given templates."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Source:
         return len(self.templates) == 1 and self.limits.lattice and not self.keep
 
     @property
-    def possible(self) -> float:
+    def max_structures(self) -> float:
         """An upper bound of how many structures there can be; inf where atoms move."""
         if not self.limits.lattice:
             return inf
@@ -162,7 +162,7 @@ def candidate(rng: np.random.Generator, source: Source, reject: Reject | None = 
             moves[~source.limits.movable(structure.n_atoms)] = 0.0
             structure = structure.replace(positions=structure.positions + moves)
         if structure is not None:
-            cause = source.limits.refuses(structure)
+            cause = source.limits.violation(structure)
             if cause is None:
                 return structure
         if reject is not None and cause is not None:

@@ -128,4 +128,4 @@ def occupied(structure: Structure, species: NDArray[np.int32] | None, limits: Li
     if species is None:
         return None
     child = structure.replace(species=species)
-    return None if limits.refuses(child) else child
+    return None if limits.violation(child) else child

@@ -191,4 +191,4 @@ def finished(rng: np.random.Generator, child: Structure, limits: Limits) -> Stru
     if sweeps < 0:
         return None
     child = child.replace(species=species, positions=positions)
-    return None if limits.refuses(child) else child
+    return None if limits.violation(child) else child

@@ -98,7 +98,7 @@ def _within_limits(act: Act, kind: OperatorKind) -> Act:
         rng: np.random.Generator, parents: Sequence[Structure], limits: Limits, steps: StepSizes
     ) -> Structure | None:
         child = act(rng, parents, limits, steps)
-        if child is None or limits.refuses(child) is not None:
+        if child is None or limits.violation(child) is not None:
             return None
         if kind == "chemical" and not (
             np.array_equal(child.positions, parents[0].positions) and np.array_equal(child.cell, parents[0].cell)

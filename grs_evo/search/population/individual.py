@@ -39,17 +39,17 @@ def _no_line() -> NDArray[np.void]:
 
 @dataclass(frozen=True, eq=False)
 class Individual:
-    """A structure, what it is worth, and how it came to be."""
+    """A structure, its value, and where it comes from."""
 
     structure: Structure
     value: float  # what the search minimises (V_eff, eq. 16); finite, always
     terms: NDArray[np.float64]  # (n_terms,) the parts of it, named by Objective.term_names
-    uid: int  # unique in the run, and the same however the run is shared out
+    uid: int  # unique in the run, and the same on any number of ranks
     parents: tuple[int, int] = (NO_PARENT, NO_PARENT)  # uids
     operator: str = "random"  # what made it: an operator's name, or "random", "seed", "template", "relax", …
     island: int = 0
     generation: int = 0
-    evaluation: int = 0  # evaluations its island had spent when it was found
+    evaluation: int = 0  # evaluations of its island until it was found
     # (n ≤ LINE_LENGTH,) of STEP: its first parent, that one's first parent, and so on
     line: NDArray[np.void] = field(default_factory=_no_line)
 
