@@ -13,14 +13,17 @@ from grs_evo.errors import InputError
 from grs_evo.search.candidates.binding import bind
 from grs_evo.search.candidates.source import CandidateOptions
 from grs_evo.search.counters import stat_names
-from grs_evo.search.evaluation import FRUITLESS, content_key
+from grs_evo.search.fresh_candidates import FRUITLESS
 from grs_evo.search.island import STRATEGIES, advance, start
-from grs_evo.search.operators.names import OPERATORS
 from grs_evo.search.operators.options import OperatorOptions
+from grs_evo.search.operators.table import operator_names
 from grs_evo.search.options import GeneticOptions, IslandOptions, SelectionOptions
 from grs_evo.search.population.archive import ArchiveOptions, archive_hash
 from grs_evo.search.population.individual import LINE_LENGTH, NO_PARENT, STEP, heir, pack, unpack
+from grs_evo.search.repeats import content_key
 from grs_evo.search.state import IslandState
+
+OPERATORS = operator_names()
 
 
 def run(problem, generations, island=0, seed=1):
@@ -137,9 +140,9 @@ def test_a_space_that_is_used_up_is_not_searched_for_long():
     assert states[-1].counter("evaluations") == len(set(objective.seen)) == 16
     for before, after in pairwise(states[1:]):
         assert 0 < after.counter("rejected_repeat") - before.counter("rejected_repeat") <= 2 * FRUITLESS * 21
-    assert bind(tiny, ALLOY).possible == 16
-    assert bind(tiny.model_copy(update={"counts": {"Au": 1, "Cu": 3}}), ALLOY).possible == 4
-    assert bind(IN_CELLS, ALLOY).possible == np.inf
+    assert bind(tiny, ALLOY).max_structures == 16
+    assert bind(tiny.model_copy(update={"counts": {"Au": 1, "Cu": 3}}), ALLOY).max_structures == 4
+    assert bind(IN_CELLS, ALLOY).max_structures == np.inf
 
 
 def test_failed_evaluations_are_counted_and_replaced():

@@ -22,7 +22,7 @@ from grs_evo.search.island import advance, start
 from grs_evo.search.operators.lattice_moves import make_moves
 from grs_evo.search.options import IslandOptions, WalkOptions
 from grs_evo.search.state import IslandState
-from grs_evo.search.strategies.lattice_chain import advance_chain, chain_options, new_chain, spent
+from grs_evo.search.strategies.lattice_chain import advance_chain, chain_options, evaluations_done, new_chain
 from grs_evo.structures.composition import Composition, free
 from grs_evo.structures.structure import Structure
 from grs_evo.targets.target import Target
@@ -69,8 +69,8 @@ def test_every_strategy_finds_l12(name, rule):
         chain, found = advance_chain(new_chain(moves, settings_), lattice, moves, settings_, rng, 20_000, 1e-6)
         solved += found
         occupation = chain.elite[0]
-        assert spent(chain) <= 20_000
-        assert chain.elite_at[0] == spent(chain)
+        assert evaluations_done(chain) <= 20_000
+        assert chain.elite_at[0] == evaluations_done(chain)
         assert np.bincount(occupation, minlength=2).tolist() == [8, 24]
         assert lattice.objective.evaluate(lattice.structure(occupation)).value < 1e-6
     assert solved == 4
@@ -95,7 +95,7 @@ def test_stopped_at_any_evaluation_and_gone_on_is_the_same(name, fixed, seed, cu
     for number in cuts:
         before = [array.copy() for array in chain]
         after, _ = advance_chain(chain, lattice, moves, chosen, rng, number)
-        assert spent(after) == spent(chain) + number
+        assert evaluations_done(after) == evaluations_done(chain) + number
         assert all((a == b).all() for a, b in zip(before, chain, strict=True))
         chain = after
     assert all(a.tobytes() == b.tobytes() for a, b in zip(whole, chain, strict=True))

@@ -23,7 +23,7 @@ from grs_evo.errors import InputError
 from grs_evo.parallel.decisions import NEVER, Decision, Pace, Totals
 from grs_evo.parallel.timing import COLUMNS
 from grs_evo.search.counters import stat_names
-from grs_evo.search.island import refuses
+from grs_evo.search.island import violation
 from grs_evo.search.population.archive import archive_hash, merge, objectives
 from grs_evo.search.population.individual import Individual, pack, unpack
 from grs_evo.search.problem import Problem
@@ -180,7 +180,7 @@ class Recorder:
 
     def _welcome(self, name: str, found: Sequence[Structure], number: int, made: int) -> str:
         """What becomes of the structures of a seed file, in a line."""
-        causes = [refuses(one, self._host(number, k), self.problem) for k, one in enumerate(found)]
+        causes = [violation(one, self._host(number, k), self.problem) for k, one in enumerate(found)]
         refused = [cause for cause in causes if cause is not None]
         line = f"seeds: {len(found) - len(refused)} of {counted(len(found), 'structure')} of {name} enter"
         line += f" at generation {made}"

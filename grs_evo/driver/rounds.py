@@ -13,6 +13,7 @@ from grs_evo.descriptors.basis import Basis
 from grs_evo.driver.config.run_file import RunFile
 from grs_evo.driver.setup import with_objective
 from grs_evo.errors import within
+from grs_evo.loss.objective import Objective
 from grs_evo.parallel.worker import Arrays
 from grs_evo.search.population import representative_set as sets
 from grs_evo.search.population.individual import Individual
@@ -79,10 +80,10 @@ def again(set_progress: SetProgress, individuals: Sequence[Individual], accepted
     return set_progress
 
 
-def _grown(state: sets.SetState, new: Sequence[Individual], objective: object) -> sets.SetState:
+def _grown(state: sets.SetState, new: Sequence[Individual], objective: Objective) -> sets.SetState:
     moments, losses = state.moments, list(state.losses)
     for one in new:
-        moments = merge(moments, objective.moments_of(one.structure))  # type: ignore[attr-defined]
+        moments = merge(moments, objective.moments_of(one.structure))
         losses.append(sets.set_loss(moments, objective))
     idle = 0 if new else state.idle + 1
     return replace(

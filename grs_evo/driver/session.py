@@ -37,7 +37,7 @@ from grs_evo.parallel.worker import Ending, Evolution, RoundPlan, send_home
 from grs_evo.potential.relaxation import RelaxOptions
 from grs_evo.search import island
 from grs_evo.search.counters import stat_names
-from grs_evo.search.evaluation import NoCandidates
+from grs_evo.search.fresh_candidates import NoCandidates
 from grs_evo.search.population.individual import Individual, pack, unpack
 from grs_evo.search.problem import Problem
 from grs_evo.search.state import IslandState

@@ -256,7 +256,7 @@ def make_problem(run: RunFile, target_data: TargetData, folder: Path) -> Problem
 
 def _space_notes(sources: Sequence[Source]) -> tuple[str, ...]:
     """A word about candidates of which there are few."""
-    counts = {id(source): source.possible for source in sources}
+    counts = {id(source): source.max_structures for source in sources}
     return tuple(
         f"candidates: at most {count} structures are possible; once all are known, generations add none"
         for count in dict.fromkeys(counts.values())

@@ -327,7 +327,8 @@ def _minimum_distances(options: CandidateOptions, elements: tuple[str, ...]) -> 
     from ase.data import atomic_numbers, covalent_radii
 
     radii = np.array([covalent_radii[atomic_numbers[symbol]] for symbol in elements])
-    return options.contact * (radii[:, None] + radii[None, :])
+    shortest: NDArray[np.float64] = options.contact * (radii[:, None] + radii[None, :])
+    return shortest
 
 
 def _possible_sizes(
