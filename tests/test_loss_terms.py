@@ -239,6 +239,35 @@ def test_a_target_without_what_a_term_reads_is_refused(basis: Basis, target: Tar
 # value and slope
 
 
+ALONE: dict[str, dict[str, Any]] = {
+    "mean": {"mean": 1.0},
+    "variance": {"variance": 1.0},
+    "skewness": {"skewness": 1.0},
+    "kurtosis": {"kurtosis": 1.0},
+    "covariance": {"covariance": 1.0},
+    "structure": {"mean": 0.5, "variance": 0.5},
+    "set": {"mean": 1.0, "w_structure": 0.0, "w_set": 1.0},
+    "core": {"core": CoreOptions(fraction=1.0, width=0.2)},
+    "entropy": {"w_entropy": 1.0},
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_each_compiled_term_alone_is_the_value_and_has_its_slope(name: str, basis: Basis) -> None:
+    target = Target.from_structures([alloy(k, 0.1) for k in range(6)], basis, covariance=True)
+    nothing: dict[str, Any] = {"mean": 0.0, "variance": 0.0, "core": CoreOptions(kind="none")}
+    options = LossOptions(**(nothing | {"norm": "huber", "delta": 0.5} | ALONE[name]))
+    judge = make_objective(basis, target, options).with_set(
+        Target.from_structures(alloy(90), basis, covariance=True).moments
+    )
+    start, h = alloy(60), 1e-5
+    found, forces, _ = judge.gradient(start)
+    assert found.value == pytest.approx(found.terms[judge.term_names.index(name)], rel=1e-12)
+    step = np.random.default_rng(2).normal(size=(4, 3))
+    ahead, behind = (judge.evaluate(start.replace(positions=start.positions + t * step)).value for t in (h, -h))
+    assert -(forces * step).sum() == pytest.approx((ahead - behind) / (2 * h), rel=1e-5, abs=1e-8)
+
+
 @pytest.mark.parametrize("name", EACH)
 def test_value_is_weight_times_term_beside_the_rest(name: str, basis: Basis, target: Target) -> None:
     without = objective_with({}, basis, target).evaluate(alloy(50))
