@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from grs_evo.driver.monitor.summary import best_table
 from grs_evo.errors import InputError
-from grs_evo.loss.options import LossOptions, weights
+from grs_evo.loss.options import LossOptions
+from grs_evo.loss.terms.table import weights
 from grs_evo.search.population.archive import (
     ArchiveOptions,
     archive_hash,

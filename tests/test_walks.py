@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from systems import IN_CELLS, ON_FCC, ToyObjective, toy_problem
-from test_lattice import fcc, objective, system
+from test_loss_lattice import fcc, objective, system
 
 from grs_evo.descriptors.basis import build_basis
 from grs_evo.errors import InputError

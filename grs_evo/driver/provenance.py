@@ -15,6 +15,7 @@ from grs_evo.driver.config.changes import differences
 from grs_evo.driver.config.run_file import EXTENDABLE, RunFile, parse
 from grs_evo.driver.config.toml import to_toml
 from grs_evo.errors import InputError
+from grs_evo.loss.terms.table import source_digest
 from grs_evo.parallel.communicator import World
 from grs_evo.storage import checkpoint
 from grs_evo.storage.run_folder import Folder
@@ -67,12 +68,14 @@ def fingerprint(run_: RunFile, target_data: TargetData) -> dict[str, str]:
     target = hashlib.blake2b(digest_size=8)
     for name, array in sorted(target_data.target.to_arrays().items()):
         target.update(name.encode() + np.ascontiguousarray(array).tobytes())
-    return {
+    found = {
         "run file": _digest(to_toml(kept).encode()),
         "seed": str(run_.seed),
         "basis": target_data.basis.hash,
         "target": target.hexdigest(),
     }
+    outside = source_digest(run_.loss)
+    return found | ({"source of loss.terms": outside} if outside else {})
 
 
 def versions(world: World) -> str:

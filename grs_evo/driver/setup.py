@@ -18,7 +18,8 @@ from grs_evo.driver.config.run_file import AlloyOptions, RunFile, TargetOptions,
 from grs_evo.errors import InputError, within
 from grs_evo.loss.lattice import make_lattice_objective, reference_structures
 from grs_evo.loss.objective import Objective, make_objective
-from grs_evo.loss.options import LossOptions, weights
+from grs_evo.loss.options import LossOptions
+from grs_evo.loss.terms.table import needs_covariance, weights
 from grs_evo.search.candidates.binding import bind
 from grs_evo.search.candidates.parents import PARENTS, parent_cell
 from grs_evo.search.candidates.source import CandidateOptions, Source, candidate
@@ -51,7 +52,7 @@ def make_target_data(run: RunFile, folder: Path, worker: Worker | None = None) -
         if run.target.stored is not None:
             return _stored(run, folder)
         options = run.target
-        covariance = run.loss.covariance != 0
+        covariance = needs_covariance(run.loss)
         entries: list[Entry] = []
         if options.files and run.basis.yace is None and not run.basis.elements:
             elements, entries = _read_target(options, None, folder)
@@ -250,7 +251,11 @@ def make_problem(run: RunFile, target_data: TargetData, folder: Path) -> Problem
         archive=archive,
         migration=run.migration,
         relax=run.relax,
-        notes=(*_space_notes(sources), *_operator_notes(run, islands, sources, lattices)),
+        notes=(
+            *_space_notes(sources),
+            *_table_notes(objective, islands, sources),
+            *_operator_notes(run, islands, sources, lattices),
+        ),
     )
 
 
@@ -262,6 +267,16 @@ def _space_notes(sources: Sequence[Source]) -> tuple[str, ...]:
         for count in dict.fromkeys(counts.values())
         if count <= _FEW
     )
+
+
+def _table_notes(objective: Objective, islands: Sequence[IslandOptions], sources: Sequence[Source]) -> tuple[str, ...]:
+    """A word about lattices whose loss is not tabulated; InputError where an option needs the tables."""
+    names = ", ".join(one.term.name for one in objective.added)
+    if not names or not any(source.one_lattice for source in sources):
+        return ()
+    if any(one.genetic.passes and source.one_lattice for one, source in zip(islands, sources, strict=True)):
+        raise InputError(f"search.genetic.passes: needs a loss that is tabulated on the sites; loss.terms has {names}")
+    return (f"loss.terms: {names} not tabulated on fixed sites; every structure is evaluated in full, which is slower",)
 
 
 def _operator_notes(
@@ -321,7 +336,7 @@ def _lattices(objective: Objective, sources: Sequence[Source]) -> tuple[Any | No
         if id(source) not in made:
             made[id(source)] = (
                 make_lattice_objective(objective, template, source.limits.mask(template.n_atoms))
-                if source.one_lattice and (template := source.templates[0])
+                if source.one_lattice and not objective.added and (template := source.templates[0])
                 else None
             )
     return tuple(made[id(source)] for source in sources)

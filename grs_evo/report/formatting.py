@@ -12,20 +12,6 @@ _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 THIN = "\u2009"  # between thousands
 MINUS = "−"  # as plotly writes it at its ticks
 
-# What the parts of the loss are, one sentence each.
-TERM_WORDS = {
-    "structure": "this cell against the target (eq. 13)",
-    "mean": "part of it: means of the functions",
-    "variance": "part of it: their variances",
-    "skewness": "part of it: their skewnesses",
-    "kurtosis": "part of it: their kurtoses",
-    "covariance": "part of it: their covariances",
-    "set": "all cells of the set together (eq. 14)",
-    "core": "penalty for atoms too close; 0 = none",
-    "entropy": "minus the entropy of the environments",
-    "matched": "share of functions within the tolerance",
-    "raw": "in the functions’ own units; no part of the loss",
-}
 # What the objectives mean, for axis titles and sentences.
 _OBJECTIVES = {
     "mean": "loss of the means",

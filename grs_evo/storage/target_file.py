@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,11 @@ def _target_data(tree: dict[str, Any], source: str) -> TargetData:
     target = Target.from_arrays(below(tree, "target"), source, basis)
     with within(source):
         target.check_basis(basis)
-    return TargetData(basis, target, tuple(unpack_structures(below(tree, "structures"))))
+    structures = tuple(unpack_structures(below(tree, "structures")))
+    # With a random alloy only the sites are stored, which its distribution is not that of.
+    if [one.n_atoms for one in structures] == target.n_atoms.tolist():
+        target = replace(target, structures=structures)
+    return TargetData(basis, target, structures)
 
 
 def write_target(target: Target, path: str | Path, structures: Sequence[Structure] = ()) -> None:

@@ -50,6 +50,8 @@ class Target:
     )
     nearest: float = field(default=float("nan"))  # shortest distance in any of the structures, Å
     basis: Basis | None = field(default=None, repr=False)  # None: made of arrays without it
+    # (n_structures,) what it was made of, for losses that read positions; empty: made of arrays without them
+    structures: tuple[Structure, ...] = field(default=(), repr=False)
 
     # -- making ----------------------------------------------------------------------------------------------------
 
@@ -146,6 +148,7 @@ class Target:
             description=description or _describe(called),
             nearest=nearest,
             basis=basis,
+            structures=tuple(checked),
         )
 
     @staticmethod
@@ -207,7 +210,8 @@ class Target:
         moments = _with_expectation(found, known, exact)
         if exact is not None:
             errors[0] = 0.0
-        return replace(drawn, moments=moments, mean_is_exact=exact is not None, errors=errors)
+        # Stored alloys do not come with these cells; all ranks and a resumed run must know the same.
+        return replace(drawn, moments=moments, mean_is_exact=exact is not None, errors=errors, structures=())
 
     def merged(self, other: Target, weight: float = 1.0) -> Target:
         """Both distributions together, the other's environments `weight` times as heavy (bootstrap)."""
@@ -234,6 +238,7 @@ class Target:
             mean_is_exact=False,
             errors=None,
             nearest=float(np.fmin(self.nearest, other.nearest)),
+            structures=(*self.structures, *other.structures) if self.structures and other.structures else (),
         )
 
     def _each_sample(self) -> NDArray[np.float64]:

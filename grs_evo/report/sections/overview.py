@@ -12,9 +12,10 @@ import numpy as np
 
 from grs_evo.loss.options import LossOptions
 from grs_evo.loss.scaling import NORMS, SCALES
+from grs_evo.loss.terms.table import facts as term_facts
 from grs_evo.report import page
 from grs_evo.report.context import Context
-from grs_evo.report.formatting import MINUS, TERM_WORDS, objective, several, whole, without_folders
+from grs_evo.report.formatting import MINUS, objective, several, whole, without_folders
 from grs_evo.report.page import Section
 from grs_evo.storage.archive_file import Archive
 from grs_evo.targets.target import Target
@@ -80,31 +81,16 @@ def _loss_words(loss: LossOptions, away: bool) -> str:
 
 def _terms(archive: Archive, loss: LossOptions | None) -> str:
     """A table of the loss terms: name, weight, what it is."""
-    names = [name for name in archive.term_names if name in TERM_WORDS]
+    known = term_facts(archive.term_names, loss)
+    names = list(known)
     if not names:
         return ""
     columns: dict[str, list[object]] = {"loss term": list(names)}
     if loss is not None:
-        columns["weight"] = [_weight(name, loss) for name in names]
-    columns["what it is"] = [TERM_WORDS[name] for name in names]
+        columns["weight"] = ["–" if one.weight is None else _plain(one.weight) for one in known.values()]
+    columns["what it is"] = [one.meaning for one in known.values()]
     table = page.table(columns, ("loss term", "weight", "what it is"), wrap=("what it is",))
     return f"<details><summary>The terms of the loss, and what they are</summary>{table}</details>"
-
-
-def _weight(name: str, loss: LossOptions) -> str:
-    if name == "structure":
-        return _plain(loss.w_structure)
-    if name == "set":
-        return _plain(loss.w_set)
-    if name == "core":
-        return "1"
-    if name == "entropy":
-        return _plain(loss.w_entropy)
-    if name == "raw":
-        return "–"
-    if name == "matched":
-        return _plain(-loss.reward)
-    return _plain(getattr(loss, name))
 
 
 def _plain(weight: float) -> str:

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from grs_evo.analysis import pareto_front
 from grs_evo.exporters.formats import extended_xyz
+from grs_evo.loss.options import LossOptions
+from grs_evo.loss.terms.table import facts as term_facts
 from grs_evo.report import page
 from grs_evo.report import structure_view as solid
 from grs_evo.report.context import Context
-from grs_evo.report.formatting import TERM_WORDS, several, significant, whole
+from grs_evo.report.formatting import several, significant, whole
 from grs_evo.report.page import Section
 from grs_evo.search.population.individual import NO_PARENT, Individual, short_uid
 from grs_evo.storage.archive_file import Archive, annotated
@@ -172,8 +174,9 @@ def _view(
             (found.set_column, significant(number, 6), so_far),
             ("value when found", significant(one.value, 6), ""),
         ]
+    known = term_facts(archive.term_names, found.context.loss)
     facts += [
-        (term, significant(float(value), 6), TERM_WORDS.get(term, ""))
+        (term, significant(float(value), 6), known[term].meaning if term in known else "")
         for term, value in zip(archive.term_names, one.terms, strict=True)
     ]
     facts += [
@@ -259,9 +262,9 @@ def made_by(one: Individual, kept: Collection[int]) -> str:
 # tables and files
 
 
-def term_notes(archive: Archive) -> list[str]:
+def term_notes(archive: Archive, loss: LossOptions | None) -> list[str]:
     """What the columns of a table mean, a line each, for the head of its CSV."""
-    notes = [f"{name}: {TERM_WORDS[name]}" for name in archive.term_names if name in TERM_WORDS]
+    notes = [f"{name}: {one.meaning}" for name, one in term_facts(archive.term_names, loss).items()]
     return [*notes, "uid: island * 2^40 + number, shown as island/number on the page"]
 
 
@@ -310,7 +313,7 @@ def archive_table(found: Found) -> str:
     return (
         f"<details><summary>Table of the archive{more}</summary>"
         + _brief(columns, archive, individuals)
-        + page.download("archive.csv", page.csv_text(columns, term_notes(archive)), label)
+        + page.download("archive.csv", page.csv_text(columns, term_notes(archive, found.context.loss)), label)
         + "</details>"
     )
 
@@ -329,7 +332,7 @@ def _set_table(found: Found) -> str:
     return (
         f"<details open><summary>Table of the set{more}</summary>"
         + _brief(columns, archive, archive.set)
-        + page.download("set.csv", page.csv_text(columns, term_notes(archive)), "The table (CSV)")
+        + page.download("set.csv", page.csv_text(columns, term_notes(archive, found.context.loss)), "The table (CSV)")
         + page.download("set.extxyz", file, "All structures of the set (extended XYZ)", "chemical/x-xyz")
         + "</details>"
     )

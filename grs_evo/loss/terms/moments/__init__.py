@@ -1,0 +1,1 @@
+"""Terms that compare one moment of the functions with the target's; parts of `totals.structure`."""
