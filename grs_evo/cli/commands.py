@@ -113,7 +113,10 @@ def export(
 def report(folder: Path, out: Path | None, title: str | None) -> None:
     """Write one HTML page about a run (folder or archive) that opens offline."""
     from grs_evo.report.report import write_report
+    from grs_evo.storage.archive_file import lacks_seal
 
+    if notice := lacks_seal(folder):
+        click.echo(f"grs-evo: {notice}", err=True)
     click.echo(str(write_report(folder, out, title)))
 
 
