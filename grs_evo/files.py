@@ -41,6 +41,14 @@ def is_folder(path: Path) -> bool:
         return False
 
 
+def is_there(path: Path) -> bool:
+    """Whether something is at a path; nothing is where the name is too long or the way to it is closed."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def read_file(path: Path) -> bytes:
     """The content of a regular file; raises OSError as `open_plain` does."""
     with open(open_plain(path, os.O_RDONLY), "rb") as stream:

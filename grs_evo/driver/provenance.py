@@ -17,7 +17,7 @@ from grs_evo.driver.config.toml import to_toml
 from grs_evo.errors import InputError
 from grs_evo.parallel.communicator import World
 from grs_evo.storage import checkpoint
-from grs_evo.storage.run_folder import Folder
+from grs_evo.storage.run_folder import Folder, check_contents
 from grs_evo.storage.target_file import TargetData
 
 _CHECKSUM = re.compile(r"^# checksum ([0-9a-f]{16})\n", re.MULTILINE)
@@ -38,8 +38,9 @@ def unchanged(folder: Folder, point: checkpoint.Checkpoint | None) -> RunFile:
     Raises
     ------
     InputError
-        Somebody has changed it since the run began; the message shows what.
+        Somebody has changed it, the target or the inputs since the run began; the message shows what.
     """
+    check_contents(folder)
     try:
         text = folder.run_file.read_text()
     except OSError as error:
