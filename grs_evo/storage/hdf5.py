@@ -170,7 +170,7 @@ def unsealed(data: bytes) -> bytes:
         raise Damaged("is empty")
     words = data[:SEAL_BYTES].partition(b"\n")[0].decode("ascii", "replace").split()
     if len(words) != 4 or " ".join(words[:2]) != _SEAL_WORD or not words[2].isdecimal():
-        raise Damaged("is no HDF5 file, or its seal is damaged")
+        raise Damaged("is no readable HDF5 file, or its seal is damaged")
     image = data[SEAL_BYTES:]
     if len(image) != int(words[2]):
         raise Damaged(f"has {len(image)} bytes of {words[2]}")
