@@ -11,6 +11,7 @@ from grs_evo.descriptors.basis import Basis, build_basis
 from grs_evo.exporters.formats import extended_xyz
 from grs_evo.search.counters import stat_names
 from grs_evo.search.operators.table import operator_names
+from grs_evo.search.population.archive import archive_hash
 from grs_evo.search.population.individual import Individual, heir
 from grs_evo.storage.archive_file import Archive, write_archive
 from grs_evo.structures.structure import Structure, to_atoms
@@ -98,7 +99,7 @@ def archive(
         basis_text=basis.to_text(),
         run_file=run_file,
         seed=1,
-        archive_hash="0123456789abcdef",
+        archive_hash=archive_hash(individuals),
         attributes={"version": "0.1.0"},
     )
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import small
 from archives import archive, lattice
+from hdf5_files import changed
 
 from grs_evo.driver.session import run
 from grs_evo.errors import InputError
@@ -107,10 +108,9 @@ def test_the_document_is_in_step():
 
 
 def test_a_newer_schema_is_refused_in_one_line(tmp_path):
-    write_archive(tmp_path / "a.h5", archive(2))
-    with h5py.File(tmp_path / "a.h5", "r+") as file:
-        file.attrs["schema"] = ARCHIVE_SCHEMA + 1
-        file.attrs["version"] = "9.9"
+    write_archive(tmp_path / "b.h5", archive(2))
+    newer = {"schema": ARCHIVE_SCHEMA + 1, "version": "9.9"}
+    changed(tmp_path / "b.h5", tmp_path / "a.h5", lambda file: file.attrs.update(newer))
     with pytest.raises(InputError, match=r"written by grs_evo 9\.9, newer than this one.*upgrade") as caught:
         read_archive(tmp_path / "a.h5")
     assert "\n" not in str(caught.value)

@@ -48,6 +48,7 @@ def test_a_run_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert sorted(path.name for path in folder.iterdir()) == [
         "archive.h5",
         "checkpoints",
+        "contents.json",
         "inputs",
         "lock",
         "log.txt",

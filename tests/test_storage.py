@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 import small
+from hdf5_files import changed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -126,9 +127,7 @@ def test_what_is_read_is_what_was_found(folder: Path) -> None:
 
 def test_archives_that_cannot_be_read(folder: Path, tmp_path: Path) -> None:
     data = (folder / "archive.h5").read_bytes()
-    (tmp_path / "newer.h5").write_bytes(data)
-    with h5py.File(tmp_path / "newer.h5", "r+") as file:
-        file.attrs["schema"] = 99
+    changed(folder / "archive.h5", tmp_path / "newer.h5", lambda file: file.attrs.update(schema=99))
     (tmp_path / "cut.h5").write_bytes(data[: len(data) // 2])
     (tmp_path / "text.h5").write_text("hello")
     with h5py.File(tmp_path / "other.h5", "w") as file:
@@ -138,7 +137,7 @@ def test_archives_that_cannot_be_read(folder: Path, tmp_path: Path) -> None:
         file.attrs["schema"] = 1
     for name, word in (
         ("newer.h5", "newer than this one"),
-        ("cut.h5", "HDF5"),
+        ("cut.h5", r"has \d+ bytes of \d+"),
         ("text.h5", "HDF5"),
         ("other.h5", "no grs_evo archive"),
         ("empty.h5", "no whole"),

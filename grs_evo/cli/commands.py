@@ -49,12 +49,16 @@ def run(run_file: Path, out: Path | None, seed: int | None, max_time: str | None
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--max-time", help="End this session after so long, with a checkpoint: 90s, 50m, 1.5h.")
 @click.option("--extend", multiple=True, metavar="KEY=VALUE", help="Change a stop rule, e.g. stop.generations=500.")
+@click.option(
+    "--same-machine", is_flag=True, help="Refuse where processor or numerical libraries are others than at the start."
+)
 @click.option("--quiet", is_flag=True, help="Nothing on the screen but errors.")
-def resume(folder: Path, max_time: str | None, extend: tuple[str, ...], quiet: bool) -> None:
+def resume(folder: Path, max_time: str | None, extend: tuple[str, ...], same_machine: bool, quiet: bool) -> None:
     """Go on with a run, on any number of ranks."""
     from grs_evo.driver.session import resume as resume_
 
-    sys.exit(resume_(folder, max_time=_seconds(max_time), extend=extend, quiet=quiet).exit_code)
+    result = resume_(folder, max_time=_seconds(max_time), extend=extend, same_machine=same_machine, quiet=quiet)
+    sys.exit(result.exit_code)
 
 
 @cli.command()
@@ -115,7 +119,10 @@ def export(
 def report(folder: Path, out: Path | None, title: str | None) -> None:
     """Write one HTML page about a run (folder or archive) that opens offline."""
     from grs_evo.report.report import write_report
+    from grs_evo.storage.archive_file import lacks_seal
 
+    if notice := lacks_seal(folder):
+        click.echo(f"grs-evo: {notice}", err=True)
     click.echo(str(write_report(folder, out, title)))
 
 

@@ -21,7 +21,7 @@ from grs_evo.driver.config.run_file import read, seconds_of
 from grs_evo.driver.distributed_target import DistributedDescriber
 from grs_evo.driver.monitor.console import Reporter
 from grs_evo.driver.monitor.summary import Result, summary
-from grs_evo.driver.provenance import fingerprint, stamped, unchanged, versions
+from grs_evo.driver.provenance import fingerprint, moved, stamped, unchanged, versions
 from grs_evo.driver.recorder import Recorder
 from grs_evo.driver.setup import make_problem, make_target_data
 from grs_evo.driver.startup import Start, hear, receive, share, tell
@@ -170,6 +170,7 @@ def resume(
     *,
     max_time: float | str | None = None,
     extend: str | Sequence[str] = (),
+    same_machine: bool = False,
     quiet: bool = False,
 ) -> Result:
     """Go on with a run from its newest whole checkpoint, on any number of ranks.
@@ -178,6 +179,8 @@ def resume(
     ----------
     max_time : as for `run`
     extend : ``key=value`` changes of stop rules, checkpoints and output
+    same_machine : refuse where the processor or the versions of numpy, numba, llvmlite, scipy or BLAS are not those that
+        the run was begun with; otherwise it is said, and the run goes on to an archive of other bits
     """
     limit = None if max_time is None else seconds_of(max_time)
     changes = (extend,) if isinstance(extend, str) else tuple(extend)
@@ -190,6 +193,10 @@ def resume(
         clear_partial(folder)
         point = checkpoint.newest(folder.checkpoints, reporter.say)
         effective = unchanged(folder, point)
+        if difference := moved(folder, versions(world)):
+            if same_machine:
+                raise InputError(f"{difference}; without --same-machine it goes on, to an archive of other bits")
+            reporter.say(f"{difference}; the archive may differ from that of a run that stayed there")
         if changes:
             effective = extended(effective, changes)
         shares(len(effective.each_island()), world.size)

@@ -3,6 +3,7 @@
 | question | module |
 |---|---|
 | arrays as sealed HDF5 images | `hdf5` |
+| what arrays of a file must be | `checks` |
 | archive.h5 | `archive_file` |
 | what each dataset means | `schema` |
 | target.h5 | `target_file` |

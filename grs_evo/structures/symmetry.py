@@ -31,6 +31,9 @@ def ask_spglib(
     """
     import spglib
 
+    # spglib ends the process, or never ends, on numbers that are not finite
+    if not (np.isfinite(cell).all() and np.isfinite(sites).all()):
+        return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         try:

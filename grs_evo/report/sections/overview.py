@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from grs_evo.report.context import Context
 from grs_evo.report.formatting import MINUS, objective, several, whole, without_folders
 from grs_evo.report.page import Section
 from grs_evo.storage.archive_file import Archive
+from grs_evo.storage.run_folder import json_table
 from grs_evo.targets.target import Target
 
 
@@ -104,12 +104,12 @@ def _plain(weight: float) -> str:
 
 def status_of(run_dir: Path) -> dict[str, Any]:
     """What status.json of a run folder says; empty where there is none."""
-    return _json(run_dir / "status.json")
+    return json_table(run_dir / "status.json")
 
 
 def versions_of(run_dir: Path) -> list[tuple[str, object]]:
     """What versions.json of a run folder says, if there is one."""
-    found = _json(run_dir / "versions.json")
+    found = json_table(run_dir / "versions.json")
     return [(name, value) for name, value in found.items() if isinstance(value, str | int | float)]
 
 
@@ -121,11 +121,3 @@ def compile_time(run_dir: Path) -> str:
         return ""
     found = re.findall(r"compiled in ([^,;\n]+)", log)
     return found[0].strip() if found else ""
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
