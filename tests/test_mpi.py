@@ -190,13 +190,13 @@ def test_one_rank_raising_ends_all(expected: str, tmp_path: Path, island: int) -
     small.write(tmp_path)
     (tmp_path / "failing.py").write_text(
         "import sys\n"
-        "import grs_evo.island\n"
-        "real = grs_evo.island.advance\n"
+        "from grs_evo.search import island\n"
+        "real = island.advance\n"
         "def advance(state, *rest, **more):\n"
         f"    if state.island == {island} and state.generation == 3 and more.get('poll') is None and len(rest) > 2:\n"
         "        raise RuntimeError('a programmer made a mistake')\n"
         "    return real(state, *rest, **more)\n"
-        "grs_evo.island.advance = advance\n"
+        "island.advance = advance\n"
         "from grs_evo.cli import main\n"
         "main(['run', 'case.toml'])\n"
     )

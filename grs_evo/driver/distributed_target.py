@@ -51,7 +51,6 @@ class DistributedDescriber:
         found[self.world.rank] = list(parts_of(job, rest[own.start : own.stop]))
 
         def serve() -> None:
-            self.world.leave_if_orphaned()
             for source, tag, block in self.world.arrived():
                 if tag == Tag.REFUSED:
                     raise InputError(array_text(block))

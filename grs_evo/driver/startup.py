@@ -52,7 +52,6 @@ def receive(world: World) -> dict[str, NDArray[Any]]:
     got: list[NDArray[np.uint8]] = []
 
     def serve() -> None:
-        world.leave_if_orphaned()
         for _, tag, block in world.arrived():
             if tag == Tag.QUIT:
                 world.settle(lambda *_: None, seconds=5.0)

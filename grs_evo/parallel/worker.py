@@ -351,7 +351,6 @@ class Evolution:
             self._serve()
 
     def _serve(self) -> None:
-        self.world.leave_if_orphaned()
         for message in self.world.arrived():
             self._take(*message)
         if self.coordinator is not None:

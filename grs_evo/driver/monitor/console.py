@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,18 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """One line, to screen and log."""
-        if self._live is not None:
-            self._live.console.print(text, markup=False, highlight=False)
-        elif not self.quiet:
-            print(text, file=sys.stderr, flush=True)
+        try:
+            if self._live is not None:
+                self._live.console.print(text, markup=False, highlight=False)
+            elif not self.quiet:
+                print(text, file=sys.stderr, flush=True)
+        except OSError:
+            self._lose_screen()
         self.note(text)
+
+    def _lose_screen(self) -> None:
+        """The terminal was closed, or nobody reads the output any more: the run goes on, and its log tells of it."""
+        self.quiet, self._terminal, self._live = True, False, None
 
     def note(self, text: str) -> None:
         """One line to the log alone."""
@@ -50,7 +58,10 @@ class Reporter:
     def progress(self, facts: dict[str, Any]) -> None:
         """The state of the run; redrawn on a terminal, a line now and then elsewhere."""
         if self._terminal:
-            self._draw(facts)
+            try:
+                self._draw(facts)
+            except OSError:
+                self._lose_screen()
             return
         now = time.monotonic()
         if now - self._last_line >= self.every:
@@ -68,7 +79,8 @@ class Reporter:
 
     def close(self) -> None:
         if self._live is not None:
-            self._live.stop()
+            with suppress(OSError):
+                self._live.stop()
             self._live = None
 
 
