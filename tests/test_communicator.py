@@ -9,27 +9,27 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import small
-from fleet import N_STATS, ToyDesk, ToyWork
+from fleet import N_STATS, ToyRecorder, ToyWork
 
 import grs_evo
 from grs_evo.driver import session, startup
 from grs_evo.driver.config.run_file import parse
 from grs_evo.driver.distributed_target import DistributedDescriber
-from grs_evo.errors import InputError, Quit
-from grs_evo.parallel import worker
+from grs_evo.errors import InputError, RankExit, StorageError
+from grs_evo.parallel import endings
 from grs_evo.parallel.communicator import Launcher, World
-from grs_evo.parallel.coordinator import Coordinator, Terms
+from grs_evo.parallel.coordinator import Coordinator, RoundRules
 from grs_evo.parallel.decisions import CheckpointOptions, Decision, StopOptions
-from grs_evo.parallel.messages import encode, text_array
-from grs_evo.parallel.signals import SignalFlag
+from grs_evo.parallel.messages import Tag, encode, text_array
 from grs_evo.parallel.topology import MigrationOptions, Routes, shares, sources
-from grs_evo.parallel.worker import Evolution, RoundPlan, Tag
+from grs_evo.parallel.worker import RoundPlan, SignalFlag, Worker
 from grs_evo.storage.checkpoint import Checkpoint
 from grs_evo.structures.structure import Structure
 from grs_evo.targets.chunks import Job
@@ -123,7 +123,7 @@ def _leaving(monkeypatch: pytest.MonkeyPatch) -> None:
         raise Left(code)
 
     monkeypatch.setattr(os, "_exit", leave)
-    monkeypatch.setattr(worker, "_LEAVE", 60.0)
+    monkeypatch.setattr(endings, "_LEAVE", 60.0)
 
 
 def _world(rank: int, sent: Messages = (), settled: int = 0) -> World:
@@ -145,12 +145,17 @@ def _evolution(
     options = MigrationOptions(interval=2, emigrants=1)
     owned, heard_from = shares(4, 2), sources(4, options, 3)
     rules = (StopOptions(generations=generations), CheckpointOptions(generations=1, max_cost=1.0))
-    desk = ToyDesk(halt_after)
-    coordinator = Coordinator(Terms(4, N_STATS, generations, options.delay, *rules), desk) if rank == 0 else None
+    recorder = ToyRecorder(halt_after)
+    coordinator = (
+        Coordinator(RoundRules(4, N_STATS, generations, options.delay, *rules), recorder) if rank == 0 else None
+    )
     routes = Routes(heard_from, owned, rank, options.interval, options.delay)
     flag = SignalFlag()
     plan = RoundPlan(0, generations)
-    return Evolution(_world(rank, sent, settled), work or ToyWork(3, options), routes, plan, flag, coordinator).run
+    return partial(
+        endings.run_round,
+        Worker(_world(rank, sent, settled), work or ToyWork(3, options), routes, plan, flag, coordinator),
+    )
 
 
 def _start(folder: Path, resumed: bool) -> startup.Start:
@@ -169,7 +174,7 @@ def _told(folder: Path, resumed: bool) -> list[tuple[int, Any]]:
     sent: list[tuple[int, Any]] = []
     world = _world(0, settled=9)
     world.post = lambda dest, tag, block: sent.append((tag, block))  # type: ignore[method-assign]
-    startup.tell(world, _start(folder, resumed))
+    startup.send_start(world, _start(folder, resumed))
     return sent
 
 
@@ -194,20 +199,20 @@ def _states(generation: int) -> list[tuple[int, Any]]:
 HALTED = [(Tag.HALTED, _numbers(0, 0))]
 HALT = [(Tag.HALT, text_array("SIGTERM"))]
 TROUBLED = ToyWork(3, MigrationOptions(interval=2, emigrants=1), fail_at=(2, 1), error=InputError)
-STATS = [(Tag.STATS, encode({"when": np.array([0, 0]), "rows": np.zeros((2, N_STATS)), "spent": np.zeros(8)}))]
+STATS = [(Tag.STATS, encode({"when": np.array([0, 0]), "rows": np.zeros((2, N_STATS)), "times": np.zeros(8)}))]
 
-QUIT = (Tag.QUIT, _numbers(2))
+QUIT = (Tag.EXIT, _numbers(2))
 LATER = (None, 12)
 
 # What a rank does when everybody else dies, by name.
 WALKS: dict[str, Callable[[Path], Any]] = {
     "settling": lambda _: _world(0).settle(lambda *_: None),
-    "sharing": lambda _: startup.share(_world(0), {"done": text_array("")}),
-    "telling": lambda folder: startup.tell(_world(0), _start(folder, False)),
-    "telling states": lambda folder: startup.tell(_world(0, settled=1), _start(folder, True)),
+    "sharing": lambda _: startup.broadcast(_world(0), {"done": text_array("")}),
+    "telling": lambda folder: startup.send_start(_world(0), _start(folder, False)),
+    "telling states": lambda folder: startup.send_start(_world(0, settled=1), _start(folder, True)),
     "receiving": lambda _: startup.receive(_world(1)),
     "having received": lambda _: startup.receive(_world(1, [(Tag.SHARE, encode({}))])),
-    "hearing": lambda folder: startup.hear(_world(1, _told(folder, True)[:1], settled=1)),
+    "hearing": lambda folder: startup.receive_start(_world(1, _told(folder, True)[:1], settled=1)),
     "sent away at set-up": lambda _: startup.receive(_world(1, [QUIT])),
     "describing": _describe,
     "rank 0 in a round": lambda _: _evolution(0)(),
@@ -223,7 +228,7 @@ WALKS: dict[str, Callable[[Path], Any]] = {
     "rank 1 in trouble": lambda _: _evolution(1, work=TROUBLED)(),
     "rank 1 sent away after trouble": lambda _: _evolution(1, [LATER, QUIT], work=TROUBLED)(),
     "rank 1 sent away": lambda _: _evolution(1, [QUIT])(),
-    "rank 0 sending away": lambda _: worker.send_home(_world(0), 2),
+    "rank 0 sending away": lambda _: endings.end_other_ranks(_world(0), InputError("")),
 }
 
 
@@ -288,15 +293,15 @@ def test_a_settling_with_a_time_ends_by_itself() -> None:
 
 def test_an_error_in_trouble_is_still_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rank 0 that cannot go on and cannot reach the others ends them, whatever the library says of it."""
-    monkeypatch.setattr(worker, "_LEAVE", 0.02)
+    monkeypatch.setattr(endings, "_LEAVE", 0.02)
     world = World(DeadPeers(0, []), launcher=Launcher())
     with pytest.raises(Left) as caught:
-        worker.send_home(world, 74)  # Abort is missing here, as if the library were broken
+        endings.end_other_ranks(world, StorageError(""))  # Abort is missing here, as if the library were broken
     assert caught.value.args == (74,)
 
 
 def test_sent_away_is_sent_away() -> None:
-    with pytest.raises(Quit) as caught:
+    with pytest.raises(RankExit) as caught:
         startup.receive(_world(1, [QUIT], settled=1))
     assert caught.value.code == 2
 

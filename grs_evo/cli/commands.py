@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from grs_evo import __version__
-from grs_evo.errors import EXIT_INPUT, EXIT_STORAGE, InputError, Quit, StorageError
+from grs_evo.errors import EXIT_INPUT, EXIT_STORAGE, InputError, RankExit, StorageError
 from grs_evo.text import to_json
 
 if TYPE_CHECKING:
@@ -315,7 +315,7 @@ def main(arguments: list[str] | None = None) -> None:
     except StorageError as error:
         _complain(error)
         code = EXIT_STORAGE
-    except Quit as error:
+    except RankExit as error:
         code = error.code
     except KeyboardInterrupt:
         code = 130

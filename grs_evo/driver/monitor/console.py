@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from grs_evo.text import duration
+
+# s of set-up after which it is said what takes so long
+_LONG = 3.0
 
 
 class Reporter:
@@ -126,3 +131,20 @@ def panel_of(facts: dict[str, Any]) -> Any:
     for name, value in rows:
         table.add_row(name, value)
     return Panel(table, title=str(facts["folder"]), title_align="left", expand=False)
+
+
+@contextmanager
+def announcing_long_setup(reporter: Reporter) -> Iterator[None]:
+    """Say what takes so long when set-up lasts more than a few seconds, and at its end how long it took."""
+    begun = time.monotonic()
+    notice = threading.Timer(
+        _LONG, reporter.say, ["setting up: the first run of its kind on a machine compiles for a minute or two"]
+    )
+    notice.daemon = True
+    notice.start()
+    try:
+        yield
+    finally:
+        notice.cancel()
+    if time.monotonic() - begun > _LONG:
+        reporter.say(f"ready after {duration(time.monotonic() - begun)}")
