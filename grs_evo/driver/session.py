@@ -16,7 +16,7 @@ from grs_evo.driver.config.run_file import read, seconds_of
 from grs_evo.driver.distributed_target import DistributedDescriber
 from grs_evo.driver.monitor.console import Reporter, announcing_long_setup
 from grs_evo.driver.monitor.summary import Result, summary
-from grs_evo.driver.provenance import fingerprint, stamped, unchanged, versions
+from grs_evo.driver.provenance import check_same, fingerprint, stamped, unchanged, versions
 from grs_evo.driver.recorder import Recorder
 from grs_evo.driver.setup import make_problem, make_target_data, rehearse
 from grs_evo.driver.signals import listening
@@ -140,9 +140,7 @@ def resume(
         target_data = TargetData.read(folder.target)
         mark = fingerprint(effective, target_data)
         if point is not None:
-            for name, value in mark.items():
-                if point.fingerprint.get(name) != value:
-                    raise InputError(f"{folder.path}: {name} is not that of the checkpoint; the run folder was changed")
+            check_same(folder, point, mark)
         if changes:
             write_whole(folder.run_file, stamped(effective).encode())
             if point is not None:
