@@ -24,6 +24,8 @@ pytestmark = [
 ]
 # s; a hang is a failure, and a machine that compiles for the first time is slow
 _PATIENCE = 240
+# Environment variable by which the processes of a run are known: launchers put each into a session of its own.
+_MARK = "GRS_EVO_TEST"
 
 
 def _environment() -> dict[str, str]:
@@ -41,7 +43,7 @@ def _start(n_ranks: int, *arguments: object, cwd: Path) -> subprocess.Popen[str]
     return subprocess.Popen(
         _command(n_ranks, *arguments),
         cwd=cwd,
-        env=_environment(),
+        env={**_environment(), _MARK: str(cwd)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -133,16 +135,20 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 def _ranks_of(process: subprocess.Popen[str]) -> list[int]:
     """Process numbers of the Python processes that a launcher started."""
+    mark = next(
+        entry
+        for entry in Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+        if entry.startswith(_MARK.encode())
+    )
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                stat = (entry / "stat").read_text().rpartition(")")[2].split()
                 command = (entry / "cmdline").read_bytes().split(b"\0")
+                environment = (entry / "environ").read_bytes().split(b"\0")
             except OSError:
                 continue
-            # fields after the name: state, parent, group, session
-            if int(stat[3]) == process.pid and b"grs_evo" in command and b"mpiexec" not in command[0]:
+            if mark in environment and b"grs_evo" in command and b"mpiexec" not in command[0]:
                 found.append(int(entry.name))
     return sorted(found)
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -40,10 +41,12 @@ CASES = {
 
 
 class Session:
-    """A `run` or `resume` under mpiexec, all of whose processes are known by their session number."""
+    """A `run` or `resume` under mpiexec, all of whose processes are known by a mark in their environment."""
 
     def __init__(self, folder: Path, n_ranks: int, *arguments: object) -> None:
         extra = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+        self._mark = f"GRS_EVO_TORTURE={uuid.uuid4().hex}"
+        extra |= dict([self._mark.split("=")])
         extra["PRTE_MCA_rmaps_default_mapping_policy"] = ":oversubscribe"
         # no pipe: orphans that keep it open would look like a hang
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (read at the end)
@@ -69,7 +72,7 @@ class Session:
                 command = (entry / "cmdline").read_bytes()
             except OSError:
                 continue
-            if int(stat[3]) != self.process.pid or stat[0] == "Z":  # state, parent, group, session
+            if self._mark.encode() not in environment or stat[0] == "Z":
                 continue
             names = (b"PMI_RANK=", b"OMPI_COMM_WORLD_RANK=")
             ranks = [one.partition(b"=")[2].decode() for one in environment if one.startswith(names)]
@@ -102,7 +105,7 @@ class Session:
             time.sleep(0.3)
         for pid in chosen:
             _send(pid, signal.SIGKILL)
-        return victims if by_role[victims] else "mpiexec"
+        return victims if by_role[victims] else f"mpiexec, for want of {victims}"
 
     def end(self, seconds: float) -> tuple[int, str]:
         """Exit code and output, once all processes have gone."""
