@@ -31,7 +31,7 @@ class StorageError(OSError):
     """
 
 
-class Quit(Exception):
+class RankExit(Exception):
     """Rank 0 has told the user what is wrong; leave with its exit code."""
 
     def __init__(self, code: int) -> None:

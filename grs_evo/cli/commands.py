@@ -7,6 +7,7 @@ import sys
 import time
 import traceback
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import click
 from grs_evo import __version__
 from grs_evo.cli.refit import refit
 from grs_evo.cli.select import select
-from grs_evo.errors import EXIT_INPUT, EXIT_STORAGE, InputError, Quit, StorageError
+from grs_evo.errors import EXIT_INPUT, EXIT_STORAGE, InputError, RankExit, StorageError
 from grs_evo.text import to_json
 
 if TYPE_CHECKING:
@@ -327,33 +328,39 @@ def main(arguments: list[str] | None = None) -> None:
     except StorageError as error:
         _complain(error)
         code = EXIT_STORAGE
-    except Quit as error:
+    except RankExit as error:
         code = error.code
     except KeyboardInterrupt:
         code = 130
     except BaseException as error:
         code = _crash(error)
-    sys.stdout.flush()
+    with suppress(OSError):  # nobody reads it any more
+        sys.stdout.flush()
     sys.exit(code)
 
 
 def _warn(message: Warning | str, *_: object, **__: object) -> None:
     """A warning is for the user: what it says, without the line of source that Python adds."""
-    print(f"grs-evo: warning: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
+    _to_stderr(f"grs-evo: warning: {' '.join(str(message).split())}")
 
 
 def _complain(error: Exception) -> None:
     text = " ".join(str(error).split())
     if text:  # of many processes one speaks
-        print(f"grs-evo: {text}", file=sys.stderr, flush=True)
+        _to_stderr(f"grs-evo: {text}")
+
+
+def _to_stderr(text: str) -> None:
+    """A line to the screen; where there is none any more, the exit code has to do."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def _crash(error: BaseException) -> int:
     """A rank that fails while others wait must end them too, or they hang."""
-    if isinstance(error, BrokenPipeError):
-        return 1
     from grs_evo.parallel.communicator import abort_all
 
-    traceback.print_exc()
+    if not isinstance(error, BrokenPipeError):  # as when the output goes to `head`
+        _to_stderr("".join(traceback.format_exception(error)).rstrip())
     abort_all(1)
     return 1

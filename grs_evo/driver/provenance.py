@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 import re
+from collections.abc import Mapping
 from importlib import metadata
 
 import numpy as np
@@ -54,7 +55,9 @@ def unchanged(folder: Folder, point: checkpoint.Checkpoint | None) -> RunFile:
     """
     check_contents(folder)
     try:
-        text = folder.run_file.read_text()
+        text = folder.run_file.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{folder.run_file}: is not UTF-8 text ({error.reason} at byte {error.start})") from None
     except OSError as error:
         raise InputError(f"{folder.run_file}: cannot be read: {error.strerror}") from None
     found = parse(text, str(folder.run_file))
@@ -75,19 +78,32 @@ def unchanged(folder: Folder, point: checkpoint.Checkpoint | None) -> RunFile:
 
 
 def fingerprint(run_: RunFile, target_data: TargetData) -> dict[str, str]:
-    """What a checkpoint must agree with: everything that the result depends on."""
-    kept = run_.model_copy(update={name: type(getattr(run_, name))() for name in EXTENDABLE})
+    """What a checkpoint is of: everything that the result depends on.
+
+    The run file counts by its values; how its options are described has no part in it.
+    """
+    values = json.dumps(run_.model_dump(mode="json", exclude=set(EXTENDABLE)), sort_keys=True)
     target = hashlib.blake2b(digest_size=8)
     for name, array in sorted(target_data.target.to_arrays().items()):
         target.update(name.encode() + np.ascontiguousarray(array).tobytes())
     found = {
-        "run file": _digest(to_toml(kept).encode()),
+        "run file": _digest(values.encode()),
         "seed": str(run_.seed),
         "basis": target_data.basis.hash,
         "target": target.hexdigest(),
     }
     outside = source_digest(run_.loss)
     return found | ({"source of loss.terms": outside} if outside else {})
+
+
+def check_same(folder: Folder, point: checkpoint.Checkpoint, expected: Mapping[str, str]) -> None:
+    """Raise an InputError unless a checkpoint is of this seed, basis and target.
+
+    Its run file is compared by `unchanged`, value by value; in older checkpoints its hash covers descriptions too.
+    """
+    for name, value in expected.items():
+        if name != "run file" and point.fingerprint.get(name) != value:
+            raise InputError(f"{folder.path}: {name} is not that of the checkpoint; the run folder was changed")
 
 
 def versions(world: World) -> str:

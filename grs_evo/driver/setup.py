@@ -20,9 +20,12 @@ from grs_evo.loss.lattice import make_lattice_objective, reference_structures
 from grs_evo.loss.objective import Objective, make_objective
 from grs_evo.loss.options import LossOptions
 from grs_evo.loss.terms.table import needs_covariance, weights
+from grs_evo.potential.relaxation import RelaxOptions
+from grs_evo.search import island
 from grs_evo.search.candidates.binding import bind
 from grs_evo.search.candidates.parents import PARENTS, parent_cell
 from grs_evo.search.candidates.source import CandidateOptions, Source, candidate
+from grs_evo.search.fresh_candidates import NoCandidates
 from grs_evo.search.operators.probabilities import check_operators
 from grs_evo.search.options import IslandOptions
 from grs_evo.search.population.archive import check_objectives, default_objectives
@@ -346,3 +349,27 @@ def with_objective(problem: Problem, objective: Objective) -> Problem:
     """The same problem with another loss, such as that of the next round."""
     with threadpool_limits(1):
         return replace(problem, objective=objective, lattices=_lattices(objective, problem.sources))
+
+
+def rehearse(problem: Problem) -> None:
+    """One small generation of each kind of island: compiles what will be needed, and finds out what cannot be.
+
+    Rank 0 does it before the others begin, so that they load from the cache what it compiled.
+    """
+    done: set[str] = set()
+    small = []
+    for options in problem.islands:
+        small.append(options.model_copy(update={"population": 2}))
+    tiny = replace(problem, islands=tuple(small))
+    if isinstance(problem.relax, RelaxOptions):
+        tiny = replace(tiny, relax=problem.relax.model_copy(update={"max_evaluations": 4, "stage_evaluations": 4}))
+    for k, options in enumerate(problem.islands):
+        kind = f"{options.model_dump_json()} {id(problem.sources[k])}"
+        if kind not in done and len(done) < 8:
+            done.add(kind)
+            try:
+                island.advance(island.start(tiny, k, 0), tiny)
+            except NoCandidates:
+                # After the few steps allowed here atoms may still be too close, which says nothing about the run.
+                if tiny.relax is problem.relax:
+                    raise

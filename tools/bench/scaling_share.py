@@ -50,11 +50,11 @@ class Stopwatch:
 
 def watch(run_file: Path, out: Path) -> dict[str, float]:
     """A run on one rank within this process, its functions under a stopwatch."""
-    from grs_evo.driver.session import run
+    from grs_evo.driver import rounds, session
     from grs_evo.loss.lattice import LatticeObjective
     from grs_evo.loss.objective import Objective
     from grs_evo.parallel import coordinator
-    from grs_evo.parallel.worker import Evolution
+    from grs_evo.parallel.worker import Worker
     from grs_evo.search import evaluation, fresh_candidates, island, repeats
     from grs_evo.search.operators.table import operators
     from grs_evo.search.strategies import genetic
@@ -76,26 +76,26 @@ def watch(run_file: Path, out: Path) -> dict[str, float]:
         (island, ("extend",), "archive"),
         (island, ("diversity", "_row"), "statistics"),
         (island, ("_with_arrivals", "_accepted", "_emigrants", "rng_from_array", "rng_to_array"), "migration"),
-        (Evolution, ("_send_emigrants", "_serve"), "migration"),
-        (coordinator.Coordinator, ("_speak",), "verdicts and logging"),
+        (Worker, ("send_emigrants", "_serve"), "migration"),
+        (coordinator.Coordinator, ("_decide",), "decisions and logging"),
         (coordinator.Coordinator, ("_save",), "saving"),
     ):
         for name in names:
             setattr(owner, name, clock.watch(label, getattr(owner, name)))
-    evolve = Evolution.run
+    run_round = rounds.run_round
     wall = [0.0]
 
-    def whole(self: Any, states: Any = None) -> Any:
+    def whole(worker: Worker, states: Any = None) -> Any:
         clock.seconds.clear()
         clock._since = time.thread_time()
         before = time.perf_counter()
-        ending = evolve(self, states)
+        ending = run_round(worker, states)
         clock._switch("after")
         wall[0] = time.perf_counter() - before
         return ending
 
-    Evolution.run = whole  # type: ignore[method-assign]
-    run(run_file, out, quiet=True)
+    rounds.run_round = whole
+    session.run(run_file, out, quiet=True)
     found = {name: seconds for name, seconds in clock.seconds.items() if name != "after"}
     return {**found, "wall": wall[0]}
 
