@@ -201,7 +201,7 @@ def make_basis(
     if not found and target is not None:
         if target.files:
             with within("target.files"):
-                found = elements_of(target.files, target.types, target.format, folder)
+                found = elements_of(target.files, target.types, target.format, folder, target.weights)
         elif target.alloy is not None:
             found = tuple(target.alloy.composition)
     with within("basis", "."):
