@@ -135,6 +135,35 @@ def read_with_elements(
     return elements, _weighted(entries, weights, groups)
 
 
+def read_sites(
+    files: Sequence[str | Path] | str | Path,
+    elements: Sequence[str] | None,
+    occupants: Iterable[str],
+    types: Sequence[str] = (),
+    format: str | None = None,
+    folder: str | Path | None = None,
+) -> tuple[tuple[str, ...], list[Entry]]:
+    """Elements and structures whose atoms stand for the sites of a lattice, which several elements may share.
+
+    Parameters
+    ----------
+    elements : of the basis; None: those in the files, and `occupants`
+    occupants : the elements that will be put on the sites
+
+    See `read_structures` for the other parameters and errors.
+    """
+    found = list(each_atoms(files, types, format, folder, nameless=True))
+    if elements is None:
+        named = {symbol for _, _, atoms in found for symbol in atoms.get_chemical_symbols()}
+        elements = _by_number(named if named >= set(occupants) else set(occupants))
+    entries = []
+    for source, group, atoms in found:
+        symbols = [one if one in elements else elements[0] for one in atoms.get_chemical_symbols()]
+        atoms.set_chemical_symbols(symbols)
+        entries.append(Entry(from_atoms(atoms, elements, source), source, group, 1.0))
+    return tuple(elements), entries
+
+
 def _kept(
     found: Iterable[tuple[str, str, Any]], weights: Mapping[str, float] | None, groups: set[str]
 ) -> Iterator[tuple[str, str, Any]]:

@@ -66,10 +66,10 @@ def _atoms(lines: Lines, block: Block, sites: bool) -> Any:
 
         return CIFBlock(block.name, tags).get_unsymmetrized_structure()
     tags |= dict(zip(_CELL, found.cell, strict=True))
-    announced = _announced(block, source)
+    announced = None if sites else _announced(block, source)
     made = []
     for symmetry in possible_symmetries(lines, block, found.cell, source):
-        atoms = _expanded(block, tags | symmetry.tags, symmetry.name, source)
+        atoms = _expanded(block, tags | symmetry.tags, symmetry.name, source, sites)
         problem = _differs(atoms, announced)
         if problem is None:
             made.append((symmetry.name, atoms))
@@ -205,7 +205,7 @@ def _first_at(fractional: NDArray[np.float64]) -> NDArray[np.int64]:
     return first
 
 
-def _expanded(block: Block, tags: Mapping[str, Any], symmetry: str, source: str) -> Any:
+def _expanded(block: Block, tags: Mapping[str, Any], symmetry: str, source: str, sites: bool) -> Any:
     """The atoms that the operations make of the sites, in the order and with the bits of ASE, in linear time."""
     from ase import Atoms
     from ase.io.cif import CIFBlock
@@ -222,7 +222,7 @@ def _expanded(block: Block, tags: Mapping[str, Any], symmetry: str, source: str)
     rotations = np.array([rotation for rotation, _ in operations])
     shifts = np.array([shift for _, shift in operations])
     orbits = [_orbit(((rotations @ point) + shifts % 1.0) % 1.0) for point in listed.get_scaled_positions()]
-    kept = _distinct(listed.get_scaled_positions(), orbits, listed.get_chemical_symbols(), source)
+    kept = _distinct(listed.get_scaled_positions(), orbits, [] if sites else listed.get_chemical_symbols(), source)
     symbols = [listed.symbols[k] for k in kept for _ in orbits[k]]
     return Atoms(symbols, scaled_positions=np.concatenate([orbits[k] for k in kept]), cell=listed.cell, pbc=True)
 
@@ -256,7 +256,7 @@ def _distinct(
         if not before:
             continue
         kept[k] = False
-        if symbols[before[0]] != symbols[k]:
+        if symbols and symbols[before[0]] != symbols[k]:
             place = ", ".join(f"{x:.4g}" for x in points[k])
             raise InputError(
                 f"{source}: the site at ({place}) is shared by {symbols[before[0]]} and {symbols[k]}: by symmetry they"
