@@ -31,7 +31,7 @@ from grs_evo.search.options import IslandOptions
 from grs_evo.search.population.archive import check_objectives, default_objectives
 from grs_evo.search.problem import Problem
 from grs_evo.storage.target_file import TargetData, write_target
-from grs_evo.structures.reading import Entry, elements_of, read_structures, read_with_elements
+from grs_evo.structures.reading import Entry, elements_of, read_sites, read_structures, read_with_elements
 from grs_evo.structures.structure import Structure, lacks_cell, to_atoms
 from grs_evo.targets.chunks import Worker, cores, parts_of
 from grs_evo.targets.target import Target
@@ -90,7 +90,10 @@ def _read_target(
     """
     given = (options.weights, options.types, options.format, folder)
     try:
-        if elements is None:
+        if options.alloy is not None:
+            occupants = options.alloy.composition
+            elements, entries = read_sites(options.files, elements, occupants, *given[1:])
+        elif elements is None:
             elements, entries = read_with_elements(options.files, *given)
         else:
             entries = read_structures(options.files, elements, *given)
@@ -205,7 +208,11 @@ def make_basis(
     if not found and target is not None:
         if target.files:
             with within("target.files"):
-                found = elements_of(target.files, target.types, target.format, folder)
+                if target.alloy is not None:
+                    occupants = target.alloy.composition
+                    found, _ = read_sites(target.files, None, occupants, target.types, target.format, folder)
+                else:
+                    found = elements_of(target.files, target.types, target.format, folder, target.weights)
         elif target.alloy is not None:
             found = tuple(target.alloy.composition)
     with within("basis", "."):

@@ -4,8 +4,8 @@
 |---|---|
 | the structure itself, to and from ase.Atoms | `structure` |
 | files with slices into structures | `reading` |
-| LAMMPS's data files and dumps | `lammps` |
-| which format a file has | `formats` |
+| the formats one by one | `files` |
+| which suffix a format has | `formats` |
 | pairs within a distance | `neighbours` |
 | space groups, conventional cells | `symmetry` |
 | counts and fractions of elements | `composition` |

@@ -98,7 +98,10 @@ def from_atoms(atoms: Any, elements: Sequence[str], source: str = "structure") -
     if not hasattr(atoms, "get_chemical_symbols"):
         given = f"{type(atoms).__name__} {str(atoms)[:40]!r}"
         raise InputError(f"{source}: is a {given}; it must be ase.Atoms, such as ase.io.read gives, or a Structure")
-    symbols = atoms.get_chemical_symbols()
+    try:
+        symbols = atoms.get_chemical_symbols()
+    except IndexError:
+        raise InputError(f"{source}: has the atomic number {max(atoms.numbers, key=abs)}; no element has it") from None
     if not symbols:
         raise InputError(f"{source}: holds no atoms; a structure needs at least one")
     index = {symbol: k for k, symbol in enumerate(elements)}
@@ -154,9 +157,10 @@ def checked_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_], source: str)
         if pbc[axis] and lengths[axis] == 0.0:
             raise InputError(f"{source}: is periodic along axis {'abc'[axis]} but has no cell vector there (0 Å)")
     if (lengths == 0.0).any():
-        from ase.geometry import complete_cell
+        import ase.geometry
 
-        cell = np.asarray(complete_cell(cell), dtype=np.float64)
+        complete: Any = ase.geometry.complete_cell
+        cell = np.asarray(complete(cell), dtype=np.float64)
         lengths = np.linalg.norm(cell, axis=1)
     flatness = abs(np.linalg.det(cell)) / np.prod(lengths)
     for axis in range(3):

@@ -74,8 +74,8 @@ class Target:
         ----------
         structures : ase.Atoms, a Structure, the name of a structure file (with an index, ``melt.extxyz@0:100:10``),
             what `read_structures` gives, or an iterable of these
-        weights : weight of every environment of each structure, > 0; default those of `read_structures`, else 1, so
-            that environments count alike
+        weights : weight of every environment of each structure, 0 to leave it out; default those of
+            `read_structures`, else 1, so that environments count alike
         names : how messages call each structure; default its place in its file, else ``structure 0``, …
         groups : a group name of each structure, kept for reports; default those of `read_structures`
         covariance : keep the full covariance of each element's functions too
@@ -86,7 +86,7 @@ class Target:
         Raises
         ------
         InputError
-            No structures, a weight that is not > 0, an element outside the basis, atoms that overlap; an argument of
+            No structures, a weight below 0, an element outside the basis, atoms that overlap; an argument of
             another kind (WrongType).
         """
         call = "Target.from_structures(structures, basis)"
@@ -102,8 +102,14 @@ class Target:
             if count != len(given):
                 raise InputError(f"target: {count} {what} for {len(given)} structures")
         for weight, name in zip(each, called, strict=True):
-            if not (np.isfinite(weight) and weight > 0):
-                raise InputError(f"target: the weight of {name} is {weight}; it must be > 0")
+            if not (np.isfinite(weight) and weight >= 0):
+                raise InputError(f"target: the weight of {name} is {weight}; it must be > 0, or 0 to leave it out")
+        if not each.any():
+            raise InputError("target: all structures have weight 0; at least one must be left")
+        if not each.all():
+            kept = np.flatnonzero(each).tolist()
+            given, called, each = [given[k] for k in kept], [called[k] for k in kept], each[kept]
+            groups = [groups[k] for k in kept] if groups is not None else None
         checked = [one.structure for one in given]
         worker = worker or partial(parts_of, threads=threads)
         picks = _systematic(np.array([s.n_atoms for s in checked]), each, sample)
