@@ -89,7 +89,7 @@ def _faults(found: Survey) -> tuple[NDArray[np.float64], list[str]]:
     n_el = found.n_elements
     ends = np.cumsum(found.counts.sum(axis=1))
     limits = np.zeros((n_el, n_el))
-    pairs, crossing, faulty = 0, np.zeros(3, np.int64), 0
+    pairs, at_seam, faulty = 0, np.zeros(3, np.int64), 0
     shortest = np.inf
     for structure, frame in zip(found.kept, found.kept_frames, strict=True):
         own = slice(int(ends[frame]) - structure.n_atoms, int(ends[frame]))
@@ -100,24 +100,23 @@ def _faults(found: Survey) -> tuple[NDArray[np.float64], list[str]]:
         if not low.any():
             continue
         cells = cell_list(structure.positions, structure.cell, structure.species, structure.pbc, float(here.max()))
-        number, across = close_pairs(cells, here)
-        pairs, crossing, faulty = pairs + number, crossing + across, faulty + 1
+        number, beside = close_pairs(cells, here)
+        pairs, at_seam, faulty = pairs + number, at_seam + beside, faulty + 1
         shortest = min(shortest, float(nearest[low].min()))
         limits = np.maximum(limits, here)
     if not pairs:
         return limits, []
-    return limits, [_fault_line(found, pairs, crossing, faulty, shortest, limits)]
+    return limits, [_fault_line(found, pairs, at_seam, faulty, shortest, limits)]
 
 
 def _fault_line(
-    found: Survey, pairs: int, crossing: NDArray[np.int64], faulty: int, shortest: float, limits: NDArray[np.float64]
+    found: Survey, pairs: int, at_seam: NDArray[np.int64], faulty: int, shortest: float, limits: NDArray[np.float64]
 ) -> str:
     where = ""
-    axis = int(np.argmax(crossing))
-    if crossing[axis] == pairs:
-        where = f", all across the boundary of cell vector {'abc'[axis]}: the cell is torn there"
-    elif crossing[axis] > 0.8 * pairs:
-        where = f", {crossing[axis]} of them across the boundary of cell vector {'abc'[axis]}: the cell is torn there"
+    axis = int(np.argmax(at_seam))
+    if at_seam[axis] > 0.8 * pairs:
+        share = "all" if at_seam[axis] == pairs else f"{at_seam[axis]} of them"
+        where = f", {share} where the cell is joined along {'abc'[axis]}: it is torn there"
     several = f" in {counted(faulty, 'structure')}" if found.n_structures > 1 else ""
     least, most = limits[limits > 0].min(), limits.max()
     below = f"{least:.2f} Å" if most - least < 0.05 else f"{least:.2f} to {most:.2f} Å, by the pair"

@@ -11,7 +11,7 @@ Draws hold as many atoms of each element as the structure has, so that compositi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -38,6 +38,7 @@ class Comparison:
     weights: NDArray[np.float32]  # (n_draws, n_rows) how often each environment of the target was drawn
     blocks: NDArray[np.bool_]  # (n_draws,) which draws are blocks
     torn: NDArray[np.float64]  # (n_el, n_el) Å, the target's contacts below are left out: they are faults of it
+    known: dict[int, Array] = field(default_factory=dict, repr=False)  # what `distances` has found so far
 
     @property
     def of_kind(self) -> NDArray[np.int64]:
@@ -86,11 +87,15 @@ class Comparison:
         """The median of the independent draws alone."""
         return float(np.median(drawn[~self.blocks])) * self.widening
 
+    def distances(self, a: int) -> Array:
+        """(n_draws, n_el, n_coarse) neighbours of each element per atom of element a and bin of distances."""
+        if a not in self.known:
+            self.known[a] = self.means(a, self.rows_of(a, "distances"))
+        return self.known[a]
+
     def pair_functions(self, a: int, b: int) -> Array:
         """(n_draws, n_coarse) g(r) of each draw."""
-        density = float(self.target.densities[b])
-        counts = self.means(a, np.asarray(self.rows_of(a, "distances"))[:, b])
-        return pair_function(counts, COARSE, density)
+        return pair_function(self.distances(a)[:, b], COARSE, float(self.target.densities[b]))
 
 
 def draw(

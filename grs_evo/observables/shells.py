@@ -8,6 +8,7 @@ point before g(r) has risen again by a tenth of the peak; in a gap without pairs
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,10 +36,14 @@ class Shells:
 
 def broadened(counts: NDArray[np.float64], width: float, sigma: float = BROADENING) -> NDArray[np.float64]:
     """Counts per bin (..., n_bins) after broadening by a Gaussian; bins are `width` Å."""
-    n_bins = counts.shape[-1]
+    return np.asarray(counts @ _kernel(counts.shape[-1], width, sigma), np.float64)
+
+
+@lru_cache(maxsize=8)
+def _kernel(n_bins: int, width: float, sigma: float) -> NDArray[np.float64]:
     place = np.arange(n_bins) * width
-    kernel = np.exp(-0.5 * ((place[:, None] - place[None, :]) / sigma) ** 2) * width / (sigma * np.sqrt(2 * np.pi))
-    return np.asarray(counts @ kernel, np.float64)
+    steps = (place[:, None] - place[None, :]) / sigma
+    return np.asarray(np.exp(-0.5 * steps**2) * width / (sigma * np.sqrt(2 * np.pi)), np.float64)
 
 
 def pair_function(counts: NDArray[np.float64], width: float, density: float) -> NDArray[np.float64]:

@@ -74,16 +74,8 @@ def cell_list(
 
 
 @njit(cache=True, error_model="numpy")
-def near(atoms, i, ids, vectors, lengths, crossings):
-    """All neighbours of sorted atom `i` within the reach, into the given arrays; their number, or -1: too many.
-
-    Parameters
-    ----------
-    ids : (room,) sorted numbers of the neighbours
-    vectors : (room, 3) Å, from i to the image of the neighbour
-    lengths : (room,) Å
-    crossings : (room,) bit k is set where the pair crosses the boundary of cell vector k
-    """
+def _near(atoms, i, ids, vectors, lengths):
+    """The neighbours of `neighbours_of`, into arrays that may be too short; their number, or -1 then."""
     room = len(ids)
     limit = atoms.reach * atoms.reach
     x, y, z = atoms.points[i, 0], atoms.points[i, 1], atoms.points[i, 2]
@@ -106,13 +98,13 @@ def near(atoms, i, ids, vectors, lengths, crossings):
                 px = s0 * cell[0, 0] + s1 * cell[1, 0] + s2 * cell[2, 0] - x
                 py = s0 * cell[0, 1] + s1 * cell[1, 1] + s2 * cell[2, 1] - y
                 pz = s0 * cell[0, 2] + s1 * cell[1, 2] + s2 * cell[2, 2] - z
-                crossing = (s0 != 0) * 1 + (s1 != 0) * 2 + (s2 != 0) * 4
+                at_home = s0 == 0 and s1 == 0 and s2 == 0
                 for j in range(atoms.starts[bin_number], atoms.starts[bin_number + 1]):
                     dx = atoms.points[j, 0] + px
                     dy = atoms.points[j, 1] + py
                     dz = atoms.points[j, 2] + pz
                     r2 = dx * dx + dy * dy + dz * dz
-                    if r2 >= limit or (j == i and crossing == 0):
+                    if r2 >= limit or (j == i and at_home):
                         continue
                     if found == room:
                         return -1
@@ -121,6 +113,29 @@ def near(atoms, i, ids, vectors, lengths, crossings):
                     vectors[found, 1] = dy
                     vectors[found, 2] = dz
                     lengths[found] = math.sqrt(r2)
-                    crossings[found] = crossing
                     found += 1
     return found
+
+
+@njit(cache=True)
+def space(room):
+    """Arrays for neighbours: numbers (room,), vectors (room, 3), lengths (room,)."""
+    return np.empty(room, np.int64), np.empty((room, 3)), np.empty(room)
+
+
+@njit(cache=True, error_model="numpy")
+def neighbours_of(atoms, i, ids, vectors, lengths):
+    """All neighbours of sorted atom `i` within the reach, its own images included.
+
+    Returns
+    -------
+    found : their number
+    ids : (at least found,) their sorted numbers
+    vectors : (…, 3) Å, from i to the image of the neighbour
+    lengths : Å; these are the arrays given, or longer ones
+    """
+    found = _near(atoms, i, ids, vectors, lengths)
+    while found < 0:
+        ids, vectors, lengths = space(2 * len(ids))
+        found = _near(atoms, i, ids, vectors, lengths)
+    return found, ids, vectors, lengths

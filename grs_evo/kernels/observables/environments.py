@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from grs_evo.kernels.observables.cell_list import CellList, near
+from grs_evo.kernels.observables.cell_list import CellList, neighbours_of, space
 
 
 class EnvironmentRows(NamedTuple):
@@ -55,21 +55,10 @@ def _fill(atoms, chosen, bonded, distances, coordination, angles):
     n_bins, n_angles = distances.shape[2], angles.shape[2]
     per = n_bins / atoms.reach
     per_degree = n_angles / 180.0
-    room = 256
-    ids = np.empty(room, np.int64)
-    vectors = np.empty((room, 3))
-    lengths = np.empty(room)
-    crossings = np.empty(room, np.int64)
+    ids, vectors, lengths = space(256)
     for row in range(len(chosen)):
         i = chosen[row]
-        found = near(atoms, i, ids, vectors, lengths, crossings)
-        while found < 0:
-            room *= 2
-            ids = np.empty(room, np.int64)
-            vectors = np.empty((room, 3))
-            lengths = np.empty(room)
-            crossings = np.empty(room, np.int64)
-            found = near(atoms, i, ids, vectors, lengths, crossings)
+        found, ids, vectors, lengths = neighbours_of(atoms, i, ids, vectors, lengths)
         kind = atoms.kinds[i]
         bonds = 0
         for k in range(found):

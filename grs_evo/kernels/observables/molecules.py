@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from grs_evo.kernels.observables.cell_list import CellList, near
+from grs_evo.kernels.observables.cell_list import CellList, neighbours_of, space
 
 
 def connected(atoms: CellList, bonded: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -37,11 +37,7 @@ def _connect(atoms, bonded):
     unwrapped = np.zeros((n, 3))
     endless = np.zeros(n, np.bool_)
     stack = np.empty(n, np.int64)
-    room = 256
-    ids = np.empty(room, np.int64)
-    vectors = np.empty((room, 3))
-    lengths = np.empty(room)
-    crossings = np.empty(room, np.int64)
+    ids, vectors, lengths = space(256)
     groups = 0
     for seed in range(n):
         if group[seed] >= 0:
@@ -54,14 +50,7 @@ def _connect(atoms, bonded):
         while waiting > 0:
             waiting -= 1
             i = stack[waiting]
-            found = near(atoms, i, ids, vectors, lengths, crossings)
-            while found < 0:
-                room *= 2
-                ids = np.empty(room, np.int64)
-                vectors = np.empty((room, 3))
-                lengths = np.empty(room)
-                crossings = np.empty(room, np.int64)
-                found = near(atoms, i, ids, vectors, lengths, crossings)
+            found, ids, vectors, lengths = neighbours_of(atoms, i, ids, vectors, lengths)
             for k in range(found):
                 j = ids[k]
                 if lengths[k] >= bonded[atoms.kinds[i], atoms.kinds[j]]:

@@ -68,8 +68,10 @@ def _compare(found: Survey, comparison: Comparison) -> list[Row]:
             continue
         density, minimum = float(target.densities[b]), float(target.shells.minimum[a, b])
         ours, theirs = _values(found, a, b, density), _values(target, a, b, density)
-        counts = comparison.means(a, np.asarray(comparison.rows_of(a, "distances"))[:, b])
-        drawn = peak_places(pair_function(counts, COARSE, density), minimum), widths(counts, target.grid, minimum)
+        drawn = (
+            peak_places(comparison.pair_functions(a, b), minimum),
+            widths(comparison.distances(a)[:, b], target.grid, minimum),
+        )
         pair = found.pair(a, b)
         texts = (
             f"first peak of {pair} at {ours[0]:.2f} Å, the target's at {theirs[0]:.2f}",

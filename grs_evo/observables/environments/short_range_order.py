@@ -56,13 +56,12 @@ def _compare(found: Survey, comparison: Comparison) -> list[Row]:
         if not (comparison.usable(a) and comparison.usable(b)):
             continue
         fraction = float(target.of_kind[b] / target.n_atoms)
-        distances = np.asarray(comparison.rows_of(a, "distances"), np.float64)
         pair = found.pair(a, b)
         for k in range(len(target.shells.edges)):
             value, theirs = _values(found, a, b, k), _values(target, a, b, k)
             if not (np.isfinite(value) and np.isfinite(theirs)):
                 continue
-            shells = comparison.means(a, _shell(distances, target.shells.edges, k))
+            shells = _shell(comparison.distances(a), target.shells.edges, k)
             drawn = _alpha(shells[:, b], shells.sum(axis=1), fraction)
             scatter = comparison.scatter(drawn, _LEAST)
             words = (
