@@ -15,11 +15,13 @@ from archives import archive, lattice, run_folder
 
 from grs_evo.analysis import Coverage
 from grs_evo.analysis.distributions import environments
+from grs_evo.analysis.figures.environments import growth
+from grs_evo.analysis.figures.figure import axis, base_of
+from grs_evo.analysis.notation import significant
 from grs_evo.errors import InputError
-from grs_evo.report.formatting import significant, without_folders
+from grs_evo.report import plot
+from grs_evo.report.formatting import without_folders
 from grs_evo.report.page import script_json, text, tiles
-from grs_evo.report.plots import results as result_plots
-from grs_evo.report.plots.plot import axis, base_of, plain
 from grs_evo.report.report import compose, write_report
 from grs_evo.report.sections import match
 from grs_evo.search.population.individual import short_uid
@@ -72,7 +74,7 @@ def test_every_part_is_there(html):
         for tag, attributes in page.elements
         if tag == "a" and attributes.get("href", "").startswith("#")
     }
-    assert links == anchors == {"asked", "structures", "front", "match", "search"}
+    assert links == anchors == {"overview", "structures", "front", "match", "search"}
     words = " ".join(page.words)
     for wanted in ("rattled lattice", "V_rep", "Evaluations", "seed = 1", "halves of the target"):
         assert wanted in words
@@ -165,7 +167,7 @@ def test_json_cannot_leave_its_script_and_labels_cannot_hold_tags():
     assert encoded.isascii()
     assert json.loads(encoded) == {"a": "</script><!-- & \u2028"}
     assert text('<a href="x">&') == "&lt;a href=&quot;x&quot;&gt;&amp;"
-    assert plain("<b>&") == "&lt;b&gt;&amp;"
+    assert plot.plain("<b>&") == "&lt;b&gt;&amp;"
     with pytest.raises(ValueError, match="not JSON compliant"):
         script_json(float("nan"))
 
@@ -413,12 +415,12 @@ def test_what_an_estimate_cannot_tell_stands_nowhere():
     pair = match.Pair(both, both, both, made.basis, "representative set", False)
     (tile,) = match._coverage_tiles(pair, coverage_with())
     assert tile == ("V_rep, leading", "3.4·10⁻⁵", "hull volume in the first 6 of 45 components")
-    plot = result_plots.growth([(1, 8, coverage_with()), (3, 24, coverage_with(exact=0.25))])
-    assert plot.traces[0]["y"] == [3.4e-5, 0.25]
-    assert "first 6 components" in plot.traces[0]["name"]
+    hull = growth([("set", [(1, 8, coverage_with()), (3, 24, coverage_with(exact=0.25))])]).series[0]
+    assert list(hull.y) == [3.4e-5, 0.25]
+    assert "first 6 components" in hull.name
     (told,) = match._coverage_tiles(pair, coverage_with(v_rep=0.5, factor=1.2))
     assert told[:2] == ("V_rep", "0.500")
-    assert result_plots.growth([(1, 8, coverage_with())]) is None
+    assert growth([("set", [(1, 8, coverage_with())])]) is None
 
 
 def test_one_cell_is_compared_with_as_many_random_environments():
@@ -454,15 +456,15 @@ def test_every_number_is_written_in_one_way():
 
 
 def test_logarithmic_ticks_are_numbers_in_full():
-    few = axis("loss", [0.09, 30.0])
+    few = plot.axis(axis("loss", [0.09, 30.0]))
     assert few["type"] == "log"
     assert few["ticktext"][:7] == ["0.01", "0.02", "0.05", "0.1", "0.2", "0.5", "1"]
     assert "20" in few["ticktext"]
-    many = axis("loss", [2e-7, 40.0])
+    many = plot.axis(axis("loss", [2e-7, 40.0]))
     assert many["ticktext"][0] == "10⁻⁷"
     assert many["tickvals"] == sorted(many["tickvals"])
-    assert len(axis("loss", [1e-30, 1.0])["ticktext"]) <= 9
-    assert "tickvals" not in axis("loss", [1.0, 2.0])
+    assert len(plot.axis(axis("loss", [1e-30, 1.0]))["ticktext"]) <= 9
+    assert "tickvals" not in plot.axis(axis("loss", [1.0, 2.0]))
 
 
 def test_values_that_hardly_differ_are_drawn_over_their_common_part():
@@ -471,9 +473,9 @@ def test_values_that_hardly_differ_are_drawn_over_their_common_part():
     made = archive(3)
     values = made.objectives.copy()
     values[:, 1] = 4098479.0 + values[:, 1]
-    plot = data_of(compose(replace(made, objectives=values), "x"))["plots"]["pareto"]
-    assert plot["layout"]["yaxis"]["title"]["text"].startswith("loss of the variances − ")
-    assert max(trace["y"][0] for trace in plot["traces"]) < 100
+    drawn = data_of(compose(replace(made, objectives=values), "x"))["plots"]["pareto"]
+    assert drawn["layout"]["yaxis"]["title"]["text"].startswith("loss of the variances − ")
+    assert max(trace["y"][0] for trace in drawn["traces"]) < 100
 
 
 def test_uids_are_short_where_people_read_and_whole_where_programs_do():

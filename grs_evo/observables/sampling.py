@@ -98,9 +98,7 @@ class Comparison:
         return pair_function(self.distances(a)[:, b], COARSE, float(self.target.densities[b]))
 
 
-def draw(
-    target: Survey, sizes: NDArray[np.int64], exact: bool, torn: NDArray[np.float64], seed: int
-) -> Comparison:
+def draw(target: Survey, sizes: NDArray[np.int64], exact: bool, torn: NDArray[np.float64], seed: int) -> Comparison:
     """Draw as many environments of each element as some structures have."""
     rng = np.random.default_rng([seed, 29])
     rows = target.rows

@@ -197,8 +197,11 @@ def _rows(found: Survey, rng: np.random.Generator) -> Rows:
             made = environment_rows(cells, chosen, n_coarse, n_angles, found.shells.minimum)
             parts.append(
                 Rows(
-                    np.full(len(chosen), frame), np.full(len(chosen), region),
-                    structure.species[chosen].astype(np.int64), structure.positions[chosen], *made,
+                    np.full(len(chosen), frame),
+                    np.full(len(chosen), region),
+                    structure.species[chosen].astype(np.int64),
+                    structure.positions[chosen],
+                    *made,
                 )  # fmt: skip
             )
             region += 1

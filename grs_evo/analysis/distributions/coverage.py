@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,7 +124,7 @@ def _directions(count: int, dimension: int, seed: int) -> NDArray[np.float64]:
     return np.concatenate([np.eye(dimension), random])
 
 
-def _ranges(points: NDArray[np.float64], directions: NDArray[np.float64]) -> tuple[NDArray, NDArray]:
+def _ranges(points: NDArray[np.float64], directions: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Smallest and largest coordinate of the points along each direction."""
     low = np.full(len(directions), np.inf)
     high = np.full(len(directions), -np.inf)
@@ -134,7 +135,7 @@ def _ranges(points: NDArray[np.float64], directions: NDArray[np.float64]) -> tup
     return low, high
 
 
-def _in_slabs(points: NDArray, directions: NDArray, low: NDArray, high: NDArray) -> float:
+def _in_slabs(points: NDArray[Any], directions: NDArray[Any], low: NDArray[Any], high: NDArray[Any]) -> float:
     """Share of the points that lie between the bounds along every direction."""
     inside = 0
     for start in range(0, len(points), 2048):

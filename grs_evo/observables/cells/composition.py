@@ -71,13 +71,9 @@ def _compare(found: Survey, comparison: Comparison) -> list[Row]:
         deviation = 0.0 if off < 1 and 0 < expected[a] < 1 else off / n / scatter
         words = f"{100 * value:.1f} % of the atoms are {element}, in the target {100 * expected[a]:.1f} %"
         rows.append(
-            OBSERVABLE.row(
-                element, "fraction", value, float(expected[a]), scatter, LIMIT, words, deviation=deviation
-            )
+            OBSERVABLE.row(element, "fraction", value, float(expected[a]), scatter, LIMIT, words, deviation=deviation)
         )
     return rows
 
 
-OBSERVABLE = Observable(
-    "composition", "share of the atoms that an element has", "", _measure, _compare
-)
+OBSERVABLE = Observable("composition", "share of the atoms that an element has", "", _measure, _compare)

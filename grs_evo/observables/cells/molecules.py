@@ -108,7 +108,9 @@ def _compare(found: Survey, comparison: Comparison) -> list[Row]:
     words = _words(formulas, kinds, endless)
     scatter = max(np.sqrt(target * (1 - target) / max(sum(formulas.values()), 1)), 1e-3)
     return [
-        OBSERVABLE.row("", "atoms in whole molecules", value, target, scatter, LIMIT, words, deviation=max(deviation, 0.0))
+        OBSERVABLE.row(
+            "", "atoms in whole molecules", value, target, scatter, LIMIT, words, deviation=max(deviation, 0.0)
+        )
     ]
 
 

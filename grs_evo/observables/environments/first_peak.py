@@ -84,9 +84,7 @@ def _compare(found: Survey, comparison: Comparison) -> list[Row]:
             # few atoms shift the highest point of a noisy g(r) to one side: their own mean is the fair comparison
             off = min(abs(ours[k] - theirs[k]), abs(ours[k] - float(np.nanmean(drawn[k]))))
             rows.append(
-                OBSERVABLE.row(
-                    pair, quantity, ours[k], theirs[k], scatter, LIMIT, texts[k], deviation=off / scatter
-                )
+                OBSERVABLE.row(pair, quantity, ours[k], theirs[k], scatter, LIMIT, texts[k], deviation=off / scatter)
             )
     return rows
 

@@ -64,9 +64,8 @@ def _compare(found: Survey, comparison: Comparison) -> list[Row]:
             shells = _shell(comparison.distances(a), target.shells.edges, k)
             drawn = _alpha(shells[:, b], shells.sum(axis=1), fraction)
             scatter = comparison.scatter(drawn, _LEAST)
-            words = (
-                f"Warren-Cowley parameter of {pair} in shell {k + 1} is {value:.2f}, the target's {theirs:.2f}"
-                + (" (unlike atoms seek each other more)" if value < theirs else " (unlike atoms shun each other more)")
+            words = f"Warren-Cowley parameter of {pair} in shell {k + 1} is {value:.2f}, the target's {theirs:.2f}" + (
+                " (unlike atoms seek each other more)" if value < theirs else " (unlike atoms shun each other more)"
             )
             rows.append(OBSERVABLE.row(pair, f"α, shell {k + 1}", value, theirs, scatter, LIMIT, words))
     return rows

@@ -1,4 +1,4 @@
-"""What was asked: target, basis, loss and run file in words; and what else a run folder tells of the run."""
+"""Target, basis, loss and run file in words; and what else a run folder tells of the run."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from grs_evo.analysis.notation import MINUS, objective, several, whole
 from grs_evo.loss.options import LossOptions
 from grs_evo.loss.scaling import NORMS, SCALES
 from grs_evo.loss.terms.table import facts as term_facts
 from grs_evo.report import page
 from grs_evo.report.context import Context
-from grs_evo.report.formatting import MINUS, objective, several, whole, without_folders
+from grs_evo.report.formatting import without_folders
 from grs_evo.report.page import Section
 from grs_evo.storage.archive_file import Archive
 from grs_evo.storage.run_folder import json_table
@@ -24,7 +25,7 @@ from grs_evo.targets.target import Target
 def overview_section(
     archive: Archive, target: Target | None, context: Context, versions: Sequence[tuple[str, object]]
 ) -> Section:
-    """The question: target, basis, loss, and the run file; folded up, what the run was made with."""
+    """What was searched for: target, basis, loss, and the run file; folded up, what the run was made with."""
     entries: list[tuple[str, object]] = [*_target_facts(archive, target), *_basis_facts(archive.basis)]
     if context.loss is not None:
         entries.append(("loss", _loss_words(context.loss, context.away)))
@@ -40,7 +41,7 @@ def overview_section(
         )
     if versions:
         body += f"<details><summary>What it was made with</summary>{page.facts(versions)}</details>"
-    return Section("asked", "What was asked", "", body + "</div>")
+    return Section("overview", "What was searched for", "", body + "</div>")
 
 
 def _target_facts(archive: Archive, target: Target | None) -> list[tuple[str, object]]:

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.analysis import pareto_front
+from grs_evo.analysis.figures.files import csv_text
+from grs_evo.analysis.notation import several, significant, whole
 from grs_evo.exporters.formats import extended_xyz
 from grs_evo.loss.options import LossOptions
 from grs_evo.loss.terms.table import facts as term_facts
-from grs_evo.report import page
-from grs_evo.report import structure_view as solid
+from grs_evo.report import page, structure_view
 from grs_evo.report.context import Context
-from grs_evo.report.formatting import several, significant, whole
 from grs_evo.report.page import Section
 from grs_evo.search.population.individual import NO_PARENT, Individual, short_uid
 from grs_evo.storage.archive_file import Archive, annotated
@@ -162,7 +162,7 @@ def _view(
     word, worth = found.worth(one)
     shown = worth if number is None else number
     still = (
-        solid.still(structure, archive.elements, f"{before}{formula}"),
+        structure_view.still(structure, archive.elements, f"{before}{formula}"),
         significant(shown),
         formula,
         several(structure.n_atoms, "atom") + (f", {group[1]}" if group is not None else ""),
@@ -188,7 +188,7 @@ def _view(
         ("found", f"island {one.island}, generation {one.generation}", _time_words(one)),
         ("uid", short_uid(one.uid), f"island / number; {one.uid} in files"),
     ]  # fmt: skip
-    scene = solid.scene(structure) | {
+    scene = structure_view.scene(structure) | {
         "title": f"{before}{formula}",
         "facts": facts,
         "file": extended_xyz([_atoms(archive, one)]).decode(),
@@ -221,7 +221,7 @@ def _time_words(one: Individual) -> str:
 def _cell(cell: NDArray[np.float64]) -> str:
     from ase.geometry import cell_to_cellpar
 
-    a, b, c, alpha, beta, gamma = cell_to_cellpar(cell)
+    a, b, c, alpha, beta, gamma = cell_to_cellpar(cell)  # type: ignore[no-untyped-call]
     return f"{a:.3f} × {b:.3f} × {c:.3f} Å; {alpha:.1f}°, {beta:.1f}°, {gamma:.1f}°"
 
 
@@ -313,7 +313,7 @@ def archive_table(found: Found) -> str:
     return (
         f"<details><summary>Table of the archive{more}</summary>"
         + _brief(columns, archive, individuals)
-        + page.download("archive.csv", page.csv_text(columns, term_notes(archive, found.context.loss)), label)
+        + page.download("archive.csv", csv_text(columns, term_notes(archive, found.context.loss)), label)
         + "</details>"
     )
 
@@ -332,7 +332,7 @@ def _set_table(found: Found) -> str:
     return (
         f"<details open><summary>Table of the set{more}</summary>"
         + _brief(columns, archive, archive.set)
-        + page.download("set.csv", page.csv_text(columns, term_notes(archive, found.context.loss)), "The table (CSV)")
+        + page.download("set.csv", csv_text(columns, term_notes(archive, found.context.loss)), "The table (CSV)")
         + page.download("set.extxyz", file, "All structures of the set (extended XYZ)", "chemical/x-xyz")
         + "</details>"
     )

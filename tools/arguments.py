@@ -1,14 +1,19 @@
-"""What the programs in tools/ have in common: options, errors, and the files they leave."""
+"""What the programs in tools/ have in common: options, errors, and the files they leave.
+
+argparse, since an option such as ``--near 1 2 3`` takes any number of values, which click does not know.
+"""
 
 from __future__ import annotations
 
 import argparse
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from grs_evo.analysis.figures import files
+from grs_evo.analysis.figures.figure import Figure, Table
 from grs_evo.analysis.sources import PICKS, is_archive, split_name
 from grs_evo.errors import InputError
 
@@ -100,9 +105,26 @@ def add_pick(made: argparse.ArgumentParser) -> None:
 
 def stem(given: str | None, default: str) -> Path:
     """Where the files go: as asked, or named after the tool in the working folder."""
-    from grs_evo.analysis.figures import output_stem
+    return files.output_stem(given or default)
 
-    return output_stem(given or default)
+
+def write(
+    figures: Sequence[Figure],
+    stem: Path,
+    tables: Mapping[str, Table],
+    columns: int = 2,
+    size: tuple[float, float] = (4.2, 3.6),
+) -> None:
+    """Write figures into one picture and tables beside it, and say which files were written.
+
+    Parameters
+    ----------
+    tables : by what their file names have after the stem; ``""`` is the numbers of the picture
+    columns, size : see `files.draw`
+    """
+    written = files.save(files.draw(figures, columns, size), stem)
+    written += [files.write_csv(stem.with_name(f"{stem.name}{end}.csv"), table) for end, table in tables.items()]
+    tell(written)
 
 
 def tell(paths: Sequence[Path]) -> None:
