@@ -10,6 +10,7 @@
 | a pool of structures, described once, in bounded memory | `pool` |
 | which structures are alike? | `clusters` |
 | how much does a set tell about the target's energies and forces? | `information` |
-| which structures to take, by which rule; what remains at each size | `select` |
+| which structures to take; what remains at each size | `select` |
+| the rules by which they are taken | `rules` |
 | fit on a set, errors on another | `refit` |
 """
