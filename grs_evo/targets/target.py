@@ -105,9 +105,9 @@ class Target:
         if not each.any():
             raise InputError("target: all structures have weight 0; at least one must be left")
         if not each.all():
-            kept = np.flatnonzero(each).tolist()
-            given, called, each = [given[k] for k in kept], [called[k] for k in kept], each[kept]
-            groups = [groups[k] for k in kept] if groups is not None else None
+            used = np.flatnonzero(each).tolist()
+            given, called, each = [given[k] for k in used], [called[k] for k in used], each[used]
+            groups = [groups[k] for k in used] if groups is not None else None
         checked = [one.structure for one in given]
         worker = worker or partial(parts_of, threads=threads)
         picks = _systematic(np.array([s.n_atoms for s in checked]), each, sample)
