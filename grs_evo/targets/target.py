@@ -50,8 +50,6 @@ class Target:
     )
     nearest: float = field(default=float("nan"))  # shortest distance in any of the structures, Å
     basis: Basis | None = field(default=None, repr=False)  # None: made of arrays without it
-    # (n_structures,) what it was made of, for losses that read positions; empty: made of arrays without them
-    structures: tuple[Structure, ...] = field(default=(), repr=False)
 
     # -- making ----------------------------------------------------------------------------------------------------
 
@@ -107,9 +105,9 @@ class Target:
         if not each.any():
             raise InputError("target: all structures have weight 0; at least one must be left")
         if not each.all():
-            weighing = np.flatnonzero(each).tolist()
-            given, called, each = [given[k] for k in weighing], [called[k] for k in weighing], each[weighing]
-            groups = [groups[k] for k in weighing] if groups is not None else None
+            used = np.flatnonzero(each).tolist()
+            given, called, each = [given[k] for k in used], [called[k] for k in used], each[used]
+            groups = [groups[k] for k in used] if groups is not None else None
         checked = [one.structure for one in given]
         worker = worker or partial(parts_of, threads=threads)
         picks = _systematic(np.array([s.n_atoms for s in checked]), each, sample)
@@ -154,7 +152,6 @@ class Target:
             description=description or _describe(called),
             nearest=nearest,
             basis=basis,
-            structures=tuple(checked),
         )
 
     @staticmethod
@@ -216,8 +213,7 @@ class Target:
         moments = _with_expectation(found, known, exact)
         if exact is not None:
             errors[0] = 0.0
-        # Stored alloys do not come with these cells; all ranks and a resumed run must know the same.
-        return replace(drawn, moments=moments, mean_is_exact=exact is not None, errors=errors, structures=())
+        return replace(drawn, moments=moments, mean_is_exact=exact is not None, errors=errors)
 
     def merged(self, other: Target, weight: float = 1.0) -> Target:
         """Both distributions together, the other's environments `weight` times as heavy (bootstrap)."""
@@ -244,7 +240,6 @@ class Target:
             mean_is_exact=False,
             errors=None,
             nearest=float(np.fmin(self.nearest, other.nearest)),
-            structures=(*self.structures, *other.structures) if self.structures and other.structures else (),
         )
 
     def _each_sample(self) -> NDArray[np.float64]:

@@ -40,18 +40,16 @@ def frames(lines: Lines, named: bool) -> Iterator[Callable[[], Any]]:
         lines.back(line)
         axes = np.array([_vector(lines, "a vector of the coordinate system") for _ in range(3)])
     cell = np.array([_vector(lines, "a cell vector") for _ in range(3)]) @ axes
-    places, occupants, rows = [], [], []
+    places, occupants = [], []
     while (line := lines.take_text()) is not None:
         words = line.split()
         if len(words) < 4:
             lines.fail(f"{shown(line, 40)!r} is no site; three coordinates and its element belong there")
         places.append(lines.numbers(words[:3], "a coordinate"))
         occupants.append(_occupants(lines, "".join(words[3:])))
-        rows.append(words)
     if not places:
         lines.fail_file("ends without a site; the file is cut")
-    if not lines.whole and not any(occupants[-1] == one for one in occupants[:-1]) and len(occupants) > 1:
-        lines.fail("the last line has no end of line, and its element occurs nowhere else; the file is cut")
+    lines.check_end_of_line()
     yield lambda: _atoms(np.array(places) @ axes, cell, occupants)
 
 

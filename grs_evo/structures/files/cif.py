@@ -49,7 +49,10 @@ def frames(lines: Lines, named: bool, sites: bool) -> Iterator[Callable[[], Any]
         A mixed or partly occupied site; a space group whose setting is not told and would matter, or that does not fit
         the cell; other atoms than the file's formula and number of formula units give; what is not whole.
     """
-    for block in blocks(lines):
+    found = blocks(lines)
+    for block in found[-1:]:
+        _check_cut(lines, block)
+    for block in found:
         if any(tag in block.loops or tag in block.items for tag in (*_FRACTIONAL, *_CARTESIAN)):
             yield lambda one=block: _atoms(lines, one, sites)  # type: ignore[misc]
 
@@ -84,6 +87,16 @@ def _atoms(lines: Lines, block: Block, sites: bool) -> Any:
             f" it; list the symmetry operations ({OPERATIONS[0]}), or name the setting"
         )
     return made[0][1]
+
+
+def _check_cut(lines: Lines, block: Block) -> None:
+    """Refuse a file that ends inside a number of its last site."""
+    columns = list(block.loops.values())
+    last = max((word.line for word in (*block.items.values(), *(column[-1] for column in columns))), default=0)
+    ending = [column for column in columns if column[-1].line == last]
+    lines.number = last
+    if ending and not ending[-1][-1].quoted:
+        lines.check_cut([[word.text] for word in ending[-1]])
 
 
 def _sites(lines: Lines, block: Block) -> _Sites:
