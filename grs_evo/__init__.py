@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Archive": "storage.archive_file",
     "Basis": "descriptors.basis",
-    "BasisOptions": "descriptors.basis",
+    "BasisOptions": "descriptors.options",
     "CandidateOptions": "search.candidates.source",
     "CoreOptions": "loss.options",
     "Evaluation": "loss.objective",

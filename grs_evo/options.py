@@ -15,7 +15,7 @@ from grs_evo.errors import InputError, nearest
 
 
 class Options(BaseModel):
-    """A group of settings of the run file. Each room defines its own next to the function it serves."""
+    """A group of settings of the run file. Each package defines its own, beside the functions they serve."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 

@@ -1,14 +1,46 @@
-"""Which tests run when nothing is asked for: all but the long torture series."""
+"""Which tests run by default, in which order, and where the programs they start find the package."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
+
+# Files in the order in which they should begin, then all others by name. Two workers take file after file
+# (pytest-xdist, --dist loadfile), so the order decides how long one of them is alone at the end, and what is compiled
+# twice because both need it at the same moment: first files that compile different kernels, then the longest ones, of
+# which those that start many processes find everything compiled.
+FIRST = (
+    "test_lattice.py",
+    "test_relax.py",
+    "test_mpi.py",
+    "test_resume.py",
+    "test_scaling.py",
+    "test_tools.py",
+    "test_pinned_runs.py",
+    "test_runs.py",
+    "test_pinned_texts.py",
+)
+ROOT = Path(__file__).parents[1]
+
+
+def pytest_configure() -> None:
+    """Programs that tests start use the package beside these tests, as the tests themselves do.
+
+    Besides being the one that is meant, it shares its compiled kernels with the tests: Numba keeps those of an
+    installed copy apart, so they would all be compiled a second time.
+    """
+    path = os.environ.get("PYTHONPATH", "")
+    if str(ROOT) not in path.split(os.pathsep):
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *([path] if path else [])])
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if "torture" in str(config.option.markexpr):
-        return
-    kept = [item for item in items if "torture" not in item.keywords]
-    if len(kept) < len(items):
-        config.hook.pytest_deselected(items=[item for item in items if "torture" in item.keywords])
-        items[:] = kept
+    if "torture" not in str(config.option.markexpr):
+        dropped = [item for item in items if "torture" in item.keywords]
+        if dropped:
+            config.hook.pytest_deselected(items=dropped)
+            items[:] = [item for item in items if "torture" not in item.keywords]
+    place = {name: k for k, name in enumerate(FIRST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(FIRST)))

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from grs_evo.descriptors.angular import count_functions
-from grs_evo.descriptors.basis import Basis, BasisOptions, build_basis, default_cutoffs, format_labels
+from grs_evo.descriptors.basis import Basis, build_basis, format_labels
+from grs_evo.descriptors.options import BasisOptions, default_cutoffs
 from grs_evo.descriptors.program import compile_program
 from grs_evo.descriptors.yace.file import read_yace
 from grs_evo.errors import InputError

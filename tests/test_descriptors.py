@@ -348,7 +348,7 @@ import numpy as np, sys
 sys.path.insert(0, {tests!r})
 import naive
 from test_descriptors import ALLOY, GENERAL, SMALL, random_structure, relative
-from grs_evo.descriptors import describe_compact, pullback
+from grs_evo.descriptors.describe import describe_compact, pullback
 import numba
 assert numba.config.DISABLE_JIT
 out = []

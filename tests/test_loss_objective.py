@@ -131,7 +131,7 @@ def build(name: str, basis: Basis, target: Target, reference: list[Structure]) -
     options = LossOptions(**({"core": NO_CORE} | OPTIONS[name]))
     collected = moments.merge_all(
         [
-            moments.of(describe_compact(s, basis), s.species, basis.sizes, covariance=True)
+            moments.moments_of(describe_compact(s, basis), s.species, basis.sizes, covariance=True)
             for s in (some(7), some(8, 5))
         ],
         basis.sizes,

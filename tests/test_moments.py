@@ -13,6 +13,7 @@ from scipy import stats
 from grs_evo.errors import InputError
 from grs_evo.kernels.loss import moments as compiled
 from grs_evo.targets import moments
+from grs_evo.targets.moments import moments_of
 
 SIZES = (5, 3)
 
@@ -36,14 +37,14 @@ def plain(wide: np.ndarray) -> np.ndarray:
 
 def test_pooled_moments_are_those_of_the_wide_matrix() -> None:
     compact, species, wide = rows(0, 40)
-    made = moments.of(compact, species, SIZES, covariance=True)
+    made = moments_of(compact, species, SIZES, covariance=True)
     np.testing.assert_allclose(made.standardised("pooled"), plain(wide), rtol=1e-11)
     np.testing.assert_allclose(made.covariance("pooled"), np.cov(wide.T, bias=True), rtol=1e-10)
 
 
 def test_per_element_moments_are_those_of_each_block() -> None:
     compact, species, _ = rows(1, 40)
-    made = moments.of(compact, species, SIZES, covariance=True)
+    made = moments_of(compact, species, SIZES, covariance=True)
     blocks = [plain(compact[species == 0]), plain(compact[species == 1, :3])]
     np.testing.assert_allclose(made.standardised("per_element"), np.hstack(blocks), rtol=1e-11)
     np.testing.assert_allclose(
@@ -56,9 +57,9 @@ def test_per_element_moments_are_those_of_each_block() -> None:
 @given(st.integers(0, 10**6), st.lists(st.integers(0, 30), max_size=6))
 def test_merging_any_partition_gives_the_whole(seed: int, cuts: list[int]) -> None:
     compact, species, _ = rows(seed, 30)
-    whole = moments.of(compact, species, SIZES, covariance=True)
+    whole = moments_of(compact, species, SIZES, covariance=True)
     edges = [0, *sorted(cuts), 30]
-    parts = [moments.of(compact[a:b], species[a:b], SIZES, covariance=True) for a, b in itertools.pairwise(edges)]
+    parts = [moments_of(compact[a:b], species[a:b], SIZES, covariance=True) for a, b in itertools.pairwise(edges)]
     merged = moments.merge_all(parts, SIZES, covariance=True)
     np.testing.assert_allclose(merged.standardised(), whole.standardised(), rtol=1e-10)
     np.testing.assert_allclose(merged.covariance(), whole.covariance(), rtol=1e-9, atol=1e-9)
@@ -69,8 +70,8 @@ def test_merging_any_partition_gives_the_whole(seed: int, cuts: list[int]) -> No
 def test_whole_weights_are_repetitions() -> None:
     compact, species, _ = rows(2, 20)
     weights = np.random.default_rng(2).integers(1, 4, 20)
-    weighted = moments.of(compact, species, SIZES, weights.astype(float))
-    repeated = moments.of(np.repeat(compact, weights, axis=0), np.repeat(species, weights), SIZES)
+    weighted = moments_of(compact, species, SIZES, weights.astype(float))
+    repeated = moments_of(np.repeat(compact, weights, axis=0), np.repeat(species, weights), SIZES)
     np.testing.assert_allclose(weighted.counts, repeated.counts)
     np.testing.assert_allclose(weighted.standardised(), repeated.standardised(), rtol=1e-11)
 
@@ -79,21 +80,21 @@ def test_far_from_zero_the_variance_keeps_its_digits() -> None:
     """A nearly perfect crystal: spread 1e-7 of the value. E[x²] − E[x]² would hold two digits of it."""
     rng = np.random.default_rng(3)
     spread = rng.normal(size=(50, 1)) * 1e-7
-    made = moments.of(1.0 + spread, np.zeros(50, np.int32), (1,))
+    made = moments_of(1.0 + spread, np.zeros(50, np.int32), (1,))
     np.testing.assert_allclose(made.central()[1], spread.var(), rtol=1e-6)
 
 
 def test_without_variance_skewness_and_kurtosis_are_zero() -> None:
     same = np.full((7, 2), 3.7)
     same[:, 1] = 1e-16 * np.arange(7)  # a function that vanishes by symmetry, up to rounding
-    made = moments.of(same, np.zeros(7, np.int32), (2,))
+    made = moments_of(same, np.zeros(7, np.int32), (2,))
     np.testing.assert_allclose(made.standardised()[2:], 0.0, atol=1e-6)
     assert np.isfinite(made.standardised()).all()
 
 
 def test_absent_elements_and_no_environments_at_all() -> None:
     compact, species, _ = rows(4, 10)
-    only = moments.of(compact[species == 0], species[species == 0], SIZES)
+    only = moments_of(compact[species == 0], species[species == 0], SIZES)
     assert not only.standardised()[:, 5:].any()
     nothing = moments.empty(SIZES)
     np.testing.assert_array_equal(moments.merge(nothing, only).central(), only.central())
@@ -102,7 +103,7 @@ def test_absent_elements_and_no_environments_at_all() -> None:
 
 def test_arrays_hold_all_of_it() -> None:
     compact, species, _ = rows(5, 10)
-    made = moments.of(compact, species, SIZES, covariance=True)
+    made = moments_of(compact, species, SIZES, covariance=True)
     back = moments.Moments.from_arrays(made.to_arrays())
     assert back.sums.tobytes() == made.sums.tobytes()
     assert back.covariance_sums is not None
@@ -122,7 +123,7 @@ def test_compiled_moments_are_the_same_and_blend_is_the_merge() -> None:
     sizes = np.array(SIZES)
     counts, central = np.zeros(2), np.zeros((4, 8))
     compiled.central_into(compact, species, sizes, np.array([0, 5, 8]), counts, central)
-    np.testing.assert_allclose(central, moments.of(compact, species, SIZES).central(), rtol=1e-11)
+    np.testing.assert_allclose(central, moments_of(compact, species, SIZES).central(), rtol=1e-11)
     a, b = np.array([1.0, 2.0, 0.3, 9.0]), np.array([-1.0, 0.5, -0.1, 1.0])
     mixed = compiled.blend(0.3, *a, *b)
     np.testing.assert_allclose(mixed, np.array(moments._blend(np.array(0.3), a, b)), rtol=1e-14)

@@ -169,7 +169,6 @@ def test_a_clean_end_has_a_checkpoint_and_code_75(tmp_path: Path, way: str) -> N
     process = _start(2, "run", small.write(tmp_path, LONG), cwd=tmp_path)
     folder = tmp_path / "case"
     _until(lambda: len(_checkpoints(folder)) > 1)
-    before = time.monotonic()
     if way == "stop":
         assert _call(0, "stop", "case", cwd=tmp_path)[0] == 0
     elif "Open MPI" in (folder / "versions.json").read_text():
@@ -177,14 +176,16 @@ def test_a_clean_end_has_a_checkpoint_and_code_75(tmp_path: Path, way: str) -> N
         os.kill(_ranks_of(process)[-1], getattr(signal, way))
     else:
         process.send_signal(getattr(signal, way))
+    stopped_in = int(_checkpoints(folder)[-1].stem[5:])
     code, text = _finish(process)
-    assert time.monotonic() - before < 30
     assert code == 75, text
     assert text.count("go on with  grs-evo resume") == 1
     found = json.loads(_call(0, "status", "case", "--json", cwd=tmp_path)[1])
     assert found["state"] == "stopped"
     newest = int(_checkpoints(folder)[-1].stem[5:])
     assert found["generation"] == newest
+    # it was heard within a few of 100,000 generations, however slow the machine
+    assert newest - stopped_in < 1000
 
 
 @pytest.mark.long

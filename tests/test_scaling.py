@@ -105,6 +105,11 @@ def test_the_model_adds_up(tool) -> None:
     assert model.state_bytes(10, 50) == pytest.approx(1e5 / 5 + 50 * 400 + 500 * 8)
 
 
+def test_columns_of_status_files_are_the_parts_and_two_more() -> None:
+    assert (*PARTS, "cpu", "peak_memory") == COLUMNS
+    assert len(set(COLUMNS)) == len(COLUMNS)
+
+
 def test_an_unknown_part_is_named() -> None:
     done = subprocess.run([sys.executable, TOOL, "wek"], capture_output=True, text=True)
     assert done.returncode == 2
@@ -125,5 +130,14 @@ def test_quick_ranks(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads(out.read_text())["ranks"]
     assert found["one_hash"]
-    assert {row["ranks"] for row in found["rows"]} == {1, 2, 16}
-    assert set(PARTS) <= set(COLUMNS)
+    assert [(row["case"], row["ranks"]) for row in found["rows"]] == [
+        (case, ranks) for case in ("liquid", "lattice") for ranks in (1, 2, 16)
+    ]
+    for case in ("liquid", "lattice"):
+        assert len({row["evaluations"] for row in found["rows"] if row["case"] == case}) == 1
+    for row in found["rows"]:
+        assert row["islands"] == 16
+        # shares of the ranks' time, which no two parts count both; in units of rank 0's time, which may be the shorter
+        assert row["advancing"] > 0.0
+        assert row["idle"] >= 0.0
+        assert row["advancing"] + row["idle"] < 1.5

@@ -178,7 +178,8 @@ def stop(folder: Path, wait: float) -> None:
 @click.option("--cutoff", type=float, help="With --elements: cutoff of all pairs in Å.")
 def basis(file: Path | None, elements: str | None, n_max: str | None, l_max: str | None, cutoff: float | None) -> None:
     """List the descriptor functions of a run file's basis, or those in a .yace file, with their labels."""
-    from grs_evo.descriptors.basis import BasisOptions, build_basis, format_labels
+    from grs_evo.descriptors.basis import build_basis, format_labels
+    from grs_evo.descriptors.options import BasisOptions
 
     limits = {"--n-max": n_max, "--l-max": l_max, "--cutoff": cutoff}
     if (file is None) == (elements is None):

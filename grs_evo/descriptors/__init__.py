@@ -1,13 +1,18 @@
 """Structures into ACE descriptors (eqs. 8-12): which functions there are, and their values and gradients.
 
-| question | module |
+    options ─► basis: labels (n, l, L) ─► program: shared products ─► compiled engine (kernels.ace)
+                 ▲      angular, coupling ─┘                                │
+    .yace ◄─► yace/                              structure ─► describe ◄────┘ ─► values, gradients
+
+| about | module |
 |---|---|
-| which (n, l, L) does a basis hold, with which cutoffs? | `basis` |
-| what are the descriptors of a structure, and how do they pull on its atoms? | `describe` |
-| which invariants exist for given l, and which are independent? | `angular` |
-| how do nested couplings become products? | `coupling` |
-| which multiplications does the compiled engine do, in which order? | `program` |
-| which functions are the same for all structures of one lattice? | `equivalence` |
-| what does each pair of sites of a lattice contribute? | `pair_functions` |
-| how is a basis written for and read from LAMMPS? | `yace/` |
+| the options of a basis, cutoffs per pair of elements | `options` |
+| which (n, l, L) a basis holds, in which order; its text form | `basis` |
+| descriptors of a structure, and the gradient of any function of them | `describe` |
+| couplings of angular momenta; which invariants are independent | `angular` |
+| nested couplings as products that functions share | `coupling` |
+| which multiplications the compiled engine does, in which order | `program` |
+| functions that are equal up to scale on all sites of one lattice | `equivalence` |
+| the pair functions of given vectors, for tables of fixed sites | `pair_functions` |
+| a basis written for and read from LAMMPS | `yace/` |
 """

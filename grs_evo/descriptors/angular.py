@@ -224,7 +224,7 @@ def count_functions(n_radial: int, rank: int, l_max: int) -> int:
     """Number of functions of a rank: invariants of `rank` factors, each any of `n_radial` labels for every l ≤ l_max.
 
     From the characters of O(3), averaged over rotation angles by a rule that is exact for them: h_k, the character of
-    the symmetric power k of the factors' space, follows from the power sums by Newton's identity.
+    the symmetric power k of the factors' space, follows from the power sums by Newton's recursion.
     """
     n_angles = 4 * rank * l_max + 8
     angles = 2 * np.pi * np.arange(n_angles) / n_angles
@@ -235,7 +235,8 @@ def count_functions(n_radial: int, rank: int, l_max: int) -> int:
             per_l = (
                 sign ** (k * l) * np.cos(np.outer(np.arange(-l, l + 1), k * angles)).sum(0) for l in range(l_max + 1)
             )
-            return n_radial * np.sum(list(per_l), axis=0)
+            summed: NDArray[np.float64] = n_radial * np.sum(list(per_l), axis=0)
+            return summed
 
         h = [np.ones(n_angles)]
         for j in range(1, rank + 1):

@@ -3,8 +3,9 @@
 Written with `angular.vertex` tensors a tree is a network whose value does not depend on where its root is put, and
 edges with L = 0 cut it into factors that are invariant on their own.
 
-An equivariant thing is a nested tuple: a leaf ("A", l, mu, n), or a half (L, left, right) with left <= right by their
-text. A network is a pair of these that is contracted over m; ("1",) beside a leaf with l = 0 stands for nothing.
+A `Key` is a nested tuple that names what has one component for each m: a leaf ("A", l, mu, n), which is A itself, or a
+half (L, left, right), which is two keys coupled to L, with left <= right by their text. A network is a pair of keys
+contracted over m; in the pair of a leaf with l = 0 alone the other key is ("1",), the constant 1.
 """
 
 from __future__ import annotations
@@ -38,10 +39,12 @@ class Label(NamedTuple):
 
 
 def momentum(key: Key) -> int:
+    """Angular momentum of a leaf or half: it has 2 l + 1 components."""
     return int(key[1]) if key[0] == "A" else int(key[0])
 
 
 def leaves_of(key: Key) -> list[Key]:
+    """The A's of a key, from left to right."""
     if key[0] == "A":
         return [key]
     if key[0] == "1":

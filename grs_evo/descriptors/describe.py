@@ -1,7 +1,7 @@
-"""Descriptors of structures, and gradients of functions of them: the border in front of the compiled kernels.
+"""Descriptors of structures, and gradients of functions of them.
 
-Data is checked here once; the kernels neither check nor raise. Values depend on the structure and the basis only: not
-on the number of threads, the chunks, or which atoms share vector lanes.
+Arguments are checked here, once; the kernels neither check nor raise. Values depend on the structure and the basis
+alone: not on the number of threads, the chunks, or which atoms share vector lanes.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from grs_evo.descriptors.basis import Basis
 from grs_evo.errors import InputError
 from grs_evo.kernels.ace import engine
 from grs_evo.kernels.ace.tables import Tables, Work, kernel_tables, larger_images, larger_work, make_work, share_work
@@ -23,9 +24,6 @@ from grs_evo.kernels.geometry import images
 from grs_evo.kernels.geometry.layout import GROW, MOST_PARTS, NOT_FINITE, OK, OVERLAP, SINGULAR
 from grs_evo.kernels.geometry.pairs import nearest_in_range
 from grs_evo.structures.structure import Structure, checked_structure
-
-if TYPE_CHECKING:
-    from grs_evo.descriptors.basis import Basis
 
 # Atoms per chunk of large structures; fixed, so that sums over chunks do not depend on the machine.
 CHUNK = 2048
@@ -51,7 +49,7 @@ def _arrays(structure: Structure) -> _Arrays:
 
 
 def _refuse(status: int, structure: Structure | _Arrays, work: Work, source: str) -> None:
-    """Turn a kernel's refusal into an error that names what is wrong."""
+    """Raise InputError, naming what is wrong, for a status with which a kernel has refused a structure."""
     if status == OVERLAP:
         i, j, distance = closest(structure, int(work.need[0]))
         raise InputError(
@@ -65,7 +63,12 @@ def _refuse(status: int, structure: Structure | _Arrays, work: Work, source: str
 
 
 def closest(structure: Structure | _Arrays, atom: int) -> tuple[int, int, float]:
-    """The neighbour of `atom` that is nearest, itself only through its periodic images."""
+    """The pair that an atom makes with its nearest neighbour, itself only through its periodic images.
+
+    Returns
+    -------
+    i, j, distance : numbers of the two atoms, the lower one first, and Å between them
+    """
     inverse = np.linalg.inv(structure.cell)
     fractional = (structure.positions - structure.positions[atom]) @ inverse
     fractional[:, structure.pbc] -= np.round(fractional[:, structure.pbc])
@@ -344,14 +347,14 @@ def map_chunks(
     yield from _chunks(structure, basis, CHUNK, threads, source, then=reduced, starts=starts)
 
 
-class _Team:
-    """Some threads that work on the same arrays; one is the caller itself."""
+class _Threads:
+    """Some threads that work on the same arrays; where it is one, it is the caller itself."""
 
     def __init__(self, threads: int) -> None:
         self.threads = max(1, threads)
         self.pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
 
-    def __enter__(self) -> _Team:
+    def __enter__(self) -> _Threads:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -388,16 +391,16 @@ def _chunks(
 ) -> Iterator[Any]:
     """Descriptors of atoms, chunk after chunk, and how many of them have no neighbour; or what `then` makes of them.
 
-    In the atoms' own order, or, straight into the rows of a (n_atoms, max_size) array, in that in which they lie
-    (kinder to caches).
+    In the atoms' own order; or, straight into the rows of a (n_atoms, max_size) array, in the order in which they lie
+    in space, so that the neighbours of consecutive atoms are in the cache.
     """
     tables = kernel_tables(basis)
     n, species = structure.n_atoms, structure.species
     chunk = min(chunk, n)
     own = threading.local()
-    with _Team(threads) as team:
-        work = _sorted_images(structure, tables, chunk, team, source)
-        if into is None or not _by_place(work, n, team):
+    with _Threads(threads) as workers:
+        work = _sorted_images(structure, tables, chunk, workers, source)
+        if into is None or not _by_place(work, n, workers):
             work.atoms[:n] = np.arange(n)
 
         reused = into is not None or then is not None
@@ -423,32 +426,32 @@ def _chunks(
                 into[work.atoms[first:last]] = out
             return out, int(mine.shape[7])
 
-        yield from team.in_order(one, range(0, n, chunk) if starts is None else starts)
+        yield from workers.in_order(one, range(0, n, chunk) if starts is None else starts)
 
 
-def _sorted_images(structure: Structure, tables: Tables, chunk: int, team: _Team, source: str) -> Work:
+def _sorted_images(structure: Structure, tables: Tables, chunk: int, workers: _Threads, source: str) -> Work:
     """Scratch that holds the sorted images of a large structure. The threads also are the first to touch its memory."""
     positions, cell, species, pbc = structure.positions, structure.cell, structure.species, structure.pbc
-    n, shares = structure.n_atoms, min(team.threads, MOST_PARTS)
+    n, shares = structure.n_atoms, min(workers.threads, MOST_PARTS)
     ends = [n * k // shares for k in range(shares + 1)]
     work = make_work(n, tables, chunk=chunk)
     status = images.frame_images(n, cell, pbc, tables.reach, work)
     if status == OK:
         wrap = lambda k: images.wrap_atoms(positions, cell, pbc, work, k, ends[k], ends[k + 1])  # noqa: E731
-        status = max(team.all(wrap, shares))
+        status = max(workers.all(wrap, shares))
     _refuse(status, structure, work, source)
     images.span_atoms(work, shares)
-    team.all(lambda k: images.count_atoms(work, k, ends[k], ends[k + 1]), shares)
+    workers.all(lambda k: images.count_atoms(work, k, ends[k], ends[k + 1]), shares)
     while images.lay_grid(work, shares, tables.reach, tables.n_el) == GROW:
         _check_images(work, source)
         work = larger_images(work)
-    team.all(lambda k: images.make_images(cell, species, tables.reach, work, k, ends[k], ends[k + 1]), shares)
-    team.all(lambda k: images.sort_bins(work, shares, tables.n_el, k, shares), shares)
+    workers.all(lambda k: images.make_images(cell, species, tables.reach, work, k, ends[k], ends[k + 1]), shares)
+    workers.all(lambda k: images.sort_bins(work, shares, tables.n_el, k, shares), shares)
     return work
 
 
-def _by_place(work: Work, n: int, team: _Team) -> bool:
+def _by_place(work: Work, n: int, workers: _Threads) -> bool:
     """Put the atoms into the order in which they lie; an atom is missed only where two coincide, which is refused."""
-    shares = min(team.threads, MOST_PARTS)
-    team.all(lambda k: images.count_home(work, k, shares), shares)
-    return all(team.all(lambda k: images.order_by_place(work, k, shares, n), shares))
+    shares = min(workers.threads, MOST_PARTS)
+    workers.all(lambda k: images.count_home(work, k, shares), shares)
+    return all(workers.all(lambda k: images.order_by_place(work, k, shares, n), shares))

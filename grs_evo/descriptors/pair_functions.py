@@ -1,4 +1,4 @@
-"""Fixed sites: their pairs, and the pair functions (eqs. 8–10) of any vectors, for tables made once."""
+"""The pair functions φ_nlm (eqs. 8–10) of any vectors, for tables of fixed sites that are made once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ from grs_evo.descriptors.basis import Basis
 
 
 def pair_functions(basis: Basis, centre: int, neighbour: int, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """φ_nlm = g_n(r) √4π Y_lm of vectors (n, 3) Å, (n, rows) in the order of A's rows (eqs. 8–10), real harmonics."""
+    """φ_nlm = g_n(r) √4π Y_lm with real harmonics (arXiv:2409.13871 eqs. 8–10).
+
+    Parameters
+    ----------
+    centre, neighbour : numbers of their elements in the basis
+    vectors : (n, 3) from centre to neighbour, Å
+
+    Returns
+    -------
+    (n, rows) dimensionless, in the order of the rows of A of one neighbour element
+    """
     r = np.sqrt((vectors**2).sum(1))
     cutoff, lam = basis.cutoff[centre, neighbour], basis.lam[centre, neighbour]
     taper = basis.taper[centre, neighbour]

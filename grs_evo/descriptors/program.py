@@ -270,7 +270,7 @@ def cache_folder() -> Path:
 def cached_program(labels: Sequence[Label], mixing: Mixing | None, n_of_l: Sequence[int], n_elements: int) -> Program:
     """`compile_program`, looked up on disk by content first.
 
-    The key covers the functions and the source of the rooms that make programs, so a change of any is a new entry.
+    The key covers the functions and the source of the modules that make programs, so a change of any is a new entry.
     Any number of processes may do this at once: each writes beside and renames, all write the same bytes. A file that
     cannot be read back whole is made again; a folder that cannot be written to only costs the time.
     """
@@ -279,8 +279,8 @@ def cached_program(labels: Sequence[Label], mixing: Mixing | None, n_of_l: Seque
     if mixing is not None:
         for part in mixing:
             digest.update(np.asarray(part).tobytes())
-    for room in ("angular.py", "coupling.py", "program.py"):
-        digest.update((Path(__file__).parent / room).read_bytes())
+    for module in ("angular.py", "coupling.py", "program.py"):
+        digest.update((Path(__file__).parent / module).read_bytes())
     path = cache_folder() / "programs" / f"{digest.hexdigest()}.npz"
     n_functions = len(labels) if mixing is None else mixing.n_functions
     program = _load(path, n_functions)

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from grs_evo.descriptors.basis import Basis, BasisOptions, build_basis
+from grs_evo.descriptors.basis import Basis, build_basis
+from grs_evo.descriptors.options import BasisOptions
 from grs_evo.driver.config.changes import map_files
 from grs_evo.driver.config.run_file import AlloyOptions, RunFile, TargetOptions, read
 from grs_evo.errors import InputError, within

@@ -1,5 +1,16 @@
-"""All compiled code. Importing this package decides where Numba keeps what it compiled.
+"""All compiled code, in the order of what it serves: `geometry/`, `ace/`, `loss/`, `relaxation/`, `lattice/`.
 
+    geometry ─► ace ─► loss ─► relaxation          atoms that move
+                         └───► lattice             atoms on fixed sites
+
+| about | module |
+|---|---|
+| eight numbers at once: vectors, and access to arrays without checks | `simd` |
+| calls of compiled functions by their address, so that each is compiled once | `calls` |
+
+Kernels neither check nor raise: what they are given was checked before, and what they find is a status they return.
+
+Importing this package decides where Numba keeps what it compiled.
 Numba notices when the file of a function changes but not when a function it calls does, so the cache folder is named
 by the content of all kernel sources and the versions that compiled them, wherever it is. What a processor can do is no
 part of the name: Numba keeps its name and its instruction sets in the key of each function, so that machines that share

@@ -36,7 +36,7 @@ FROM_ROWS, FROM_POSITIONS = range(2)
 
 
 def address(function: Any, *arguments: Any) -> int:
-    """Compile a function for some arguments (or load it from the cache) and say where it is."""
+    """Compile a function for some arguments (or load it from the cache) and return its address."""
     if config.DISABLE_JIT:
         _PLAIN.append(function)
         return len(_PLAIN) - 1

@@ -1,5 +1,9 @@
 """Eight numbers at once: a `lanes` value with arithmetic, loads, stores and the few shuffles that the kernels need.
 
+More than 450 lines, because the type, its operators and the functions on it are one thing: all build LLVM code from the
+same private helpers, and each has its NumPy twin at the end of the file. It uses internals of Numba (CONTRIBUTING.md
+lists them), so pyproject.toml bounds Numba's version from above.
+
 Numba's auto-vectoriser is fragile (an integer conversion or a possible wrap-around turns a loop scalar) and keeps to
 half-width registers on many machines, so the kernels say explicitly what is a vector. LLVM splits the eight lanes where
 registers are shorter. Nothing here reassociates: a lane's result does not depend on what the other lanes hold.
@@ -23,7 +27,7 @@ from numba.core.typing.templates import ConcreteTemplate, infer_global, signatur
 from numba.extending import intrinsic, register_model
 
 LANES = 8
-# Atoms nearer than this (Å) are on top of each other: no direction, no descriptor.
+# Atoms nearer than this (Å) coincide: no direction, no descriptor.
 HAIR = 1e-3
 HAIR2 = HAIR * HAIR
 JIT = not config.DISABLE_JIT
@@ -427,10 +431,10 @@ if JIT:
 
     @intrinsic
     def keep_near(typingctx, gx, gy, gz, gid, at, left, x, y, z, limit2, px, py, pz, pid, first, count):
-        """Of the `left` (at most 8) points from `at` on, append those with hair² <= r² < limit2.
+        """Of the `left` (at most 8) points from `at` on, append those with HAIR² <= r² < limit2.
 
-        They go to `count`, in `pid` to `first` + `count`. Returns the new count, and how many points are nearer than a
-        hair (the atom itself is one).
+        They go to `count`, in `pid` to `first` + `count`. Returns the new count, and how many points are nearer than
+        HAIR (the atom itself is one).
         """
 
         def codegen(context, builder, sig, args):

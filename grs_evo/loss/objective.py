@@ -26,7 +26,7 @@ from grs_evo.loss.terms.evaluation import AddedTerms, Arrays
 from grs_evo.loss.terms.table import COMPILED, TERMS, chosen, prepared
 from grs_evo.loss.terms.term import PreparedTerm
 from grs_evo.structures.structure import Structure, as_structure
-from grs_evo.targets.moments import Moments, of
+from grs_evo.targets.moments import Moments, moments_of
 from grs_evo.targets.target import Target
 
 
@@ -140,7 +140,7 @@ class Objective:
         """Moments of one structure's environments, as a representative set collects them."""
         structure = as_structure(structure, self.basis.elements, "moments_of(structure)")
         rows = describe_compact(structure, self.basis, warn=False)
-        return of(rows, structure.species, self.basis.sizes, covariance=self.options.covariance != 0)
+        return moments_of(rows, structure.species, self.basis.sizes, covariance=self.options.covariance != 0)
 
     def with_set(self, set_moments: Moments | None) -> Objective:
         """The same loss with other environments already in the representative set."""

@@ -16,7 +16,7 @@ from grs_evo.errors import InputError
 from grs_evo.kernels.loss.distribution import LossPlan
 from grs_evo.loss.options import CoreOptions, LossOptions
 from grs_evo.structures.structure import Structure
-from grs_evo.targets.moments import MOMENT_NAMES, Moments, empty, of, standardise, variance_floor
+from grs_evo.targets.moments import MOMENT_NAMES, Moments, empty, moments_of, standardise, variance_floor
 from grs_evo.targets.target import Target
 
 # Principal axes whose variance is below this share of the largest are dropped (a share of 1e-3 in spread).
@@ -153,7 +153,7 @@ def reference_part(plan: LossPlan, basis: Basis, options: LossOptions, reference
             f"loss.scale is {options.scale!r}, which needs random reference structures to take the spread from;"
             f" {len(reference)} given, at least 2 needed"
         )
-    all_moments = [of(describe_compact(s, basis, warn=False), s.species, basis.sizes) for s in reference]
+    all_moments = [moments_of(describe_compact(s, basis, warn=False), s.species, basis.sizes) for s in reference]
     seen = np.array([features(m, options.distribution) for m in all_moments])  # (n_reference, 4, n_desc)
     centre = seen.mean(axis=0)
     spread = seen.std(axis=0)

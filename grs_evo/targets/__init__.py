@@ -1,11 +1,15 @@
 """What a search aims at: a distribution of environments.
 
-| question | module |
+    structures ─► chunks (2,048 atoms each) ─► describe ─► moments_of ─► merge ─► Target
+                  overlap: atoms too near are refused ──┘
+    composition ─► random_alloy: exact means, drawn cells ─► sampling: standard errors ─► Target
+
+| about | module |
 |---|---|
 | moments of environments, and how they merge | `moments` |
-| structures of any number and size into a target | `target` |
+| structures of any number and size, or a composition, into a target | `target` |
 | a random alloy, without structures | `random_alloy` |
 | large structures, a chunk at a time | `chunks` |
 | atoms that overlap | `overlap` |
-| samples and standard errors | `sampling` |
+| samples of environments, and standard errors | `sampling` |
 """

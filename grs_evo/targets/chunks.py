@@ -1,7 +1,7 @@
-"""A large structure, block by block, into moments: the blocks are fixed, whoever works on them.
+"""A large structure, chunk by chunk, into moments: the chunks are the same, whoever works on them.
 
-Threads of one process share them, or all ranks of a run (see `crew`). A block's part depends on nothing but the block,
-and parts are merged in their order, so the result is the same bit for bit.
+Threads of one process share them, or all ranks of a run (`driver.distributed_target`). What a chunk yields depends on
+nothing but the chunk, and the parts are merged in their order, so the result is the same bit for bit.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from grs_evo.descriptors.basis import Basis
 from grs_evo.descriptors.describe import CHUNK, Chunk, map_chunks
 from grs_evo.structures.structure import Structure
-from grs_evo.targets.moments import Moments, of
+from grs_evo.targets.moments import Moments, moments_of
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """What is wanted of a large structure."""
+    """A structure whose moments are wanted, with what else is to be found on the way."""
 
     structure: Structure
     basis: Basis
@@ -34,13 +34,13 @@ class Job:
 
     @property
     def starts(self) -> range:
-        """First atoms of the blocks."""
+        """First atoms of the chunks."""
         return range(0, self.structure.n_atoms, CHUNK)
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """What is left of a block."""
+    """What one chunk of a structure yields."""
 
     moments: Moments
     rows: NDArray[np.float64]  # (n_picked, max_size) descriptors that are kept
@@ -50,10 +50,11 @@ class Part:
 
     @property
     def nearest(self) -> float:
-        """Shortest distance from an atom of the block, Å; inf: none below the job's reach."""
+        """Shortest distance from an atom of the chunk, Å; inf: none below the job's reach."""
         return float(np.sqrt(self.squared.min()))
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Named arrays that hold all of it, for messages between ranks."""
         own: dict[str, NDArray[Any]] = {
             "rows": self.rows,
             "species": self.species,
@@ -75,12 +76,17 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-# Parts of all blocks of a job, in order.
+# Parts of all chunks of a job, in order.
 Worker = Callable[[Job], Iterator[Part]]
 
 
 def parts_of(job: Job, starts: Sequence[int] | None = None, threads: int = 1) -> Iterator[Part]:
-    """Parts of the blocks that begin at `starts` (default: all), in this order.
+    """Parts of the chunks that begin at `starts` (default: all), in this order.
+
+    Parameters
+    ----------
+    starts : first atoms, of `job.starts`
+    threads : threads that share the chunks; the result does not depend on it
 
     Raises
     ------
@@ -92,7 +98,7 @@ def parts_of(job: Job, starts: Sequence[int] | None = None, threads: int = 1) ->
         first, n = chunk.first, len(chunk.species)
         begin, end = np.searchsorted(job.picks, (first, first + n))
         chosen = job.picks[begin:end] - first
-        moments = of(chunk.rows, chunk.species, job.basis.sizes, job.weight, job.covariance)
+        moments = moments_of(chunk.rows, chunk.species, job.basis.sizes, job.weight, job.covariance)
         return Part(moments, chunk.rows[chosen], chunk.species[chosen], chunk.squared, chunk.owner)
 
     wanted = job.starts if starts is None else starts

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +89,8 @@ class Moments:
         sums = None if self.covariance_sums is None else self.covariance_sums * factor
         return Moments(self.sizes, self.counts * factor, self.mean, self.sums * factor, sums)
 
-    def to_arrays(self) -> dict[str, NDArray]:
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Named arrays that hold all of it."""
         arrays = {
             "sizes": np.array(self.sizes, dtype=np.int64),
             "counts": self.counts,
@@ -101,7 +102,8 @@ class Moments:
         return arrays
 
     @staticmethod
-    def from_arrays(arrays: Mapping[str, NDArray]) -> Moments:
+    def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Moments:
+        """The inverse of `to_arrays`, bit for bit."""
         kept = arrays.get("covariance_sums")
         return Moments(
             tuple(int(n) for n in arrays["sizes"]),
@@ -119,7 +121,7 @@ def empty(sizes: Sequence[int], covariance: bool = False) -> Moments:
     return Moments(tuple(int(n) for n in sizes), np.zeros(len(sizes)), np.zeros(n_desc), np.zeros((3, n_desc)), flat)
 
 
-def of(
+def moments_of(
     rows: NDArray[np.float64],
     species: NDArray[np.integer],
     sizes: Sequence[int],
@@ -135,6 +137,10 @@ def of(
     sizes : functions per element (`basis.sizes`)
     weights : weight of each environment, (n_atoms,) or one number; > 0
     covariance : keep the full covariance of each block too
+
+    Returns
+    -------
+    Moments of the environments; sums in the order of the rows, so that the same rows give the same bits
     """
     sizes_array = np.array(sizes, dtype=np.int64)
     offsets = np.concatenate([[0], np.cumsum(sizes_array)])
@@ -150,11 +156,17 @@ def of(
 
 
 def merge(a: Moments, b: Moments) -> Moments:
-    """Moments of both sets of environments together: the exact pairwise update of central sums (Pébay 2008)."""
+    """Moments of both sets of environments together: the exact pairwise update of central sums (Pébay 2008).
+
+    Raises
+    ------
+    InputError
+        The moments belong to bases of different sizes.
+    """
     if a.sizes != b.sizes:
         raise InputError(f"moments of different bases: {a.sizes} and {b.sizes} functions per element")
     if (a.covariance_sums is None) == (b.covariance_sums is None):
-        # nothing merged with something is that something, to the last bit
+        # merging with an empty distribution is exact
         if a.total == 0.0:
             return b
         if b.total == 0.0:
@@ -186,7 +198,13 @@ def merge_all(parts: Iterable[Moments], sizes: Sequence[int], covariance: bool =
 
 
 def standardise(central: NDArray[np.float64], floor: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean, variance, skewness, kurtosis from mean, c2, c3, c4; `floor` (a variance) keeps 0/0 at 0, smoothly."""
+    """Mean, variance, skewness and kurtosis from mean and central moments.
+
+    Parameters
+    ----------
+    central : (4, n_desc) mean, c2, c3, c4
+    floor : (n_desc,) a variance added in denominators, so that 0/0 becomes 0 smoothly (`variance_floor`)
+    """
     mean, c2, c3, c4 = central
     safe = c2 + floor
     return np.array([mean, c2, c3 / (safe * np.sqrt(safe)), c4 / (safe * safe)])
@@ -201,7 +219,9 @@ def variance_floor(central: NDArray[np.float64]) -> NDArray[np.float64]:
     size = np.sqrt(central[0] ** 2 + central[1])
     largest = float(size.max(initial=0.0))
     floor = (_NOISE_OF_COLUMN * size) ** 2 + (_NOISE_OF_BLOCK * largest) ** 2
-    return np.maximum(floor, np.finfo(np.float64).tiny ** 0.25)
+    least = float(np.finfo(np.float64).tiny) ** 0.25
+    bounded: NDArray[np.float64] = np.maximum(floor, least)
+    return bounded
 
 
 def _own(moments: Moments) -> NDArray[np.float64]:
@@ -211,7 +231,7 @@ def _own(moments: Moments) -> NDArray[np.float64]:
 def _blend(
     share: NDArray[np.float64], a: NDArray[np.float64], b: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], ...]:
-    """The array form of `kernels.moments.blend`."""
+    """The array form of `kernels.loss.moments.blend`."""
     rest = 1.0 - share
     gap = a[0] - b[0]
     da, db = rest * gap, -share * gap

@@ -14,19 +14,19 @@ from grs_evo.errors import InputError
 from grs_evo.structures.neighbours import neighbours
 from grs_evo.structures.structure import Structure
 from grs_evo.targets.chunks import Job, Part
-from grs_evo.targets.moments import of
+from grs_evo.targets.moments import moments_of
 
 # Atoms nearer than this share of the sum of their covalent radii overlap: no real structure has them.
 _OVERLAP = 0.3
 
 
-def _whole(job: Job) -> Iterator[Part]:
-    """The only part of a small structure."""
+def whole_part(job: Job) -> Iterator[Part]:
+    """The only part of a structure of one chunk; InputError where atoms overlap."""
     n_el = len(job.basis.elements)
     nearest = check_overlap(job.structure, job.basis, job.name)  # so that no pair of elements is too near
     kinds = job.structure.species
     rows = describe_compact(job.structure, job.basis, source=job.name)
-    moments = of(rows, kinds, job.basis.sizes, job.weight, job.covariance)
+    moments = moments_of(rows, kinds, job.basis.sizes, job.weight, job.covariance)
     squared = np.full((n_el, n_el), nearest**2)
     yield Part(moments, rows[job.picks], kinds[job.picks], squared, np.full((n_el, n_el), -1))
 
@@ -35,12 +35,12 @@ def _radii(basis: Basis) -> NDArray[np.float64]:
     return np.array([covalent_radii[atomic_numbers[e]] for e in basis.elements])
 
 
-def _reach(basis: Basis) -> float:
-    """Å within which shortest distances are looked for."""
+def overlap_reach(basis: Basis) -> float:
+    """Å within which shortest distances are looked for: twice the largest covalent radius."""
     return float(2.0 * _radii(basis).max())
 
 
-def _checked(parts: Iterator[Part], job: Job) -> Iterator[Part]:
+def checked_parts(parts: Iterator[Part], job: Job) -> Iterator[Part]:
     """Parts of a large structure; InputError where two atoms overlap."""
     radii = _radii(job.basis)
     together = radii[:, None] + radii[None, :]
@@ -61,9 +61,23 @@ def _overlap(structure: Structure, basis: Basis, name: str, atoms: tuple[int, in
 
 
 def check_overlap(structure: Structure, basis: Basis, name: str) -> float:
-    """Raise InputError for overlapping atoms; return the shortest distance below the core's reach (inf if none)."""
+    """Refuse atoms that overlap: nearer than 0.3 times the sum of their covalent radii.
+
+    Parameters
+    ----------
+    name : how messages call the structure
+
+    Returns
+    -------
+    Å, the shortest distance below `overlap_reach`; inf where there is none
+
+    Raises
+    ------
+    InputError
+        Names the two atoms, their distance and the least that is allowed.
+    """
     radii = _radii(basis)
-    listed = neighbours(structure, _reach(basis))
+    listed = neighbours(structure, overlap_reach(basis))
     i, j, distance = listed.first, listed.second, listed.distances
     if len(distance) == 0:
         return float("inf")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from grs_evo.targets.moments import Moments, merge, merge_all
 
 
-def _with_expectation(drawn: Moments, fractions: NDArray[np.float64], mean: NDArray[np.float64] | None) -> Moments:
+def with_expectation(drawn: Moments, fractions: NDArray[np.float64], mean: NDArray[np.float64] | None) -> Moments:
     """Moments of drawn environments with what is known exactly: the elements' shares, and the means if given."""
     share = np.divide(fractions * drawn.total, drawn.counts, out=np.zeros(len(drawn.counts)), where=drawn.counts > 0)
     flat = drawn.covariance_sums
@@ -23,7 +23,7 @@ def _with_expectation(drawn: Moments, fractions: NDArray[np.float64], mean: NDAr
     )
 
 
-def _jackknife(
+def jackknife(
     parts: Sequence[Moments],
     sizes: Sequence[int],
     fractions: NDArray[np.float64],
@@ -39,7 +39,7 @@ def _jackknife(
         after.append(merge(after[-1], part))
     left = np.array(
         [
-            _with_expectation(merge(a, b), fractions, mean).standardised("pooled")
+            with_expectation(merge(a, b), fractions, mean).standardised("pooled")
             for a, b in zip(before, reversed(after), strict=True)
         ]
     )
@@ -47,11 +47,12 @@ def _jackknife(
     return errors
 
 
-def _systematic(n_atoms: NDArray[np.int64], weights: NDArray[np.float64], sample: int) -> NDArray[np.int64]:
+def systematic_sample(n_atoms: NDArray[np.int64], weights: NDArray[np.float64], sample: int) -> NDArray[np.int64]:
     """Sorted indices of the environments kept: all, or `sample` at even steps of cumulative weight."""
     total = int(n_atoms.sum())
     if total <= sample:
         return np.arange(total)
     ends = np.cumsum(np.repeat(weights, n_atoms))
     steps = (np.arange(sample) + 0.5) * (ends[-1] / sample)
-    return np.minimum(np.searchsorted(ends, steps), total - 1)
+    picks: NDArray[np.int64] = np.minimum(np.searchsorted(ends, steps), total - 1)
+    return picks

@@ -17,10 +17,10 @@ from grs_evo.errors import InputError, expect
 from grs_evo.structures.reading import as_entries
 from grs_evo.structures.structure import Structure, as_structure, is_atoms
 from grs_evo.targets.chunks import Job, Worker, parts_of
-from grs_evo.targets.moments import Moments, merge, merge_all, of
-from grs_evo.targets.overlap import _checked, _reach, _whole, check_overlap
+from grs_evo.targets.moments import Moments, merge, merge_all, moments_of
+from grs_evo.targets.overlap import check_overlap, checked_parts, overlap_reach, whole_part
 from grs_evo.targets.random_alloy import draw_alloy, expected_descriptors, site_fractions
-from grs_evo.targets.sampling import _jackknife, _systematic, _with_expectation
+from grs_evo.targets.sampling import jackknife, systematic_sample, with_expectation
 
 # Environments kept by a target to draw from: for the sampling noise, histograms and projections.
 SAMPLE = 4096
@@ -45,13 +45,14 @@ class Target:
     groups: tuple[str, ...] = ()  # (n_structures,)
     description: str = ""
     mean_is_exact: bool = False  # random alloys: the mean is an expectation, not a sample's
-    errors: NDArray[np.float64] | None = (
-        None  # (4, n_desc) standard errors of the pooled mean, variance, skewness, kurtosis
-    )
+    # (4, n_desc) standard errors of the pooled mean, variance, skewness, kurtosis
+    errors: NDArray[np.float64] | None = None
     nearest: float = field(default=float("nan"))  # shortest distance in any of the structures, Å
     basis: Basis | None = field(default=None, repr=False)  # None: made of arrays without it
+    # (n_structures,) what it was made of, for losses that read positions; empty: made of arrays without them
+    structures: tuple[Structure, ...] = field(default=(), repr=False)
 
-    # -- making ----------------------------------------------------------------------------------------------------
+    # -- made of structures or of a composition -----------------------------------------------------------------------
 
     @staticmethod
     def from_structures(
@@ -105,12 +106,12 @@ class Target:
         if not each.any():
             raise InputError("target: all structures have weight 0; at least one must be left")
         if not each.all():
-            used = np.flatnonzero(each).tolist()
-            given, called, each = [given[k] for k in used], [called[k] for k in used], each[used]
-            groups = [groups[k] for k in used] if groups is not None else None
+            weighing = np.flatnonzero(each).tolist()
+            given, called, each = [given[k] for k in weighing], [called[k] for k in weighing], each[weighing]
+            groups = [groups[k] for k in weighing] if groups is not None else None
         checked = [one.structure for one in given]
         worker = worker or partial(parts_of, threads=threads)
-        picks = _systematic(np.array([s.n_atoms for s in checked]), each, sample)
+        picks = systematic_sample(np.array([s.n_atoms for s in checked]), each, sample)
         parts: list[Moments] = []
         rows: list[NDArray[np.float64]] = []
         species: list[NDArray[np.int32]] = []
@@ -121,8 +122,8 @@ class Target:
             last = first + structure.n_atoms
             own = picks[np.searchsorted(picks, first) : np.searchsorted(picks, last)] - first
             first = last
-            job = Job(structure, basis, name, float(weight), covariance, own, _reach(basis))
-            for part in _whole(job) if structure.n_atoms <= CHUNK else _checked(worker(job), job):
+            job = Job(structure, basis, name, float(weight), covariance, own, overlap_reach(basis))
+            for part in whole_part(job) if structure.n_atoms <= CHUNK else checked_parts(worker(job), job):
                 nearest = min(nearest, part.nearest)
                 parts.append(part.moments)
                 rows.append(part.rows)
@@ -152,6 +153,7 @@ class Target:
             description=description or _describe(called),
             nearest=nearest,
             basis=basis,
+            structures=tuple(checked),
         )
 
     @staticmethod
@@ -206,14 +208,15 @@ class Target:
                 f"random alloy: none of {drawn.n_environments} random sites holds {element}"
                 f" (fraction {fractions.mean(axis=0)[missing][0]:g}); ask for more samples"
             )
-        parts = [of(describe_compact(c, basis), c.species, basis.sizes) for c in cells]
+        parts = [moments_of(describe_compact(c, basis), c.species, basis.sizes) for c in cells]
         exact = expected_descriptors(sites, basis, fractions)
         known = fractions.mean(axis=0)
-        errors = _jackknife(parts, basis.sizes, known, exact)
-        moments = _with_expectation(found, known, exact)
+        errors = jackknife(parts, basis.sizes, known, exact)
+        moments = with_expectation(found, known, exact)
         if exact is not None:
             errors[0] = 0.0
-        return replace(drawn, moments=moments, mean_is_exact=exact is not None, errors=errors)
+        # Stored alloys do not come with these cells; all ranks and a resumed run must know the same.
+        return replace(drawn, moments=moments, mean_is_exact=exact is not None, errors=errors, structures=())
 
     def merged(self, other: Target, weight: float = 1.0) -> Target:
         """Both distributions together, the other's environments `weight` times as heavy (bootstrap)."""
@@ -223,7 +226,7 @@ class Target:
         species = np.concatenate([self.sample_species, other.sample_species])
         weights = np.concatenate([self._each_sample(), weight * other._each_sample()])
         if len(rows) > SAMPLE:
-            picks = _systematic(np.ones(len(rows), dtype=np.int64), weights, SAMPLE)
+            picks = systematic_sample(np.ones(len(rows), dtype=np.int64), weights, SAMPLE)
             rows, species, weights = rows[picks], species[picks], np.full(len(picks), weights.sum() / len(picks))
         return replace(
             self,
@@ -240,13 +243,15 @@ class Target:
             mean_is_exact=False,
             errors=None,
             nearest=float(np.fmin(self.nearest, other.nearest)),
+            structures=(*self.structures, *other.structures) if self.structures and other.structures else (),
         )
 
     def _each_sample(self) -> NDArray[np.float64]:
         """Weights of the kept environments that add up to the weight of all."""
-        return self.sample_weights * (self.moments.total / self.sample_weights.sum())
+        weights: NDArray[np.float64] = self.sample_weights * (self.moments.total / self.sample_weights.sum())
+        return weights
 
-    # -- looking ---------------------------------------------------------------------------------------------------
+    # -- what it holds ------------------------------------------------------------------------------------------------
 
     @property
     def n_environments(self) -> int:
@@ -278,9 +283,9 @@ class Target:
         if basis.hash != self.basis_hash:
             raise InputError("the target belongs to another basis: " + _difference(self, basis_facts(basis)))
 
-    # -- storing ---------------------------------------------------------------------------------------------------
+    # -- as arrays ----------------------------------------------------------------------------------------------------
 
-    def to_arrays(self) -> dict[str, NDArray]:
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Named arrays of plain dtypes that hold all of it; text is UTF-8 JSON as uint8."""
         text = {
             "basis_hash": self.basis_hash,
@@ -307,7 +312,7 @@ class Target:
         return arrays
 
     @staticmethod
-    def from_arrays(arrays: Mapping[str, NDArray], source: str = "target", basis: Basis | None = None) -> Target:
+    def from_arrays(arrays: Mapping[str, NDArray[Any]], source: str = "target", basis: Basis | None = None) -> Target:
         """The inverse of `to_arrays`, bit for bit; the arrays do not hold the basis itself."""
         try:
             text = json.loads(bytes(np.asarray(arrays["text"], dtype=np.uint8)).decode())
@@ -345,6 +350,7 @@ def _bare_sites(atoms: Any) -> Structure:
 
 
 def empty_moments(basis: Basis, covariance: bool = False) -> Moments:
+    """Moments of no environments in a basis."""
     return merge_all([], basis.sizes, covariance)
 
 

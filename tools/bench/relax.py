@@ -35,11 +35,7 @@ from grs_evo.targets.target import Target
 
 METHODS = ("fire", "cg", "lbfgs", "recipe")
 _HERE = Path(__file__).resolve().parents[2]
-_SNAPSHOTS = [
-    _HERE / "runs" / "liquid-ta" / "liquid_ta_2000.extxyz",
-    _HERE / "runs" / "liquid-ta" / "liquid_ta_2000.extxyz.gz",
-    _HERE.parent / "shared" / "data" / "liquid_ta_2000.extxyz",
-]
+_SNAPSHOT = _HERE / "runs" / "liquid-ta" / "target.extxyz"
 
 Rows = list[dict[str, Any]]
 
@@ -194,15 +190,13 @@ def show(title: str, rows: Rows, console: Console) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--target", type=Path, default=next((p for p in _SNAPSHOTS if p.exists()), None))
+    parser.add_argument("--target", type=Path, default=_SNAPSHOT)
     parser.add_argument("--json", type=Path, help="write the tables to this file too")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--sizes", type=int, nargs="+", default=[20, 32, 40, 54, 72])
     parser.add_argument("--atoms", type=int, default=54, help="size at which relaxers are compared")
     parser.add_argument("--budget", type=int, default=2500, help="evaluations of loss and gradient")
     arguments = parser.parse_args()
-    if arguments.target is None:
-        parser.error("no liquid-Ta snapshot found; name one with --target")
     basis = build_basis(["Ta"], cutoff=7.0)
     entries = read_structures(str(arguments.target), basis.elements)
     target = Target.from_structures([e.structure for e in entries], basis, names=[e.source for e in entries])

@@ -1,6 +1,6 @@
 """Bases as `.yace` files, the format of LAMMPS's ML-PACE.
 
-| question | module |
+| about | module |
 |---|---|
 | read or write a file | `file` |
 | the text itself | `text` |

@@ -3,10 +3,9 @@
 Reading expresses each function of the file in coupling trees of its own (μ, n, l) block, so that it is evaluated with
 the file's own coefficients whatever convention made them: all m combinations or half of them, normalised or fitted.
 What a file may hold and this program does not compute is refused by name, with the file's own keys: other radial
-functions than ChebExpCos, radial coefficients other than the identity, core repulsion (it adds to energies), several
-densities, non-linear embeddings. Whatever else ML-PACE defines is evaluated as it does: tapers as wide as the cutoff,
-negative λ, jumps where a taper has no width.
-`deltaSplineBins` is the step of LAMMPS's interpolation tables; functions are evaluated exactly here.
+functions than ChebExpCos, coefficients that mix them, core repulsion (it adds to energies), several densities,
+non-linear embeddings. Whatever else ML-PACE defines is evaluated as it does: tapers as wide as the cutoff, negative λ,
+jumps where a taper has no width; but functions exactly, not from tables with a step of `deltaSplineBins`.
 """
 
 from __future__ import annotations
@@ -23,8 +22,9 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
-from grs_evo.descriptors.basis import MAX_LAMBDA, MAX_RANK, MOST_CUTOFF, PAIR_TABLES, Basis
+from grs_evo.descriptors.basis import PAIR_TABLES, Basis
 from grs_evo.descriptors.coupling import Label
+from grs_evo.descriptors.options import MAX_LAMBDA, MAX_RANK, MOST_CUTOFF
 from grs_evo.descriptors.program import Mixing
 from grs_evo.descriptors.yace.text import flow, function_text, number_text, parse
 from grs_evo.descriptors.yace.trees import Combination, tree_combination
@@ -62,7 +62,7 @@ def read_yace(path: str | os.PathLike[str]) -> Basis:
     ------
     InputError
         Not a readable file; more than one density or a non-linear embedding; radial functions other than ChebExpCos
-        or with other than identity coefficients; core repulsion; an inner cutoff of other type than ``distance``; a
+        or with coefficients that mix them; core repulsion; an inner cutoff of other type than ``distance``; a
         function that is not invariant under rotations; anything incomplete or out of range.
     """
     name = str(path)
@@ -371,7 +371,7 @@ def write_yace(
     if len(constants) != n or not np.isfinite(constants).all():
         raise InputError(f"e0 = {e0}; it must be {n} finite energies in eV, one per element")
     n_max, l_max = max(basis.n_of_l), len(basis.n_of_l) - 1
-    identity = [[[int(k == i) for k in range(n_max)] for _ in range(l_max + 1)] for i in range(n_max)]
+    unit = [[[int(k == i) for k in range(n_max)] for _ in range(l_max + 1)] for i in range(n_max)]
     lines = [
         f"elements: [{', '.join(repr(e) if e in ('No', 'Y', 'N') else e for e in basis.elements)}]",
         f"E0: {flow(constants)}",
@@ -388,7 +388,7 @@ def write_yace(
         lam = number_text(basis.lam[a, b])
         lines.append(
             f"  [{a}, {b}]: {{nradmax: {n_max}, lmax: {l_max}, nradbasemax: {n_max}, radbasename: ChebExpCos,"
-            f" radparameters: [{lam}], radcoefficients: {identity}, prehc: 0, lambdahc: {lam},"
+            f" radparameters: [{lam}], radcoefficients: {unit}, prehc: 0, lambdahc: {lam},"
             f" rcut: {number_text(basis.cutoff[a, b])}, dcut: {number_text(basis.taper[a, b])},"
             f" rcut_in: {number_text(basis.cutoff_in[a, b])}, dcut_in: {number_text(basis.taper_in[a, b])},"
             " inner_cutoff_type: distance}"

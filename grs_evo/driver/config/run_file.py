@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from grs_evo.descriptors.basis import BasisOptions
+from grs_evo.descriptors.options import BasisOptions
 from grs_evo.errors import InputError
 from grs_evo.loss.options import LossOptions
 from grs_evo.options import Options, line_of, odd_value

@@ -1,15 +1,17 @@
-"""Compiled ACE descriptors: values of all functions of all atoms, and the pull of given slopes on positions.
+"""Compiled ACE descriptors: values of all functions of all atoms, and gradients of any function Q of them.
 
-    positions -> images, pairs (geometry) -> radial, harmonics -> density A -> interpreter: B -> adjoint: dB/dR
+    positions ─► images, pairs ─► radial, harmonics ─► density: A ─► interpreter: B        `engine.describe_into`
+                 (geometry)                                │
+    dQ/dR, dQ/dε ◄── pairs ◄── adjoints of the moments ◄── dQ/dA ◄── interpreter ◄── dQ/dB  `adjoint.pull_into`
 
-| question | module |
+| about | module |
 |---|---|
-| what does a structure need in memory, and which tables does a basis become? | `tables` |
-| values and pull of one structure | `engine` |
+| a basis as flat tables, and the scratch arrays of a structure | `tables` |
+| entry points: values of one structure, and of a range of its atoms | `engine` |
 | pair functions R_n(r) and their slopes | `radial` |
 | real spherical harmonics | `harmonics` |
 | atomic densities A | `density` |
 | products of A by the basis's program | `interpreter` |
-| the same backwards | `adjoint` |
-| which intermediate stands where | `slots` |
+| from dQ/dB to the gradient of Q | `adjoint` |
+| which atoms share vector lanes | `slots` |
 """

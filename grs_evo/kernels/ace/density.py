@@ -176,8 +176,8 @@ def accumulate(species, tables, work, n_slots, keep):
     if n_slots * n_el * rows8 > work.moments.shape[0] or n_slots * n_el + 1 > work.section.shape[0]:
         work.need[0] = n_slots
         return GROW
-    room = work.pair_id.shape[0] // LANES - 1
-    section_room = work.sx.shape[0] - LANES
+    most_blocks = work.pair_id.shape[0] // LANES - 1
+    most_in_section = work.sx.shape[0] - LANES
     lone = 0
     # np.int64 and np.bool_ here and below keep Numba from compiling a version of the callee for each constant
     block = np.int64(0)
@@ -198,12 +198,12 @@ def accumulate(species, tables, work, n_slots, keep):
         for other in range(n_el):
             which = element * n_el + other
             cutoff = item(radial, which * COLUMNS + RC)
-            space = min(section_room, (room - block) * LANES)
+            space = min(most_in_section, (most_blocks - block) * LANES)
             count, more = find_near(
                 x, y, z, other, cutoff, grid, shape, bins, gx, gy, gz, gid, sx, sy, sz, pair_id, block * LANES, space
             )
             if count < 0:
-                work.need[3] = 2 * room * LANES
+                work.need[3] = 2 * most_blocks * LANES
                 return GROW
             closer += more
             met += count

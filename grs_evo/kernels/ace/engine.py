@@ -108,8 +108,8 @@ def describe_into(positions, cell, species, pbc, tables, work, out):
     Returns
     -------
     OK, and work.shape[7] atoms have no neighbour; GROW: make a `larger_work(work, tables)` and call again; OVERLAP: an
-    atom (its number is work.need[0]) has another nearer than a hair; NOT_FINITE, SINGULAR: positions or cell are no
-    good.
+    atom (its number is work.need[0]) has another nearer than HAIR; NOT_FINITE, SINGULAR: positions or cell cannot be
+    used.
     """
     status = sort_images(positions, cell, species, pbc, tables.reach, tables.n_el, work)
     if status != OK:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from grs_evo.kernels.ace.tables import BLOCK
 from grs_evo.kernels.simd import LANES, inner, item, put
 
-# How far ahead, in numbers, rows of B are asked for.
+# How far ahead, in numbers, rows of B are prefetched.
 AHEAD = 4 * LANES
 
 

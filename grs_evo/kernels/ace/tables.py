@@ -31,7 +31,7 @@ _TRUNCATION = 1e-17
 
 
 class Tables(NamedTuple):
-    """A basis as the kernels see it. Made by `kernel_tables`."""
+    """A basis as flat arrays for the kernels. Made by `kernel_tables`."""
 
     n_el: int
     l_max: int
@@ -73,7 +73,7 @@ class Work(NamedTuple):
     need: NDArray[np.int64]  # (4,) atoms, images, bins, pairs
     grid: NDArray[np.float64]  # (33,) origin, width and inverse width of the bins along x, y, z; scratch of sort_images
     shape: NDArray[np.int64]  # (8,) bins along x, y, z; images; slots; pair blocks; 1 if values are kept; lone atoms
-    parts: NDArray[np.float64]  # (MOST_PARTS * PART,) what threads tell each other while they sort
+    parts: NDArray[np.float64]  # (MOST_PARTS * PART,) one row per range of atoms, see geometry/layout.py
     shift: NDArray[np.float64]  # (n_atoms * 3,) fractional coordinates, wrapped
     home: NDArray[np.float64]  # (n_atoms * 3,) positions inside the cell, Å
     atoms: NDArray[np.int32]  # (n_atoms,) the order in which atoms are worked on
@@ -119,7 +119,7 @@ def _unset(n: int) -> NDArray[np.float64]:
 def make_work(n_atoms: int, tables: Tables, images: int = 0, bins: int = 0, pairs: int = 0, chunk: int = 0) -> Work:
     """Scratch for structures of up to `n_atoms` atoms; the other sizes are first guesses.
 
-    With `chunk`, room for values of that many atoms at a time, without gradients.
+    With `chunk`, space for values of that many atoms at a time, without gradients.
     """
     n = max(int(n_atoms), 1)
     images = max(int(images), 16 * n if n <= 4096 else 2 * n, 1024)
@@ -150,7 +150,7 @@ def _image_arrays(images: int, bins: int) -> dict[str, NDArray[Any]]:
 
 
 def _own_arrays(n: int, tables: Tables, pairs: int, keep: bool) -> dict[str, NDArray[Any]]:
-    """What each thread needs for itself."""
+    """The arrays that each thread has of its own."""
     # all pairs for a gradient, those of one atom for values only
     pairs = max(pairs, n * (80 + LANES * tables.n_el) if keep else 0, 2048)
     blocks = (pairs + LANES - 1) // LANES + 2
@@ -186,14 +186,14 @@ def share_work(work: Work, tables: Tables, chunk: int, pairs: int = 0) -> Work:
 
 
 def larger_images(work: Work) -> Work:
-    """The same scratch with room for the images and bins that `work.need` says were missing."""
+    """The same scratch with space for the images and bins that `work.need` says were missing."""
     images, bins = int(work.need[1]), int(work.need[2])
     images = max(images, len(work.gid) - LANES)
     return work._replace(**_image_arrays(images, max(bins, len(work.bins) - 2, images // 2)))
 
 
 def larger_work(work: Work, tables: Tables, chunk: int = 0) -> Work:
-    """Scratch with room for what `work.need` says was missing, and a quarter more."""
+    """Scratch with space for what `work.need` says was missing, and a quarter more."""
     atoms, images, bins, pairs = (int(k) for k in work.need)
     return make_work(
         max(atoms, len(work.home) // 3),
@@ -268,8 +268,8 @@ _FAST_COUNTS = (8, 2, 2)
 
 
 def _by_length(
-    dst: NDArray, start: NDArray, x: NDArray, y: NDArray, c: NDArray, n_rows: int
-) -> tuple[NDArray, NDArray, NDArray, NDArray, NDArray]:
+    dst: NDArray[Any], start: NDArray[Any], x: NDArray[Any], y: NDArray[Any], c: NDArray[Any], n_rows: int
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """The segments of a program in another valid order: level after level of their dependences, by length in each.
 
     Equal lengths one after the other are loop ends that the processor predicts.
@@ -295,7 +295,7 @@ def _by_length(
 
 def kernel_tables(basis: Any) -> Tables:
     """A basis as flat arrays for the kernels; made once and kept on the basis."""
-    kept = getattr(basis, "__dict__", {}).get("_kernel_tables")
+    kept: Tables | None = getattr(basis, "__dict__", {}).get("_kernel_tables")
     if kept is not None:
         return kept
     tables = _make_tables(basis)
@@ -365,7 +365,7 @@ def _make_tables(basis: Any) -> Tables:
             segments[-1] += [n_segments, n_segments + len(p_dst)]
             n_segments += len(p_dst)
 
-    def joined(parts: list, dtype: Any) -> NDArray:
+    def joined(parts: list[NDArray[Any]], dtype: Any) -> NDArray[Any]:
         return np.ascontiguousarray(np.concatenate(parts or [np.empty(0)]), dtype=dtype)
 
     sizes = np.array([len(program.b_rows) for program in programs], dtype=np.int64)

@@ -1,10 +1,13 @@
 """Compiled geometry: periodic images, pairs within a cutoff, contacts.
 
-| question | module |
+    positions, cell ─► images (sorted into bins) ─► pairs of one atom at a time ─► descriptors (ace), shortest distances
+    positions, cell ─► contacts: all images of all pairs ─► closest ratio, atoms to drop, atoms moved apart
+
+| about | module |
 |---|---|
-| which images of the cell are within reach? | `images` |
-| which pairs are within the cutoff, in which order? | `pairs` |
-| which atoms are too close? | `contacts` |
+| periodic images within the cutoff, sorted so that neighbours lie together | `images` |
+| pairs within the cutoff, in an order that depends on the structure alone | `pairs` |
+| atoms of small candidates that are too close | `contacts` |
 | Hermite normal forms of supercells, up to symmetry | `hermite` |
 | how scratch is laid out, and what kernels return | `layout` |
 """

@@ -86,46 +86,85 @@ def wrapped(delta, cell, inv, pbc, out):
                 out[c] -= shift * cell[k, c]
 
 
+@njit(cache=True, error_model="numpy")
+def image_multiples(images):
+    """(n_images, 3) multiples of the cell vectors, each from -images to images (3,); the middle row is 0, 0, 0.
+
+    As floats, so that loops over all images are one loop without conversions.
+    """
+    na, nb, nc = 2 * images[0] + 1, 2 * images[1] + 1, 2 * images[2] + 1
+    out = np.empty((na * nb * nc, 3))
+    k = 0
+    for a in range(na):
+        for b in range(nb):
+            for c in range(nc):
+                out[k, 0] = a - images[0]
+                out[k, 1] = b - images[1]
+                out[k, 2] = c - images[2]
+                k += 1
+    return out
+
+
+@njit(cache=True, error_model="numpy")
+def _image(near, cell, multiples, k):
+    """The separation `near` (3,) Å to the image number `k` of `multiples`: x, y, z, added up in a fixed order."""
+    a, b, c = multiples[k, 0], multiples[k, 1], multiples[k, 2]
+    x = near[0] + a * cell[0, 0] + b * cell[1, 0] + c * cell[2, 0]
+    y = near[1] + a * cell[0, 1] + b * cell[1, 1] + c * cell[2, 1]
+    z = near[2] + a * cell[0, 2] + b * cell[1, 2] + c * cell[2, 2]
+    return x, y, z
+
+
+@njit(cache=True, error_model="numpy")
+def _separation(start, end, cell, inv, pbc, delta, near):
+    """From `start` to the image of `end` (both (3,) Å) in the cell around it, into `near`; `delta` (3,) is scratch."""
+    for c in range(3):
+        delta[c] = end[c] - start[c]
+    wrapped(delta, cell, inv, pbc, near)
+
+
+@njit(cache=True, error_model="numpy")
+def _least_square(near, cell, multiples, own):
+    """Least squared distance, Å², over all images of a separation; with `own`, without the atom itself."""
+    least = np.inf
+    skipped = len(multiples) // 2 if own else -1
+    for k in range(len(multiples)):
+        if k == skipped:
+            continue
+        x, y, z = _image(near, cell, multiples, k)
+        least = min(least, x * x + y * y + z * z)
+    return least
+
+
 @_bordered
 @njit(cache=True, error_model="numpy")
 def closest_ratio(positions, cell, species, pbc, minimum):
     """Smallest distance over minimum distance of all pairs and images; inf when none is within its minimum."""
     n = len(species)
     inv = _inverse(cell)
-    images = image_range(_cell_heights(inv), pbc, minimum.max())
+    multiples = image_multiples(image_range(_cell_heights(inv), pbc, minimum.max()))
     delta = np.empty(3)
     near = np.empty(3)
     worst = np.inf
     for i in range(n):
         for j in range(i, n):
-            d0 = minimum[species[i], species[j]]
-            for c in range(3):
-                delta[c] = positions[j, c] - positions[i, c]
-            wrapped(delta, cell, inv, pbc, near)
-            for a in range(-images[0], images[0] + 1):
-                for b in range(-images[1], images[1] + 1):
-                    for c in range(-images[2], images[2] + 1):
-                        if i == j and a == 0 and b == 0 and c == 0:
-                            continue
-                        x = near[0] + a * cell[0, 0] + b * cell[1, 0] + c * cell[2, 0]
-                        y = near[1] + a * cell[0, 1] + b * cell[1, 1] + c * cell[2, 1]
-                        z = near[2] + a * cell[0, 2] + b * cell[1, 2] + c * cell[2, 2]
-                        ratio = math.sqrt(x * x + y * y + z * z) / d0
-                        if ratio < worst:
-                            worst = ratio
+            _separation(positions[i], positions[j], cell, inv, pbc, delta, near)
+            ratio = math.sqrt(_least_square(near, cell, multiples, i == j)) / minimum[species[i], species[j]]
+            if ratio < worst:
+                worst = ratio
     return worst if worst < 1.0 else np.inf
 
 
 @_bordered
 @njit(cache=True, error_model="numpy")
 def overlapping(positions, cell, species, pbc, minimum, order):
-    """Which atoms to drop so that nobody overlaps: (n,) bool.
+    """Which atoms to drop so that no two overlap: (n,) bool.
 
     Atoms are visited in `order`; one that is too close to an atom already kept is dropped.
     """
     n = len(species)
     inv = _inverse(cell)
-    images = image_range(_cell_heights(inv), pbc, minimum.max())
+    multiples = image_multiples(image_range(_cell_heights(inv), pbc, minimum.max()))
     delta = np.empty(3)
     near = np.empty(3)
     drop = np.zeros(n, np.bool_)
@@ -136,18 +175,9 @@ def overlapping(positions, cell, species, pbc, minimum, order):
             if drop[j]:
                 continue
             d0 = minimum[species[i], species[j]]
-            for c in range(3):
-                delta[c] = positions[j, c] - positions[i, c]
-            wrapped(delta, cell, inv, pbc, near)
-            for a in range(-images[0], images[0] + 1):
-                for b in range(-images[1], images[1] + 1):
-                    for c in range(-images[2], images[2] + 1):
-                        x = near[0] + a * cell[0, 0] + b * cell[1, 0] + c * cell[2, 0]
-                        y = near[1] + a * cell[0, 1] + b * cell[1, 1] + c * cell[2, 1]
-                        z = near[2] + a * cell[0, 2] + b * cell[1, 2] + c * cell[2, 2]
-                        if x * x + y * y + z * z < d0 * d0:
-                            drop[i] = True
-            if drop[i]:
+            _separation(positions[i], positions[j], cell, inv, pbc, delta, near)
+            if _least_square(near, cell, multiples, False) < d0 * d0:
+                drop[i] = True
                 break
     return drop
 
@@ -164,7 +194,7 @@ def push_apart(positions, cell, species, pbc, minimum, movable, sweeps):
     n = len(species)
     out = positions.copy()
     inv = _inverse(cell)
-    images = image_range(_cell_heights(inv), pbc, minimum.max())
+    multiples = image_multiples(image_range(_cell_heights(inv), pbc, minimum.max()))
     delta = np.empty(3)
     near = np.empty(3)
     shift = np.empty((n, 3))
@@ -174,36 +204,30 @@ def push_apart(positions, cell, species, pbc, minimum, movable, sweeps):
         for i in range(n):
             for j in range(i, n):
                 d0 = minimum[species[i], species[j]]
-                for c in range(3):
-                    delta[c] = out[j, c] - out[i, c]
-                wrapped(delta, cell, inv, pbc, near)
-                for a in range(-images[0], images[0] + 1):
-                    for b in range(-images[1], images[1] + 1):
-                        for c in range(-images[2], images[2] + 1):
-                            if i == j and a == 0 and b == 0 and c == 0:
-                                continue
-                            x = near[0] + a * cell[0, 0] + b * cell[1, 0] + c * cell[2, 0]
-                            y = near[1] + a * cell[0, 1] + b * cell[1, 1] + c * cell[2, 1]
-                            z = near[2] + a * cell[0, 2] + b * cell[1, 2] + c * cell[2, 2]
-                            d = math.sqrt(x * x + y * y + z * z)
-                            if d >= d0:
-                                continue
-                            touching = True
-                            if i == j or (not movable[i] and not movable[j]):
-                                return out, -1
-                            if d < 1e-8:
-                                # Exactly on top of each other: any direction will do, the same each time.
-                                x, y, z, d = 1e-8, 0.0, 0.0, 1e-8
-                            both = movable[i] and movable[j]
-                            part = (0.5 if both else 1.0) * (1.02 * d0 - d) / d
-                            if movable[i]:
-                                shift[i, 0] -= part * x
-                                shift[i, 1] -= part * y
-                                shift[i, 2] -= part * z
-                            if movable[j]:
-                                shift[j, 0] += part * x
-                                shift[j, 1] += part * y
-                                shift[j, 2] += part * z
+                _separation(out[i], out[j], cell, inv, pbc, delta, near)
+                for k in range(len(multiples)):
+                    if i == j and k == len(multiples) // 2:
+                        continue
+                    x, y, z = _image(near, cell, multiples, k)
+                    d = math.sqrt(x * x + y * y + z * z)
+                    if d >= d0:
+                        continue
+                    touching = True
+                    if i == j or (not movable[i] and not movable[j]):
+                        return out, -1
+                    if d < 1e-8:
+                        # Exactly on top of each other: any direction will do, the same each time.
+                        x, y, z, d = 1e-8, 0.0, 0.0, 1e-8
+                    both = movable[i] and movable[j]
+                    part = (0.5 if both else 1.0) * (1.02 * d0 - d) / d
+                    if movable[i]:
+                        shift[i, 0] -= part * x
+                        shift[i, 1] -= part * y
+                        shift[i, 2] -= part * z
+                    if movable[j]:
+                        shift[j, 0] += part * x
+                        shift[j, 1] += part * y
+                        shift[j, 2] += part * z
         if not touching:
             return out, sweep
         # A crowded atom is pushed by several at once; no step longer than a quarter of the largest minimum.
@@ -311,24 +335,16 @@ def roomiest(positions, cell, species, pbc, minimum, new_species, trials):
     """Index of the trial point (k, 3) Å whose nearest atom, in minimum distances, is farthest; and that ratio."""
     n = len(species)
     inv = _inverse(cell)
-    images = image_range(_cell_heights(inv), pbc, 1.5 * minimum.max())
+    multiples = image_multiples(image_range(_cell_heights(inv), pbc, 1.5 * minimum.max()))
     delta = np.empty(3)
     near = np.empty(3)
     best, best_ratio = 0, -1.0
     for t in range(len(trials)):
         ratio = np.inf
         for j in range(n):
-            d0 = minimum[new_species, species[j]]
-            for c in range(3):
-                delta[c] = positions[j, c] - trials[t, c]
-            wrapped(delta, cell, inv, pbc, near)
-            for a in range(-images[0], images[0] + 1):
-                for b in range(-images[1], images[1] + 1):
-                    for c in range(-images[2], images[2] + 1):
-                        x = near[0] + a * cell[0, 0] + b * cell[1, 0] + c * cell[2, 0]
-                        y = near[1] + a * cell[0, 1] + b * cell[1, 1] + c * cell[2, 1]
-                        z = near[2] + a * cell[0, 2] + b * cell[1, 2] + c * cell[2, 2]
-                        ratio = min(ratio, math.sqrt(x * x + y * y + z * z) / d0)
+            _separation(trials[t], positions[j], cell, inv, pbc, delta, near)
+            square = _least_square(near, cell, multiples, False)
+            ratio = min(ratio, math.sqrt(square) / minimum[new_species, species[j]])
             if ratio <= best_ratio:
                 break
         if ratio > best_ratio:

@@ -19,7 +19,7 @@ else:
 
     @inner
     def keep_near(gx, gy, gz, gid, at, left, x, y, z, limit2, px, py, pz, pid, first, count):
-        """Of the `left` (at most 8) points from `at` on, append those with hair² <= r² < limit2 at `count`
+        """Of the `left` (at most 8) points from `at` on, append those with HAIR² <= r² < limit2 at `count`
         (in `pid`, at `first` + `count`)."""
         closer = 0
         for k in range(min(left, LANES)):
@@ -40,10 +40,10 @@ else:
 
 
 @inner
-def find_near(x, y, z, element, reach, grid, shape, bins, gx, gy, gz, gid, sx, sy, sz, pair_id, first, room):
+def find_near(x, y, z, element, reach, grid, shape, bins, gx, gy, gz, gid, sx, sy, sz, pair_id, first, space):
     """Neighbours of element `element` nearer than `reach` to a point: into sx, sy, sz from 0, pair_id from `first`.
 
-    Returns their number, or -1 if there is no room for them, and how many points are nearer than a hair.
+    Returns their number, or -1 if there are more than `space`, and how many points are nearer than HAIR.
     """
     nx, ny, nz = item(shape, 0), item(shape, 1), item(shape, 2)
     fx, fy, fz = item(grid, 0), item(grid, 1), item(grid, 2)
@@ -69,7 +69,7 @@ def find_near(x, y, z, element, reach, grid, shape, bins, gx, gy, gz, gid, sx, s
             iz1 = min(int((z + half - fz) * per_z), nz - 1)
             column = ((element * nx + ix) * ny + iy) * nz
             begin, end = item(bins, column + iz0), item(bins, column + iz1 + 1)
-            if count + (end - begin) > room:
+            if count + (end - begin) > space:
                 return -1, 0
             for at in range(begin, end, LANES):
                 count, more = keep_near(
@@ -87,16 +87,16 @@ def nearest_in_range(species, n_el, work, first, last, reach, squared, owner):
     ----------
     reach : Å, at most the longest cutoff
     squared, owner : (n_el, n_el) become the least squared distance from an element to another, Å², and the number of
-        the atom that has it; inf and -1 where there is no such pair. Pairs nearer than a hair are passed over.
+        the atom that has it; inf and -1 where there is no such pair. Pairs nearer than HAIR are passed over.
 
     Returns
     -------
-    OK, or GROW: there is room for too few pairs, work.need[3] says for how many there must be.
+    OK, or GROW: the scratch holds too few pairs, work.need[3] says how many it must hold.
     """
     home, grid, shape, bins = pointer(work.home), pointer(work.grid), pointer(work.shape), pointer(work.bins)
     gx, gy, gz, gid = pointer(work.gx), pointer(work.gy), pointer(work.gz), pointer(work.gid)
     sx, sy, sz, pair_id = pointer(work.sx), pointer(work.sy), pointer(work.sz), pointer(work.pair_id)
-    room = min(work.sx.shape[0], work.pair_id.shape[0]) - LANES
+    space = min(work.sx.shape[0], work.pair_id.shape[0]) - LANES
     for a in range(n_el):
         for b in range(n_el):
             squared[a, b] = np.inf
@@ -106,7 +106,7 @@ def nearest_in_range(species, n_el, work, first, last, reach, squared, owner):
         element = species[i]
         for other in range(n_el):
             count, _ = find_near(
-                x, y, z, other, reach, grid, shape, bins, gx, gy, gz, gid, sx, sy, sz, pair_id, np.int64(0), room
+                x, y, z, other, reach, grid, shape, bins, gx, gy, gz, gid, sx, sy, sz, pair_id, np.int64(0), space
             )
             if count < 0:
                 work.need[3] = 2 * work.pair_id.shape[0]

@@ -1,6 +1,13 @@
 """Compiled losses and moves on fixed sites, by increments.
 
-| question | module |
+    occupation ─► A: sum of tabulated columns ─► interpreter: B ─► sums over the atoms of each element   `occupation`
+        ▲                                                                      │
+        │                                                                      ▼
+    move accepted ◄── chains (annealing, descent, random walk), passes ◄── loss of the sums               `lattice`
+
+A swap of two sites subtracts and adds two columns of A; everything after A is computed anew.
+
+| about | module |
 |---|---|
 | the descriptors of an occupation, kept up to date after a flip | `occupation` |
 | the loss of an occupation | `lattice` |

@@ -1,4 +1,4 @@
-"""Compiled: whole chains on fixed sites: descents, annealing and random walks, one loss after the other.
+"""Compiled: Markov chains and descents on fixed sites: annealing, descents and random walks, one loss at a time.
 
 A chain stops and goes on at any evaluation: everything it depends on is in the arrays of `ChainState` and in the
 generator, and A of the current occupation is a pure function of the occupation.
@@ -45,7 +45,7 @@ TRIES = 64
 
 
 class Moves(NamedTuple):
-    """What may be done to an occupation."""
+    """The moves of an occupation that are allowed."""
 
     table: NDArray[np.int32]  # (n_moves, 3): (0, site, shift of the element) or (1, site, other site)
     allowed: NDArray[np.bool_]  # (n_sites, n_el)
@@ -70,7 +70,7 @@ class ChainOptions(NamedTuple):
 
 
 class ChainState(NamedTuple):
-    """Where a chain stands."""
+    """All that the next step of a chain depends on, besides the generator."""
 
     ints: NDArray[np.int64]  # (N_INTS,)
     floats: NDArray[np.float64]  # (N_FLOATS,)
@@ -81,7 +81,7 @@ class ChainState(NamedTuple):
     seen: NDArray[np.float64]  # (calibration,) |ΔQ|
     elite: NDArray[np.int32]  # (n_keep, n_sites) the best distinct occupations since they were last taken
     elite_values: NDArray[np.float64]  # (n_keep,) ascending
-    elite_at: NDArray[np.int64]  # (n_keep,) evaluations spent when each was found
+    elite_at: NDArray[np.int64]  # (n_keep,) number of evaluations when each was found
 
 
 @njit(cache=True, error_model="numpy")

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from grs_evo.kernels.lattice.occupation import (
     BLOCK,
-    VECTOR,
     WIDEST,
     LatticeTables,
     LatticeWork,
@@ -26,6 +25,7 @@ from grs_evo.kernels.lattice.occupation import (
 )
 from grs_evo.kernels.loss.distribution import CORE, L1, L2, LossPlan, LossWork, norm_of
 from grs_evo.kernels.loss.objective import moments_loss, rows_loss
+from grs_evo.kernels.simd import LANES as VECTOR
 from grs_evo.kernels.simd import fma, item, load, splat, store
 
 __all__ = [
