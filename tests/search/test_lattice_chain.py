@@ -1,34 +1,30 @@
-"""Chains on fixed sites and walks elsewhere: they solve what they should, keep the rules, go on where they stopped."""
+"""Chains on fixed sites: they solve what they should, keep the rules, go on where they stopped."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from systems import IN_CELLS, ON_FCC, ToyObjective, toy_problem
-from test_loss_lattice import fcc, objective, system
 
-from grs_evo.descriptors.basis import build_basis
-from grs_evo.errors import InputError
 from grs_evo.kernels.lattice import chains as kernel
-from grs_evo.loss.lattice import make_lattice_objective, reference_structures
-from grs_evo.loss.objective import make_objective
-from grs_evo.loss.options import LossOptions
 from grs_evo.search.island import advance, start
 from grs_evo.search.operators.lattice_moves import make_moves
-from grs_evo.search.options import IslandOptions, WalkOptions
+from grs_evo.search.options import WalkOptions
 from grs_evo.search.state import IslandState
 from grs_evo.search.strategies.lattice_chain import advance_chain, chain_options, evaluations_done, new_chain
 from grs_evo.structures.composition import Composition, free
-from grs_evo.structures.structure import Structure
-from grs_evo.targets.target import Target
+from search.island_cases import same
+from search.lattice_cases import ordering, rules, ternary, walk_problem
 
 EASY = settings(max_examples=15, deadline=None)
+
+
 FIXED = Composition("counts", np.array([8.0, 24.0]), np.array([8.0, 24.0]))
+
+
 KINDS = {
     "first": ("descent", WalkOptions()),
     "best": ("descent", WalkOptions(improvement="best")),
@@ -36,25 +32,6 @@ KINDS = {
     "kicks": ("descent", WalkOptions(kick=4)),
     "several at once": ("annealing", WalkOptions(several=0.3, at_once=3)),
 }
-
-
-def l12() -> Structure:
-    """L1_2 AuCu3, the paper's ordering target."""
-    return fcc((1, 1, 1)).replace(species=np.array([0, 1, 1, 1]))
-
-
-@cache
-def ordering():
-    """L1_2 on 32 sites with the whitened loss of the means."""
-    basis = build_basis(("Au", "Cu"), cutoff=4.6)
-    template = fcc((2, 2, 2))
-    judge = make_objective(
-        basis,
-        Target.from_structures([l12()], basis),
-        LossOptions(variance=0.0, scale="whitened"),
-        reference=reference_structures(template, 2),
-    )
-    return make_lattice_objective(judge, template)
 
 
 @pytest.mark.parametrize("rule", [free(2), FIXED], ids=["free", "fixed"])
@@ -112,29 +89,6 @@ def test_losses_kept_are_those_of_the_occupations_and_each_is_there_once():
     assert chain.floats[kernel.CURRENT] == pytest.approx(lattice.values(chain.current)[0], rel=1e-10, abs=1e-12)
 
 
-def rules() -> dict[str, tuple[Composition, np.ndarray]]:
-    everything = np.ones((36, 3), bool)
-    sublattices = everything.copy()
-    sublattices[:12, 2] = False  # no Si on these
-    sublattices[12:16] = [False, True, False]  # pinned
-    sublattices[16:20] = [False, True, True]
-    limits = Composition("limits", np.array([0.2, 0.1, 0.3]), np.array([0.4, 0.5, 0.4]))
-    counts = Composition("counts", np.array([9.0, 15.0, 12.0]), np.array([9.0, 15.0, 12.0]))
-    return {
-        "free": (free(3), everything),
-        "limits": (limits, everything),
-        "sublattices, limits": (limits, sublattices),
-        "sublattices, counts": (counts, sublattices),
-        "no pure elements": (free(3, endpoints=False), sublattices),
-    }
-
-
-@cache
-def ternary(name: str):
-    judge, template = objective("three elements", variance=0.0), system("three elements")[1]
-    return make_lattice_objective(judge, template, rules()[name][1])
-
-
 @pytest.mark.parametrize("name", rules())
 @pytest.mark.parametrize("kind", ["annealing", "descent", "random_walk"])
 def test_rules_are_kept_at_every_evaluation(name, kind):
@@ -175,35 +129,6 @@ def test_an_unbiased_walk_takes_every_move():
     assert chain.ints[kernel.ACCEPTED] == chain.ints[kernel.IMPROVED] < 100
 
 
-def test_nothing_to_search_is_an_error():
-    lattice = ternary("free")
-    pinned = np.zeros((36, 3), bool)
-    pinned[:, 1] = True
-    stuck = make_lattice_objective(objective("three elements", variance=0.0), lattice.template, pinned)
-    with pytest.raises(InputError, match="nothing to search"):
-        make_moves(stuck, free(3))
-    with pytest.raises(InputError, match="no occupation"):
-        make_moves(stuck, Composition("counts", np.array([1.0, 35.0, 0.0]), np.array([1.0, 35.0, 0.0])))
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# as islands
-
-
-def walk_problem(kind: str, **options):
-    lattice = ordering()
-    island = IslandOptions(strategy=kind, population=5, walk=WalkOptions(evaluations=200, **options))
-    same_sites = ON_FCC.model_copy(update={"repeat": (2, 2, 2)})
-    problem = toy_problem(same_sites, [island], objective=lattice.objective)
-    assert [one.n_atoms for one in problem.sources[0].templates] == [lattice.n_sites]
-    return replace(problem, lattices=(lattice,))
-
-
-def states_equal(a: IslandState, b: IslandState) -> bool:
-    mine, theirs = a.to_arrays(), b.to_arrays()
-    return all(mine[name].tobytes() == theirs[name].tobytes() for name in mine)
-
-
 @pytest.mark.parametrize("kind", ["annealing", "descent", "random_walk"])
 def test_islands_on_a_lattice_walk_and_resume(kind):
     problem = walk_problem(kind)
@@ -213,7 +138,7 @@ def test_islands_on_a_lattice_walk_and_resume(kind):
     for _ in range(4):
         state = advance(state, problem)
         resumed = IslandState.from_arrays(advance(resumed, problem).to_arrays())
-        assert states_equal(state, resumed)
+        assert same(state, resumed)
         values.append(min(one.value for one in state.population))
     assert sorted(values, reverse=True) == values
     assert state.counter("evaluations") + state.counter("incremental") == 5 * 200
@@ -225,33 +150,12 @@ def test_islands_on_a_lattice_walk_and_resume(kind):
         assert best.value < 1e-6
 
 
-@pytest.mark.parametrize("kind", ["annealing", "descent", "random_walk"])
-@pytest.mark.parametrize("better", ["first", "best"])
-def test_islands_off_the_lattice_walk_and_resume(kind, better):
-    if better == "best" and kind != "descent":
-        pytest.skip("only descents choose between first and best")
-    options = IslandOptions(
-        strategy=kind, population=4, walk=WalkOptions(evaluations=60, improvement=better, steps=30, patience=20)
-    )
-    problem = toy_problem(IN_CELLS, [options], objective=ToyObjective(fails=7))
-    state = resumed = start(problem, 0, 1)
-    first = state.population[0].value
-    for _ in range(4):
-        state = advance(state, problem)
-        resumed = IslandState.from_arrays(advance(resumed, problem).to_arrays())
-        assert states_equal(state, resumed)
-    assert 5 * 60 <= state.counter("evaluations") <= 5 * 60 + 5
-    assert state.counter("rejected_evaluation") > 0
-    assert min(one.value for one in state.population) < first
-    assert all(np.isfinite(one.value) for one in state.population)
-
-
-def test_a_better_guest_becomes_the_next_start():
+def test_a_better_immigrant_becomes_the_next_start():
     problem = walk_problem("descent")
     state = start(problem, 0, 2)
     other = advance(start(walk_problem("descent"), 0, 9), problem).population
     best = min(other, key=lambda one: one.value)
-    guest = replace(best, island=1, uid=10**13, value=-1.0)
-    after = advance(state, problem, immigrants=[guest])
+    immigrant = replace(best, island=1, uid=10**13, value=-1.0)
+    after = advance(state, problem, immigrants=[immigrant])
     assert after.counter("accepted_migrants") == 1
-    assert guest.content in {one.content for one in after.population}
+    assert immigrant.content in {one.content for one in after.population}

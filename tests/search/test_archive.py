@@ -22,10 +22,12 @@ from grs_evo.search.population.archive import (
     objectives,
     rounded,
 )
-from grs_evo.search.population.individual import UID_BITS, Individual, read_uid, short_uid
+from grs_evo.search.population.individual import UID_BITS, Individual
 from grs_evo.structures.structure import Structure
 
 NAMES = ("mean", "variance")
+
+
 OPTIONS = ArchiveOptions(objectives=(*NAMES, "n_atoms"))
 
 
@@ -70,20 +72,6 @@ def test_front_is_complete_and_undominated(pool):
     assert not dominated(front).any()
     for row in everything[~dominated(everything)]:
         assert (front == row).all(1).any()
-
-
-@given(st.integers(0, 2**22), st.integers(0, 2**40 - 1))
-def test_uids_have_a_short_form_that_reads_back(island, number):
-    uid = (island << UID_BITS) + number
-    assert short_uid(uid) == f"{island}/{number}"
-    assert read_uid(short_uid(uid)) == read_uid(str(uid)) == uid
-
-
-def test_uids_that_are_none():
-    assert short_uid(-1) == "-"
-    for text in ("", "a", "-1", "1/", "/2", "1/2/3", "1/-2", f"1/{2**40}", "-1/2"):
-        with pytest.raises(InputError, match="must be island/number such as 3/29"):
-            read_uid(text)
 
 
 def test_the_table_at_the_end_has_no_numbers_that_frighten():
