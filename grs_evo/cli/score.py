@@ -110,8 +110,10 @@ def text_of(found: list[dict[str, Any]]) -> str:
     lines = []
     for one in found:
         lines += [f"{one['structure']}: {one['n_atoms']} atoms, V_eff {one['value']:.6g}"]
+        wide = max(12, *map(len, one["terms"]))
         lines += [
-            f"  {name:<12} {value:<12.6g} {one['meanings'].get(name, '')}" for name, value in one["terms"].items()
+            f"  {name:<{wide}} {value:<12.6g} {one['meanings'].get(name, '')}".rstrip()
+            for name, value in one["terms"].items()
         ]
         if np.isfinite(one["noise"]):
             lines.append(f"  {one['over_noise']:.4g} times the sampling noise of the target ({one['noise']:.4g})")

@@ -89,6 +89,8 @@ def _objective(archive: Archive, target: Target | None, run: RunFile, folder: Pa
     if target is None:
         return None
     basis = archive.basis
+    # Only structure and set loss are asked of it, which further terms do not enter; these may not be importable here.
+    run = run.model_copy(update={"loss": run.loss.model_copy(update={"terms": {}})})
     try:
         if run.loss.scale not in _DRAWN:
             return make_objective(basis, target, run.loss)

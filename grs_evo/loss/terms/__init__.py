@@ -10,5 +10,23 @@
 | atoms too close; the entropy of the environments | `core`, `entropy` |
 
 A module of this package that holds a `TERM` is a term: report, score, check, weights, history and archive list it.
-Modules of other packages are terms too where the run file names them, ``loss.terms = {"module:TERM" = weight}``.
+Terms that are not compiled into the kernels enter by ``[loss.terms]`` of the run file (`LossOptions.terms`): those of
+this package by name, those of any module on Python's path by ``module:variable``, with a weight or a table of options.
+
+    # my_terms.py
+    def value(species, first, second, distances, gradient, slopes, state):  # a plain function, or one by numba.njit
+        near = distances < state
+        if gradient:
+            slopes[near] = 2.0 * (distances[near] - state) / len(species)
+        return ((distances[near] - state) ** 2).sum() / len(species)
+
+    SHORT = AddedTerm(name="short", meaning="pairs shorter than any of the target's", unit="Å²", target="moments",
+                      takes="pairs", value=value, prepare=lambda basis, target, options: target.nearest)
+
+    # run.toml
+    [loss.terms]
+    "my_terms:SHORT" = 5.0
+
+Such a term looks at one candidate at a time: it is part of its value, not of the loss of a representative set. On fixed
+sites there are no tables of it, so structures are evaluated one by one.
 """
