@@ -31,8 +31,13 @@ class StorageError(OSError):
     """
 
 
+def exit_code_of(error: InputError | StorageError) -> int:
+    """The exit code that goes with an error."""
+    return EXIT_INPUT if isinstance(error, InputError) else EXIT_STORAGE
+
+
 class RankExit(Exception):
-    """Rank 0 has told the user what is wrong; leave with its exit code."""
+    """Rank 0 has told the user what there is to tell; leave with its exit code."""
 
     def __init__(self, code: int) -> None:
         super().__init__(f"leaving with exit code {code}")

@@ -242,11 +242,20 @@ def target(
 
     Without files, the target of the run file is stored, such as a random alloy.
     """
-    from grs_evo.driver.setup import store_target
+    from grs_evo.driver.session import target as target_of
 
-    given = _numbers("--weights", weights)
     click.echo(
-        store_target(structures, out, run_file, cutoff, covariance, _symbols(types or ""), format_, given, threads)
+        target_of(
+            structures,
+            out,
+            threads=threads,
+            run_file=run_file,
+            cutoff=cutoff,
+            covariance=covariance,
+            types=_symbols(types or ""),
+            format=format_,
+            weights=_numbers("--weights", weights),
+        )
     )
 
 
