@@ -22,7 +22,7 @@ import grs_evo
 from grs_evo.driver import session, startup
 from grs_evo.driver.config.run_file import parse
 from grs_evo.driver.distributed_target import DistributedDescriber
-from grs_evo.errors import InputError, RankExit, StorageError
+from grs_evo.errors import InputError, RankExit
 from grs_evo.parallel import endings
 from grs_evo.parallel.communicator import Launcher, World
 from grs_evo.parallel.coordinator import Coordinator, RoundRules
@@ -228,7 +228,7 @@ WALKS: dict[str, Callable[[Path], Any]] = {
     "rank 1 in trouble": lambda _: _evolution(1, work=TROUBLED)(),
     "rank 1 sent away after trouble": lambda _: _evolution(1, [LATER, QUIT], work=TROUBLED)(),
     "rank 1 sent away": lambda _: _evolution(1, [QUIT])(),
-    "rank 0 sending away": lambda _: endings.end_other_ranks(_world(0), InputError("")),
+    "rank 0 sending away": lambda _: endings.end_other_ranks(_world(0), 2),
 }
 
 
@@ -296,7 +296,7 @@ def test_an_error_in_trouble_is_still_the_error(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(endings, "_LEAVE", 0.02)
     world = World(DeadPeers(0, []), launcher=Launcher())
     with pytest.raises(Left) as caught:
-        endings.end_other_ranks(world, StorageError(""))  # Abort is missing here, as if the library were broken
+        endings.end_other_ranks(world, 74)  # Abort is missing here, as if the library were broken
     assert caught.value.args == (74,)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import time
@@ -16,7 +17,7 @@ import click
 from grs_evo import __version__
 from grs_evo.cli.refit import refit
 from grs_evo.cli.select import select
-from grs_evo.errors import EXIT_INPUT, EXIT_STORAGE, InputError, RankExit, StorageError
+from grs_evo.errors import EXIT_INPUT, EXIT_STORAGE, InputError, RankExit, StorageError, names_refused
 from grs_evo.text import to_json
 
 if TYPE_CHECKING:
@@ -252,11 +253,20 @@ def target(
 
     Without files, the target of the run file is stored, such as a random alloy.
     """
-    from grs_evo.driver.setup import store_target
+    from grs_evo.driver.session import target as target_of
 
-    given = _numbers("--weights", weights)
     click.echo(
-        store_target(structures, out, run_file, cutoff, covariance, _symbols(types or ""), format_, given, threads)
+        target_of(
+            structures,
+            out,
+            threads=threads,
+            run_file=run_file,
+            cutoff=cutoff,
+            covariance=covariance,
+            types=_symbols(types or ""),
+            format=format_,
+            weights=_numbers("--weights", weights),
+        )
     )
 
 
@@ -312,8 +322,9 @@ def main(arguments: list[str] | None = None) -> None:
         os.environ.setdefault(name, "1")
     code: Any = 1
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), names_refused():
             warnings.showwarning = _warn
+            _print_any_name()
             cli.main(args=arguments, prog_name="grs-evo", standalone_mode=False)
         code = 0
     except SystemExit as done:
@@ -338,6 +349,13 @@ def main(arguments: list[str] | None = None) -> None:
     with suppress(OSError):  # nobody reads it any more
         sys.stdout.flush()
     sys.exit(code)
+
+
+def _print_any_name() -> None:
+    """File names may hold bytes that are no text: print them as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _warn(message: Warning | str, *_: object, **__: object) -> None:

@@ -107,13 +107,13 @@ def text_of(found: dict[str, Any]) -> str:
         heads = ["island", "strategy", "best", "evaluations", "migrants", "seeds", "diversity", "rejected"]
         rows = []
         for one in found["islands"]:
-            spent = one["evaluations"] + one["gradient_evaluations"] + one["incremental"]
+            evaluations = one["evaluations"] + one["gradient_evaluations"] + one["incremental"]
             rows.append(
                 [
                     str(one["island"]),
                     one["strategy"],
                     f"{one['best_value']:.6g}",
-                    str(spent),
+                    str(evaluations),
                     str(one["accepted_migrants"]),
                     str(one["accepted_seeds"]),
                     f"{one['diversity']:.2f}",

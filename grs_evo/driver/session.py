@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from grs_evo import __version__
 from grs_evo.driver import rounds
@@ -18,12 +19,12 @@ from grs_evo.driver.monitor.console import Reporter, announcing_long_setup
 from grs_evo.driver.monitor.summary import Result, summary
 from grs_evo.driver.provenance import check_same, fingerprint, moved, stamped, unchanged, versions
 from grs_evo.driver.recorder import Recorder
-from grs_evo.driver.setup import make_problem, make_target_data, rehearse
+from grs_evo.driver.setup import make_problem, make_target_data, rehearse, store_target
 from grs_evo.driver.signals import listening
-from grs_evo.driver.startup import Start, receive_start, send_start
-from grs_evo.errors import InputError, RankExit, StorageError, within
+from grs_evo.driver.startup import Start, receive, receive_start, send_start
+from grs_evo.errors import InputError, RankExit, StorageError, exit_code_of, names_refused, within
 from grs_evo.files import write_whole
-from grs_evo.parallel.communicator import World, connect
+from grs_evo.parallel.communicator import World, connect, started_by
 from grs_evo.parallel.decisions import NEVER, Decision
 from grs_evo.parallel.endings import end_other_ranks
 from grs_evo.parallel.topology import shares
@@ -177,6 +178,35 @@ def resume(
     return _session(prepare, limit, quiet)
 
 
+def target(files: Sequence[str], out: Path, *, threads: int | None = None, **options: Any) -> str:
+    """Describe structure files and store the target, on all ranks if there are several; returns one line about it.
+
+    Parameters
+    ----------
+    files, out, options : see `setup.store_target`
+    threads : that share large structures on one rank; default: one per core
+
+    Raises
+    ------
+    InputError, StorageError
+        On rank 0: as `setup.store_target`.
+    RankExit
+        On the other ranks, when rank 0 is done.
+    """
+    world = connect() if started_by().n_processes > 1 else World()
+    if world.rank != 0:
+        receive(world)
+    describer = DistributedDescriber(world, threads or (1 if world.size > 1 else cores()))
+    try:
+        with names_refused():
+            line = store_target(files, out, worker=describer, **options)
+    except (InputError, StorageError) as error:
+        end_other_ranks(world, exit_code_of(error))
+        raise
+    end_other_ranks(world, 0)
+    return line
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # a session
 
@@ -198,10 +228,10 @@ def _session(
             if world.notice:
                 reporter.say(world.notice)
             try:
-                with announcing_long_setup(reporter):
+                with announcing_long_setup(reporter), names_refused():
                     start, recorder = prepare(world, reporter, leaving)
             except (InputError, StorageError) as error:
-                end_other_ranks(world, error)
+                end_other_ranks(world, exit_code_of(error))
                 raise
             reporter.every = start.run.output.log_seconds
             recorder.set_up_seconds = time.monotonic() - begun

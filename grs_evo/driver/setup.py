@@ -119,7 +119,7 @@ def store_target(
     types: Sequence[str] = (),
     format: str | None = None,
     weights: Mapping[str, float] | None = None,
-    threads: int | None = None,
+    worker: Worker | None = None,
 ) -> str:
     """Describe structure files, or what a run file's [target] says, and write the target; returns one line about it.
 
@@ -129,7 +129,7 @@ def store_target(
     run_file : whose basis, target and covariance are taken over, as far as nothing else is given
     cutoff : Å, of all pairs, where there is no run file
     types, format, weights : instead of the run file's
-    threads : that share large structures; default: one per core
+    worker : who describes large structures; default: a thread per core
     """
     if out.exists():
         raise InputError(f"{out}: exists already; choose another --out")
@@ -138,18 +138,18 @@ def store_target(
     if run_file is None:
         if not files:
             raise InputError("target: name structure files, or a run file with a [target] by --run-file")
-        asked = RunFile(target=TargetOptions(**changes), basis=BasisOptions(cutoff=cutoff))
+        wanted = RunFile(target=TargetOptions(**changes), basis=BasisOptions(cutoff=cutoff))
     elif cutoff is not None:
         raise InputError("--cutoff: comes with the basis of --run-file; give one of them")
     else:
-        asked = _with_target(read(run_file), run_file.parent, changes)
+        wanted = _with_target(read(run_file), run_file.parent, changes)
     if covariance:
-        asked = asked.model_copy(update={"loss": LossOptions(covariance=1.0)})
+        wanted = wanted.model_copy(update={"loss": LossOptions(covariance=1.0)})
     with within(str(run_file)) if run_file is not None else nullcontext():
-        target_data = make_target_data(asked, Path(), partial(parts_of, threads=threads or cores()))
+        target_data = make_target_data(wanted, Path(), worker or partial(parts_of, threads=cores()))
     write_target(target_data.target, out, target_data.structures)
     of = counted(len(target_data.structures), "structure")
-    what = f"of {of}" if asked.target.alloy is None else f"({target_data.target.description})"
+    what = f"of {of}" if wanted.target.alloy is None else f"({target_data.target.description})"
     return f"{out}: {target_data.target.n_environments} environments {what}; {', '.join(target_data.basis.elements)}"
 
 
@@ -169,8 +169,8 @@ def _stored(run: RunFile, folder: Path) -> TargetData:
     path = folder / str(run.target.stored)
     target_data = TargetData.read(path)
     if run.basis != BasisOptions():
-        asked = make_basis(run.basis, folder, run.target, target_data.basis.elements)
-        target_data.target.check_basis(asked)
+        wanted = make_basis(run.basis, folder, run.target, target_data.basis.elements)
+        target_data.target.check_basis(wanted)
     return target_data
 
 

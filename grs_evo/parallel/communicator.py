@@ -12,12 +12,14 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import stat
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -196,12 +198,30 @@ def wait(done: Callable[[], bool], serve: Callable[[], None]) -> None:
         looks += 1
 
 
-def launched() -> tuple[int, int]:
-    """(number of processes, which one) as the launcher tells it; (1, 0) without one."""
-    for size, rank in _LAUNCHERS:
-        if os.environ.get(size, "").isdigit():
-            return int(os.environ[size]), int(os.environ.get(rank, "0") or 0)
-    return 1, 0
+@dataclass(frozen=True)
+class Started:
+    """What the environment says of the launcher that started this process."""
+
+    n_processes: int = 1
+    which: int = 0  # the number of this process
+    variable: str = ""  # the environment variable that says so
+
+
+def started_by(library: str = "") -> Started:
+    """What the launcher says; variables of the library's own launcher count before those that an outer one left.
+
+    Parameters
+    ----------
+    library : the MPI library's name, empty when none is known
+    """
+    ordered = sorted(_LAUNCHERS, key=lambda pair: pair[0].startswith("OMPI_") != ("Open MPI" in library))
+    for size, rank in ordered:
+        # `srun --pty` opens a shell, whose programs are on their own
+        is_shell = size.startswith("SLURM_") and "SLURM_PTY_PORT" in os.environ
+        if os.environ.get(size, "").isdecimal() and not is_shell:
+            which = os.environ.get(rank, "")
+            return Started(int(os.environ[size]), int(which) if which.isdecimal() else 0, size)
+    return Started()
 
 
 def connect() -> World:
@@ -210,9 +230,9 @@ def connect() -> World:
     Raises
     ------
     InputError
-        A launcher started several processes but MPI sees only one: its make is not that of the MPI library.
+        A launcher started several processes but MPI sees only one: its make is not that of the MPI library, or it is
+        an outer launcher whose variables are still there.
     """
-    n_launched, which = launched()
     launcher = Launcher()  # before the library's start, during which the launcher may die
     try:
         import mpi4py
@@ -222,27 +242,61 @@ def connect() -> World:
             warnings.simplefilter("ignore", RuntimeWarning)  # of a foreign mpiexec: refused below, with advice
             from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
-        if n_launched > 1:
-            raise InputError(
-                _mismatch(n_launched, which, f"no MPI library can be loaded ({_first_line(error)})")
-            ) from None
+        started = started_by()
+        if started.n_processes > 1:
+            raise InputError(_mismatch(started, f"no MPI library can be loaded ({_first_line(error)})")) from None
         _keep_ase_serial()
         return World(notice=f"no MPI library found ({_first_line(error)}): running on one rank")
     library = _first_line(MPI.Get_library_version())
-    if "OMPI_COMM_WORLD_SIZE" in os.environ and "Open MPI" not in library:
-        # such a library does not even start under that launcher
-        raise InputError(_mismatch(n_launched, which, f"the MPI library in use is another ({library})"))
+    _keep_ase_serial()
     if not MPI.Is_initialized():
+        if _is_alone(library):
+            return World(library=library)
         with _ended_after(_LONGEST_START):
             MPI.Init_thread(MPI.THREAD_FUNNELED)
         atexit.register(_finalize)
-    _keep_ase_serial()
-    if n_launched > 1 and MPI.COMM_WORLD.Get_size() == 1:
-        raise InputError(_mismatch(n_launched, which, f"the MPI library in use ({library}) sees one rank"))
+    started = started_by(library)
+    if started.n_processes > 1 and MPI.COMM_WORLD.Get_size() == 1:
+        raise InputError(_mismatch(started, f"the MPI library in use ({library}) sees one rank"))
     with _ended_after(_LONGEST_START):
         world = World(MPI, library, launcher=launcher)
     world.watch()
     return world
+
+
+def _is_alone(library: str) -> bool:
+    """Whether an outer launcher left variables, with which the library would not start, to a process of its own.
+
+    Raises
+    ------
+    InputError
+        They say that this is one process of several.
+    """
+    started = started_by(library)
+    if started.variable.startswith("OMPI_") and "Open MPI" not in library:
+        found = f"the MPI library in use is another ({library})"
+    elif _has_lost_its_launcher():
+        found = "this process has no connection to that launcher (PMI_FD is closed)"
+    else:
+        if started.variable == "PMI_SIZE" and "OMPI_COMM_WORLD_SIZE" in os.environ:
+            # PMIx is the outer launcher's; MPICH would try to use it in place of the PMI of its own
+            for name in [name for name in os.environ if name.startswith("PMIX_")]:
+                del os.environ[name]
+        return False
+    if started.n_processes > 1:
+        raise InputError(_mismatch(started, found))
+    return True
+
+
+def _has_lost_its_launcher() -> bool:
+    """Whether PMI_FD names a connection that this process was not given, as in a subprocess of a rank."""
+    number = os.environ.get("PMI_FD", "")
+    if not number.isdecimal():
+        return False
+    try:
+        return not stat.S_ISSOCK(os.fstat(int(number)).st_mode)
+    except (OSError, OverflowError):
+        return True
 
 
 def _finalize() -> None:
@@ -281,12 +335,13 @@ def _keep_ase_serial() -> None:
     ase.parallel.world.comm = ase.parallel.DummyMPI()
 
 
-def _mismatch(n_launched: int, which: int, found: str) -> str:
-    if which > 0:
+def _mismatch(started: Started, found: str) -> str:
+    if started.which > 0:
         return ""  # the first process says it for all
     return (
-        f"mpiexec: started {n_launched} processes, but {found}; use the mpiexec of the same MPI as Python's "
-        "(`python -m pip install mpich` puts both into this environment)"
+        f"mpiexec: started {started.n_processes} processes ({started.variable}={started.n_processes}), but {found}; "
+        "use the mpiexec of the same MPI as Python's (`python -m pip install mpich` puts both into this environment), "
+        f"or, where an outer launcher or shell left that variable, begin with `env -u {started.variable} grs-evo`"
     )
 
 

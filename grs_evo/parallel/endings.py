@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from grs_evo.errors import EXIT_INPUT, EXIT_STORAGE, InputError, RankExit, StorageError
+from grs_evo.errors import InputError, RankExit, StorageError, exit_code_of
 from grs_evo.parallel.communicator import World, wait
 from grs_evo.parallel.messages import Tag, numbers, text_array
 from grs_evo.parallel.worker import Halted, Worker
@@ -113,12 +113,11 @@ def _report_error(worker: Worker, error: InputError | StorageError) -> None:
             wait(lambda: False, worker.serve)
         finally:  # by the RankExit that rank 0 sends
             worker.world.settle(lambda *_: None, seconds=_LEAVE)
-    end_other_ranks(worker.world, error)
+    end_other_ranks(worker.world, exit_code_of(error))
 
 
-def end_other_ranks(world: World, error: InputError | StorageError) -> None:
-    """Rank 0: make every other rank leave with the exit code of this error; abort them when they do not."""
-    code = EXIT_INPUT if isinstance(error, InputError) else EXIT_STORAGE
+def end_other_ranks(world: World, code: int) -> None:
+    """Rank 0: make every other rank leave with this exit code; abort them when they do not."""
     world.post_all(Tag.EXIT, numbers(code))
     if not world.settle(lambda *_: None, seconds=_LEAVE):
         world.abort(code)

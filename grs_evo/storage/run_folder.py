@@ -92,7 +92,7 @@ class Folder:
         return self.path / f"failed_rank_{rank}.txt"
 
     def failures(self) -> list[Path]:
-        return sorted(self.path.glob("failed_rank_*.txt"))
+        return sorted(path for path in self.path.glob("failed_rank_*.txt") if path.is_file())
 
 
 def existing(path: Path) -> Folder:
@@ -114,6 +114,8 @@ def existing(path: Path) -> Folder:
 
 def check_free(path: Path) -> None:
     """Raise an InputError unless a new run may use this path."""
+    if os.path.islink(path):
+        raise InputError(f"{path}: is a link; --out must be a new or empty folder, such as {path.resolve()}")
     if not is_there(path):
         parent = next(above for above in path.absolute().parents if is_there(above))
         try:
