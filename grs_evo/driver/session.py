@@ -179,8 +179,8 @@ def resume(
     ----------
     max_time : as for `run`
     extend : ``key=value`` changes of stop rules, checkpoints and output
-    same_machine : refuse where the processor or the versions of numpy, numba, llvmlite, scipy or BLAS are not those that
-        the run was begun with; otherwise it is said, and the run goes on to an archive of other bits
+    same_machine : refuse where the processor or the versions of numpy, numba, llvmlite, scipy or BLAS are not those
+        that the run was begun with; otherwise it is said, and the run goes on to an archive of other bits
     """
     limit = None if max_time is None else seconds_of(max_time)
     changes = (extend,) if isinstance(extend, str) else tuple(extend)

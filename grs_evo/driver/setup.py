@@ -16,6 +16,7 @@ from grs_evo.descriptors.basis import Basis, BasisOptions, build_basis
 from grs_evo.driver.config.changes import map_files
 from grs_evo.driver.config.run_file import AlloyOptions, RunFile, TargetOptions, read
 from grs_evo.errors import InputError, within
+from grs_evo.files import is_there
 from grs_evo.loss.lattice import make_lattice_objective, reference_structures
 from grs_evo.loss.objective import Objective, make_objective
 from grs_evo.loss.options import LossOptions, weights
@@ -123,7 +124,7 @@ def store_target(
     types, format, weights : instead of the run file's
     threads : that share large structures; default: one per core
     """
-    if out.exists():
+    if is_there(out):
         raise InputError(f"{out}: exists already; choose another --out")
     given = {"files": tuple(files), "types": tuple(types), "format": format, "weights": dict(weights or {})}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value}

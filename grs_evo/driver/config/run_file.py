@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from grs_evo.descriptors.basis import BasisOptions
 from grs_evo.errors import InputError
+from grs_evo.files import is_folder
 from grs_evo.loss.options import LossOptions
 from grs_evo.options import Options, line_of, odd_value
 from grs_evo.parallel.decisions import CheckpointOptions, StopOptions
@@ -153,7 +154,7 @@ def read(path: Path, overrides: Mapping[str, Any] | None = None) -> RunFile:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        what = "is a folder" if path.is_dir() else (error.strerror or "").lower() or "cannot be read"
+        what = "is a folder" if is_folder(path) else (error.strerror or "").lower() or "cannot be read"
         raise InputError(f"{path}: {what}; a run file in TOML is needed") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start})") from None
