@@ -81,7 +81,7 @@ def write_whole(path: Path, data: bytes, check: Callable[[], None] = lambda: Non
             os.close(descriptor)
         check()
         os.replace(beside, path)
-        sync_folder(path.parent)
+        sync_to_disk(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             beside.unlink()
@@ -106,9 +106,9 @@ def _holds(descriptor: int, data: bytes) -> bool:
     return at == len(data)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make renames within a folder last through a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync_to_disk(path: Path) -> None:
+    """Make renames within a folder, or what is in a file that others wrote, last through a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:

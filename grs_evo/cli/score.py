@@ -11,6 +11,7 @@ import numpy as np
 from grs_evo.driver.config.run_file import read
 from grs_evo.driver.setup import make_problem
 from grs_evo.errors import InputError, within
+from grs_evo.files import is_folder
 from grs_evo.loss.objective import Objective, make_objective
 from grs_evo.loss.options import LossOptions
 from grs_evo.loss.quality import quality, score, score_table
@@ -82,7 +83,7 @@ def scores(
 
 
 def _relative_loss(path: Path) -> tuple[TargetData, Objective, Problem | None]:
-    if not path.is_dir():
+    if not is_folder(path):
         target_data = TargetData.read(path)
         return target_data, make_objective(target_data.basis, target_data.target, LossOptions()), None
     folder = existing(path)

@@ -17,6 +17,7 @@ from grs_evo.descriptors.options import BasisOptions
 from grs_evo.driver.config.changes import map_files
 from grs_evo.driver.config.run_file import AlloyOptions, RunFile, TargetOptions, read
 from grs_evo.errors import InputError, within
+from grs_evo.files import is_there
 from grs_evo.loss.lattice import make_lattice_objective, reference_structures
 from grs_evo.loss.objective import Objective, make_objective
 from grs_evo.loss.options import LossOptions
@@ -131,7 +132,7 @@ def store_target(
     types, format, weights : instead of the run file's
     worker : who describes large structures; default: a thread per core
     """
-    if out.exists():
+    if is_there(out):
         raise InputError(f"{out}: exists already; choose another --out")
     given = {"files": tuple(files), "types": tuple(types), "format": format, "weights": dict(weights or {})}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value}

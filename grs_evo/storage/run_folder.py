@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from grs_evo.errors import InputError, StorageError
-from grs_evo.files import is_folder, is_there, open_plain, read_file, sync_folder, write_whole
+from grs_evo.files import is_folder, is_there, open_plain, read_file, sync_to_disk, write_whole
 
 RUN_FILE = "run.toml"
 # digests of target and inputs
@@ -160,10 +160,13 @@ def create(path: Path, texts: dict[str, str], data: dict[str, bytes], copies: di
             (beside / name).parent.mkdir(parents=True, exist_ok=True)
             copy = shutil.copytree if source.is_dir() else shutil.copyfile
             copy(source, beside / name)
+        for file in (beside / "inputs").rglob("*"):
+            sync_to_disk(file)  # of a copied file, what is in it; whoever reads it again must find it after a power cut
+        sync_to_disk(beside / "inputs")
         write_whole(beside / CONTENTS, (json.dumps(_contents(beside), indent=1, sort_keys=True) + "\n").encode())
-        sync_folder(beside)
+        sync_to_disk(beside)
         os.rename(beside, path)
-        sync_folder(path.parent)
+        sync_to_disk(path.parent)
     except OSError as error:
         shutil.rmtree(beside, ignore_errors=True)
         if (path / RUN_FILE).exists():

@@ -12,6 +12,7 @@ from typing import Any
 from grs_evo.driver.config.run_file import EXTENDABLE, RunFile, parse
 from grs_evo.driver.config.toml import to_toml
 from grs_evo.errors import InputError, nearest, within
+from grs_evo.files import is_there
 from grs_evo.options import short
 from grs_evo.structures.reading import split_name
 
@@ -58,7 +59,7 @@ def check_files(run: RunFile, folder: Path) -> None:
                 continue
             with within(place):
                 path, _ = split_name(name, folder)
-                if not path.exists():
+                if not is_there(path):
                     raise InputError(f"{path}: no such file")
                 if not os.access(path, os.R_OK):
                     raise InputError(f"{path}: cannot be read; permission is denied")
