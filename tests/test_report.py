@@ -143,7 +143,7 @@ def test_the_data_behind_each_plot_can_be_taken(html):
     files = {a["download"]: a["href"] for tag, a in page.elements if tag == "a" and a.get("download")}
     assert {"pareto.csv", "convergence.csv", "coverage.csv", "archive.csv", "run.toml"} <= set(files)
     rows = base64.b64decode(files["pareto.csv"].split(",", 1)[1]).decode().splitlines()
-    assert rows[0] == "uid,n_atoms,on_front,mean,variance,n_atoms"[: len("uid,n_atoms,on_front,mean,variance")]
+    assert rows[0] == "uid,n_atoms,on_front,mean,variance,value,relative_cost,archive"
     assert len(rows) == 13
     made = archive(in_set=4, elements=("Cu", "Au"))
     assert float(rows[1].split(",")[3]) == made.objectives[0, 0]
