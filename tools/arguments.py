@@ -10,12 +10,14 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from grs_evo.analysis.figures import files
 from grs_evo.analysis.figures.figure import Figure, Table
 from grs_evo.analysis.sources import PICKS, is_archive, split_name
 from grs_evo.errors import InputError
+
+T = TypeVar("T")
 
 _SOURCES = (
     "A source is a run folder, an archive file (.h5) or a structure file (anything ASE reads, with an index as in "
@@ -47,30 +49,23 @@ def parser(text: str | None) -> argparse.ArgumentParser:
 def whole(low: int, high: int | None = None) -> Callable[[str], int]:
     """An argument type: whole numbers from `low` to `high`."""
     allowed = f"a whole number of {low} or more" if high is None else f"a whole number from {low} to {high}"
-
-    def convert(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = low - 1
-        if value < low or (high is not None and value > high):
-            raise argparse.ArgumentTypeError(f"{text} must be {allowed}")
-        return value
-
-    return convert
+    return _checked(int, lambda value: low <= value <= (math.inf if high is None else high), allowed)
 
 
 def number(above: float, most: float = math.inf, unit: str = "") -> Callable[[str], float]:
     """An argument type: numbers above `above`, and `most` at most."""
     allowed = f"a number above {above:g}" + (f" and at most {most:g}" if most < math.inf else "")
+    return _checked(float, lambda value: above < value <= most and value < math.inf, f"{allowed} {unit}".rstrip())
 
-    def convert(text: str) -> float:
+
+def _checked(kind: Callable[[str], T], fits: Callable[[T], bool], allowed: str) -> Callable[[str], T]:
+    def convert(text: str) -> T:
         try:
-            value = float(text)
+            value = kind(text)
         except ValueError:
-            value = math.nan
-        if not above < value <= most or value == math.inf:
-            raise argparse.ArgumentTypeError(f"{text} must be {allowed}{f' {unit}' if unit else ''}")
+            value = None
+        if value is None or not fits(value):
+            raise argparse.ArgumentTypeError(f"{text} must be {allowed}")
         return value
 
     return convert

@@ -10,6 +10,7 @@ Examples:
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -71,17 +72,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     for set_name, found, _ in results:
         numbers |= {f"wasserstein_sigma {set_name}": found.wasserstein, f"ks {set_name}": found.ks}
     bars: dict[str, list[object]] = {key: [] for key in ("set", "function", "low", "high", "target", "share")}
-    for set_name, found, _ in results:
-        for k in shown:
-            bars["set"] += [set_name] * given.bins
-            bars["function"] += [labels[k]] * given.bins
-            for key, values in (
-                ("low", found.edges[k][:-1]),
-                ("high", found.edges[k][1:]),
-                ("target", found.target[k]),
-                ("share", found.chosen[k]),
-            ):
-                bars[key] += list(values)
+    for (set_name, found), k in itertools.product(sets, shown):
+        edges = found.edges[k]
+        columns = ([set_name] * given.bins, [labels[k]] * given.bins, edges[:-1], edges[1:], found.target[k])
+        for key, values in zip(bars, (*columns, found.chosen[k]), strict=True):
+            bars[key] += list(values)
     arguments.write(figures, stem, {"": numbers, "-bins": bars}, columns=3, size=(2.7, 2.0))
 
 

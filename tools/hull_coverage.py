@@ -27,7 +27,7 @@ import numpy as np
 
 from grs_evo.analysis import Coverage, coverage, coverage_growth, nearness, principal_components, project, sources
 from grs_evo.analysis.distributions import environments
-from grs_evo.analysis.figures.environments import growth, plane
+from grs_evo.analysis.figures.environments import growth, growth_table, plane
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -71,7 +71,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not target.is_whole:
         print("  the hull of all of them is larger: V_rep is an upper estimate")
 
-    rows: list[dict[str, object]] = []
     growing: list[tuple[str, list[tuple[int, int, Coverage]]]] = []
     clouds = []
     points = project(components, wide)
@@ -95,18 +94,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             variance=given.variance, scale=given.scale, max_dimension=given.max_dimension,
         )  # fmt: skip
         growing.append((found.name, grown))
-        for count, n_environments, one in grown:
-            rows.append({
-                "set": found.name, "structures": count, "environments": n_environments, "v_rep": one.v_rep,
-                "factor": one.factor, "method": one.method, "dimension": one.dimension, "variance": one.variance,
-                "exact_dimension": one.exact_dimension, "v_rep_exact": one.exact,
-                "inside": one.inside, "beyond": one.beyond,
-            })  # fmt: skip
     figures = [plane(components, wide, clouds), growth(growing)]
-    numbers = {key: [row[key] for row in rows] for key in rows[0]}
     places = {f"pc{j + 1}": points[:, j] for j in range(components.count)} | {"row": np.arange(len(points))}
     stem = arguments.stem(given.out, "coverage")
-    arguments.write([one for one in figures if one is not None], stem, {"": numbers, "-target": places})
+    arguments.write([one for one in figures if one is not None], stem, {"": growth_table(growing), "-target": places})
 
 
 if __name__ == "__main__":

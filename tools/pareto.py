@@ -17,7 +17,7 @@ import arguments
 import numpy as np
 
 from grs_evo.analysis import hypervolume, pareto_front, reference_point, sources
-from grs_evo.analysis.figures.results import NamedArchive, cost, front
+from grs_evo.analysis.figures.results import NamedArchive, cost, front, front_table
 from grs_evo.errors import InputError
 
 
@@ -31,43 +31,24 @@ def main(argv: Sequence[str] | None = None) -> None:
         if not archive.individuals:
             raise InputError(f"{name}: the archive is empty, so it has no front")
         found.append(NamedArchive(name, archive))
-    judged = {one.names for one in found}
+    judged = {tuple(one.archive.objective_names) for one in found}
     stem = arguments.stem(given.out, "pareto")
     figures = [front(found)] if len(judged) == 1 else []
     if not figures:
         print("no front is drawn: the archives were judged by " + " and by ".join(", ".join(one) for one in judged))
     _tell(found, len(judged) == 1)
-    arguments.write([*figures, cost(found)], stem, {"": _columns(found)}, size=(4.2, 3.8))
+    arguments.write([*figures, cost(found)], stem, {"": front_table(found)}, size=(4.2, 3.8))
 
 
 def _tell(found: Sequence[NamedArchive], alike: bool) -> None:
-    reference = reference_point(np.concatenate([one.objectives for one in found])) if alike else None
+    reference = reference_point(np.concatenate([one.archive.objectives for one in found])) if alike else None
     for one in found:
-        values, on_front = one.values, pareto_front(one.objectives)
+        values, on_front = one.values, pareto_front(one.archive.objectives)
         line = f"{one.name}: {len(values)} structures, {on_front.sum()} on the front"
         if reference is not None and len(reference) <= 5:
-            line += f", hypervolume {hypervolume(one.objectives, reference):.4g}"
+            line += f", hypervolume {hypervolume(one.archive.objectives, reference):.4g}"
         print(line)
         print(f"  lowest loss {values.min():.6g} with {one.atoms[values.argmin()]} atoms")
-
-
-def _columns(found: Sequence[NamedArchive]) -> dict[str, list[object]]:
-    """What is drawn, one row per individual; empty where an archive was not judged by an objective."""
-    smallest = min(int(one.atoms.min()) for one in found)
-    extra = dict.fromkeys(name for one in found for name in one.names if name not in ("n_atoms", "value"))
-    columns: dict[str, list[object]] = {
-        key: [] for key in ("archive", "uid", "n_atoms", "relative_cost", "value", "on_front", *extra)
-    }
-    for one in found:
-        columns["archive"] += [one.name] * len(one.individuals)
-        columns["uid"] += [member.uid for member in one.individuals]
-        columns["n_atoms"] += list(one.atoms)
-        columns["relative_cost"] += list((one.atoms / smallest) ** 3.0)
-        columns["value"] += list(one.values)
-        columns["on_front"] += list(pareto_front(one.objectives).astype(int))
-        for name in extra:
-            columns[name] += list(one.column(name)) if name in one.names else [float("nan")] * len(one.individuals)
-    return columns
 
 
 if __name__ == "__main__":

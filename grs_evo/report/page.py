@@ -153,6 +153,7 @@ def structures(groups: Sequence[tuple[str, Sequence[tuple[str, str, str, str]]]]
         f'<div class="structures"><div class="choices">{choice}</div><div class="stage card">'
         '<h3 id="stage-title"></h3>'
         '<div id="scene" role="img" aria-label="The chosen structure, to turn with the mouse or a finger"></div>'
+        '<div id="still"></div>'
         f'<div class="legend">{legend}<label><input type="checkbox" id="wrap" checked> '
         "atoms wrapped into the cell</label></div>"
         '<dl class="facts" id="stage-facts"></dl>'

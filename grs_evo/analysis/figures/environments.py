@@ -199,28 +199,35 @@ def growth(sets: Sequence[tuple[str, Growth]]) -> Figure | None:
     every = [one for _, rows in sets for _, _, one in rows]
     told = all(one.is_told for one in every)
     where = "" if told else f" in the first {every[0].exact_dimension} components"
-    count, environments = (np.array([row[k] for _, rows in sets for row in rows], dtype=float) for k in (0, 1))
-    columns = {name: np.array([getattr(one, name) for one in every]) for name in ("v_rep", "factor", "exact", "inside")}
     series = []
-    begin = 0
     for k, (name, rows) in enumerate(sets):
-        part = slice(begin, begin := begin + len(rows))
-        label = f"V_rep{where}" if len(sets) == 1 else name
-        series.append(Series(label, count[part], columns["v_rep" if told else "exact"][part], "joined", k))
+        count = [row[0] for row in rows]
+        shares = [one.v_rep if told else one.exact for _, _, one in rows]
+        series.append(Series(f"V_rep{where}" if len(sets) == 1 else name, count, shares, "joined", k))
     if len(sets) == 1:
-        series.append(Series("target inside", count, columns["inside"], "joined", 1))
+        series.append(Series("target inside", count, [one.inside for one in every], "joined", 1))
+    count = [row[0] for _, rows in sets for row in rows]
     return Figure(
         "growth",
         "Coverage as the set grows",
         f"V_rep (eq. 18){where} and the share of the target’s environments in the hull, for the first structures of "
         "the set.",
         series,
-        counts("structures in the set", count) if count.max() <= 50 else axis("structures in the set", count),
+        counts("structures in the set", count) if max(count) <= 50 else axis("structures in the set", count),
         Axis("share" if len(sets) == 1 else f"V_rep{where}", from_zero=True),
-        {"structures": count, "environments": environments, "v_rep": columns["v_rep"], "factor": columns["factor"],
-         "v_rep_exact": columns["exact"], "inside": columns["inside"]},
+        growth_table(sets),
         height=460,
-    )  # fmt: skip
+    )
+
+
+def growth_table(sets: Sequence[tuple[str, Growth]]) -> dict[str, list[object]]:
+    """One row for each size of each set."""
+    rows = [(name, *row) for name, grown in sets for row in grown]
+    columns: dict[str, list[object]] = {"set": [row[0] for row in rows], "structures": [row[1] for row in rows]}
+    columns["environments"] = [row[2] for row in rows]
+    for name in ("v_rep", "factor", "method", "dimension", "variance", "exact_dimension", "exact", "inside", "beyond"):
+        columns["v_rep_exact" if name == "exact" else name] = [getattr(row[3], name) for row in rows]
+    return columns
 
 
 # ---------------------------------------------------------------------------------------------------------------------

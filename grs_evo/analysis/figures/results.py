@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from grs_evo.analysis.figures.figure import Axis, Figure, Series, axis, counts, readable
 from grs_evo.analysis.notation import objective, whole
 from grs_evo.analysis.runs.hypervolume import hypervolume_over_generations, pareto_front
-from grs_evo.search.population.individual import Individual, short_uid
+from grs_evo.search.population.individual import short_uid
 from grs_evo.storage.archive_file import Archive
 
 # Points drawn of a front; the table holds all of them.
@@ -29,31 +29,18 @@ class NamedArchive:
     archive: Archive
 
     @property
-    def individuals(self) -> Sequence[Individual]:
-        return self.archive.individuals
-
-    @property
-    def objectives(self) -> NDArray[np.float64]:
-        """(n, n_objectives)"""
-        return self.archive.objectives
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Of the objectives."""
-        return tuple(self.archive.objective_names)
-
-    @property
     def atoms(self) -> NDArray[np.int64]:
-        return np.array([one.structure.n_atoms for one in self.individuals])
+        return np.array([one.structure.n_atoms for one in self.archive.individuals])
 
     @property
     def values(self) -> NDArray[np.float64]:
-        return np.array([one.value for one in self.individuals])
+        return np.array([one.value for one in self.archive.individuals])
 
     def column(self, name: str) -> NDArray[np.float64]:
         """An objective of all individuals; number of atoms and value also where they are none."""
-        if name in self.names:
-            return np.asarray(self.objectives[:, self.names.index(name)], dtype=np.float64)
+        names = list(self.archive.objective_names)
+        if name in names:
+            return np.asarray(self.archive.objectives[:, names.index(name)], dtype=np.float64)
         return self.atoms.astype(np.float64) if name == "n_atoms" else self.values
 
 
@@ -64,32 +51,33 @@ def front(found: Sequence[NamedArchive]) -> Figure:
     ----------
     found : archives that were judged by the same objectives
     """
-    names = found[0].names
-    x_name, y_name = _plane(names)
-    # What rounding leaves of an exact match is a zero, not fourteen decades of axis.
-    cut = [[np.where(np.abs(v) < _EXACT, 0.0, v) for v in (one.column(x_name), one.column(y_name))] for one in found]
-    all_x, all_y = (np.concatenate([pair[k] for pair in cut]) for k in (0, 1))
-    drawn_x, x_axis = (all_x, Axis(objective(x_name))) if x_name == "n_atoms" else readable(objective(x_name), all_x)
-    drawn_y, y_axis = readable(objective(y_name), all_y)
-    fronts = [pareto_front(one.objectives) for one in found]
-    on_front = np.concatenate(fronts)
+    names = found[0].archive.objective_names
+    drawn, axes = [], []
+    for name in _plane(names):
+        values = np.concatenate([one.column(name) for one in found])
+        # What rounding leaves of an exact match is a zero, not fourteen decades of axis.
+        values = np.where(np.abs(values) < _EXACT, 0.0, values)
+        title = objective(name)
+        values, laid_off = (values, Axis(title)) if name == "n_atoms" else readable(title, values)
+        drawn.append(values)
+        axes.append(laid_off)
+    on_front = np.concatenate([pareto_front(one.archive.objectives) for one in found])
     shown = np.zeros(len(on_front), dtype=bool)
-    shown[np.concatenate([np.flatnonzero(on_front), np.flatnonzero(~on_front)])[:_FRONT]] = True
+    shown[np.argsort(~on_front, kind="stable")[:_FRONT]] = True
+    members = [one for each in found for one in each.archive.individuals]
+    notes = [f"uid {short_uid(one.uid)}, {one.structure.n_atoms} atoms" for one in members]
     series = []
     for k, (label, group) in enumerate(_groups(found)):
+        group &= shown
         for filled in (True, False):
-            which = np.flatnonzero(group & shown & (on_front == filled))
-            which = which[np.argsort(drawn_x[which], kind="stable")]
-            if not len(which):
-                continue
-            joined = filled and len(found) > 1 and len(names) <= 2
-            listed = filled or not (group & shown & on_front).any()
-            series.append(
-                Series(
-                    label, drawn_x[which], drawn_y[which], "joined" if joined else "points", k, 8.0 if filled else 6.0,
-                    hollow=not filled, notes=[_note(found, int(i)) for i in which], listed=listed,
-                )
-            )  # fmt: skip
+            which = np.flatnonzero(group & (on_front == filled))
+            which = which[np.argsort(drawn[0][which], kind="stable")]
+            if len(which):
+                series.append(Series(
+                    label, drawn[0][which], drawn[1][which],
+                    "joined" if filled and len(found) > 1 and len(names) <= 2 else "points", k, 8.0 if filled else 6.0,
+                    hollow=not filled, notes=[notes[i] for i in which], listed=filled or not (group & on_front).any(),
+                ))  # fmt: skip
     left = len(on_front) - int(shown.sum())
     return Figure(
         "pareto",
@@ -98,16 +86,29 @@ def front(found: Sequence[NamedArchive]) -> Figure:
         f"({', '.join(objective(name) for name in names)}). Open symbols are kept for their low total loss."
         + (f" {whole(left)} more are in the data." if left else ""),
         series,
-        x_axis,
-        y_axis,
-        {
-            "uid": [member.uid for one in found for member in one.individuals],
-            "n_atoms": np.concatenate([one.atoms for one in found]),
-            "on_front": on_front.astype(int),
-            **{name: np.concatenate([one.column(name) for one in found]) for name in names},
-        },
+        axes[0],
+        axes[1],
+        front_table(found),
         height=420,
     )
+
+
+def front_table(found: Sequence[NamedArchive]) -> dict[str, list[object]]:
+    """One row per individual of all archives; empty where an archive was not judged by an objective."""
+    smallest = min(int(one.atoms.min()) for one in found)
+    names = dict.fromkeys(name for one in found for name in one.archive.objective_names)
+    columns: dict[str, list[object]] = {
+        "uid": [member.uid for one in found for member in one.archive.individuals],
+        "n_atoms": [size for one in found for size in one.atoms],
+        "on_front": [int(on) for one in found for on in pareto_front(one.archive.objectives)],
+    }
+    for name in [*(name for name in names if name not in columns), "value"]:
+        columns[name] = []
+        for one in found:
+            known = name in one.archive.objective_names or name == "value"
+            columns[name] += list(one.column(name)) if known else [float("nan")] * len(one.atoms)
+    columns["relative_cost"] = [(size / smallest) ** 3.0 for one in found for size in one.atoms]
+    return columns | {"archive": [one.name for one in found for _ in one.atoms]}
 
 
 def _plane(names: Sequence[str]) -> tuple[str, str]:
@@ -118,24 +119,17 @@ def _plane(names: Sequence[str]) -> tuple[str, str]:
     return next((name for name in names if name in _SIZES), "n_atoms"), losses[0] if losses else "value"
 
 
-def _note(found: Sequence[NamedArchive], k: int) -> str:
-    """What the k-th individual of all archives is."""
-    for one in found:
-        if k < len(one.individuals):
-            return f"uid {short_uid(one.individuals[k].uid)}, {one.individuals[k].structure.n_atoms} atoms"
-        k -= len(one.individuals)
-    raise IndexError(k)
-
-
 def _groups(found: Sequence[NamedArchive]) -> list[tuple[str, NDArray[np.bool_]]]:
     """Names and members of what gets a symbol of its own: an archive, or of a single one a range of cell sizes."""
     if len(found) > 1:
-        owner = np.repeat(np.arange(len(found)), [len(one.individuals) for one in found])
-        return [(f"{one.name} ({pareto_front(one.objectives).sum()})", owner == k) for k, one in enumerate(found)]
+        owner = np.repeat(np.arange(len(found)), [len(one.archive.individuals) for one in found])
+        return [
+            (f"{one.name} ({pareto_front(one.archive.objectives).sum()})", owner == k) for k, one in enumerate(found)
+        ]
     atoms = found[0].atoms
-    sizes = np.unique(atoms)
+    kinds = np.unique(atoms)
     # Up to six ranges with about as many structures each.
-    edges = sizes[1:] if len(sizes) <= 6 else np.unique(np.quantile(atoms, np.linspace(0, 1, 7)[1:-1]).round())
+    edges = kinds[1:] if len(kinds) <= 6 else np.unique(np.quantile(atoms, np.linspace(0, 1, 7)[1:-1]).round())
     group = np.searchsorted(edges, atoms, side="right")
     groups = []
     for k in np.unique(group):
@@ -171,11 +165,11 @@ def cost(found: Sequence[NamedArchive]) -> Figure:
 
 def worth(one: NamedArchive) -> Figure | None:
     """Hypervolume of the front over the generations."""
-    generations = np.array([member.generation for member in one.individuals])
+    generations = np.array([member.generation for member in one.archive.individuals])
     # Above four objectives the exact volume takes longer than it is worth.
-    if len(np.unique(generations)) < 2 or not 1 <= one.objectives.shape[1] <= 4:
+    if len(np.unique(generations)) < 2 or not 1 <= one.archive.objectives.shape[1] <= 4:
         return None
-    when, share = hypervolume_over_generations(generations, one.objectives, steps=60)
+    when, share = hypervolume_over_generations(generations, one.archive.objectives, steps=60)
     return Figure(
         "hypervolume",
         "Hypervolume over the generations",

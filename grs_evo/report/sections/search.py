@@ -23,7 +23,7 @@ def front_section(found: Found) -> tuple[Section, list[Figure]]:
     """The front, and what cells of each size reached; the archive's table where the set has taken its place above."""
     archive = found.archive
     named = NamedArchive("archive", archive)
-    first = front([named]) if named.names else None
+    first = front([named]) if archive.objective_names else None
     others = [
         cost([named]) if not found.away and len(np.unique(named.atoms)) > 1 else None,
         worth(named),

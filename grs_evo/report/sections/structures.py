@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -219,9 +219,10 @@ def _time_words(one: Individual) -> str:
 
 
 def _cell(cell: NDArray[np.float64]) -> str:
-    from ase.geometry import cell_to_cellpar
+    from ase import geometry
 
-    a, b, c, alpha, beta, gamma = cell_to_cellpar(cell)  # type: ignore[no-untyped-call]
+    parameters_of: Callable[..., NDArray[np.float64]] = geometry.cell_to_cellpar  # ase has no types
+    a, b, c, alpha, beta, gamma = parameters_of(cell)
     return f"{a:.3f} × {b:.3f} × {c:.3f} Å; {alpha:.1f}°, {beta:.1f}°, {gamma:.1f}°"
 
 
