@@ -15,7 +15,6 @@ from pydantic import Field, ValidationError, model_validator
 
 from grs_evo.descriptors.options import BasisOptions
 from grs_evo.errors import InputError
-from grs_evo.files import is_folder
 from grs_evo.loss.options import LossOptions
 from grs_evo.options import Options, line_of, odd_value
 from grs_evo.parallel.decisions import CheckpointOptions, StopOptions
