@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from grs_evo.search.operators.table import operator_names
+from grs_evo.search.operators.table import operator_columns, operator_names
 
 Poll = Callable[[], None]
 
@@ -52,6 +52,9 @@ STAT_NAMES = (
 )
 
 
+_COLUMN = {name: k for k, name in enumerate(COUNTERS)}
+
+
 def stat_names(term_names: tuple[str, ...]) -> tuple[str, ...]:
     """Names of the columns of a history row, which is also what `island.stats` returns."""
     return (
@@ -78,7 +81,7 @@ class Ledger:
 
     def count(self, name: str, by: int = 1) -> None:
         """Add to one of COUNTERS."""
-        self.counters[COUNTERS.index(name)] += by
+        self.counters[_COLUMN[name]] += by
 
     def reject(self, cause: str, by: int = 1) -> None:
         """Count a candidate thrown away for one of CAUSES."""
@@ -86,12 +89,13 @@ class Ledger:
 
     def attempt(self, operator: str, by: int = 1) -> None:
         """Count tries of an operator."""
-        self.tries[operator_names().index(operator)] += by
+        self.tries[operator_columns()[operator]] += by
 
     def success(self, operator: str, by: int = 1) -> None:
         """Count children better than their parents; what no operator made has no column."""
-        if operator in operator_names():
-            self.successes[operator_names().index(operator)] += by
+        column = operator_columns().get(operator)
+        if column is not None:
+            self.successes[column] += by
 
     def new_uid(self) -> int:
         """A uid that no individual of the island has had."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
@@ -47,17 +47,23 @@ _BUILT_IN = (
 )
 
 # The only state of this module. It says which code there is, as an import does; nothing else changes it.
-_table: dict[str, Operator] = {one.name: one for one in _BUILT_IN}
+_table: tuple[Operator, ...] = _BUILT_IN
+_columns: dict[str, int] = {one.name: k for k, one in enumerate(_BUILT_IN)}
 
 
 def operators() -> tuple[Operator, ...]:
     """All of them, in the order of their columns."""
-    return tuple(_table.values())
+    return _table
 
 
 def operator_names() -> tuple[str, ...]:
     """Their names, in the order of their columns."""
-    return tuple(_table)
+    return tuple(_columns)
+
+
+def operator_columns() -> Mapping[str, int]:
+    """The place of each name in the order of columns."""
+    return _columns
 
 
 def register(operator: Operator) -> None:
@@ -71,23 +77,27 @@ def register(operator: Operator) -> None:
     InputError
         There is one of this name.
     """
-    if operator.name in _table:
-        raise InputError(f"operator {operator.name!r}: the name is taken; there are {', '.join(_table)}")
+    if operator.name in _columns:
+        raise InputError(f"operator {operator.name!r}: the name is taken; there are {', '.join(_columns)}")
     act = None if operator.act is None else _within_limits(operator.act, operator.kind)
-    _table[operator.name] = replace(operator, act=act)
+    _set_table((*_table, replace(operator, act=act)))
 
 
 @contextmanager
 def registered(*added: Operator) -> Iterator[None]:
     """These operators besides the others inside a `with` block; afterwards the table is what it was before."""
-    before = dict(_table)
+    before = _table
     try:
         for operator in added:
             register(operator)
         yield
     finally:
-        _table.clear()
-        _table.update(before)
+        _set_table(before)
+
+
+def _set_table(table: tuple[Operator, ...]) -> None:
+    global _table, _columns
+    _table, _columns = table, {one.name: k for k, one in enumerate(table)}
 
 
 def _within_limits(act: Act, kind: OperatorKind) -> Act:

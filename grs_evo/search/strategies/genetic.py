@@ -51,7 +51,7 @@ def gradient(state: IslandState, problem: Problem, rng: np.random.Generator, led
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# who lives on
+# survival
 
 
 def _parents_compete(island: int, problem: Problem) -> bool:
