@@ -44,7 +44,7 @@ def _with(*lines: str) -> str:
         (_with("number_density = 85"), "candidates.number_density: is 85 atoms/Å³; it must be at most 10"),
         (_with("number_density = 1e300"), "number_density"),
         (_with("min_distance = 1e4"), r"min_distance: is 1e\+04 Å, but at the density of template 0 sites are at most"),
-        (_with("fixed = [9223372036854775808]"), "fixed: site 9223372036854775808 does not exist; sites are 0 to 1"),
+        (_with("fixed = [9223372036854775808]"), "fixed: site 9223372036854775808 does not exist; sites are 0 to 7"),
         (_with("fixed = [-99999999999999999999]"), "fixed: site -99999999999999999999 does not exist"),
         (
             small.LATTICE.replace("islands = 5", "")
@@ -116,10 +116,8 @@ def test_a_run_file_without_end_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["long", "no text"])
 def test_odd_names_are_refused_in_every_command(tmp_path: Path, arguments: tuple[str, ...], kind: str) -> None:
     small.write(tmp_path)
-    odd = [
-        os.fsencode(word).replace(LONG.encode(), LONG.encode() if kind == "long" else b"\xff/\xfe")
-        for word in arguments
-    ]
+    name = LONG.encode() if kind == "long" else b"target.xyz/\xfe"
+    odd = [os.fsencode(word).replace(LONG.encode(), name) for word in arguments]
     code, text = _call(tmp_path, *odd)
     assert "Traceback" not in text, text
     assert code == 2, text
@@ -165,9 +163,8 @@ def test_a_target_of_the_folder_that_the_run_begins_in(tmp_path: Path) -> None:
     text = small.LATTICE.replace('"target.xyz"', '"."').replace("generations = 12", "generations = 0")
     result = run(small.write(tmp_path, text), quiet=True)
     inputs = result.folder / "inputs"
-    assert [str(path.relative_to(inputs)) for path in inputs.rglob("*") if path.is_file()] == [
-        "target_0_/group/one.json"
-    ]
+    (copied,) = (path for path in inputs.rglob("*") if path.is_file())
+    assert copied.parts[-2:] == ("group", "one.json")
 
 
 @pytest.mark.parametrize("empty", [True, False])
