@@ -19,7 +19,7 @@ from grs_evo.errors import InputError
 from grs_evo.search.population.archive import archive_hash
 from grs_evo.storage.archive_file import lacks_seal, read_archive, write_archive
 from grs_evo.storage.checkpoint import Checkpoint
-from grs_evo.storage.hdf5 import SEAL_BYTES, Damaged, from_image
+from grs_evo.storage.hdf5 import SEAL_BYTES, Damaged, from_image, sealed, stack, to_image, unsealed, unstack
 from grs_evo.storage.target_file import TargetData, read_target
 from grs_evo.targets.target import Target
 
@@ -284,3 +284,31 @@ def test_images_are_read_whole() -> None:
         from_image(b"\x89HDF\r\n\x1a\n" + bytes(100))
     with pytest.raises(Damaged, match="no readable HDF5"):
         from_image(b"")
+
+
+def test_files_keep_every_bit() -> None:
+    tree = {"a/b": np.array([np.pi, -0.0]), "c": "Å ∂", "d": np.empty((0, 3)), "e": np.array([b"x", b"yy"])}
+    found, attributes = from_image(to_image(tree, {"n": 3, "s": "text"}))
+    assert attributes == {"n": 3, "s": "text"}
+    assert found["c"] == "Å ∂"
+    for name in ("a/b", "d", "e"):
+        assert found[name].tobytes() == tree[name].tobytes()  # type: ignore[attr-defined]
+        assert found[name].shape == tree[name].shape  # type: ignore[attr-defined]
+
+
+def test_stacks_come_apart_again() -> None:
+    rng = np.random.default_rng(0)
+    states = [{"a": rng.random((n, 2)), "b.c": rng.integers(0, 9, m)} for n, m in ((3, 0), (0, 1), (2, 2))]
+    found = unstack(stack(states, "islands"), "islands")
+    for one, other in zip(states, found, strict=True):
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name])
+
+
+def test_seals() -> None:
+    image = to_image({"a": np.arange(4)}, {})
+    data = sealed(image)
+    assert unsealed(data) == image
+    for broken in (b"", data[:-1], data + b"x", b"\0" + data[1:], data[:600] + b"\xff" + data[601:]):
+        with pytest.raises(Damaged):
+            unsealed(broken)

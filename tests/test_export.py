@@ -6,15 +6,18 @@ import gzip
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import small
 from archives import archive
 
 from grs_evo.cli.commands import main
+from grs_evo.driver.session import run
 from grs_evo.errors import InputError
 from grs_evo.exporters.export import export
-from grs_evo.storage.archive_file import write_archive
+from grs_evo.storage.archive_file import read_archive, write_archive
 
 
 @pytest.fixture(scope="module")
@@ -275,3 +278,60 @@ def test_from_the_command_line(made, tmp_path, capsys):
     said = capsys.readouterr().err
     assert said.count("\n") == 2
     assert "--set, --pareto: ask for different structures" in said
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("run")
+    return run(small.write(place), quiet=True).folder
+
+
+@pytest.mark.parametrize("name", ["a.extxyz", "a.poscar", "a.cif", "a.data", "POSCAR"])
+def test_exports_read_back_the_same(folder: Path, tmp_path: Path, name: str) -> None:
+    import ase.io
+
+    archive = read_archive(folder)
+    best = min(archive.individuals, key=lambda one: (one.value, one.uid))
+    [path] = export(archive, tmp_path / name, top=1)
+    formats = {"a.data": "lammps-data", "a.poscar": "vasp", "POSCAR": "vasp"}
+    atoms = ase.io.read(path, format=formats.get(name))
+    expected = archive.atoms(archive.individuals.index(best))
+    if name == "a.data":
+        numbers = np.array([29, 79])
+        atoms.numbers = numbers[atoms.arrays["type"] - 1] if "type" in atoms.arrays else atoms.numbers
+    assert sorted(atoms.symbols) == sorted(expected.symbols)
+    np.testing.assert_allclose(atoms.cell.cellpar(), expected.cell.cellpar(), atol=1e-8)
+    order, other = np.lexsort(expected.positions.T.round(6)), np.lexsort(atoms.positions.T.round(6))
+    np.testing.assert_allclose(atoms.positions[other], expected.positions[order], atol=1e-8)
+    if name == "a.extxyz":
+        assert atoms.info["grs_value"] == best.value
+        assert {"grs_island", "grs_generation", "grs_parents", "grs_operator", "grs_seed"} <= set(atoms.info)
+
+
+def test_exports_that_cannot_be(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="suffix"):
+        export(folder, tmp_path / "a.docx")
+    with pytest.raises(InputError, match=r"extxyz.*did you mean 'cif'"):
+        export(folder, tmp_path / "a.xyz", format="ciff")
+    with pytest.raises(InputError, match="has no representative set"):
+        export(folder, tmp_path / "a.xyz", which="set")
+    with pytest.raises(InputError, match="--top 0"):
+        export(folder, tmp_path / "a.xyz", top=0)
+
+
+def test_a_reversed_search_goes_away_from_the_target(tmp_path: Path) -> None:
+    """NSGA-II on the default objectives raises the mismatch, and the front is where it got farthest."""
+    text = small.LATTICE.replace("variance = 0.5", "variance = 0.5\nw_structure = -1.0").replace(
+        "[migration]", 'selection = {kind = "nsga2"}\n[migration]'
+    )
+    folder = run(small.write(tmp_path, text), quiet=True).folder
+    archive = read_archive(folder)
+    assert archive.objective_names == ("value",)
+    best = min(archive.individuals, key=lambda one: one.value)
+    [path] = export(archive, tmp_path / "front.extxyz", which="pareto")
+    import ase.io
+
+    assert ase.io.read(path, 0).info["grs_uid"] == best.uid
+    lowest = archive.history["population_best"].reshape(5, 13)
+    assert (lowest[:, -1] < lowest[:, 0]).all()
+    assert best.value == lowest.min()
