@@ -309,9 +309,14 @@ def _read(
     kind = _kind_of(path, format)
     if kind == FITSNAP:
         return _of_fitsnap([(path.parent.name or path.stem, path)], index, path)
-    with contextlib.ExitStack() as stack:
-        made = _frames(path, kind, bool(types), nameless, stack)
-        atoms, several = _chosen(made, index, path)
+    try:
+        with contextlib.ExitStack() as stack, np.errstate(all="ignore"):  # what is not finite is refused later
+            made = _frames(path, kind, bool(types), nameless, stack)
+            atoms, several = _chosen(made, index, path)
+    except InputError:
+        raise
+    except Exception:  # what ASE makes of numbers that no structure has
+        raise InputError(f"{path}: cannot be read as a structure file in the format {kind}; it is damaged") from None
     stem = path.name.split(".")[0]
     found_here = []
     for number, one in atoms:

@@ -17,6 +17,8 @@ from grs_evo.errors import InputError, WrongType, nearest, type_of
 _FLAT_CELL = 1e-8
 # Å; a periodic cell vector below is a wrong unit, or a wrong file.
 _SHORTEST = 0.1
+# Å; a cell vector or position beyond is no structure's, and its square or volume may not be a number.
+_FARTHEST = 1e15
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +117,8 @@ def from_atoms(atoms: Any, elements: Sequence[str], source: str = "structure") -
     if not np.isfinite(positions).all():
         atom = int(np.argwhere(~np.isfinite(positions))[0, 0])
         raise InputError(f"{source}: the position of atom {atom} is {positions[atom]} Å; it must be finite")
+    if positions.max() > _FARTHEST or positions.min() < -_FARTHEST:
+        raise InputError(f"{source}: a position is {np.abs(positions).max():.1e} Å; at most {_FARTHEST:g} Å is allowed")
     pbc = np.asarray(atoms.get_pbc(), dtype=bool)
     cell = checked_cell(np.asarray(atoms.cell[:], dtype=np.float64), pbc, source)
     return Structure(positions, cell, np.array([index[s] for s in symbols], dtype=np.int32), pbc)
@@ -152,6 +156,8 @@ def checked_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_], source: str)
     """The cell, with missing vectors of non-periodic directions filled in by unit vectors normal to the others."""
     if not np.isfinite(cell).all():
         raise InputError(f"{source}: the cell holds {cell[~np.isfinite(cell)][0]} Å; its entries must be finite")
+    if np.abs(cell).max() > _FARTHEST:
+        raise InputError(f"{source}: the cell holds {np.abs(cell).max():.1e} Å; at most {_FARTHEST:g} Å is allowed")
     lengths = np.linalg.norm(cell, axis=1)
     for axis in range(3):
         if pbc[axis] and lengths[axis] == 0.0:

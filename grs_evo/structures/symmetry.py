@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ def ask_spglib(
 ) -> Any:
     """A call of spglib that returns None when nothing is found, in old versions and in new ones that raise or warn.
 
-    The one place that calls spglib.
+    The one place that calls spglib for a structure.
 
     Parameters
     ----------
@@ -99,6 +99,15 @@ _OLD_NAMES = {
 }  # fmt: skip
 
 
+def _look_up(name: str, hall_number: int) -> Any:
+    """What spglib knows of a setting."""
+    import spglib
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return getattr(spglib, name)(hall_number)
+
+
 class Setting(NamedTuple):
     """One of the 530 settings of the 230 space groups, after Hall."""
 
@@ -114,13 +123,11 @@ class Setting(NamedTuple):
 @lru_cache(maxsize=1)
 def all_settings() -> tuple[Setting, ...]:
     """All settings, by Hall number."""
-    import spglib
-
     found: list[Setting] = []
     seen: set[int] = set()
     for hall_number in range(1, 531):
-        one = spglib.get_spacegroup_type(hall_number)
-        get = one.get if isinstance(one, dict) else partial(getattr, one)  # a dictionary in old versions
+        one = _look_up("get_spacegroup_type", hall_number)
+        get: Callable[[str], Any] = one.get if isinstance(one, dict) else partial(getattr, one)  # dict: old versions
         number, choice = int(get("number")), str(get("choice"))
         parts = [str(get("international_full")), *str(get("international")).split("=")]
         if choice in ("", "1", "2", "H", "R") or number not in seen:
@@ -148,7 +155,5 @@ def _compact(name: str, short: bool = False) -> str:
 @lru_cache(maxsize=64)
 def operations_of(hall_number: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Rotations (k, 3, 3), acting on columns of fractional coordinates, and translations (k, 3) of a setting."""
-    import spglib
-
-    found: Any = spglib.get_symmetry_from_database(hall_number)
+    found = _look_up("get_symmetry_from_database", hall_number)
     return np.asarray(found["rotations"], np.int64), np.asarray(found["translations"], np.float64)

@@ -128,7 +128,7 @@ def _read_header(lines: Lines, text: str, file: _File) -> None:
         file.box[key] = lines.numbers(words, "a bound of the box")
     else:
         for word in words:
-            lines.whole_number(word, f"a number of {key}")
+            lines.whole_number(word, f"a number of {shown(key, 30)}")
 
 
 def _read_mass(lines: Lines, words: Sequence[str], comment: str, file: _File) -> None:

@@ -23,11 +23,12 @@ _SYNONYMS = {
 }  # fmt: skip
 # Files of VASP and DFTB+, by the ends of their names or by themselves, in any case.
 _BY_NAME = (("*poscar*", POSCAR), ("*contcar*", POSCAR), ("*centcar*", POSCAR), ("*xdatcar*", XDATCAR), ("*.gen", GEN))
-_NUMBERS = r"[ \t]*[-+]?[\d.]+(?:[eE][-+]?\d+)?"
+_NUMBER = r"[-+]?[\d.]+(?:[eE][-+]?\d+)?"
+_THREE = rf"[ \t]*{_NUMBER}[ \t]+{_NUMBER}[ \t]+{_NUMBER}"
+_END = r"[ \t]*\r?\n"
 # A coordinate system, three cell vectors, and a site with its elements.
 _ATAT = re.compile(
-    rf"\s*(?:{_NUMBERS}){{3}}(?:(?:{_NUMBERS}){{3}}[ \t]*\r?\n|(?:[ \t]*\r?\n(?:{_NUMBERS}){{3}}){{2}}[ \t]*\r?\n)"
-    rf"(?:(?:{_NUMBERS}){{3}}[ \t]*\r?\n){{3}}(?:{_NUMBERS}){{3}}[ \t]+[A-Z]"
+    rf"\s*(?:{_THREE}[ \t]+{_THREE}{_END}|(?:{_THREE}{_END}){{3}})(?:{_THREE}{_END}){{3}}{_THREE}[ \t]+[A-Z]"
 )
 _ATOMS = re.compile(r"^[ \t]*\d+[ \t]+atoms\b[ \t]*(?:#.*)?\r?$", re.MULTILINE)
 _BOX = re.compile(r"[ \t]xlo[ \t]+xhi\b|[ \t]avec\b")
@@ -89,6 +90,8 @@ def _guess(path: Path, name: str) -> str:
         kind = str(filetype(str(path.absolute())))
     except Exception:  # of many kinds
         kind = ""
+    if name.endswith(".dat") and kind == str(filetype("x.dat", read=False)):
+        kind = ""  # many programs' files end so
     if kind in ioformats and ioformats[kind].can_read and not kind.endswith("sql"):
         return kind
     raise InputError(

@@ -33,6 +33,7 @@ def check_occupancy(atoms: Any, source: str, sites: bool) -> None:
     kinds = atoms.arrays.get("spacegroup_kinds")
     if not isinstance(given, Mapping):
         raise InputError(f"{source}: its occupancy is no mapping from sites to elements and shares")
+    given = {str(key): one for key, one in given.items()}  # trajectories have numbers for keys
     for k in range(len(atoms)):
         key = str(int(kinds[k])) if kinds is not None else str(k)
         one = given.get(key)
@@ -54,10 +55,12 @@ def check_site(shares: Occupants, name: str, place: tuple[float, ...], source: s
     told = ", ".join(f"{symbol} {share:g}" for symbol, share in shares.items())
     at = ", ".join(f"{x:.4g}" for x in place)
     what = "is shared by several elements" if full else "is occupied in part"
+    if total > 1.0 + _FULL:
+        what = "holds more than one atom"
     way = (
         'draw an ordered structure from it, or make a random alloy the target: target.alloy with lattice = "file" and'
         " the composition"
         if full
-        else "give a structure without partial occupation"
+        else "give a structure with one atom on each site"
     )
     raise InputError(f"{source}: {shown(name, 30)} at ({at}) {what}: {told}; {way}")

@@ -11,10 +11,21 @@ from typing import Any
 import numpy as np
 
 from grs_evo.errors import InputError
-from grs_evo.structures.files.text import check_regular, shown
+from grs_evo.structures.files.text import check_regular, opened, shown
 
+# Bytes in which they do.
+_HEAD = 1 << 16
+# How formats announce a number of atoms that ASE does not compare with what it reads.
+_ANNOUNCED = {
+    "gromacs": re.compile(r"\A[^\n]*\n\s*(\d+)\s*\n"),
+    "cfg": re.compile(r"^\s*Number of particles\s*=\s*(\d+)", re.MULTILINE),
+    "espresso-in": re.compile(r"\bnat\s*=\s*(\d+)", re.IGNORECASE),
+    "jsv": re.compile(r"^asymmetric_unit_cell\s+(\d+)", re.MULTILINE),
+    "mol": re.compile(r"\A(?:[^\n]*\n){3}([ \d]{3})"),
+}
 # What ASE's readers stumble over where a file is damaged; their words tell nothing of the file.
 _INNER = (KeyError, IndexError, AttributeError, TypeError, AssertionError, RecursionError, MemoryError, StopIteration)
+_INSIDES = re.compile(r"unpack|generator raised|object|NoneType|broadcast|shape|buffer|argument|sequence|array|index")
 _WORDS = (
     (re.compile(r"invalid literal for int\(\) with base 10: (.*)"), r"\1 stands where a whole number belongs"),
     (re.compile(r"could not convert string to float: (.*)"), r"\1 stands where a number belongs"),
@@ -36,16 +47,30 @@ def frames(path: Path, kind: str) -> Iterator[Callable[[], Any]]:
         with warnings.catch_warnings():
             # what a file has besides positions, cell and elements does not concern us
             warnings.simplefilter("ignore")
+            announced = _announced(path, kind)
             for k, atoms in enumerate(iread(str(path), index=":", format=kind, do_not_split_by_at_sign=True)):
                 _check_numbers(atoms, f"{path}[{k}]")
+                if k == 0 and announced is not None and announced != len(atoms):
+                    raise InputError(
+                        f"{path}: announces {announced} atoms and has {len(atoms)}; the file is cut or damaged"
+                    )
                 yield lambda one=atoms: one  # type: ignore[misc]
     except InputError:
         raise
     except Exception as error:
         raise InputError(
             f"{path}: cannot be read as a structure file in the format {kind}{_told(error)}; the file is cut, damaged"
-            " or of another format, which target.format (--format) names"
+            " or of another format, which target.format (--format) names, such as lammps-data"
         ) from None
+
+
+def _announced(path: Path, kind: str) -> int | None:
+    """The number of atoms that a file says it has; None where its format does not say it."""
+    if kind not in _ANNOUNCED:
+        return None
+    with opened(path) as stream:
+        match = _ANNOUNCED[kind].search(stream.read(_HEAD).decode(errors="replace"))
+    return None if match is None or not match[1].strip().isdecimal() else int(match[1])
 
 
 def _check_numbers(atoms: Any, source: str) -> None:
@@ -62,6 +87,8 @@ def _told(error: Exception) -> str:
     if isinstance(error, _INNER):
         return ""
     text = shown(error, 120)
+    if _INSIDES.search(text):
+        return ""
     for pattern, words in _WORDS:
         text = pattern.sub(words, text)
     text = re.sub(r"\b[A-Z][A-Za-z]*Error\b:? ?", "", text)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from grs_evo.errors import InputError
 
 # Characters of a line; longer ones are no structure file's.
-_LONGEST_LINE = 1 << 26
+_LONGEST_LINE = 1 << 24
 # Characters of a file's text that messages show.
 _SHOWN = 40
 # By how much packing can shrink a file, at most.

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from grs_evo.errors import InputError
 from grs_evo.structures.files.elements import check_symbols
 from grs_evo.structures.files.text import Lines, shown
 
@@ -123,10 +124,14 @@ def _is_header(rows: Sequence[str]) -> bool:
     if len(_numbers(rows[1])) not in (1, 3) or any(len(_numbers(row)) < 3 for row in rows[2:5]):
         return False
     after = rows[5:]
-    if not re.fullmatch(r"(\s*\d+)+\s*", after[0].partition("!")[0]):
+    if not _are_counts(after[0]):
         after = after[1:]
-    words = after[0].partition("!")[0].split()
-    return bool(words) and all(word.isdecimal() for word in words) and after[1].strip()[:1].isalpha()
+    return _are_counts(after[0]) and after[1].strip()[:1].isalpha()
+
+
+def _are_counts(line: str) -> bool:
+    words = line.partition("!")[0].split()
+    return bool(words) and all(word.isdecimal() for word in words)
 
 
 def _check_extra(lines: Lines, rest: Sequence[tuple[int, str]], n: int) -> None:
@@ -252,6 +257,11 @@ def gen_frames(lines: Lines, named: bool) -> Iterator[Callable[[], Any]]:
 
 
 def _read(body: str, format: str, name: str) -> Any:
-    from ase.io import read
+    from ase.io import ParseError, read
 
-    return read(_Named(body, name), format=format)
+    try:
+        return read(_Named(body, name), format=format)
+    except ParseError:
+        raise InputError(
+            f"{name}: does not tell its elements; write them in a line above the numbers of atoms, as VASP 5 does"
+        ) from None
