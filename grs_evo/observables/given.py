@@ -53,9 +53,7 @@ def _numbers(kept: Sequence[Any], name: str) -> dict[str, int]:
     for k, one in enumerate(kept):
         if not is_atoms(one):
             raise WrongType(f"{name}[{k}]: is {type_of(one)}; it must be ase.Atoms or a Structure")
-    pairs = chain.from_iterable(
-        zip(one.get_chemical_symbols(), one.get_atomic_numbers(), strict=True) for one in kept
-    )
+    pairs = chain.from_iterable(zip(one.get_chemical_symbols(), one.get_atomic_numbers(), strict=True) for one in kept)
     return {symbol: int(number) for symbol, number in pairs}
 
 
