@@ -9,11 +9,9 @@ that of as many environments drawn from the target. No loss and no basis is aske
 | does a structure or a set stand for a target, and why not? | `quality` |
 | what is a target like, and what is wrong with it? | `reference` |
 | how much do as many environments of the target scatter? | `sampling` |
-| how are pairs and environments counted? | `survey` |
-| where do the first peak and the first minimum lie? | `shells` |
-| where is vacuum? | `extent` |
 | how does an observable say what it is? | `record` |
 | what may be handed over? | `given` |
+| how are pairs, environments, shells and vacuum found? | `counting/` |
 | g(r), first peak, coordination, contacts, angles, order | `environments/` |
 | density, composition, periodicity, space group, molecules | `cells/` |
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from grs_evo.errors import InputError
 from grs_evo.observables import cells, environments
+from grs_evo.observables.counting.survey import survey
 from grs_evo.observables.given import structures_of
 from grs_evo.observables.record import Observable
-from grs_evo.observables.survey import survey
 
 # Group of entry points by which other packages add observables.
 ENTRY_POINTS = "grs_evo.observables"

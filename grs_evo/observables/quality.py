@@ -10,11 +10,11 @@ import numpy as np
 
 from grs_evo.errors import InputError
 from grs_evo.observables.catalogue import all_observables, extended
+from grs_evo.observables.counting.survey import survey
 from grs_evo.observables.given import structures_of
 from grs_evo.observables.record import Observable, Row
 from grs_evo.observables.reference import Reference, describe_target
 from grs_evo.observables.sampling import draw
-from grs_evo.observables.survey import survey
 
 STANDS = "stands for the target"
 SAMPLE = "as good as a random sample of it"
@@ -124,7 +124,9 @@ def _reasons(rows: list[Row]) -> tuple[str, ...]:
         return -min(row.excess, _LARGE), told, -row.excess
 
     ranked = sorted(rows, key=order)
-    firsts, others, seen = [], [], set()
+    firsts: list[Row] = []
+    others: list[Row] = []
+    seen: set[str] = set()
     for row in ranked:
         (others if row.observable in seen else firsts).append(row)
         seen.add(row.observable)

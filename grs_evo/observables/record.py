@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from grs_evo.observables.counting.survey import Survey
 from grs_evo.observables.sampling import Comparison
-from grs_evo.observables.survey import Survey
 
 # Above so many limits a deviation is told as that many: where the target has no scatter it would be without bound.
 _FAR = 99.0

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from grs_evo.kernels.observables.cell_list import cell_list
 from grs_evo.kernels.observables.pairs import close_pairs
-from grs_evo.observables.cells.molecules import kinds_of
+from grs_evo.observables.cells.molecules import covalent_sums, kinds_of
+from grs_evo.observables.counting.survey import FINE, Survey, survey
 from grs_evo.observables.given import structures_of
-from grs_evo.observables.survey import FINE, Survey, survey
 from grs_evo.structures.structure import Structure
 from grs_evo.structures.symmetry import ask_spglib
 from grs_evo.text import counted
@@ -21,7 +21,8 @@ from grs_evo.text import counted
 # Contacts so many spreads below the usual one of their structure, and by this share, are faults of the target.
 _SPREADS = 6.0
 _SHARE = 0.85
-_RARE = 0.05  # what more of the atoms show is no fault but what the target is like
+_CROWDED = 0.8  # of the sum of covalent radii: what is farther apart may be a bond that is rare
+_RARE = 0.1  # what more of the atoms show is no fault but what the target is like
 _ENOUGH = 30  # atoms with such a contact, to know what is usual
 # Distances of atoms on sites fill few of the bins that those of displaced atoms would fill.
 _FILLED = 0.25
@@ -89,13 +90,14 @@ def _faults(found: Survey) -> tuple[NDArray[np.float64], list[str]]:
     n_el = found.n_elements
     ends = np.cumsum(found.counts.sum(axis=1))
     limits = np.zeros((n_el, n_el))
+    crowded = _CROWDED * covalent_sums(found.elements)
     pairs, at_seam, faulty = 0, np.zeros(3, np.int64), 0
     shortest = np.inf
     for structure, frame in zip(found.kept, found.kept_frames, strict=True):
         own = slice(int(ends[frame]) - structure.n_atoms, int(ends[frame]))
         nearest, kinds = found.nearest[own], found.kinds[own]
         here = np.array([[_usual(nearest[kinds == a, b]) for b in range(n_el)] for a in range(n_el)])
-        here = np.where(np.minimum(here, here.T) > 0, np.maximum(here, here.T), 0.0)
+        here = np.minimum(np.where(np.minimum(here, here.T) > 0, np.maximum(here, here.T), 0.0), crowded)
         low = nearest < here[kinds]
         if not low.any():
             continue
@@ -121,8 +123,8 @@ def _fault_line(
     least, most = limits[limits > 0].min(), limits.max()
     below = f"{least:.2f} Å" if most - least < 0.05 else f"{least:.2f} to {most:.2f} Å, by the pair"
     return (
-        f"target: {counted(pairs, 'pair')} of atoms nearer than {below}, the nearest at {shortest:.2f}{several}{where}; "
-        "such contacts are not taken for the target's"
+        f"target: {counted(pairs, 'pair')} of atoms nearer than {below}, the nearest at {shortest:.2f}{several}"
+        f"{where}; such contacts are not taken for the target's"
     )
 
 

@@ -10,15 +10,14 @@ Draws hold as many atoms of each element as the structure has, so that compositi
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from grs_evo.observables.shells import pair_function
-from grs_evo.observables.survey import COARSE, Survey, periodic_distances
+from grs_evo.observables.counting.shells import pair_function
+from grs_evo.observables.counting.survey import COARSE, Survey, periodic_distances
 
 Array = NDArray[np.float64]
 
@@ -26,6 +25,8 @@ _DRAWS = 120  # of each kind
 _CENTRES = 60
 # Blocks of more than this share of a structure have too little to be drawn from: they would all be the same.
 _SHARE = 0.25
+# What differs lies at least so much farther off than the farthest of all draws.
+_BEYOND = 1.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +79,13 @@ class Comparison:
                 found = max(found, float(known.std()) * self.widening)
         return found
 
+    def limit(self, drawn: Array, scatter: float, least: float) -> float:
+        """A limit in scatters that no draw (n_draws,) comes near: few atoms, and frames of many kinds, have tails."""
+        known = drawn[np.isfinite(drawn)]
+        if len(known) == 0:
+            return least
+        return max(least, _BEYOND * float(np.abs(known - known.mean()).max()) * self.widening / scatter)
+
     def typical(self, drawn: Array) -> float:
         """The larger median of the two kinds of draws, of a number that is 0 for the target itself."""
         medians = [np.median(drawn[kind]) for kind in (self.blocks, ~self.blocks) if kind.any()]
@@ -126,7 +134,7 @@ def _blocks(target: Survey, sizes: NDArray[np.int64], rng: np.random.Generator) 
     for k in range(_DRAWS):
         for size in sizes:
             for a in np.flatnonzero(size):
-                _fill(drawn[k], int(size[a]), lambda a=a: orders[rng.integers(_CENTRES)][a])
+                _fill(drawn[k], int(size[a]), [order[a] for order in orders], rng)
     return drawn
 
 
@@ -140,11 +148,11 @@ def _order(target: Survey, centre: int) -> list[NDArray[np.int64]]:
     return [near[rows.kinds[near] == a] for a in range(target.n_elements)]
 
 
-def _fill(weights: NDArray[np.float32], wanted: int, order: Callable[[], NDArray[np.int64]]) -> None:
+def _fill(weights: NDArray[np.float32], wanted: int, orders: list[NDArray[np.int64]], rng: np.random.Generator) -> None:
     """Add the first rows of one order after another until there are as many as wanted."""
     tries = 0
     while wanted > 0 and tries < 1000:
-        chosen = order()[:wanted]
+        chosen = orders[rng.integers(len(orders))][:wanted]
         np.add.at(weights, chosen, 1.0)
         wanted -= len(chosen)
         tries += 1

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from grs_evo.observables.counting.survey import Survey, periodic_distances
 from grs_evo.observables.record import Observable, Row
 from grs_evo.observables.sampling import Comparison
-from grs_evo.observables.survey import Survey, distances_from
 from grs_evo.structures.structure import formula_of
 
 LIMIT = 3.5
@@ -35,17 +35,21 @@ def _block_scatter(target: Survey, n: int) -> NDArray[np.float64]:
     rng = np.random.default_rng(41)
     fractions = target.of_kind / target.n_atoms
     found = np.zeros(target.n_elements)
-    large = [s for s in target.kept if s.n_atoms >= 8 * _LEAST_BLOCK]
-    if large:
-        sizes = []
+    rows = target.rows
+    numbers = np.bincount(rows.region)
+    large = np.flatnonzero(numbers >= 8 * _LEAST_BLOCK)
+    if len(large):
+        off = []
         for _ in range(_BLOCKS):
-            structure = large[rng.integers(len(large))]
-            size = min(n, structure.n_atoms // 8)
-            away = distances_from(structure, structure.positions[rng.integers(structure.n_atoms)])
-            near = np.argpartition(away, size - 1)[:size]
-            share = np.bincount(structure.species[near], minlength=target.n_elements) / size
-            sizes.append((share - fractions) * np.sqrt(size / n))
-        found = np.sqrt(np.mean(np.square(sizes), axis=0))
+            own = np.flatnonzero(rows.region == large[rng.integers(len(large))])
+            size = min(n, len(own) // 8)
+            structure = target.kept[target.kept_frames.index(int(rows.frame[own[0]]))]
+            centre = rows.positions[own[rng.integers(len(own))]]
+            away = periodic_distances(rows.positions[own], centre, structure.cell, structure.pbc)
+            near = own[np.argpartition(away, size - 1)[:size]]
+            share = np.bincount(rows.kinds[near], minlength=target.n_elements) / size
+            off.append((share - fractions) * np.sqrt(size / n))
+        found = np.sqrt(np.mean(np.square(off), axis=0))
     if target.n_structures > 1:
         of_frames = target.counts / target.counts.sum(axis=1, keepdims=True)
         found = np.maximum(found, of_frames.std(axis=0))
@@ -67,7 +71,7 @@ def _compare(found: Survey, comparison: Comparison) -> list[Row]:
         compound = blocks[a] < _COMPOUND * by_chance[a]
         scatter = _ONE_ATOM / n if compound else float(max(blocks[a], _ONE_ATOM / n))
         if expected[a] in (0.0, 1.0):
-            scatter = 1e-3
+            scatter = 1e-3 if expected[a] == 0.0 else 2e-3  # the element that should not be there is told first
         deviation = 0.0 if off < 1 and 0 < expected[a] < 1 else off / n / scatter
         words = f"{100 * value:.1f} % of the atoms are {element}, in the target {100 * expected[a]:.1f} %"
         rows.append(

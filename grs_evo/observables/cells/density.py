@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from grs_evo.observables.extent import filled
+from grs_evo.observables.counting.extent import filled
+from grs_evo.observables.counting.survey import Survey
 from grs_evo.observables.record import Observable, Row
 from grs_evo.observables.sampling import Comparison
-from grs_evo.observables.survey import Survey
 from grs_evo.structures.structure import Structure
 
 LIMIT = 4.0

@@ -1,8 +1,8 @@
 """Which molecules there are, and whether each is whole.
 
 Atoms are bonded when they are nearer than 1.25 times the sum of their covalent radii. Where nearly all atoms of a
-target stand in groups that end, of more than one atom, it consists of molecules; those that make up at least a
-hundredth of it are its kinds, and what a structure has beside them is a fragment, or two molecules that have merged.
+target stand in groups that end, of more than one atom, it consists of molecules; those that make up a fair
+share of it are its kinds, and what a structure has beside them is a fragment, or two molecules that have merged.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from numpy.typing import NDArray
 
 from grs_evo.kernels.observables.cell_list import cell_list
 from grs_evo.kernels.observables.molecules import connected
+from grs_evo.observables.counting.survey import Survey
 from grs_evo.observables.record import Observable, Row
 from grs_evo.observables.sampling import Comparison
-from grs_evo.observables.survey import Survey
 from grs_evo.structures.structure import Structure, formula_of
 
 LIMIT = 3.0
 _STRETCH = 1.25
 _MOLECULAR = 0.9  # share of a target's atoms in groups that end
-_KIND = 0.01  # share of the groups that makes a kind
+_KIND = 0.04  # share of the groups that makes a kind; two of them at least
 _MOST_ATOMS = 50_000  # of the structures that are looked at
 
 
-def bond_lengths(elements: Sequence[str]) -> NDArray[np.float64]:
-    """(n_el, n_el) Å, the longest bonds."""
+def covalent_sums(elements: Sequence[str]) -> NDArray[np.float64]:
+    """(n_el, n_el) Å, sums of covalent radii."""
     from ase.data import atomic_numbers, covalent_radii
 
     radii = np.array([covalent_radii[atomic_numbers[e]] for e in elements])
-    return np.asarray(_STRETCH * (radii[:, None] + radii[None, :]), np.float64)
+    return np.asarray(radii[:, None] + radii[None, :], np.float64)
 
 
 def groups_of(structure: Structure, elements: Sequence[str]) -> tuple[Counter[str], int]:
     """Formulas of the groups of bonded atoms that end, with their number, and how many atoms are in endless ones."""
-    bonds = bond_lengths(elements)
+    bonds = _STRETCH * covalent_sums(elements)
     cells = cell_list(structure.positions, structure.cell, structure.species, structure.pbc, float(bonds.max()))
     group, endless = connected(cells, bonds)
     counts = np.zeros((len(endless), len(elements)), np.int64)
@@ -50,6 +50,13 @@ def groups_of(structure: Structure, elements: Sequence[str]) -> tuple[Counter[st
 
 def _groups(found: Survey) -> tuple[Counter[str], Counter[str], int]:
     """Formulas with their numbers of groups and of atoms, and atoms in endless groups."""
+    if "molecules" not in found.known:
+        found.known["molecules"] = _count_groups(found)
+    result: tuple[Counter[str], Counter[str], int] = found.known["molecules"]
+    return result
+
+
+def _count_groups(found: Survey) -> tuple[Counter[str], Counter[str], int]:
     formulas: Counter[str] = Counter()
     endless = seen = 0
     for structure in found.kept:
@@ -76,7 +83,7 @@ def kinds_of(found: Survey) -> tuple[str, ...]:
     molecular = sum(n for f, n in atoms.items() if _size(f) > 1)
     if molecular < _MOLECULAR * total or sum(formulas.values()) < 2:
         return ()
-    return tuple(f for f, n in formulas.most_common() if n >= _KIND * sum(formulas.values()))
+    return tuple(f for f, n in formulas.most_common() if n >= max(2, _KIND * sum(formulas.values())))
 
 
 def _measure(found: Survey) -> dict[str, Any]:

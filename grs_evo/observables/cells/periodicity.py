@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from grs_evo.observables.extent import VACUUM, filled, gaps
+from grs_evo.observables.counting.extent import VACUUM, filled, gaps
+from grs_evo.observables.counting.survey import Survey
 from grs_evo.observables.record import Observable, Row
 from grs_evo.observables.sampling import Comparison
-from grs_evo.observables.survey import Survey
 
 LIMIT = 1.0
 _NAMES = {0: "a cluster", 1: "a wire", 2: "a slab", 3: "bulk"}

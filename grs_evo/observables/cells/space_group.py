@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from grs_evo.observables.counting.survey import Survey
 from grs_evo.observables.record import Observable, Row
 from grs_evo.observables.sampling import Comparison
-from grs_evo.observables.survey import Survey
 from grs_evo.structures.symmetry import symmetry
 
 # Larger cells have none that a reader looks for, and spglib takes long.
@@ -32,8 +32,8 @@ def _compare(found: Survey, comparison: Comparison) -> list[Row]:
     if ours is None or theirs is None:
         return []
     words = f"space group {ours}, the target's {theirs}"
-    numbers = [float(text.rpartition("(")[2].rstrip(")")) for text in (ours, theirs)]
-    return [OBSERVABLE.row("", "space group", *numbers, math.nan, math.inf, words, deviation=0.0)]
+    first, second = (float(text.rpartition("(")[2].rstrip(")")) for text in (ours, theirs))
+    return [OBSERVABLE.row("", "space group", first, second, math.nan, math.inf, words, deviation=0.0)]
 
 
 OBSERVABLE = Observable("space group", "number of the space group", "", _measure, _compare)

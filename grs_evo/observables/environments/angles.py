@@ -1,4 +1,4 @@
-"""Angles between bonds, of neighbours up to the target's first minima, by the elements at the ends and in the middle."""
+"""Angles between bonds, of neighbours up to the target's first minima, by the three elements."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from grs_evo.observables.counting.shells import broadened
+from grs_evo.observables.counting.survey import ANGLE, Survey
 from grs_evo.observables.record import Observable, Row
 from grs_evo.observables.sampling import Comparison
-from grs_evo.observables.shells import broadened
-from grs_evo.observables.survey import ANGLE, Survey
 
 Array = NDArray[np.float64]
 
@@ -77,8 +77,9 @@ def _compare(found: Survey, comparison: Comparison) -> list[Row]:
 def _rows(found: Survey, comparison: Comparison, name: str, ours: Array, theirs: Array, drawn: Array) -> list[Row]:
     mean, other = float(_mean(ours)), float(_mean(theirs))
     scatter = comparison.scatter(_mean(drawn), _LEAST)
+    limit = comparison.limit(_mean(drawn), scatter, _MEAN_LIMIT)
     words = f"{name} angles {mean:.0f}° on the average, the target's {other:.0f}°"
-    first = OBSERVABLE.row(name, "mean angle", mean, other, scatter, _MEAN_LIMIT, words)
+    first = OBSERVABLE.row(name, "mean angle", mean, other, scatter, limit, words)
     shape = _shape(theirs)
     middle = np.arange(len(shape)) * ANGLE
     shifted = np.interp(middle + _SHIFT, middle, shape)

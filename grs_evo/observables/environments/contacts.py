@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from grs_evo.observables.counting.survey import Survey
 from grs_evo.observables.record import Observable, Row
 from grs_evo.observables.sampling import Comparison
-from grs_evo.observables.survey import Survey
 
 LIMIT = 3.3  # scatters of a normal distribution that are as unlikely: a chance of 1 in 1,000
 _LEAST = 0.02  # Å, how fast the tail falls at least
-_TAIL = 0.02
+_TAIL, _MOST_OF_TAIL = 0.02, 40  # share and number of the contacts that show how the tail falls
 _ALLOWED = 0.03  # Å below the target's shortest contact are no difference
 _QUANTILES = (0.001, 0.01, 0.1)
 
@@ -49,7 +49,7 @@ def chance(nearest: NDArray[np.float64], contact: float, n: int) -> float:
     known = nearest[np.isfinite(nearest)]
     if len(known) == 0:
         return 0.0
-    rank = min(max(4, int(_TAIL * len(known))), len(known) - 1)
+    rank = min(max(4, min(int(_TAIL * len(known)), _MOST_OF_TAIL)), len(known) - 1)
     edge = known[rank]
     if contact >= edge:
         share = np.searchsorted(known, contact, side="right") / len(nearest)

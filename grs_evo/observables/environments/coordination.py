@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from grs_evo.observables.counting.survey import Survey
 from grs_evo.observables.record import Observable, Row
 from grs_evo.observables.sampling import Comparison
-from grs_evo.observables.survey import Survey
 
 LIMIT = 4.0
 _LEAST = 0.06  # neighbours
@@ -51,11 +51,13 @@ def _compare(found: Survey, comparison: Comparison) -> list[Row]:
 
 def _mean_row(found: Survey, comparison: Comparison, a: int, b: int) -> Row:
     ours, theirs = _of(found, a, b), _of(comparison.target, a, b)
-    scatter = comparison.scatter(comparison.means(a, theirs), _LEAST)
+    drawn = comparison.means(a, theirs)
+    scatter = comparison.scatter(drawn, _LEAST)
+    limit = comparison.limit(drawn, scatter, LIMIT)
     pair = found.pair(a, b)
     first, second = found.elements[a], found.elements[b]
     words = f"{first} has {ours.mean():.2f} {second} around it, in the target {theirs.mean():.2f}"
-    return OBSERVABLE.row(pair, "coordination", float(ours.mean()), float(theirs.mean()), scatter, LIMIT, words)
+    return OBSERVABLE.row(pair, "coordination", float(ours.mean()), float(theirs.mean()), scatter, limit, words)
 
 
 def _share_row(found: Survey, comparison: Comparison, a: int, b: int) -> Row:
@@ -70,12 +72,14 @@ def _share_row(found: Survey, comparison: Comparison, a: int, b: int) -> Row:
         # what none of N atoms of the target shows may still be shown by one of the next ones
         expected = (known * target + 0.5) / (known + 1)
         least = float(np.sqrt(expected * (1 - expected) / n))
-    scatter = comparison.scatter(comparison.means(a, theirs == usual), least)
+    drawn = comparison.means(a, theirs == usual)
+    scatter = comparison.scatter(drawn, least)
+    limit = comparison.limit(drawn, scatter, LIMIT)
     first, second = found.elements[a], found.elements[b]
     number = _NUMBERS[usual] if usual < len(_NUMBERS) else str(usual)
     words = f"{100 * value:.0f} % of {first} have {number} {second}, in the target {100 * target:.0f} %"
     pair = found.pair(a, b)
-    return OBSERVABLE.row(pair, f"share of {first} with {usual} {second}", value, target, scatter, LIMIT, words)
+    return OBSERVABLE.row(pair, f"share of {first} with {usual} {second}", value, target, scatter, limit, words)
 
 
 OBSERVABLE = Observable(

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from grs_evo.observables.counting.shells import pair_function
+from grs_evo.observables.counting.survey import COARSE, Survey
 from grs_evo.observables.record import Observable, Row
 from grs_evo.observables.sampling import Comparison
-from grs_evo.observables.shells import pair_function
-from grs_evo.observables.survey import COARSE, Survey
 
 Array = NDArray[np.float64]
 
@@ -83,8 +83,9 @@ def _compare(found: Survey, comparison: Comparison) -> list[Row]:
             scatter = comparison.scatter(drawn[k], _LEAST)
             # few atoms shift the highest point of a noisy g(r) to one side: their own mean is the fair comparison
             off = min(abs(ours[k] - theirs[k]), abs(ours[k] - float(np.nanmean(drawn[k]))))
+            limit = comparison.limit(drawn[k], scatter, LIMIT)
             rows.append(
-                OBSERVABLE.row(pair, quantity, ours[k], theirs[k], scatter, LIMIT, texts[k], deviation=off / scatter)
+                OBSERVABLE.row(pair, quantity, ours[k], theirs[k], scatter, limit, texts[k], deviation=off / scatter)
             )
     return rows
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from grs_evo.observables.counting.shells import pair_function
+from grs_evo.observables.counting.survey import COARSE, Survey
 from grs_evo.observables.record import Observable, Row
 from grs_evo.observables.sampling import Comparison
-from grs_evo.observables.shells import pair_function
-from grs_evo.observables.survey import COARSE, Survey
 
 # In medians of what as many random environments, or a block of them, differ by.
 LIMIT = 2.0
@@ -48,7 +48,7 @@ def _compare(found: Survey, comparison: Comparison) -> list[Row]:
 
 OBSERVABLE = Observable(
     "pair distribution",
-    "g(r) of each pair to the reach, broadened by a Gaussian of 0.1 Å on a grid of 0.05 Å; compared by its rms difference",
+    "g(r) of each pair, broadened by a Gaussian of 0.1 Å on a grid of 0.05 Å; compared by its rms difference",
     "",
     _measure,
     _compare,

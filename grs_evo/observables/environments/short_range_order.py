@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from grs_evo.observables.counting.survey import COARSE, Survey
 from grs_evo.observables.record import Observable, Row
 from grs_evo.observables.sampling import Comparison
-from grs_evo.observables.survey import COARSE, Survey
 
 LIMIT = 4.0
 _LEAST = 0.02
@@ -64,10 +64,11 @@ def _compare(found: Survey, comparison: Comparison) -> list[Row]:
             shells = _shell(comparison.distances(a), target.shells.edges, k)
             drawn = _alpha(shells[:, b], shells.sum(axis=1), fraction)
             scatter = comparison.scatter(drawn, _LEAST)
+            limit = comparison.limit(drawn, scatter, LIMIT)
             words = f"Warren-Cowley parameter of {pair} in shell {k + 1} is {value:.2f}, the target's {theirs:.2f}" + (
                 " (unlike atoms seek each other more)" if value < theirs else " (unlike atoms shun each other more)"
             )
-            rows.append(OBSERVABLE.row(pair, f"α, shell {k + 1}", value, theirs, scatter, LIMIT, words))
+            rows.append(OBSERVABLE.row(pair, f"α, shell {k + 1}", value, theirs, scatter, limit, words))
     return rows
 
 

@@ -9,7 +9,8 @@ be drawn together.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,8 @@ from grs_evo.errors import InputError
 from grs_evo.kernels.observables.cell_list import cell_list
 from grs_evo.kernels.observables.environments import environment_rows
 from grs_evo.kernels.observables.pairs import count_pairs
-from grs_evo.observables.extent import filled_volume
-from grs_evo.observables.shells import Shells, find_shells
+from grs_evo.observables.counting.extent import filled_volume
+from grs_evo.observables.counting.shells import Shells, find_shells
 from grs_evo.structures.structure import Structure
 
 FINE = 0.01  # Å, bins of the histogram of distances
@@ -28,7 +29,7 @@ ANGLE = 5.0  # degrees
 # The reach in units of the distance between neighbours of a close packing of that density: past the second shell.
 _SHELLS_SEEN = 2.2
 _LEAST_REACH, _MOST_REACH = 5.5, 12.0  # Å
-_MOST_ROWS = 20_000
+_MOST_ROWS = 10_000
 _MOST_NUMBERS = 40_000_000  # of all rows together
 _REGIONS = 8  # of a structure too large to keep the rows of all its atoms
 _MOST_KEPT = 1_000_000  # atoms of the structures that are kept for rows
@@ -62,6 +63,7 @@ class Survey:
     kept: tuple[Structure, ...]  # structures at hand for what needs them whole
     kept_frames: tuple[int, ...]  # their numbers
     rows: Rows
+    known: dict[str, Any] = field(default_factory=dict, repr=False)  # what observables have found in it so far
 
     @property
     def n_elements(self) -> int:
@@ -88,7 +90,7 @@ class Survey:
     @property
     def grid(self) -> NDArray[np.float64]:
         """(n_coarse,) Å, middles of the bins of `rows.distances`."""
-        return (np.arange(round(self.reach / COARSE)) + 0.5) * COARSE
+        return np.asarray((np.arange(round(self.reach / COARSE)) + 0.5) * COARSE, np.float64)
 
     def pair(self, a: int, b: int) -> str:
         """How a pair is called."""
@@ -160,7 +162,7 @@ def survey(
     )  # fmt: skip
     own = find_shells(histogram, result.of_kind, result.densities, FINE) if shells is None else shells
     result = replace(result, shells=own)
-    return replace(result, rows=_rows(result, rng))
+    return replace(result, rows=_rows(result, rng), known={})
 
 
 def _keep(kept: list[tuple[int, Structure]], number: int, structure: Structure, rng: np.random.Generator) -> None:
@@ -202,7 +204,7 @@ def _rows(found: Survey, rng: np.random.Generator) -> Rows:
                     structure.species[chosen].astype(np.int64),
                     structure.positions[chosen],
                     *made,
-                )  # fmt: skip
+                )
             )
             region += 1
             used += len(chosen)
