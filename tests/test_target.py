@@ -226,7 +226,7 @@ def test_threads_change_no_bit_of_a_large_target(large: tuple[Structure, Basis])
     structure, basis = large
     one, three = (Target.from_structures([structure], basis, covariance=True, threads=threads) for threads in (1, 3))
     assert _arrays_of(one) == _arrays_of(three)
-    whole = moments.of(describe_compact(structure, basis), structure.species, basis.sizes)
+    whole = moments.moments_of(describe_compact(structure, basis), structure.species, basis.sizes)
     np.testing.assert_allclose(one.moments.mean, whole.mean, rtol=1e-12)
     np.testing.assert_allclose(one.moments.sums, whole.sums, rtol=1e-9, atol=1e-9 * abs(whole.sums).max())
     assert one.nearest == pytest.approx(neighbours(structure, 3.0).distances.min(), rel=1e-12)
