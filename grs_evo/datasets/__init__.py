@@ -3,7 +3,7 @@
     files -> labels -> design rows (energies and forces of a linear model) -> pool -> selection
                                                                           -> refit -> errors on structures not seen
 
-| question | module |
+| what | module |
 |---|---|
 | structures with their energies and forces, as files carry them | `labels` |
 | what does a structure contribute to a linear fit? | `design` |

@@ -48,8 +48,8 @@ class Task:
 
     def prefix(self, order: Sequence[int]) -> list[int]:
         """The beginning of an order that is nearest to the budget, at least one structure."""
-        spent = np.cumsum(self.budget[list(order)])
-        return list(order[: max(1, int(np.abs(spent - self.limit).argmin()) + 1)])
+        used = np.cumsum(self.budget[list(order)])
+        return list(order[: max(1, int(np.abs(used - self.limit).argmin()) + 1)])
 
     def full(self, taken: Sequence[int]) -> bool:
         return bool(taken) and self.budget[list(taken)].sum() + 0.5 * self.budget.min() >= self.limit

@@ -104,10 +104,10 @@ def select(
         No or several budgets, an unknown rule, a pool with nothing to choose from, a budget beyond the pool.
     """
     budgets = {"count": count, "environments": environments, "cost": cost}
-    asked_for = {name: value for name, value in budgets.items() if value is not None}
-    if len(asked_for) != 1:
+    wanted = {name: value for name, value in budgets.items() if value is not None}
+    if len(wanted) != 1:
         raise InputError("select: give one of count, environments and cost, how much to take")
-    ((name, limit),) = asked_for.items()
+    ((name, limit),) = wanted.items()
     if not limit > 0:
         raise InputError(f"select: {name} is {limit}; it must be > 0")
     if by not in RULES:

@@ -234,22 +234,9 @@ def pullback(
 def gradients(
     structure: Any, basis: Basis, *, source: str = "structure"
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Each function summed over all atoms, and its gradient: what a linear potential's energy and forces are made of.
+    """Each function summed over all atoms, Σ_i B_i (n_desc,), and d(Σ_i B_i)/dR (n_desc, n_atoms, 3) in 1/Å.
 
-    Parameters
-    ----------
-    structure : Structure or ase.Atoms, small (the gradient of each function is kept whole)
-    basis : Basis
-
-    Returns
-    -------
-    sums : (n_desc,) Σ_i B_i, columns as in `describe`
-    slopes : (n_desc, n_atoms, 3) d(Σ_i B_i)/dR, 1/Å
-
-    Raises
-    ------
-    InputError
-        As `describe`.
+    What a linear potential's energy and forces are made of. Columns as in `describe`, which raises the same errors.
     """
     checked = checked_structure(structure, basis.elements, source)
     tables = kernel_tables(basis)

@@ -1,6 +1,6 @@
 """A run from its file to its end.
 
-| question | module |
+| what | module |
 |---|---|
 | begin, go on with, and end a session | `session` |
 | how do all ranks get what rank 0 found? | `startup` |

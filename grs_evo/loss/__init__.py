@@ -1,6 +1,6 @@
 """Two distributions of environments into a loss (eqs. 13-16).
 
-| question | module |
+| what | module |
 |---|---|
 | what can be compared, with which weights? | `options` |
 | in which units are differences taken? | `scaling` |

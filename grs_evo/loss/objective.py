@@ -256,7 +256,7 @@ def make_objective(
     Raises
     ------
     InputError
-        The target belongs to another basis, lacks the covariance that is asked for, or the scale needs reference
+        The target belongs to another basis, lacks the covariance that is wanted, or the scale needs reference
         structures that are not there or too few; an argument of another kind (WrongType).
     """
     options = options if options is not None else LossOptions()

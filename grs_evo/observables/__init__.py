@@ -1,9 +1,9 @@
 """What a person checks before trusting a structure: g(r), coordination, contacts, angles, order, density, molecules.
 
 Structures in; numbers with units, their deviation from a target in scatters, and a line of words out. A scatter is
-that of as many environments drawn from the target. No loss and no basis is asked: this is the other opinion.
+that of as many environments drawn from the target. No loss and no basis has a part in it: this is the other opinion.
 
-| question | module |
+| what | module |
 |---|---|
 | what can be told of a structure, and which observables are there? | `catalogue` |
 | does a structure or a set stand for a target, and why not? | `quality` |

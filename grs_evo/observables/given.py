@@ -15,7 +15,7 @@ from grs_evo.structures.structure import Structure, checked_structure, is_atoms
 def structures_of(given: Any, elements: Sequence[str] | None, name: str) -> tuple[tuple[str, ...], Iterable[Structure]]:
     """Elements and checked structures.
 
-    Where elements are given, structures are checked as they are asked for, so that any number can stream through.
+    Where elements are given, structures are checked as they are wanted, so that any number can stream through.
 
     Parameters
     ----------

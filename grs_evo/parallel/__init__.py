@@ -1,6 +1,6 @@
 """Islands over MPI ranks: the same answer on any number of them.
 
-| question | module |
+| what | module |
 |---|---|
 | the only place that knows MPI | `communicator` |
 | kinds of messages, arrays as bytes | `messages` |

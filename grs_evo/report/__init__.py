@@ -1,6 +1,6 @@
 """One HTML page about a run, which opens offline.
 
-| question | module |
+| what | module |
 |---|---|
 | put it together | `report` |
 | what was searched for, as far as an archive tells | `context` |

@@ -2,7 +2,7 @@
 
     candidates -> operators -> evaluation (relaxation, loss) -> selection -> archive
 
-| question | module |
+| what | module |
 |---|---|
 | which options steer it? | `options` |
 | what does a generation depend on besides the island's state? | `problem` |

@@ -1,6 +1,6 @@
 """The only modules that know HDF5 and the run folder.
 
-| question | module |
+| what | module |
 |---|---|
 | arrays as sealed HDF5 images | `hdf5` |
 | what arrays of a file must be | `checks` |

@@ -1,7 +1,4 @@
-"""Named arrays into HDF5 files and back, so that a reader finds either the old file or the new one, never half of one.
-
-The only room that knows h5py. Files are made in memory, written beside their place, flushed, read back, and renamed.
-"""
+"""archive.h5: the individuals of a run with all that is needed to analyse, resume and cite it; written whole and sealed."""
 
 from __future__ import annotations
 
@@ -82,7 +79,7 @@ class Archive:
 
     @property
     def basis(self) -> Any:
-        """The basis of the run; made when asked for."""
+        """The basis of the run; made when wanted."""
         from grs_evo.descriptors.basis import Basis
 
         return Basis.from_text(self.basis_text)

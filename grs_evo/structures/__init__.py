@@ -1,6 +1,6 @@
 """Structures: arrays of positions, cell and species, and how they come in.
 
-| question | module |
+| what | module |
 |---|---|
 | the structure itself, to and from ase.Atoms | `structure` |
 | files with slices into structures | `reading` |

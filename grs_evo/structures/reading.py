@@ -25,7 +25,9 @@ from typing import Any
 import numpy as np
 
 from grs_evo.errors import InputError, WrongType, nearest, type_of
-from grs_evo.structures.files import atat, cif, data, dump, fitsnap, others, vasp, xyz
+from grs_evo.structures.files import others, xyz
+from grs_evo.structures.files.cif import reader as cif
+from grs_evo.structures.files.codes import atat, data, dump, fitsnap, vasp
 from grs_evo.structures.files.elements import rename
 from grs_evo.structures.files.kinds import (
     ATAT,
@@ -270,7 +272,7 @@ def _by_number(symbols: Iterable[str]) -> tuple[str, ...]:
 
 
 def split_name(name: str, folder: Path) -> tuple[Path, str | None]:
-    """A file and the index asked for."""
+    """A file and the index wanted."""
     path = folder / name
     if checked_path(path) is not None:
         return path, None
@@ -297,7 +299,7 @@ def split_name(name: str, folder: Path) -> tuple[Path, str | None]:
 def _read(
     path: Path, index: str | None, format: str | None, types: Sequence[str], nameless: bool
 ) -> list[tuple[str, str, Any]]:
-    """(source, group, atoms) of each structure asked for."""
+    """(source, group, atoms) of each structure wanted."""
     found = checked_path(path)
     if found is None:
         raise InputError(f"{shown(path)}: no such file")
@@ -381,9 +383,9 @@ def _name_elements(atoms: Any, kind: str, types: Sequence[str], nameless: bool, 
 
 
 def _chosen(made: Iterator[Callable[[], Any]], index: str | None, path: Path) -> tuple[list[tuple[int, Any]], bool]:
-    """The structures asked for with their numbers, and whether messages number them.
+    """The structures wanted with their numbers, and whether messages number them.
 
-    Those in front of the first and behind the last one asked for are not made, these not even read.
+    Those in front of the first and behind the last one wanted are not made, these not even read.
     """
     if index is None:
         found = [(k, make()) for k, make in enumerate(made)]

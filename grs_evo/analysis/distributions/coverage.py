@@ -308,7 +308,7 @@ def coverage_of_samples(
     max_dimension: int = MAX_DIMENSION,
     seed: int = 0,
 ) -> NDArray[np.float64]:
-    """What random environments of the target cover of it: a yardstick for a set of as many.
+    """What random environments of the target cover of it: what a set of as many can be held against.
 
     Parameters
     ----------
@@ -332,7 +332,7 @@ def coverage_of_samples(
 
 
 def _leading(components: Components, count: int) -> Components:
-    """The first so many axes alone; their share of the variance is not known and not asked for here."""
+    """The first so many axes alone; their share of the variance is not known and not wanted here."""
     return replace(components, axes=components.axes[:count], variances=components.variances[:count], share=np.nan)
 
 

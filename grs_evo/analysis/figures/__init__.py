@@ -1,6 +1,6 @@
 """Figures as data, made here once, and drawn by one generic renderer for each medium.
 
-| question | module |
+| what | module |
 |---|---|
 | what is a figure? axes, series, styles | `figure` |
 | what was found: fronts, cost, sets as they grow | `results` |

@@ -117,7 +117,7 @@ class Figure:
 
 
 def axis(title: str, values: Values = (), log: bool | None = None, **options: Any) -> Axis:
-    """An axis; logarithmic if asked for, or by itself where all values are positive and span decades."""
+    """An axis; logarithmic if wanted, or by itself where all values are positive and span decades."""
     finite = _finite(values)
     positive = finite[finite > 0]
     if log is None:

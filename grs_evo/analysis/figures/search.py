@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.analysis.figures.figure import TARGET, Axis, Figure, Series, axis, counts, readable, thinned
-from grs_evo.analysis.runs.convergence import Curve, bands, island_rows, moments_of, spent
+from grs_evo.analysis.runs.convergence import Curve, bands, evaluations_so_far, island_rows, moments_of
 from grs_evo.analysis.runs.genealogy import Ancestor
 from grs_evo.search.population.individual import short_uid
 
@@ -37,7 +37,7 @@ def convergence(history: History, away: bool = False, moving: bool = False) -> F
         return None
     rows = island_rows(history)
     order = np.concatenate(list(rows.values()))
-    islands, count = np.asarray(history["island"]).astype(int)[order], spent(history)[order]
+    islands, count = np.asarray(history["island"]).astype(int)[order], evaluations_so_far(history)[order]
     best = np.asarray(history[column], dtype=np.float64)[order]
     label = "distance from the round’s target" if moving else "distance from the target" if away else "best loss"
     drawn, y = readable(label, best)

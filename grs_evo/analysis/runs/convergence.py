@@ -12,10 +12,10 @@ from grs_evo.errors import InputError
 
 _EVALUATIONS = ("evaluations", "gradient_evaluations", "incremental")
 
-Curve = tuple[NDArray[np.float64], NDArray[np.float64]]  # evaluations spent, best value so far
+Curve = tuple[NDArray[np.float64], NDArray[np.float64]]  # evaluations so far, best value so far
 
 
-def spent(history: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+def evaluations_so_far(history: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
     """Loss evaluations of every kind up to each row of a history: plain, with gradient, incremental, each counts 1."""
     parts = [np.asarray(history[name], dtype=np.float64) for name in _EVALUATIONS if name in history]
     return np.sum(parts, axis=0) if parts else np.zeros(len(history["generation"]))
@@ -33,7 +33,11 @@ def best_against_evaluations(history: Mapping[str, NDArray[Any]]) -> Curve:
     """
     if "best_value" not in history or not len(history["best_value"]):
         raise InputError("history: is empty, so there is no convergence to draw")
-    count, best, moment = spent(history), np.asarray(history["best_value"], dtype=np.float64), moments_of(history)
+    count, best, moment = (
+        evaluations_so_far(history),
+        np.asarray(history["best_value"], dtype=np.float64),
+        moments_of(history),
+    )
     steps = np.unique(moment)
     total, lowest = np.zeros(len(steps)), np.full(len(steps), np.inf)
     for rows in island_rows(history).values():

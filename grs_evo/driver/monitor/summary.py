@@ -41,7 +41,7 @@ def summary(result: Result, problem: Problem, top: int, session_generation: int,
     problem : of the last round
     top : rows of the table
     session_generation : last generation before this session, -1 for none
-    set_up_seconds : s that this session spent before its first generation
+    set_up_seconds : s of this session before its first generation
     """
     folder = result.folder
     how = "finished" if result.finished else "stopped"

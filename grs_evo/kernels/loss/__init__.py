@@ -1,6 +1,6 @@
 """Compiled losses: moments of rows of descriptors, their distance from a target, and its slope.
 
-| question | module |
+| what | module |
 |---|---|
 | moments of rows, and how they merge | `moments` |
 | distance of one distribution from the target | `distribution` |

@@ -1,6 +1,6 @@
 """Compiled loops behind what a person checks in a structure: pairs, contacts, angles, molecules.
 
-| question | module |
+| what | module |
 |---|---|
 | which atoms are near which, in structures of any size? | `cell_list` |
 | how many pairs at which distance, and each atom's nearest? | `pairs` |

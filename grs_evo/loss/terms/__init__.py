@@ -1,6 +1,6 @@
 """The terms of the loss, one module each: what it is called, what it means, its unit and weight, its value and slope.
 
-| question | module |
+| what | module |
 |---|---|
 | what does a term have to say? | `term` |
 | which are there, by name or from outside the package? | `table` |

@@ -1,6 +1,6 @@
 """Observables of whole cells.
 
-| question | module |
+| what | module |
 |---|---|
 | how dense is it? | `density` |
 | how many atoms of each element? | `composition` |

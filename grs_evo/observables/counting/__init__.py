@@ -1,6 +1,6 @@
 """Structures into counts.
 
-| question | module |
+| what | module |
 |---|---|
 | how are pairs and environments of structures of any size counted? | `survey` |
 | where do the first peak and the first minimum lie? | `shells` |

@@ -1,6 +1,6 @@
 """Observables of single environments, drawn from the target by chance to tell their scatter.
 
-| question | module |
+| what | module |
 |---|---|
 | how does g(r) differ, pair by pair? | `pair_distribution` |
 | where is the first peak, how wide is the first shell? | `first_peak` |

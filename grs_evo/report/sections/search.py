@@ -12,7 +12,7 @@ from grs_evo.analysis.figures.figure import Figure
 from grs_evo.analysis.figures.results import NamedArchive, cost, front, worth
 from grs_evo.analysis.figures.search import convergence, operators, per_generation, rejections
 from grs_evo.analysis.notation import several, significant, whole
-from grs_evo.analysis.runs.convergence import island_rows, moments_of, spent
+from grs_evo.analysis.runs.convergence import evaluations_so_far, island_rows, moments_of
 from grs_evo.report import page
 from grs_evo.report.page import Section, Tile
 from grs_evo.report.sections.structures import Found, archive_table
@@ -70,7 +70,7 @@ def search_section(found: Found, status: Mapping[str, Any], compiled: str = "") 
 def effort_tiles(history: Mapping[str, NDArray[Any]], status: Mapping[str, Any]) -> list[Tile]:
     """Evaluations and time."""
     rows = island_rows(history)
-    total = float(spent(history)[[which[-1] for which in rows.values()]].sum())
+    total = float(evaluations_so_far(history)[[which[-1] for which in rows.values()]].sum())
     generations = len(np.unique(moments_of(history))) - 1
     tiles = [("Evaluations", whole(total), f"{several(len(rows), 'island')}, {several(generations, 'generation')}")]
     seconds = _number(status, "seconds")

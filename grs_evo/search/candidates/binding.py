@@ -37,7 +37,7 @@ def bind(
 
     Parameters
     ----------
-    targets : give density, composition and, when asked, the parent lattice; may be empty when the options say all
+    targets : give density, composition and, where wanted, the parent lattice; may be empty when the options say all
     spatial : whether atoms may move (operators, relaxation); default: only when rattled or random
     folder : that relative file names start from
     where : the section of the run file, for messages

@@ -5,7 +5,7 @@ change the cell or the number of atoms. To add one: write the function beside it
 `table`; from outside the package, hand the record to `table.register`. Everything else (probabilities, the weights
 that a run file may give, counters, columns of the history) reads the table.
 
-| question | module |
+| what | module |
 |---|---|
 | which are there, in which order? | `table` |
 | what is said of one | `record` |

@@ -41,7 +41,7 @@ def probabilities(
 
 
 def check_operators(limits: Limits, options: OperatorOptions, strategy: str, where: str) -> tuple[str, ...]:
-    """What the log should say about probabilities that cannot be as asked for.
+    """What the log should say about probabilities that cannot be as the run file wants.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def _why_not(excluded: Sequence[Operator], limits: Limits, options: OperatorOpti
             cause = "spatial = 1"
         elif cause is None and one.is_crossover:
             cause = "crossover = 0"
-        found.setdefault(cause or "not asked for", []).append(one.name)
+        found.setdefault(cause or "not wanted", []).append(one.name)
     return "; ".join(f"{', '.join(names)} ({cause})" for cause, names in found.items())
 
 
@@ -122,7 +122,7 @@ def _cumulative(shares: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def spatial_share(limits: Limits, options: OperatorOptions) -> float:
-    """Probability that an operator is spatial: the one asked for, or what suits the limits."""
+    """Probability that an operator is spatial: the one wanted, or what suits the limits."""
     if options.spatial is not None:
         return options.spatial
     return 0.0 if limits.lattice else 1.0 if limits.n_elements == 1 else 0.5

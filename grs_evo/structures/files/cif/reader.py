@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.errors import InputError
-from grs_evo.structures.files.cif_symmetry import OPERATIONS, possible_symmetries
-from grs_evo.structures.files.cif_text import Block, Word, blocks
+from grs_evo.structures.files.cif.symmetry import OPERATIONS, possible_symmetries
+from grs_evo.structures.files.cif.text import Block, Word, blocks
 from grs_evo.structures.files.occupancy import Occupants, check_site
 from grs_evo.structures.files.text import Lines, shown
 

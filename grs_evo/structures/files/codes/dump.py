@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from grs_evo.structures.files.codes.units import length_of_unit
 from grs_evo.structures.files.elements import check_symbols, contradicts, element_of_mass
 from grs_evo.structures.files.text import Lines, shown
-from grs_evo.structures.files.units import length_of_unit
 
 Table = list[list[str]]
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from grs_evo.structures.files.codes.units import length_of_unit
 from grs_evo.structures.files.elements import contradicts, element_of_mass, symbol_of
 from grs_evo.structures.files.text import Lines, shown
-from grs_evo.structures.files.units import length_of_unit
 
 # What a file has besides atoms: LAMMPS's sections, which are read over.
 _OTHERS = frozenset(

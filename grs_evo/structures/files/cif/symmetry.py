@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from grs_evo.errors import InputError
-from grs_evo.structures.files.cif_text import Block, Word
+from grs_evo.structures.files.cif.text import Block, Word
 from grs_evo.structures.files.text import Lines, shown
 from grs_evo.structures.symmetry import Setting, all_settings, operations_of
 
