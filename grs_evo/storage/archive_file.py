@@ -1,4 +1,4 @@
-"""archive.h5: the individuals of a run with all that is needed to analyse, resume and cite it; written whole and sealed."""
+"""archive.h5: the individuals of a run, with all that is needed to analyse and cite them; written whole, and sealed."""
 
 from __future__ import annotations
 
