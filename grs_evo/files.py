@@ -1,14 +1,58 @@
-"""Files written whole: beside their place, flushed, read back, renamed."""
+"""Files written whole (beside their place, flushed, read back, renamed), and read only where they are plain files."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
 from grs_evo.errors import StorageError
+
+
+def open_plain(path: Path, flags: int) -> int:
+    """A descriptor of a regular file; never waits for the other end of a pipe, and never opens a device.
+
+    Raises
+    ------
+    OSError
+        As of `os.open`; also when the path is anything else than a regular file.
+    """
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
+    raise OSError(errno.EINVAL, "is no regular file", str(path))
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder; no path that cannot be one (a name too long, a closed folder above it) is.
+
+    `Path.is_dir` raises for those, in all but the newest versions of Python.
+    """
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def is_there(path: Path) -> bool:
+    """Whether something is at a path; nothing is where the name is too long or the way to it is closed."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a regular file; raises OSError as `open_plain` does."""
+    with open(open_plain(path, os.O_RDONLY), "rb") as stream:
+        return stream.read()
 
 
 def write_whole(path: Path, data: bytes, check: Callable[[], None] = lambda: None) -> None:
@@ -37,7 +81,7 @@ def write_whole(path: Path, data: bytes, check: Callable[[], None] = lambda: Non
             os.close(descriptor)
         check()
         os.replace(beside, path)
-        sync_folder(path.parent)
+        sync_to_disk(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             beside.unlink()
@@ -62,9 +106,9 @@ def _holds(descriptor: int, data: bytes) -> bool:
     return at == len(data)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make renames within a folder last through a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync_to_disk(path: Path) -> None:
+    """Make renames within a folder, or what is in a file that others wrote, last through a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:

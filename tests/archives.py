@@ -10,7 +10,8 @@ import numpy as np
 from grs_evo.descriptors.basis import Basis, build_basis
 from grs_evo.exporters.formats import extended_xyz
 from grs_evo.search.counters import stat_names
-from grs_evo.search.operators.names import OPERATORS
+from grs_evo.search.operators.table import operator_names
+from grs_evo.search.population.archive import archive_hash
 from grs_evo.search.population.individual import Individual, heir
 from grs_evo.storage.archive_file import Archive, write_archive
 from grs_evo.structures.structure import Structure, to_atoms
@@ -52,8 +53,8 @@ def history(islands: int, generations: int, rng: np.random.Generator) -> dict[st
                 "accepted_migrants": generation // 5,
                 "rejected_overlap": 2 * generation,
                 "rejected_repeat": generation,
-                **{f"tries_{name}": 10 * generation for name in OPERATORS[:5]},
-                **{f"successes_{name}": generation for name in OPERATORS[:5]},
+                **{f"tries_{name}": 10 * generation for name in operator_names()[:5]},
+                **{f"successes_{name}": generation for name in operator_names()[:5]},
             }
             for name in rows:
                 rows[name].append(known.get(name, 0.0))
@@ -98,7 +99,7 @@ def archive(
         basis_text=basis.to_text(),
         run_file=run_file,
         seed=1,
-        archive_hash="0123456789abcdef",
+        archive_hash=archive_hash(individuals),
         attributes={"version": "0.1.0"},
     )
 

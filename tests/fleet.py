@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from grs_evo.errors import InputError, Quit, StorageError
-from grs_evo.parallel.coordinator import Coordinator, Terms
+from grs_evo.errors import InputError, RankExit, StorageError
+from grs_evo.parallel.coordinator import Coordinator, RoundRules
 from grs_evo.parallel.decisions import NEVER, CheckpointOptions, Decision, Pace, StopOptions, Totals
-from grs_evo.parallel.signals import SignalFlag
+from grs_evo.parallel.endings import Ending, run_round
 from grs_evo.parallel.topology import MigrationOptions, Routes, shares, sources
-from grs_evo.parallel.worker import Ending, Evolution, RoundPlan
+from grs_evo.parallel.worker import RoundPlan, SignalFlag, Worker
 from grs_evo.search.population.individual import Individual, pack, unpack
 from grs_evo.structures.structure import Structure
 
@@ -25,7 +25,7 @@ N_STATS = 3  # generation, evaluations, best
 
 
 class ThreadWorld:
-    """A `mpi.World` whose ranks are threads of this process."""
+    """A `communicator.World` whose ranks are threads of this process."""
 
     def __init__(self, rank: int, boxes: list[queue.Queue], barrier: threading.Barrier, sunk: threading.Event) -> None:
         self._sunk = sunk
@@ -139,8 +139,8 @@ class ToyWork:
         return Toy(int(arrays["head"][0]), int(arrays["head"][1]), np.array(arrays["rng"]), best, outbox)
 
 
-class ToyDesk:
-    """Keeps what a real desk would put on disk."""
+class ToyRecorder:
+    """Keeps what a real one would put on disk."""
 
     def __init__(self, halt_after: int | None = None, seeds: Mapping[int, list] | None = None) -> None:
         self.saved: dict[int, tuple[list, Decision]] = {}
@@ -172,7 +172,7 @@ class ToyDesk:
         self.saved[generation] = ([{k: v.copy() for k, v in one.items()} for one in states], decision)
 
 
-def sail(
+def run_on_threads(
     n_ranks: int,
     n_islands: int = 5,
     *,
@@ -180,17 +180,17 @@ def sail(
     stop: StopOptions | None = None,
     options: MigrationOptions | None = None,
     seed: int = 3,
-    resume: ToyDesk | None = None,
+    resume: ToyRecorder | None = None,
     at: int | None = None,
-    recorder: ToyDesk | None = None,
+    recorder: ToyRecorder | None = None,
     work: ToyWork | None = None,
     every: int = 1,
-    ring: tuple[int, float] | None = None,
-) -> tuple[list[Ending | Exception], ToyDesk]:
-    """A round of the stand-in on ranks that are threads; what each rank returned or raised, and rank 0's desk."""
+    interrupt: tuple[int, float] | None = None,
+) -> tuple[list[Ending | Exception], ToyRecorder]:
+    """A round of the stand-in on ranks that are threads; what each rank returned or raised, and rank 0's record."""
     options = options or MigrationOptions(interval=2, emigrants=1)
     work = work or ToyWork(seed, options, jitter=2e-3)
-    recorder = recorder or ToyDesk(seeds=resume.seeds if resume else None)
+    recorder = recorder or ToyRecorder(seeds=resume.seeds if resume else None)
     boxes: list[queue.Queue] = [queue.Queue() for _ in range(n_ranks)]
     barrier, sunk = threading.Barrier(n_ranks), threading.Event()
     heard = sources(n_islands, options, seed)
@@ -205,13 +205,13 @@ def sail(
         made: recorder.taken[made] for made in range(start + 1, start + options.delay + 2) if made in recorder.taken
     }
     endings: list[Any] = [None] * n_ranks
-    alarms = [SignalFlag() for _ in range(n_ranks)]
+    flags = [SignalFlag() for _ in range(n_ranks)]
 
     def live(rank: int) -> None:
         world = ThreadWorld(rank, boxes, barrier, sunk)
         coordinator = None
         if rank == 0:
-            terms = Terms(
+            rules = RoundRules(
                 n_islands,
                 N_STATS,
                 generations,
@@ -219,34 +219,34 @@ def sail(
                 stop or StopOptions(generations=generations),
                 CheckpointOptions(generations=every, max_cost=1.0),
             )
-            coordinator = Coordinator(terms, recorder, start, decision)
+            coordinator = Coordinator(rules, recorder, start, decision)
         round_plan = RoundPlan(0, generations, start, stop_at, again)
         routes = Routes(heard, owned, rank, options.interval, options.delay)
-        evolution = Evolution(world, work, routes, round_plan, alarms[rank], coordinator)  # type: ignore[arg-type]
+        worker = Worker(world, work, routes, round_plan, flags[rank], coordinator)  # type: ignore[arg-type]
         given = None if states is None else {k: work.unpack(states[k]) for k in owned[rank]}
         try:
-            endings[rank] = evolution.run(given)
+            endings[rank] = run_round(worker, given)
         except Exception as error:
             endings[rank] = error
-            if not isinstance(error, InputError | StorageError | Quit):
+            if not isinstance(error, InputError | StorageError | RankExit):
                 sunk.set()
 
     threads = [threading.Thread(target=live, args=(rank,), daemon=True) for rank in range(n_ranks)]
     for thread in threads:
         thread.start()
-    if ring is not None:
-        time.sleep(ring[1])
-        alarms[ring[0]].heard = "SIGTERM"
+    if interrupt is not None:
+        time.sleep(interrupt[1])
+        flags[interrupt[0]].heard = "SIGTERM"
     for thread in threads:
         thread.join(timeout=60)
     for ending in endings:
-        if isinstance(ending, Exception) and not isinstance(ending, InputError | StorageError | Quit):
+        if isinstance(ending, Exception) and not isinstance(ending, InputError | StorageError | RankExit):
             raise ending
     assert not any(thread.is_alive() for thread in threads), "a rank hangs"
     return endings, recorder
 
 
-def digest(recorder: ToyDesk, generation: int) -> list[tuple]:
+def digest(recorder: ToyRecorder, generation: int) -> list[tuple]:
     """What is saved at a generation, as something that compares."""
     states, decision = recorder.saved[generation]
     content = [tuple((name, array.dtype.str, array.tobytes()) for name, array in one.items()) for one in states]

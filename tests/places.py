@@ -13,7 +13,7 @@ from grs_evo.driver.config.run_file import read as read_run_file
 from grs_evo.driver.config.toml import to_toml
 from grs_evo.parallel import decisions as control
 from grs_evo.search import counters
-from grs_evo.search.operators import names
+from grs_evo.search.operators import table
 from grs_evo.storage import schema
 from grs_evo.storage.archive_file import write_archive
 from grs_evo.storage.checkpoint import Checkpoint
@@ -37,7 +37,7 @@ __all__ = [
 # Names whose order is that of columns and words in files.
 ORDERS: dict[str, tuple[str, ...]] = {
     "COUNTERS": counters.COUNTERS,
-    "OPERATORS": names.OPERATORS,
+    "OPERATORS": table.operator_names(),
     "STAT_NAMES": counters.STAT_NAMES,
     "CAUSES": counters.CAUSES,
     "REASONS": control.REASONS,

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import small
 from archives import archive, lattice
+from hdf5_files import changed
 
 from grs_evo.driver.session import run
 from grs_evo.errors import InputError
@@ -107,10 +108,9 @@ def test_the_document_is_in_step():
 
 
 def test_a_newer_schema_is_refused_in_one_line(tmp_path):
-    write_archive(tmp_path / "a.h5", archive(2))
-    with h5py.File(tmp_path / "a.h5", "r+") as file:
-        file.attrs["schema"] = ARCHIVE_SCHEMA + 1
-        file.attrs["version"] = "9.9"
+    write_archive(tmp_path / "b.h5", archive(2))
+    newer = {"schema": ARCHIVE_SCHEMA + 1, "version": "9.9"}
+    changed(tmp_path / "b.h5", tmp_path / "a.h5", lambda file: file.attrs.update(newer))
     with pytest.raises(InputError, match=r"written by grs_evo 9\.9, newer than this one.*upgrade") as caught:
         read_archive(tmp_path / "a.h5")
     assert "\n" not in str(caught.value)
@@ -178,3 +178,60 @@ def test_structures_are_kept_bit_for_bit(tmp_path):
     write_archive(tmp_path / "a.h5", made)
     back = read_archive(tmp_path / "a.h5").individuals[0]
     assert back.content == made.individuals[0].content
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("run")
+    return run(small.write(place), quiet=True).folder
+
+
+def test_an_archive_in_ten_lines_of_h5py(folder: Path) -> None:
+    with h5py.File(folder / "archive.h5") as file:
+        assert file.attrs["format"] == "grs_evo archive"
+        elements = json.loads(file.attrs["elements"])
+        group = file["individuals"]
+        n_atoms = group["n_atoms"][()]
+        first = slice(0, n_atoms[0])
+        species = [elements[k] for k in group["species"][first]]
+        positions = group["positions"][first]
+        assert group["positions"].attrs["unit"] == "Angstrom"
+        assert len(species) == len(positions) == 8
+        assert group["value"].shape == n_atoms.shape
+        assert "seed = 7" in file["run_file"][()].decode()
+
+
+def test_what_is_read_is_what_was_found(folder: Path) -> None:
+    archive = read_archive(folder)
+    assert read_archive(folder / "archive.h5").archive_hash == archive.archive_hash
+    assert archive.objectives.shape == (len(archive.individuals), len(archive.objective_names))
+    assert archive.basis.elements == archive.elements == ("Cu", "Au")
+    rows = len(archive.history["island"])
+    assert rows == 5 * 13
+    assert all(len(column) == rows for column in archive.history.values())
+    atoms = archive.atoms(0)
+    assert atoms.info["grs_value"] == archive.individuals[0].value
+    assert len(archive.table()) == len(archive.individuals)
+
+
+def test_archives_that_cannot_be_read(folder: Path, tmp_path: Path) -> None:
+    data = (folder / "archive.h5").read_bytes()
+    changed(folder / "archive.h5", tmp_path / "newer.h5", lambda file: file.attrs.update(schema=99))
+    (tmp_path / "cut.h5").write_bytes(data[: len(data) // 2])
+    (tmp_path / "text.h5").write_text("hello")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["a"] = 1
+    with h5py.File(tmp_path / "empty.h5", "w") as file:
+        file.attrs["format"] = "grs_evo archive"
+        file.attrs["schema"] = 1
+    for name, word in (
+        ("newer.h5", "newer than this one"),
+        ("cut.h5", r"has \d+ bytes of \d+"),
+        ("text.h5", "HDF5"),
+        ("other.h5", "no grs_evo archive"),
+        ("empty.h5", "no whole"),
+        ("none.h5", "cannot be read"),
+    ):
+        with pytest.raises(InputError, match=word) as error:
+            read_archive(tmp_path / name)
+        assert "\n" not in str(error.value)

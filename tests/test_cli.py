@@ -48,6 +48,7 @@ def test_a_run_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert sorted(path.name for path in folder.iterdir()) == [
         "archive.h5",
         "checkpoints",
+        "contents.json",
         "inputs",
         "lock",
         "log.txt",
@@ -304,7 +305,7 @@ def test_what_is_wrong_is_said_in_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        import_module("grs_evo.driver.session"), "_MOMENT", 1e6
+        import_module("grs_evo.driver.monitor.console"), "_LONG", 1e6
     )  # on a slow machine set-up is spoken of before it fails
     small.write(tmp_path)
     text = small.LATTICE
@@ -356,7 +357,7 @@ def test_what_set_up_refuses_names_file_and_key(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(import_module("grs_evo.driver.session"), "_MOMENT", 1e6)
+    monkeypatch.setattr(import_module("grs_evo.driver.monitor.console"), "_LONG", 1e6)
     assert old in small.LATTICE
     case = small.write(tmp_path, small.LATTICE.replace(old, new))
     assert _call("run", case, "--out", tmp_path / "out") == 2
@@ -434,11 +435,11 @@ def test_the_python_face() -> None:
 def test_a_second_interrupt_ends_at_once() -> None:
     code = (
         "import os, signal, time\n"
-        "from grs_evo.parallel.signals import listening\n"
-        "with listening() as alarm:\n"
+        "from grs_evo.driver.signals import listening\n"
+        "with listening() as flag:\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    time.sleep(0.1)\n"
-        "    assert alarm.heard == 'SIGINT'\n"
+        "    assert flag.heard == 'SIGINT'\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    time.sleep(5)\n"
         "print('still here')\n"
@@ -451,7 +452,7 @@ def test_a_second_interrupt_ends_at_once() -> None:
 def test_long_set_up_is_spoken_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(import_module("grs_evo.driver.session"), "_MOMENT", 0.0)
+    monkeypatch.setattr(import_module("grs_evo.driver.monitor.console"), "_LONG", 0.0)
     assert _call("run", small.write(tmp_path, small.LATTICE.replace("= 12", "= 0"))) == 0
     told = capsys.readouterr().err
     assert told.count("setting up: ") == 1

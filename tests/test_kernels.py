@@ -8,6 +8,7 @@ import platform
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import naive
 import numpy as np
@@ -312,8 +313,60 @@ def test_cache_folder_follows_the_sources_and_the_user(tmp_path):
     assert ours == used
     if sys.platform.startswith("linux"):
         assert ours.startswith(str(tmp_path))
-    given = str(tmp_path / "given")
-    assert cache_folder_of({"NUMBA_CACHE_DIR": given}) == ["None", given]
+    given = tmp_path / "given"
+    below, used = cache_folder_of({"NUMBA_CACHE_DIR": str(given)})
+    assert below == used == str(given / f"grs_evo-{Path(ours).name}")
+    assert Path(below).stat().st_mode & 0o777 == 0o700
+
+
+def _prepare(kind, place):
+    """A place for a cache that others could write to, or made before us."""
+    place.mkdir(mode=0o700)
+    if kind == "group may write":
+        place.chmod(0o770)
+    elif kind == "all may write":
+        place.chmod(0o777)
+    elif kind == "a link":
+        place.rmdir()
+        (place.parent / "theirs").mkdir(mode=0o700)
+        place.symlink_to(place.parent / "theirs")
+    elif kind == "another owner":
+        if os.getuid() != 0:
+            pytest.skip("only root can give folders away")
+        os.chown(place, 12345, 12345)
+    elif kind == "all may rename it":
+        place.parent.chmod(0o777)
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="no owners of files here")
+@pytest.mark.parametrize(
+    "kind", ["group may write", "all may write", "a link", "another owner", "all may rename it", "a file"]
+)
+@pytest.mark.parametrize("variable", ["NUMBA_CACHE_DIR", "TMPDIR"])
+def test_no_pickle_is_read_where_others_can_write(kind, variable, tmp_path):
+    name = Path(cache_folder_of({"NUMBA_CACHE_DIR": str(tmp_path / "name")})[0]).name
+    bad = tmp_path / "bad"
+    bad.mkdir(mode=0o700)
+    if variable == "TMPDIR":
+        name = f"grs_evo-{os.getuid()}-{name.partition('-')[2]}"
+    if kind == "a file":
+        (bad / name).touch()
+    else:
+        _prepare(kind, bad / name)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "no folder").touch()
+    if variable == "NUMBA_CACHE_DIR":
+        environment = {"NUMBA_CACHE_DIR": str(bad), "TMPDIR": str(elsewhere)}
+    else:
+        environment = {"NUMBA_CACHE_DIR": "", "XDG_CACHE_HOME": str(tmp_path / "no folder"), "TMPDIR": str(bad)}
+    ours, used = cache_folder_of(environment)
+    assert ours == used
+    assert Path(ours).name != name or Path(ours).parent != bad
+    if variable == "NUMBA_CACHE_DIR":
+        assert Path(ours).parent == elsewhere
+    else:
+        assert not Path(ours).exists()  # it lasted as long as the process
 
 
 @pytest.mark.skipif(hasattr(os, "getuid") and os.getuid() == 0, reason="nothing is read-only for root")

@@ -56,19 +56,19 @@ def test_random_maps_differ_between_seeds() -> None:
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.sampled_from(["ring", "torus", "full", "random"]))
-def test_every_parcel_is_expected_and_every_expected_one_sent(n_islands: int, n_ranks: int, topology: str) -> None:
+def test_every_message_is_expected_and_every_expected_one_sent(n_islands: int, n_ranks: int, topology: str) -> None:
     n_ranks = min(n_ranks, n_islands)
     options = MigrationOptions(topology=topology)
     heard, owned = sources(n_islands, options, 0), shares(n_islands, n_ranks)
     routes = [Routes(heard, owned, rank, 1, 1) for rank in range(n_ranks)]
     for rank, one in enumerate(routes):
-        parcels = one.parcels()
-        assert rank not in parcels
-        for dest, islands in parcels.items():
-            assert rank in routes[dest].writers()
+        receivers = one.receivers()
+        assert rank not in receivers
+        for dest, islands in receivers.items():
+            assert rank in routes[dest].senders()
             assert set(islands) <= set(one.mine)
-        for source in one.writers():
-            assert rank in routes[source].parcels()
+        for source in one.senders():
+            assert rank in routes[source].receivers()
         wanted = {source for k in one.mine for source in heard[k]} - set(one.mine)
-        got = {k for other in routes for k in other.parcels().get(rank, [])}
+        got = {k for other in routes for k in other.receivers().get(rank, [])}
         assert wanted == got

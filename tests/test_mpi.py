@@ -24,6 +24,8 @@ pytestmark = [
 ]
 # s; a hang is a failure, and a machine that compiles for the first time is slow
 _PATIENCE = 240
+# Environment variable by which the processes of a run are known: launchers put each into a session of its own.
+_MARK = "GRS_EVO_TEST"
 
 
 def _environment() -> dict[str, str]:
@@ -41,7 +43,7 @@ def _start(n_ranks: int, *arguments: object, cwd: Path) -> subprocess.Popen[str]
     return subprocess.Popen(
         _command(n_ranks, *arguments),
         cwd=cwd,
-        env=_environment(),
+        env={**_environment(), _MARK: str(cwd)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -133,18 +135,32 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 def _ranks_of(process: subprocess.Popen[str]) -> list[int]:
     """Process numbers of the Python processes that a launcher started."""
+    mark = next(
+        entry
+        for entry in Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+        if entry.startswith(_MARK.encode())
+    )
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                stat = (entry / "stat").read_text().rpartition(")")[2].split()
                 command = (entry / "cmdline").read_bytes().split(b"\0")
+                environment = (entry / "environ").read_bytes().split(b"\0")
             except OSError:
                 continue
-            # fields after the name: state, parent, group, session
-            if int(stat[3]) == process.pid and b"grs_evo" in command and b"mpiexec" not in command[0]:
+            if mark in environment and b"grs_evo" in command and b"mpiexec" not in command[0]:
                 found.append(int(entry.name))
     return sorted(found)
+
+
+def _kill(process: subprocess.Popen[str], how: str) -> None:
+    ranks = _ranks_of(process)
+    victims = {"mpiexec": [process.pid], "rank 0": ranks[:1], "last rank": ranks[-1:], "all": [process.pid, *ranks]}
+    for pid in victims[how]:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
 
 
 @pytest.mark.long
@@ -281,62 +297,3 @@ def test_a_foreign_mpiexec_is_noticed(tmp_path: Path) -> None:
         assert process.returncode == 2, process.stderr
         assert process.stderr.count("mpiexec: started 3 processes") == said
     assert not (tmp_path / "case").exists()
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# torture
-
-TORTURED = small.LATTICE.replace("generations = 12", "generations = 60")
-
-
-def _kill(process: subprocess.Popen[str], how: str) -> None:
-    ranks = _ranks_of(process)
-    victims = {"mpiexec": [process.pid], "rank 0": ranks[:1], "last rank": ranks[-1:], "all": [process.pid, *ranks]}
-    for pid in victims[how]:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-
-
-def _torture(folder: Path, n_kills: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    case = small.write(folder, TORTURED)
-    code, text = _call(1, "run", case, "--out", "undisturbed", cwd=folder)
-    assert code == 0, text
-    expected = read_archive(folder / "undisturbed").archive_hash
-    kills = finished = 0
-    while kills < n_kills:
-        out = folder / f"run{finished}"
-        first = True
-        while True:
-            begun = out.exists()
-            n_ranks = int(rng.integers(1, 4))
-            arguments = ("resume", out) if begun else ("run", case, "--out", out)
-            process = _start(n_ranks, *arguments, cwd=folder)
-            if kills >= n_kills and not first:
-                code, text = _finish(process)
-            else:
-                time.sleep(float(rng.uniform(0.2, 6.0)))
-                if process.poll() is None:
-                    _kill(process, str(rng.choice(["mpiexec", "rank 0", "last rank", "all"])))
-                    kills += 1
-                code, text = _finish(process)
-            first = False
-            if code == 0:
-                break
-            assert "Traceback" not in text, text
-            assert code != 2, text
-        assert read_archive(out).archive_hash == expected, f"kill {kills}"
-        shutil.rmtree(out)
-        finished += 1
-
-
-@pytest.mark.long
-def test_kills_lose_nothing(tmp_path: Path) -> None:
-    _torture(tmp_path, 6, seed=1)
-
-
-@pytest.mark.torture
-def test_two_hundred_kills_lose_nothing(tmp_path: Path) -> None:
-    _torture(tmp_path, 200, seed=2)

@@ -12,6 +12,7 @@ from ase.build import bulk
 from ase.io import write
 
 from grs_evo.errors import InputError
+from grs_evo.structures import reading
 from grs_evo.structures.reading import elements_of, read_structures, read_with_elements
 from grs_evo.structures.structure import content_hash
 
@@ -207,8 +208,21 @@ def test_groups_of_extxyz(tmp_path: Path) -> None:
     assert [(e.group, e.weight) for e in entries] == [("bulk", 1.0), ("melt", 3.0), ("mixed", 1.0)]
     with pytest.raises(InputError, match="did you mean 'melt'"):
         read_structures(tmp_path / "mixed.extxyz", ELEMENTS, weights={"melts": 3.0})
-    with pytest.raises(InputError, match="must be > 0"):
+    with pytest.raises(InputError, match="must be > 0, or 0"):
         read_structures(tmp_path / "mixed.extxyz", ELEMENTS, weights={"melt": -1.0})
+
+
+def test_weight_0_leaves_a_group_out(tmp_path: Path) -> None:
+    some = [*frames(2), bulk("Fe", cubic=True)]
+    some[2].info["config_type"] = "IsolatedAtom"
+    write(tmp_path / "a.extxyz", some)
+    weights = {"IsolatedAtom": 0.0}
+    assert len(read_structures(tmp_path / "a.extxyz", ELEMENTS, weights=weights)) == 2
+    elements, entries = read_with_elements(tmp_path / "a.extxyz", weights)
+    assert (elements, len(entries)) == (("Cu",), 2)
+    assert elements_of(tmp_path / "a.extxyz", weights=weights) == ("Cu",)
+    with pytest.raises(InputError, match="all groups have weight 0"):
+        read_structures(tmp_path / "a.extxyz", ELEMENTS, weights={"IsolatedAtom": 0.0, "a": 0.0})
 
 
 def test_elements_of_files(melt: Path) -> None:
@@ -218,15 +232,13 @@ def test_elements_of_files(melt: Path) -> None:
 
 def test_elements_found_on_the_way_are_those_of_a_look_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files in an order in which elements come up last to first: one reading gives what two did."""
-    import ase.io
-
     for name, symbols in (("a", ["Pt", "Au"]), ("b", ["Cu", "Au", "Cu"]), ("c", ["Al", "Pt"])):
         write(tmp_path / f"{name}.extxyz", [bulk(symbol).repeat(2) for symbol in symbols])
     files = ["a.extxyz", "b.extxyz@1:", "c.extxyz"]
     wanted = read_structures(files, elements_of(files, folder=tmp_path), {"b": 2.0}, folder=tmp_path)
     opened = []
-    real = ase.io.iread
-    monkeypatch.setattr(ase.io, "iread", lambda name, **options: opened.append(name) or real(name, **options))
+    real = reading.Lines
+    monkeypatch.setattr(reading, "Lines", lambda path: opened.append(str(path)) or real(path))
     elements, entries = read_with_elements(files, {"b": 2.0}, folder=tmp_path)
     assert elements == ("Al", "Cu", "Pt", "Au")
     assert opened == [str(tmp_path / name.partition("@")[0]) for name in files]
@@ -239,9 +251,9 @@ def test_elements_found_on_the_way_are_those_of_a_look_before(tmp_path: Path, mo
     ("content", "message"),
     [
         (None, "no such file"),
-        ("", "cannot be read|holds no structure"),
-        ("not a structure at all\nnor here\n", "cannot be read"),
-        ('2\nLattice="3 0 0 0 3 0 0 0 3"\nCu 0 0 0\n', "cannot be read"),
+        ("", "is empty; it holds no structure"),
+        ("not a structure at all\nnor here\n", "line 1: .* is not the number of atoms"),
+        ('2\nLattice="3 0 0 0 3 0 0 0 3"\nCu 0 0 0\n', "ends after line 3 with 1 of the 2 atoms"),
         ('1\nLattice="3 0 0 0 3 0 0 0 3"\nFe 0 0 0\n', "element Fe"),
         ('1\npbc="T T T"\nCu 0 0 0\n', "no cell vector|cell"),
         ('1\nLattice="3 0 0 0 3 0 0 0 3"\nCu nan 0 0\n', "must be finite"),
@@ -267,7 +279,7 @@ def test_bad_indices(melt: Path) -> None:
             read_structures(f"{melt}{zero}", ELEMENTS)
     with pytest.raises(InputError, match=r"melt\.extxyz"):
         read_structures(f"{melt}@12", ELEMENTS)
-    with pytest.raises(InputError, match="no structure"):
+    with pytest.raises(InputError, match="has 10 structures, none at index 20:30"):
         read_structures(f"{melt}@20:30", ELEMENTS)
     (melt.parent / "empty").mkdir()
     with pytest.raises(InputError, match="folder without"):

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import zlib
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -15,11 +16,13 @@ from archives import archive, lattice, run_folder
 
 from grs_evo.analysis import Coverage
 from grs_evo.analysis.distributions import environments
+from grs_evo.analysis.figures.environments import growth
+from grs_evo.analysis.figures.figure import Figure, Series, axis, base_of
+from grs_evo.analysis.notation import significant
 from grs_evo.errors import InputError
-from grs_evo.report.formatting import significant, without_folders
-from grs_evo.report.page import script_json, text, tiles
-from grs_evo.report.plots import results as result_plots
-from grs_evo.report.plots.plot import axis, base_of, plain
+from grs_evo.report import plot
+from grs_evo.report.formatting import without_folders
+from grs_evo.report.page import Section, figure, render, script_json, text, tiles
 from grs_evo.report.report import compose, write_report
 from grs_evo.report.sections import match
 from grs_evo.search.population.individual import short_uid
@@ -72,7 +75,7 @@ def test_every_part_is_there(html):
         for tag, attributes in page.elements
         if tag == "a" and attributes.get("href", "").startswith("#")
     }
-    assert links == anchors == {"asked", "structures", "front", "match", "search"}
+    assert links == anchors == {"overview", "structures", "front", "match", "search"}
     words = " ".join(page.words)
     for wanted in ("rattled lattice", "V_rep", "Evaluations", "seed = 1", "halves of the target"):
         assert wanted in words
@@ -140,7 +143,7 @@ def test_the_data_behind_each_plot_can_be_taken(html):
     files = {a["download"]: a["href"] for tag, a in page.elements if tag == "a" and a.get("download")}
     assert {"pareto.csv", "convergence.csv", "coverage.csv", "archive.csv", "run.toml"} <= set(files)
     rows = base64.b64decode(files["pareto.csv"].split(",", 1)[1]).decode().splitlines()
-    assert rows[0] == "uid,n_atoms,on_front,mean,variance,n_atoms"[: len("uid,n_atoms,on_front,mean,variance")]
+    assert rows[0] == "uid,n_atoms,on_front,mean,variance,value,relative_cost,archive"
     assert len(rows) == 13
     made = archive(in_set=4, elements=("Cu", "Au"))
     assert float(rows[1].split(",")[3]) == made.objectives[0, 0]
@@ -165,7 +168,7 @@ def test_json_cannot_leave_its_script_and_labels_cannot_hold_tags():
     assert encoded.isascii()
     assert json.loads(encoded) == {"a": "</script><!-- & \u2028"}
     assert text('<a href="x">&') == "&lt;a href=&quot;x&quot;&gt;&amp;"
-    assert plain("<b>&") == "&lt;b&gt;&amp;"
+    assert plot.plain("<b>&") == "&lt;b&gt;&amp;"
     with pytest.raises(ValueError, match="not JSON compliant"):
         script_json(float("nan"))
 
@@ -217,7 +220,7 @@ def test_bad_input_is_one_line(tmp_path):
     }
     whole = (run_folder(tmp_path / "half") / "archive.h5").read_bytes()
     (tmp_path / "half" / "archive.h5").write_bytes(whole[: len(whole) // 2])
-    cases[tmp_path / "half"] = "no readable HDF5|is no whole"
+    cases[tmp_path / "half"] = r"has \d+ bytes of \d+"
     for path, words in cases.items():
         with pytest.raises(InputError, match=words) as caught:
             write_report(path, tmp_path / "out.html")
@@ -413,12 +416,12 @@ def test_what_an_estimate_cannot_tell_stands_nowhere():
     pair = match.Pair(both, both, both, made.basis, "representative set", False)
     (tile,) = match._coverage_tiles(pair, coverage_with())
     assert tile == ("V_rep, leading", "3.4·10⁻⁵", "hull volume in the first 6 of 45 components")
-    plot = result_plots.growth([(1, 8, coverage_with()), (3, 24, coverage_with(exact=0.25))])
-    assert plot.traces[0]["y"] == [3.4e-5, 0.25]
-    assert "first 6 components" in plot.traces[0]["name"]
+    hull = growth([("set", [(1, 8, coverage_with()), (3, 24, coverage_with(exact=0.25))])]).series[0]
+    assert list(hull.y) == [3.4e-5, 0.25]
+    assert "first 6 components" in hull.name
     (told,) = match._coverage_tiles(pair, coverage_with(v_rep=0.5, factor=1.2))
     assert told[:2] == ("V_rep", "0.500")
-    assert result_plots.growth([(1, 8, coverage_with())]) is None
+    assert growth([("set", [(1, 8, coverage_with())])]) is None
 
 
 def test_one_cell_is_compared_with_as_many_random_environments():
@@ -454,15 +457,15 @@ def test_every_number_is_written_in_one_way():
 
 
 def test_logarithmic_ticks_are_numbers_in_full():
-    few = axis("loss", [0.09, 30.0])
+    few = plot.axis(axis("loss", [0.09, 30.0]))
     assert few["type"] == "log"
     assert few["ticktext"][:7] == ["0.01", "0.02", "0.05", "0.1", "0.2", "0.5", "1"]
     assert "20" in few["ticktext"]
-    many = axis("loss", [2e-7, 40.0])
+    many = plot.axis(axis("loss", [2e-7, 40.0]))
     assert many["ticktext"][0] == "10⁻⁷"
     assert many["tickvals"] == sorted(many["tickvals"])
-    assert len(axis("loss", [1e-30, 1.0])["ticktext"]) <= 9
-    assert "tickvals" not in axis("loss", [1.0, 2.0])
+    assert len(plot.axis(axis("loss", [1e-30, 1.0]))["ticktext"]) <= 9
+    assert "tickvals" not in plot.axis(axis("loss", [1.0, 2.0]))
 
 
 def test_values_that_hardly_differ_are_drawn_over_their_common_part():
@@ -471,9 +474,9 @@ def test_values_that_hardly_differ_are_drawn_over_their_common_part():
     made = archive(3)
     values = made.objectives.copy()
     values[:, 1] = 4098479.0 + values[:, 1]
-    plot = data_of(compose(replace(made, objectives=values), "x"))["plots"]["pareto"]
-    assert plot["layout"]["yaxis"]["title"]["text"].startswith("loss of the variances − ")
-    assert max(trace["y"][0] for trace in plot["traces"]) < 100
+    drawn = data_of(compose(replace(made, objectives=values), "x"))["plots"]["pareto"]
+    assert drawn["layout"]["yaxis"]["title"]["text"].startswith("loss of the variances − ")
+    assert max(trace["y"][0] for trace in drawn["traces"]) < 100
 
 
 def test_uids_are_short_where_people_read_and_whole_where_programs_do():
@@ -514,6 +517,21 @@ def test_the_time_of_compiling_is_told_where_the_run_tells_it(tmp_path):
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
+DARK = "--blink-settings=preferredColorScheme=0"
+
+
+def chromium(folder, page, *options):
+    return subprocess.run(
+        [
+            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--disable-quic",
+            "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            "--allow-file-access-from-files", f"--user-data-dir={folder / 'profile'}", "--enable-logging=stderr",
+            "--virtual-time-budget=30000", "--window-size=1300,900", *options, page.as_uri(),
+        ],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
 def browse(html, folder, width, dark):
     """Title, width of the content, number of drawn plots and console errors of a page in headless Chromium."""
     probe = """<script>addEventListener("load", () => { const wait = setInterval(() => {
@@ -531,16 +549,7 @@ def browse(html, folder, width, dark):
         f'<!doctype html><iframe id=f src="page.html" style="border:0;width:{width}px;height:800px"></iframe>'
         "<script>setInterval(() => { document.title = f.contentDocument.title }, 50)</script>"
     )
-    done = subprocess.run(
-        [
-            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--disable-quic",
-            "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            "--allow-file-access-from-files", f"--user-data-dir={folder / 'profile'}", "--enable-logging=stderr",
-            "--virtual-time-budget=30000", "--window-size=1300,900", "--dump-dom", "--hide-scrollbars",
-            *(["--blink-settings=preferredColorScheme=0"] if dark else []), frame.as_uri(),
-        ],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    done = chromium(folder, frame, "--dump-dom", "--hide-scrollbars", *([DARK] if dark else []))
     title = re.search(r"<title>(.*?)</title>", done.stdout)
     assert title is not None, done.stderr[-2000:]
     import html as entities
@@ -565,6 +574,41 @@ def test_a_browser_draws_it_all_without_complaint(tmp_path, width, dark):
     assert seen["wide"] <= seen["view"], "the page scrolls sideways"
     assert seen["drawn"] >= seen["plots"] > 10
     assert (max(map(int, re.findall(r"\d+", seen["background"]))) < 60) == dark
+
+
+def drawn_on(pdf, colour):
+    """How often something is filled with a colour (0 … 255) in a PDF of Chromium's; and its sizes of pages, pt."""
+    data, count = pdf.read_bytes(), 0
+    for stream in re.findall(rb"stream\r?\n(.*?)endstream", data, re.DOTALL):
+        try:
+            lines = zlib.decompress(stream).decode("latin1").splitlines()
+        except zlib.error:  # an image
+            continue
+        filled: list[float] = []
+        for line in lines:
+            *_, operator = parts = line.split() or [""]
+            if operator == "rg":
+                filled = [round(255 * float(one)) for one in parts[-4:-1]]
+            count += operator == "f" and filled == colour
+    return count, set(re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", data))
+
+
+@pytest.mark.long
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here to print the report")
+@pytest.mark.parametrize("dark", [False, True])
+def test_all_points_are_on_the_paper_in_their_colours(tmp_path, dark):
+    x = np.linspace(0.0, 1.0, 40)
+    cloud = Figure("cloud", "A cloud", "", [Series("cloud", x, x**2, "points", size=8.0)])
+    html = render(
+        title="x", over="", lead="", summary="", sections=[Section("a", "A", "", figure(cloud, wide=True))],
+        figures=[cloud], scenes=[], elements=["Ta"], radii=[1.0], footer="",
+    )  # fmt: skip
+    (tmp_path / "page.html").write_text(html.replace("--c0: #0072b2", "--c0: #14283c"), encoding="utf-8")
+    pdf = tmp_path / "page.pdf"
+    chromium(tmp_path, tmp_path / "page.html", f"--print-to-pdf={pdf}", *([DARK] if dark else []))
+    count, sizes = drawn_on(pdf, [0x14, 0x28, 0x3C])
+    assert count == len(x)
+    assert {(round(float(a)), round(float(b))) for a, b in sizes} == {(595, 842)}
 
 
 def test_folders_of_the_machine_do_not_show():

@@ -132,6 +132,7 @@ def test_another_target_is_refused(whole: Path, tmp_path: Path) -> None:
     other = small.write(tmp_path, small.LATTICE.replace("generations = 12", "generations = 0"))
     (tmp_path / "target.xyz").write_text(small.TARGET.replace("Cu 1.875 1.875 0.0", "Au 1.875 1.875 0.0"))
     shutil.copy(run(other, quiet=True).folder / "target.h5", copy / "target.h5")
+    (copy / "contents.json").unlink()  # as in folders of earlier versions, where the checkpoint alone tells
     with pytest.raises(InputError, match="target is not that of the checkpoint"):
         resume(copy, quiet=True)
 
@@ -372,3 +373,25 @@ def test_an_orphan_writes_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         run(case, quiet=True)
     steps = [int(path.stem[5:]) for path in checkpoint.files(case.with_suffix("") / "checkpoints")]
     assert max(steps) <= 7
+
+
+def test_a_run_that_moved_says_so_or_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What computes is recorded at the start; a resume elsewhere names both, and refuses where it is asked to."""
+    folder = run(small.write(tmp_path, small.LATTICE.replace("generations = 12", "generations = 1")), quiet=True).folder
+    path = folder / "versions.json"
+    whole = json.loads(path.read_text())
+    deciding = {"cpu", "instructions", "cpu_features", "numpy", "numba", "llvmlite", "scipy", "numpy_simd", "blas"}
+    assert deciding <= set(whole)
+    assert all(isinstance(value, str) for value in whole.values())
+    assert resume(folder, extend="stop.generations=2", same_machine=True, quiet=True).generation == 2
+    path.write_text(json.dumps({**whole, "cpu": "haswell", "numpy": "1.0"}))
+    words = rf"begun elsewhere: processor haswell, now {whole['cpu']}; numpy 1.0, now {whole['numpy']}"
+    with pytest.raises(InputError, match=words) as error:
+        resume(folder, extend="stop.generations=3", same_machine=True, quiet=True)
+    assert "\n" not in str(error.value)
+    capsys.readouterr()
+    assert resume(folder, extend="stop.generations=3").generation == 3
+    assert capsys.readouterr().err.count("begun elsewhere") == 1
+    # earlier versions recorded less
+    path.write_text(json.dumps({"numpy": whole["numpy"]}))
+    assert resume(folder, extend="stop.generations=4", same_machine=True, quiet=True).generation == 4

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fleet import digest, sail
+from fleet import digest, run_on_threads
 
 from grs_evo.errors import InputError
-from grs_evo.parallel.timing import COLUMNS, PARTS, Spent
+from grs_evo.parallel.timing import COLUMNS, PARTS, PartClock
 from grs_evo.parallel.topology import MigrationOptions, Routes, shares, sources
 from grs_evo.search.island import recorded
 
@@ -34,7 +34,7 @@ def tool():
 @pytest.mark.parametrize(("n_islands", "n_ranks"), [(16, 16), (17, 16), (64, 7), (256, 2)])
 def test_many_of_both_make_no_difference(n_islands: int, n_ranks: int) -> None:
     options = MigrationOptions(topology="torus", interval=2, emigrants=1)
-    alone, shared = (sail(n, n_islands, generations=4, options=options, every=2)[1] for n in (1, n_ranks))
+    alone, shared = (run_on_threads(n, n_islands, generations=4, options=options, every=2)[1] for n in (1, n_ranks))
     assert digest(shared, 4) == digest(alone, 4)
 
 
@@ -52,15 +52,15 @@ def test_every_island_has_one_rank_and_shares_are_even(n_islands: int, n_ranks: 
 
 
 @pytest.mark.parametrize("topology", ["ring", "torus", "full", "random"])
-def test_parcels_reach_exactly_those_who_hear(topology: str) -> None:
+def test_emigrants_reach_exactly_those_who_expect_them(topology: str) -> None:
     heard = sources(64, MigrationOptions(topology=topology, degree=3), 5)
     owned = shares(64, 7)
     routes = [Routes(heard, owned, rank, 2, 2) for rank in range(7)]
     for rank, one in enumerate(routes):
-        for other, islands in one.parcels().items():
-            assert rank in routes[other].writers()
+        for other, islands in one.receivers().items():
+            assert rank in routes[other].senders()
             assert set(islands) == {s for k in owned[other] for s in heard[k]} & set(owned[rank])
-        assert all(rank in routes[writer].parcels() for writer in one.writers())
+        assert all(rank in routes[writer].receivers() for writer in one.senders())
 
 
 def test_history_of_a_long_run_stays_short_and_keeps_its_ends() -> None:
@@ -78,21 +78,21 @@ def test_history_of_a_long_run_stays_short_and_keeps_its_ends() -> None:
 
 
 def test_time_is_counted_once() -> None:
-    spent = Spent()
-    with spent.on("wait"):
-        with spent.on("post"):
-            deadline = spent._since + 0.02
-            while spent.to_array().sum() < 0 or spent._since < deadline:
+    clock = PartClock()
+    with clock.on("wait"):
+        with clock.on("post"):
+            deadline = clock._since + 0.02
+            while clock.to_array().sum() < 0 or clock._since < deadline:
                 pass
-        inner = dict(zip(COLUMNS, spent.to_array(), strict=True))
+        inner = dict(zip(COLUMNS, clock.to_array(), strict=True))
     assert 0.02 <= inner["post"] < 2.0
     assert inner["wait"] < inner["post"]
-    row = dict(zip(COLUMNS, spent.to_array(), strict=True))
+    row = dict(zip(COLUMNS, clock.to_array(), strict=True))
     assert row["post"] == pytest.approx(inner["post"])
     assert 1.0 < row["peak_memory"] < 1e6
-    with pytest.raises(ValueError, match="stopped"), spent.on("save"):
+    with pytest.raises(ValueError, match="stopped"), clock.on("save"):
         raise ValueError("stopped")
-    assert spent._part == "rest"
+    assert clock._part == "rest"
 
 
 def test_the_model_adds_up(tool) -> None:

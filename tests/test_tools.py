@@ -17,8 +17,9 @@ import pytest
 import small
 from archives import archive, lattice, run_folder
 
-from grs_evo.analysis import best_against_evaluations, command, figures, merge_archives, sources
+from grs_evo.analysis import best_against_evaluations, merge_archives, sources
 from grs_evo.analysis.distributions import environments
+from grs_evo.analysis.figures import files
 from grs_evo.errors import InputError
 from grs_evo.storage.archive_file import read_archive, write_archive
 from grs_evo.structures.structure import to_atoms
@@ -35,6 +36,12 @@ NAMES = (
     "merge",
     "picture",
 )
+
+
+@pytest.fixture(autouse=True)
+def beside_the_tools(monkeypatch):
+    """As a tool finds what stands beside it when it is started."""
+    monkeypatch.syspath_prepend(TOOLS)
 
 
 def tool(name):
@@ -86,7 +93,7 @@ def test_help_has_examples(name, capsys):
 @pytest.fixture
 def no_plots(monkeypatch):
     """Drawing takes most of a tool's time, and the numbers do not depend on it."""
-    monkeypatch.setattr(figures, "save", lambda drawing, stem: [])
+    monkeypatch.setattr(files, "save", lambda drawing, stem: [])
 
 
 def test_plots_come_in_three_formats_and_the_same_twice(run, tmp_path, capsys):
@@ -103,7 +110,7 @@ def test_plots_come_in_three_formats_and_the_same_twice(run, tmp_path, capsys):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("merge", "embedding", "pareto")])
 def test_every_tool_draws_and_writes_its_numbers(name, run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(figures, "save", partial(figures.save, formats=("svg",)))  # the quickest
+    monkeypatch.setattr(files, "save", partial(files.save, formats=("svg",)))  # the quickest
     tool(name).main([str(run), "-o", str(tmp_path / "plot")])
     assert "<svg" in (tmp_path / "plot.svg").read_text()
     assert len(rows(tmp_path / "plot.csv")) > 0
@@ -272,8 +279,9 @@ def test_bad_input_is_one_line_and_code_2(run, cells, tmp_path, capsys):
         ("convergence", [str(run), "--reach", "nan"], "must be a number"),
         ("pareto", [], "arguments are required: archives"),
     ]
-    for name, arguments, words in cases:
-        assert command.run(tool(name).main, arguments) == 2, (name, arguments)
+    run_tool = tool("arguments").run
+    for name, given, words in cases:
+        assert run_tool(tool(name).main, given) == 2, (name, given)
         said = capsys.readouterr().err
         assert words in said
         assert said.startswith("error: ")
@@ -295,7 +303,7 @@ def test_fronts_of_runs_judged_differently_still_show_what_accuracy_costs(run, t
 
 def test_axes_are_named_in_words_and_atoms_are_counted(run, tmp_path, monkeypatch):
     drawings = []
-    monkeypatch.setattr(figures, "save", lambda drawing, stem: drawings.append(drawing) or [])
+    monkeypatch.setattr(files, "save", lambda drawing, stem: drawings.append(drawing) or [])
     made = archive(30, seed=2)
     values = np.array([[one.value, one.structure.n_atoms] for one in made.individuals])
     write_archive(tmp_path / "v.h5", replace(made, objective_names=("value", "n_atoms"), objectives=values))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -435,7 +436,7 @@ REFUSED = [
     ("[-1, 1, 0, 0, 1, -1]", "[-2, 2, 0, 0, 1, -1]", ["function 1 of Ta", "|m| > l"]),
     ("[-1, 1, 0, 0, 1, -1]", "[-1, 1, 0, 0, 1, 0]", ["function 1 of Ta", "not invariant"]),
     ("-0.5773502691896257,", "0.5773502691896257,", ["function 1 of Ta", "not invariant", "ns [1, 2]"]),
-    ("-0.5773502691896257,", "-0.57735026,", ["not invariant", "rounded", "12 significant digits"]),
+    ("-0.5773502691896257,", "-0.5773,", ["not invariant", "rounded", "12 significant digits"]),
     (
         "num_ms_combs: 1, mus: [0], ns: [3], ls: [0], ms_combs: [0], ctildes: [1.0]",
         "num_ms_combs: 2, mus: [0], ns: [3], ls: [0], ms_combs: [0, 0], ctildes: [1.0, 5.0]",
@@ -493,3 +494,34 @@ def test_what_is_no_yace_at_all(content, tmp_path):
         read_yace(tmp_path / "x.yace")
     with pytest.raises(InputError, match=r"missing\.yace"):
         read_yace(tmp_path / "missing.yace")
+
+
+# --- couplings of single precision -----------------------------------------------------------------------------------
+
+
+def test_couplings_of_single_precision_are_projected_onto_the_invariants(tmp_path):
+    basis = build_basis(["Ta"], (2, 2, 1, 1), (0, 2, 2, 1), cutoff=4.5)
+    write_yace(basis, tmp_path / "double.yace")
+    text = re.sub(
+        r"ctildes: \[(.*?)\]",
+        lambda m: "ctildes: [" + ", ".join(repr(float(np.float32(x))) for x in m[1].split(",")) + "]",
+        (tmp_path / "double.yace").read_text(),
+    )
+    (tmp_path / "single.yace").write_text(text)
+    with pytest.warns(UserWarning, match=r"single\.yace: .* single precision"):
+        single = read_yace(tmp_path / "single.yace")
+    assert single.sizes == basis.sizes
+    rows = np.random.default_rng(7).standard_normal((basis.n_a, 1))
+    ours, _ = naive.run_program(basis.programs[0], rows)
+    theirs, _ = naive.run_program(single.programs[0], rows)
+    np.testing.assert_allclose(theirs, ours, rtol=2e-6, atol=2e-7 * np.abs(ours).max())
+    A = naive.complex_base(rows[:, 0], basis.n_of_l, basis.n_elements)
+    letter = np.array([naive.file_function(entry, A) for entry in plain(tmp_path / "single.yace")["functions"][0]])
+    np.testing.assert_allclose(theirs[:, 0], letter, rtol=2e-6, atol=2e-7 * np.abs(letter).max())
+
+
+@pytest.mark.parametrize("name", ["fifo.yace", "none.yace"])
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path, name):
+    os.mkfifo(tmp_path / "fifo.yace")
+    with pytest.raises(InputError, match=rf"{name}: (is no regular file|no such file)"):
+        read_yace(tmp_path / name)

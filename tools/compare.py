@@ -1,7 +1,7 @@
 """Two sets of structures compared by their moments: mean absolute difference of the first and the second (Fig. 7).
 
-Beside it stands the floor: how far random halves of the first set are from each other. A set nearer than that fits the
-noise of the first.
+Beside it stands the noise, printed and drawn: how far random halves of the first set are from each other. A set nearer
+than that fits the noise of the first.
 
 Examples:
     python tools/compare.py out-ta                                 # what the run found against its target
@@ -14,23 +14,25 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+import arguments
 import numpy as np
 
-from grs_evo.analysis import command, figures, sources
+from grs_evo.analysis import sources
 from grs_evo.analysis.distributions import environments
+from grs_evo.analysis.figures.environments import differences
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = command.parser(__doc__)
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = arguments.parser(__doc__)
     parser.add_argument("first", help="source of the first set; of an archive, the target it was made for")
     parser.add_argument("second", nargs="?", help="source of the second set (default: what the first archive found)")
-    command.add_basis(parser)
-    command.add_pick(parser)
+    arguments.add_basis(parser)
+    arguments.add_pick(parser)
     parser.add_argument(
-        "--worst", type=command.whole(0), default=5, help="functions to name in the output (default: %(default)s)"
+        "--worst", type=arguments.whole(0), default=5, help="functions to name in the output (default: %(default)s)"
     )
-    given = parser.parse_args(arguments)
-    command.check_second(given.first, given.second is not None)
+    given = parser.parse_args(argv)
+    arguments.check_second(given.first, given.second is not None)
     second = given.second or given.first
     basis = sources.basis(given.basis, [given.first, second])
     name, target = sources.target(given.first, basis)
@@ -43,38 +45,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{read.name}: {len(read.structures)} structures, {chosen.total} environments")
     print(f"mean absolute difference of the means      {found.mae_first:.6g}   scaled {found.scaled_first:.6g} σ")
     print(f"mean absolute difference of the variances  {found.mae_second:.6g}   scaled {found.scaled_second:.6g} σ²")
-    if len(target) > 1:
-        floor = environments.floor(target, basis)
+    floor = environments.floor(target, basis) if len(target) > 1 else None
+    if floor is not None:
         print(f"halves of {name} to each other: means {floor.mae_first:.6g} ({floor.scaled_first:.6g} σ), "
               f"variances {floor.mae_second:.6g} ({floor.scaled_second:.6g} σ²)")  # fmt: skip
     scaled = found.first / found.scale
     for k in np.argsort(-scaled, kind="stable")[: given.worst]:
         print(f"  {labels[k]}: mean {wide_chosen[:, k].mean():.5g}, {name} {wide[:, k].mean():.5g} ({scaled[k]:.3g} σ)")
-    drawing, axes = figures.figure(8.2, 3.6, columns=2)
-    for axis, values, unit in zip(axes, (scaled, found.second / found.scale**2), ("σ", "σ²"), strict=True):
-        order = np.sort(values)[::-1]
-        axis.plot(
-            np.arange(1, len(order) + 1), order, color=figures.COLOURS[0], marker="o", markersize=2, linewidth=0.8
-        )
-        axis.axhline(values.mean(), color="black", linestyle="--", linewidth=1, label=f"mean {values.mean():.3g}")
-        axis.set(
-            xlabel="function, by difference",
-            ylabel=f"difference of the {'means' if unit == 'σ' else 'variances'} ({unit})",
-        )
-        if order[-1] > 0:
-            axis.set_yscale("log")
-        axis.legend()
-    stem = command.stem(given.out, "compare")
-    numbers = figures.write_csv(
-        stem.with_name(stem.name + ".csv"),
-        {
-            "function": labels, "mean_first": wide.mean(axis=0), "mean_second": wide_chosen.mean(axis=0),
-            "variance_first": wide.var(axis=0), "variance_second": wide_chosen.var(axis=0),
-            "difference_of_means": found.first, "difference_of_variances": found.second, "sigma": found.scale,
-        },
-    )  # fmt: skip
-    command.tell([*figures.save(drawing, stem), numbers])
+    numbers = {
+        "function": labels, "mean_first": wide.mean(axis=0), "mean_second": wide_chosen.mean(axis=0),
+        "variance_first": wide.var(axis=0), "variance_second": wide_chosen.var(axis=0),
+        "difference_of_means": found.first, "difference_of_variances": found.second, "sigma": found.scale,
+    }  # fmt: skip
+    arguments.write(differences(found, floor), arguments.stem(given.out, "compare"), {"": numbers})
 
 
 if __name__ == "__main__":
-    sys.exit(command.run(main))
+    sys.exit(arguments.run(main))

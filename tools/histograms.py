@@ -10,32 +10,35 @@ Examples:
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+import arguments
 import numpy as np
 
-from grs_evo.analysis import command, figures, sources
+from grs_evo.analysis import sources
 from grs_evo.analysis.distributions import environments
+from grs_evo.analysis.figures.environments import histogram
 from grs_evo.errors import InputError
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = command.parser(__doc__)
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = arguments.parser(__doc__)
     parser.add_argument("target", help="source of the target; of an archive, what it was made for")
     parser.add_argument("sets", nargs="*", help="sources of the sets (default: the target's archive itself)")
-    command.add_basis(parser)
-    command.add_pick(parser)
+    arguments.add_basis(parser)
+    arguments.add_pick(parser)
     parser.add_argument(
         "--functions",
-        type=command.whole(1),
+        type=arguments.whole(1),
         default=9,
         help="how many functions to draw, worst first (default: %(default)s)",
     )
     parser.add_argument("--columns", help="functions to draw by number instead, e.g. 0,7,8")
-    parser.add_argument("--bins", type=command.whole(1, 10_000), default=40, help="(default: %(default)s)")
-    given = parser.parse_args(arguments)
-    command.check_second(given.target, bool(given.sets))
+    parser.add_argument("--bins", type=arguments.whole(1, 10_000), default=40, help="(default: %(default)s)")
+    given = parser.parse_args(argv)
+    arguments.check_second(given.target, bool(given.sets))
     named = given.sets or [given.target]
     basis = sources.basis(given.basis, [given.target, *given.sets])
     _, target = sources.target(given.target, basis)
@@ -62,52 +65,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise InputError(f"--columns {given.columns}: must be numbers with commas between, e.g. 0,7,8") from None
         if shown.min() < 0 or shown.max() >= len(labels):
             raise InputError(f"--columns {given.columns}: there are functions 0 to {len(labels) - 1}")
-    across = min(3, len(shown))
-    down = -(-len(shown) // across)
-    drawing, axes = figures.figure(2.7 * across, 2.0 * down + 0.4, rows=down, columns=across, squeeze=False)
-    for place, axis in enumerate(axes.flat):
-        if place >= len(shown):
-            axis.set_axis_off()
-            continue
-        k = int(shown[place])
-        axis.stairs(first.target[k], first.edges[k], fill=True, color="#c8c8c8", label="target")
-        for j, (set_name, found, _) in enumerate(results):
-            look = figures.style(j)
-            axis.stairs(
-                found.chosen[k],
-                found.edges[k],
-                color=look["color"],
-                linestyle=look["linestyle"],
-                linewidth=1.4,
-                label=set_name,
-            )
-        axis.set_title(labels[k], fontsize=7)
-        axis.tick_params(labelsize=7)
-        axis.locator_params(nbins=4)
-    axes[0, 0].legend(fontsize=7)
-    drawing.supylabel("share of the environments", fontsize=9)
-    stem = command.stem(given.out, "histograms")
-    numbers: dict[str, object] = {"function": labels, "sigma_target": first.scale}
+    sets = [(name, found) for name, found, _ in results]
+    figures = [histogram(sets, int(k), labels[k], rank) for rank, k in enumerate(shown, 1)]
+    stem = arguments.stem(given.out, "histograms")
+    numbers: dict[str, Iterable[object]] = {"function": labels, "sigma_target": first.scale}
     for set_name, found, _ in results:
         numbers |= {f"wasserstein_sigma {set_name}": found.wasserstein, f"ks {set_name}": found.ks}
     bars: dict[str, list[object]] = {key: [] for key in ("set", "function", "low", "high", "target", "share")}
-    for set_name, found, _ in results:
-        for k in shown:
-            bars["set"] += [set_name] * given.bins
-            bars["function"] += [labels[k]] * given.bins
-            for key, values in (
-                ("low", found.edges[k][:-1]),
-                ("high", found.edges[k][1:]),
-                ("target", found.target[k]),
-                ("share", found.chosen[k]),
-            ):
-                bars[key] += list(values)
-    written = [
-        figures.write_csv(stem.with_name(stem.name + ".csv"), numbers),  # type: ignore[arg-type]
-        figures.write_csv(stem.with_name(stem.name + "-bins.csv"), bars),
-    ]
-    command.tell([*figures.save(drawing, stem), *written])
+    for (set_name, found), k in itertools.product(sets, shown):
+        edges = found.edges[k]
+        columns = ([set_name] * given.bins, [labels[k]] * given.bins, edges[:-1], edges[1:], found.target[k])
+        for key, values in zip(bars, (*columns, found.chosen[k]), strict=True):
+            bars[key] += list(values)
+    arguments.write(figures, stem, {"": numbers, "-bins": bars}, columns=3, size=(2.7, 2.0))
 
 
 if __name__ == "__main__":
-    sys.exit(command.run(main))
+    sys.exit(arguments.run(main))

@@ -14,21 +14,23 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from grs_evo.analysis import command, merge_archives, sources
+import arguments
+
+from grs_evo.analysis import merge_archives, sources
 from grs_evo.errors import InputError
 from grs_evo.storage.archive_file import write_archive
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = command.parser(__doc__)
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = arguments.parser(__doc__)
     parser.add_argument("archives", nargs="+", help="run folders or archives")
     parser.add_argument(
         "--size",
-        type=command.whole(2, 100_000),
+        type=arguments.whole(2, 100_000),
         default=1000,
         help="largest number on the front (default: %(default)s)",
     )
-    given = parser.parse_args(arguments)
+    given = parser.parse_args(argv)
     out = Path(given.out or "merged.h5")
     if out.suffix not in (".h5", ".hdf5"):
         out = out.with_name(out.name + ".h5")
@@ -39,8 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write_archive(out, merged)
     lowest = min((one.value for one in merged.individuals), default=float("nan"))
     print(f"{len(paths)} archives, {len(merged.individuals)} structures kept, lowest loss {lowest:.6g}")
-    command.tell([out])
+    arguments.tell([out])
 
 
 if __name__ == "__main__":
-    sys.exit(command.run(main))
+    sys.exit(arguments.run(main))

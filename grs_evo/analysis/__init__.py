@@ -1,12 +1,12 @@
 """Offline analysis: arrays and archives in, numbers and plots out. No MPI, no run file, no network.
 
-| question | module |
+| what | module |
 |---|---|
 | how do distributions of environments compare? | `distributions/` |
 | what did a search do? | `runs/` |
 | which archives, targets and files were named? | `sources` |
-| matplotlib's look, files and CSV | `figures` |
-| arguments of the tools | `command` |
+| figures as data, and as files | `figures/` |
+| numbers and names as text | `notation` |
 """
 
 from __future__ import annotations

@@ -4,7 +4,9 @@
 |---|---|
 | all of them, and exit codes | `commands` |
 | check | `check` |
+| refit | `refit` |
 | score | `score` |
+| select | `select` |
 | status | `status` |
 """
 

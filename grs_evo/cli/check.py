@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from grs_evo.driver.config.toml import to_toml
 from grs_evo.driver.rounds import given_structures
 from grs_evo.driver.setup import make_problem, make_target_data
 from grs_evo.errors import within
+from grs_evo.loss.terms.table import facts
 from grs_evo.storage.target_file import TargetData
 from grs_evo.structures.neighbours import neighbours
 from grs_evo.structures.structure import Structure
@@ -60,6 +62,7 @@ def check(path: str | Path) -> dict[str, Any]:
             "description": target_data.target.description,
         },
         "terms": list(problem.term_names),
+        "term_facts": {name: asdict(one) for name, one in facts(problem.term_names, given.loss).items()},
         "objectives": list(problem.archive.objectives or ()),
         "notes": [*problem.objective.notes, *problem.notes],
         "islands": problem.n_islands,
@@ -151,7 +154,7 @@ def text_of(found: dict[str, Any], settings: bool = True) -> str:
         f"target       {target['environments']} environments ({target['description']})",
         f"islands      {found['islands']}",
         f"atoms        {_range(found['atoms'])}",
-        f"loss terms   {', '.join(found['terms'])}",
+        f"loss terms   {', '.join(_told(name, found['term_facts'].get(name)) for name in found['terms'])}",
         f"objectives   {', '.join(found['objectives'])}",
         f"memory       about {found['memory_bytes'] / 1e6:.0f} MB with all islands on one rank",
         "",
@@ -176,6 +179,12 @@ def text_of(found: dict[str, Any], settings: bool = True) -> str:
         lines += [table_of(rows, ["pair", "cutoff [Å]", "shells", "at [Å] (neighbours)"]), ""]
     lines += found["notes"]
     return "\n".join(lines)
+
+
+def _told(name: str, fact: Mapping[str, Any] | None) -> str:
+    """A term with its weight, where that is not 1."""
+    weight = fact["weight"] if fact is not None else None
+    return name if weight is None or weight == 1 else f"{name} (× {weight:g})"
 
 
 def _range(sizes: Sequence[int]) -> str:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import time
 import traceback
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from grs_evo import __version__
-from grs_evo.errors import EXIT_INPUT, EXIT_STORAGE, InputError, Quit, StorageError
+from grs_evo.cli.refit import refit
+from grs_evo.cli.select import select
+from grs_evo.errors import EXIT_INPUT, EXIT_STORAGE, InputError, RankExit, StorageError, names_refused
 from grs_evo.text import to_json
 
 if TYPE_CHECKING:
@@ -47,12 +51,16 @@ def run(run_file: Path, out: Path | None, seed: int | None, max_time: str | None
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--max-time", help="End this session after so long, with a checkpoint: 90s, 50m, 1.5h.")
 @click.option("--extend", multiple=True, metavar="KEY=VALUE", help="Change a stop rule, e.g. stop.generations=500.")
+@click.option(
+    "--same-machine", is_flag=True, help="Refuse where processor or numerical libraries are others than at the start."
+)
 @click.option("--quiet", is_flag=True, help="Nothing on the screen but errors.")
-def resume(folder: Path, max_time: str | None, extend: tuple[str, ...], quiet: bool) -> None:
+def resume(folder: Path, max_time: str | None, extend: tuple[str, ...], same_machine: bool, quiet: bool) -> None:
     """Go on with a run, on any number of ranks."""
     from grs_evo.driver.session import resume as resume_
 
-    sys.exit(resume_(folder, max_time=_seconds(max_time), extend=extend, quiet=quiet).exit_code)
+    result = resume_(folder, max_time=_seconds(max_time), extend=extend, same_machine=same_machine, quiet=quiet)
+    sys.exit(result.exit_code)
 
 
 @cli.command()
@@ -113,7 +121,10 @@ def export(
 def report(folder: Path, out: Path | None, title: str | None) -> None:
     """Write one HTML page about a run (folder or archive) that opens offline."""
     from grs_evo.report.report import write_report
+    from grs_evo.storage.archive_file import lacks_seal
 
+    if notice := lacks_seal(folder):
+        click.echo(f"grs-evo: {notice}", err=True)
     click.echo(str(write_report(folder, out, title)))
 
 
@@ -242,11 +253,20 @@ def target(
 
     Without files, the target of the run file is stored, such as a random alloy.
     """
-    from grs_evo.driver.setup import store_target
+    from grs_evo.driver.session import target as target_of
 
-    given = _numbers("--weights", weights)
     click.echo(
-        store_target(structures, out, run_file, cutoff, covariance, _symbols(types or ""), format_, given, threads)
+        target_of(
+            structures,
+            out,
+            threads=threads,
+            run_file=run_file,
+            cutoff=cutoff,
+            covariance=covariance,
+            types=_symbols(types or ""),
+            format=format_,
+            weights=_numbers("--weights", weights),
+        )
     )
 
 
@@ -265,6 +285,10 @@ def score(
 
     found = scores(structures, target_, functions, _symbols(types or ""), format_)
     click.echo(to_json(found, indent=1) if json_ else text_of(found))
+
+
+cli.add_command(select)
+cli.add_command(refit)
 
 
 def _symbols(text: str) -> list[str]:
@@ -298,8 +322,9 @@ def main(arguments: list[str] | None = None) -> None:
         os.environ.setdefault(name, "1")
     code: Any = 1
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), names_refused():
             warnings.showwarning = _warn
+            _print_any_name()
             cli.main(args=arguments, prog_name="grs-evo", standalone_mode=False)
         code = 0
     except SystemExit as done:
@@ -315,33 +340,46 @@ def main(arguments: list[str] | None = None) -> None:
     except StorageError as error:
         _complain(error)
         code = EXIT_STORAGE
-    except Quit as error:
+    except RankExit as error:
         code = error.code
     except KeyboardInterrupt:
         code = 130
     except BaseException as error:
         code = _crash(error)
-    sys.stdout.flush()
+    with suppress(OSError):  # nobody reads it any more
+        sys.stdout.flush()
     sys.exit(code)
+
+
+def _print_any_name() -> None:
+    """File names may hold bytes that are no text: print them as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _warn(message: Warning | str, *_: object, **__: object) -> None:
     """A warning is for the user: what it says, without the line of source that Python adds."""
-    print(f"grs-evo: warning: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
+    _to_stderr(f"grs-evo: warning: {' '.join(str(message).split())}")
 
 
 def _complain(error: Exception) -> None:
     text = " ".join(str(error).split())
     if text:  # of many processes one speaks
-        print(f"grs-evo: {text}", file=sys.stderr, flush=True)
+        _to_stderr(f"grs-evo: {text}")
+
+
+def _to_stderr(text: str) -> None:
+    """A line to the screen; where there is none any more, the exit code has to do."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def _crash(error: BaseException) -> int:
     """A rank that fails while others wait must end them too, or they hang."""
-    if isinstance(error, BrokenPipeError):
-        return 1
     from grs_evo.parallel.communicator import abort_all
 
-    traceback.print_exc()
+    if not isinstance(error, BrokenPipeError):  # as when the output goes to `head`
+        _to_stderr("".join(traceback.format_exception(error)).rstrip())
     abort_all(1)
     return 1

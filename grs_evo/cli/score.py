@@ -1,4 +1,4 @@
-"""Structures against a target, as a person wants to read it: each term, two yardsticks, and which functions are off."""
+"""Structures against a target: each term, the losses it is to be compared with, and which functions are off."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import numpy as np
 from grs_evo.driver.config.run_file import read
 from grs_evo.driver.setup import make_problem
 from grs_evo.errors import InputError, within
+from grs_evo.files import is_folder
 from grs_evo.loss.objective import Objective, make_objective
 from grs_evo.loss.options import LossOptions
 from grs_evo.loss.quality import quality, score, score_table
+from grs_evo.loss.terms.table import facts
 from grs_evo.search.candidates.binding import bind
 from grs_evo.search.candidates.source import CandidateOptions, candidate
 from grs_evo.search.problem import Problem
@@ -23,7 +25,7 @@ from grs_evo.structures.reading import read_structures
 from grs_evo.structures.structure import Structure
 from grs_evo.text import table_of
 
-# random candidates whose median loss is the yardstick
+# random candidates whose median loss is compared with
 _N_RANDOM = 64
 
 
@@ -62,12 +64,14 @@ def scores(
             judged = quality(objective, one, _random(one, target_data, problem))
             off = score_table(objective, score(objective, one), functions)
         terms = dict(zip(objective.term_names, map(float, judged.evaluation.terms), strict=True))
+        known = facts(objective.term_names, objective.options)
         found.append(
             {
                 "structure": entry.source,
                 "n_atoms": one.n_atoms,
                 "value": float(judged.evaluation.value),
                 "terms": terms,
+                "meanings": {name: fact.meaning for name, fact in known.items()},
                 "noise": judged.noise,
                 "over_noise": judged.noise_ratio,
                 "random": judged.baseline,
@@ -79,7 +83,7 @@ def scores(
 
 
 def _relative_loss(path: Path) -> tuple[TargetData, Objective, Problem | None]:
-    if not path.is_dir():
+    if not is_folder(path):
         target_data = TargetData.read(path)
         return target_data, make_objective(target_data.basis, target_data.target, LossOptions()), None
     folder = existing(path)
@@ -96,7 +100,7 @@ def _random(one: Structure, target_data: TargetData, problem: Problem | None) ->
         options = CandidateOptions(kind="random", sizes=(one.n_atoms, one.n_atoms), composition="free")
         try:
             sources = [bind(options, target_data.basis.elements, target_data.structures)]
-        except InputError:  # no density to draw at: then there is no such yardstick
+        except InputError:  # no density to draw at: then there is nothing random to compare with
             return []
     drawn = (candidate(rng, sources[0]) for _ in range(4 * _N_RANDOM))
     return [made for made in drawn if made is not None and made.n_atoms == one.n_atoms][:_N_RANDOM]
@@ -107,7 +111,11 @@ def text_of(found: list[dict[str, Any]]) -> str:
     lines = []
     for one in found:
         lines += [f"{one['structure']}: {one['n_atoms']} atoms, V_eff {one['value']:.6g}"]
-        lines += [f"  {name:<12} {value:.6g}" for name, value in one["terms"].items()]
+        wide = max(12, *map(len, one["terms"]))
+        lines += [
+            f"  {name:<{wide}} {value:<12.6g} {one['meanings'].get(name, '')}".rstrip()
+            for name, value in one["terms"].items()
+        ]
         if np.isfinite(one["noise"]):
             lines.append(f"  {one['over_noise']:.4g} times the sampling noise of the target ({one['noise']:.4g})")
         else:

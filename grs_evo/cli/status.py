@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from grs_evo.storage.checkpoint import files
-from grs_evo.storage.run_folder import existing, is_alive, owner_of
+from grs_evo.storage.run_folder import existing, is_alive, json_table, owner_of
 from grs_evo.text import duration, table_of
+
+# status.json before there is one
+_NEW: dict[str, Any] = {
+    "state": "running",
+    "stop_reason": "",
+    "generation": -1,
+    "evaluations": 0,
+    "seconds": 0.0,
+    "archive_size": 0,
+    "archive_hash": "",
+    "best": {},
+    "islands": [],
+    "round": 0,
+    "set_size": 0,
+}
+# numbers of an island in it that are shown
+_ROW = (
+    "island",
+    "evaluations",
+    "gradient_evaluations",
+    "incremental",
+    "best_value",
+    "accepted_migrants",
+    "accepted_seeds",
+    "diversity",
+    "rejected",
+)
 
 
 def status(path: str | Path) -> dict[str, Any]:
@@ -20,22 +46,7 @@ def status(path: str | Path) -> dict[str, Any]:
         The folder holds no run.
     """
     folder = existing(Path(path))
-    try:
-        found = json.loads(folder.status.read_text())
-    except (OSError, ValueError):
-        found = {
-            "state": "running",
-            "stop_reason": "",
-            "generation": -1,
-            "evaluations": 0,
-            "seconds": 0.0,
-            "archive_size": 0,
-            "archive_hash": "",
-            "best": {},
-            "islands": [],
-            "round": 0,
-            "set_size": 0,
-        }
+    found = _known(json_table(folder.status))
     alive = is_alive(folder)
     if found["state"] == "running" and not alive:
         failed = folder.failures()
@@ -48,6 +59,31 @@ def status(path: str | Path) -> dict[str, Any]:
     found["folder"] = str(folder.path)
     found["owner"] = {key: value for key, value in owner_of(folder).items() if key in ("host", "pid", "ranks", "since")}
     return dict(found)
+
+
+def _known(found: dict[str, Any]) -> dict[str, Any]:
+    """What status.json says, as far as it is what a run writes; what is not is as before the first generation."""
+    known = {name: found[name] if isinstance(found.get(name), type(value)) else value for name, value in _NEW.items()}
+    if isinstance(found.get("seconds"), int):
+        known["seconds"] = float(found["seconds"])
+    if not all(_is_number(value) for value in known["best"].values()):
+        known["best"] = {}
+    if not all(
+        isinstance(row, dict)
+        and isinstance(row.get("strategy"), str)
+        and all(_is_number(row.get(name)) for name in _ROW)
+        for row in known["islands"]
+    ):
+        known["islands"] = []
+    others = {name: value for name, value in found.items() if name not in known}
+    saved = others.get("checkpoints")
+    if not (isinstance(saved, dict) and _is_number(saved.get("saved")) and _is_number(saved.get("share"))):
+        others.pop("checkpoints", None)
+    return {**others, **known}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def text_of(found: dict[str, Any]) -> str:
@@ -71,13 +107,13 @@ def text_of(found: dict[str, Any]) -> str:
         heads = ["island", "strategy", "best", "evaluations", "migrants", "seeds", "diversity", "rejected"]
         rows = []
         for one in found["islands"]:
-            spent = one["evaluations"] + one["gradient_evaluations"] + one["incremental"]
+            evaluations = one["evaluations"] + one["gradient_evaluations"] + one["incremental"]
             rows.append(
                 [
                     str(one["island"]),
                     one["strategy"],
                     f"{one['best_value']:.6g}",
-                    str(spent),
+                    str(evaluations),
                     str(one["accepted_migrants"]),
                     str(one["accepted_seeds"]),
                     f"{one['diversity']:.2f}",

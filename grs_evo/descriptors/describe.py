@@ -231,6 +231,32 @@ def pullback(
     return -gradient, -strain
 
 
+def gradients(
+    structure: Any, basis: Basis, *, source: str = "structure"
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Each function summed over all atoms, Σ_i B_i (n_desc,), and d(Σ_i B_i)/dR (n_desc, n_atoms, 3) in 1/Å.
+
+    What a linear potential's energy and forces are made of. Columns as in `describe`, which raises the same errors.
+    """
+    checked = checked_structure(structure, basis.elements, source)
+    tables = kernel_tables(basis)
+    arrays = _arrays(checked)
+    work, rows = _evaluate(arrays, tables, source)
+    sums, slopes = np.zeros(basis.n_desc), np.zeros((basis.n_desc, checked.n_atoms, 3))
+    adjoint, strain = np.zeros((checked.n_atoms, tables.max_size)), np.empty((3, 3))
+    for element, size in enumerate(basis.sizes):
+        own = checked.species == element
+        if not own.any():
+            continue
+        first = basis.columns(element).start
+        sums[first : first + size] = rows[own, :size].sum(axis=0)
+        for k in range(size):
+            adjoint[own, k] = 1.0
+            engine.pull_into(*arrays, tables, adjoint, work, slopes[first + k], strain)
+            adjoint[own, k] = 0.0
+    return sums, slopes
+
+
 def stream_descriptors(
     structure: Any, basis: Basis, chunk: int = CHUNK, *, threads: int = 1, source: str = "structure"
 ) -> Iterator[NDArray[np.float64]]:

@@ -1,12 +1,13 @@
 """A run from its file to its end.
 
-| question | module |
+| what | module |
 |---|---|
-| begin, go on with, and end a session; round after round | `session` |
-| how do all ranks hear what rank 0 found? | `startup` |
+| begin, go on with, and end a session | `session` |
+| how do all ranks get what rank 0 found? | `startup` |
 | how do a run file and structures become a basis, a target and a search problem? | `setup` |
 | how do ranks share the description of a large target? | `distributed_target` |
-| how does a representative set grow over the rounds? | `rounds` |
+| round after round of search; how does a representative set grow between them? | `rounds` |
+| SIGTERM, SIGUSR1 and SIGINT | `signals` |
 | what is kept while it runs: archive, history, checkpoints? | `recorder` |
 | which versions and inputs made it, and is a folder unchanged? | `provenance` |
 | the run file | `config/` |

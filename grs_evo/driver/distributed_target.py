@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from grs_evo.descriptors.basis import Basis
 from grs_evo.errors import InputError
 from grs_evo.parallel.communicator import World, wait
-from grs_evo.parallel.messages import array_text, decode, encode, text_array
+from grs_evo.parallel.messages import Tag, array_text, decode, encode, text_array
 from grs_evo.parallel.topology import shares
-from grs_evo.parallel.worker import Tag
 from grs_evo.structures.structure import pack_structures, unpack_structures
 from grs_evo.targets.chunks import Job, Part, parts_of
 
@@ -21,7 +20,7 @@ _MOST_BYTES = 1 << 30
 
 
 class DistributedDescriber:
-    """Rank 0's side: a `blocks.Worker` that shares a job out over the ranks, which wait for it in `briefing.receive`.
+    """Rank 0's side: a `chunks.Worker` that shares a job out over the ranks, which wait for it in `startup.receive`.
 
     Parameters
     ----------
@@ -51,7 +50,6 @@ class DistributedDescriber:
         found[self.world.rank] = list(parts_of(job, rest[own.start : own.stop]))
 
         def serve() -> None:
-            self.world.leave_if_orphaned()
             for source, tag, block in self.world.arrived():
                 if tag == Tag.REFUSED:
                     raise InputError(array_text(block))
@@ -67,7 +65,7 @@ def work(world: World, block: NDArray[np.uint8], serve: Callable[[], None]) -> N
 
     Parameters
     ----------
-    serve : looks at the post between two parts, since rank 0 may have found the structure wrong
+    serve : looks for messages between two parts, since rank 0 may have found the structure wrong
     """
     job, starts = _unpack(block)
     try:

@@ -6,24 +6,37 @@ import hashlib
 import json
 import platform
 import re
+from collections.abc import Mapping
 from importlib import metadata
 
 import numpy as np
+from threadpoolctl import threadpool_info
 
 from grs_evo import __version__
 from grs_evo.driver.config.changes import differences
 from grs_evo.driver.config.run_file import EXTENDABLE, RunFile, parse
 from grs_evo.driver.config.toml import to_toml
 from grs_evo.errors import InputError
+from grs_evo.kernels import processor
+from grs_evo.loss.terms.table import source_digest
 from grs_evo.parallel.communicator import World
 from grs_evo.storage import checkpoint
-from grs_evo.storage.run_folder import Folder
+from grs_evo.storage.run_folder import Folder, check_contents, json_table
 from grs_evo.storage.target_file import TargetData
 
 _CHECKSUM = re.compile(r"^# checksum ([0-9a-f]{16})\n", re.MULTILINE)
 
 
-_PACKAGES = ("numpy", "numba", "scipy", "ase", "h5py", "deap", "mpi4py", "spglib", "pydantic")
+_PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "ase", "h5py", "deap", "mpi4py", "spglib", "pydantic")
+# What the bits of an archive depend on besides run file and seed, and how it is called where it differs.
+_DECIDING = {
+    "cpu": "processor",
+    "instructions": "instruction sets",
+    "cpu_features": "processor features",
+    **{name: name for name in ("numpy", "numba", "llvmlite", "scipy")},
+    "numpy_simd": "instruction sets of numpy",
+    "blas": "BLAS",
+}
 
 
 def stamped(run_: RunFile) -> str:
@@ -38,10 +51,13 @@ def unchanged(folder: Folder, point: checkpoint.Checkpoint | None) -> RunFile:
     Raises
     ------
     InputError
-        Somebody has changed it since the run began; the message shows what.
+        Somebody has changed it, the target or the inputs since the run began; the message shows what.
     """
+    check_contents(folder)
     try:
-        text = folder.run_file.read_text()
+        text = folder.run_file.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{folder.run_file}: is not UTF-8 text ({error.reason} at byte {error.start})") from None
     except OSError as error:
         raise InputError(f"{folder.run_file}: cannot be read: {error.strerror}") from None
     found = parse(text, str(folder.run_file))
@@ -62,17 +78,32 @@ def unchanged(folder: Folder, point: checkpoint.Checkpoint | None) -> RunFile:
 
 
 def fingerprint(run_: RunFile, target_data: TargetData) -> dict[str, str]:
-    """What a checkpoint must agree with: everything that the result depends on."""
-    kept = run_.model_copy(update={name: type(getattr(run_, name))() for name in EXTENDABLE})
+    """What a checkpoint is of: everything that the result depends on.
+
+    The run file counts by its values; how its options are described has no part in it.
+    """
+    values = json.dumps(run_.model_dump(mode="json", exclude=set(EXTENDABLE)), sort_keys=True)
     target = hashlib.blake2b(digest_size=8)
     for name, array in sorted(target_data.target.to_arrays().items()):
         target.update(name.encode() + np.ascontiguousarray(array).tobytes())
-    return {
-        "run file": _digest(to_toml(kept).encode()),
+    found = {
+        "run file": _digest(values.encode()),
         "seed": str(run_.seed),
         "basis": target_data.basis.hash,
         "target": target.hexdigest(),
     }
+    outside = source_digest(run_.loss)
+    return found | ({"source of loss.terms": outside} if outside else {})
+
+
+def check_same(folder: Folder, point: checkpoint.Checkpoint, expected: Mapping[str, str]) -> None:
+    """Raise an InputError unless a checkpoint is of this seed, basis and target.
+
+    Its run file is compared by `unchanged`, value by value; in older checkpoints its hash covers descriptions too.
+    """
+    for name, value in expected.items():
+        if name != "run file" and point.fingerprint.get(name) != value:
+            raise InputError(f"{folder.path}: {name} is not that of the checkpoint; the run folder was changed")
 
 
 def versions(world: World) -> str:
@@ -84,7 +115,38 @@ def versions(world: World) -> str:
         except metadata.PackageNotFoundError:
             continue
     found["platform"] = platform.platform()
-    return json.dumps(found, indent=1) + "\n"
+    return json.dumps(found | _arithmetic(), indent=1) + "\n"
+
+
+def _arithmetic() -> dict[str, str]:
+    """What does the arithmetic of this process, beside the versions of packages."""
+    import scipy.linalg  # noqa: F401 (brings a BLAS of its own, which is not loaded at every moment of a run)
+
+    simd = np.show_config(mode="dicts").get("SIMD Extensions", {}).get("found", [])
+    libraries = {
+        f"{one['internal_api']} {one['version']} {one.get('architecture', '')}".strip()
+        for one in threadpool_info()
+        if one.get("user_api") == "blas"
+    }
+    return {**processor(), "numpy_simd": " ".join(simd), "blas": ", ".join(sorted(libraries))}
+
+
+def moved(folder: Folder, now: str) -> str:
+    """What differs between the machine and libraries that began a run and these, in a line; empty where nothing does.
+
+    Parameters
+    ----------
+    now : what `versions` gives here; of folders of earlier versions, which recorded less, what they have is compared
+    """
+    before, here = json_table(folder.versions), json.loads(now)
+    changed = [
+        f"{called} {before[name]}, now {here[name]}"
+        for name, called in _DECIDING.items()
+        if name in before and name in here and before[name] != here[name]
+    ]
+    if not changed:
+        return ""
+    return f"{folder.path}: was begun elsewhere: {'; '.join(changed)}"
 
 
 def _digest(data: bytes) -> str:

@@ -1,14 +1,10 @@
-"""Rank 0's desk: clock, files and screen of a run. It answers the conductor's questions and keeps what is decided."""
+"""Rank 0's record of a run: clock, archive, history, checkpoints, status and screen; the coordinator's hooks."""
 
 from __future__ import annotations
 
-import json
-import os
-import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,27 +14,22 @@ from grs_evo import __version__
 from grs_evo.driver.config.run_file import RunFile
 from grs_evo.driver.config.toml import to_toml
 from grs_evo.driver.monitor.console import Reporter
-from grs_evo.driver.monitor.status_file import _ISLAND_FACTS
-from grs_evo.errors import InputError
+from grs_evo.driver.monitor.status_file import Snapshot, evaluations, facts, status, write_status
 from grs_evo.parallel.decisions import NEVER, Decision, Pace, Totals
-from grs_evo.parallel.timing import COLUMNS
 from grs_evo.search.counters import stat_names
-from grs_evo.search.island import refuses
+from grs_evo.search.island import violation
 from grs_evo.search.population.archive import archive_hash, merge, objectives
 from grs_evo.search.population.individual import Individual, pack, unpack
 from grs_evo.search.problem import Problem
 from grs_evo.storage import checkpoint
 from grs_evo.storage.archive_file import Archive, write_archive
 from grs_evo.storage.run_folder import Folder, Ownership
-from grs_evo.storage.seed_folder import _TAKEN
+from grs_evo.storage.seed_folder import SeedFolder
 from grs_evo.storage.target_file import TargetData
-from grs_evo.structures.reading import read_structures
 from grs_evo.structures.structure import Structure
-from grs_evo.text import counted
 
 Arrays = dict[str, NDArray[Any]]
 
-_COUNTED = ("evaluations", "gradient_evaluations", "incremental")
 # s between two looks for a stop request, new seeds, and whether the folder is still ours
 _LOOK = 0.5
 # Rows of history kept per island; of longer runs every second, fourth, … generation is.
@@ -47,7 +38,7 @@ _HISTORY_ROWS = 20_000
 
 @dataclass
 class Recorder:
-    """Mutable, since it is where things are kept; only rank 0 has one."""
+    """What is known of a run while it goes on; only rank 0 has one, and it changes with every generation."""
 
     folder: Folder
     ownership: Ownership
@@ -57,7 +48,7 @@ class Recorder:
     fingerprint: dict[str, str]
     reporter: Reporter
     n_ranks: int
-    seconds_before: float = 0.0  # spent in earlier sessions
+    seconds_before: float = 0.0  # of earlier sessions
     set_up_seconds: float = 0.0  # of this session, before its first generation
     deadline: float | None = None  # of this session, on the monotonic clock
     round: int = 0
@@ -70,7 +61,8 @@ class Recorder:
     hash: str = ""
     state: str = "running"
     reason: str = ""
-    spent: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)  # rank -> its time, see `spent.COLUMNS`
+    # rank -> where its time went, see `timing.COLUMNS`
+    times: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
     last_reason: str = ""  # why the newest generation saved was the last of its round
 
     def __post_init__(self) -> None:
@@ -85,34 +77,39 @@ class Recorder:
         self._told = 0.0
         self._pause = self.run.output.status_seconds  # until the next status.json
         self._rows = np.empty((0, len(self.names)))
-        self._first: tuple[float, float] | None = None  # clock and evaluations when the session's first rows came
-        self._seen: dict[str, tuple[int, int]] = {}  # seed files: size and time when last looked at
+        self._first: tuple[float, int] | None = None  # clock and evaluations when the session's first rows came
+        problem = self.problem
+        self.seeds = SeedFolder(
+            self.folder.seeds,
+            problem.elements,
+            problem.n_islands,
+            lambda structure, island: violation(structure, island, self.problem),
+            self.ownership.check,
+            self.reporter.say,
+        )
         self._decision = Decision(-1)
 
     def take_over(self, point: checkpoint.Checkpoint) -> None:
-        """Stand where a checkpoint stands: what it knows is told even if this session adds nothing."""
+        """Begin with what a checkpoint knows, which is shown even if this session adds nothing."""
         self.seconds_before, self.round, self.past = point.seconds, point.round, point.past
         self.steps_before = point.step - point.generation
         self._rows = np.array([one["history"][-1] for one in point.states])
         self._decision = Decision.from_array(point.decision)
         self._gather(point.states)
 
-    # -- what the conductor asks -------------------------------------------------------------------------------------
+    # -- hooks of the coordinator ------------------------------------------------------------------------------------
 
     def totals(self, generation: int, rows: NDArray[np.float64]) -> Totals:
         best = float(rows[:, self.column["best_value"]].min())
-        return Totals(generation, best, float(self._evaluations(rows)))
-
-    def _evaluations(self, rows: NDArray[np.float64]) -> int:
-        return int(sum(rows[:, self.column[name]].sum() for name in _COUNTED))
+        return Totals(generation, best, float(evaluations(rows, self.names)))
 
     def observe(self, rows: NDArray[np.float64], decision: Decision, pace: Pace) -> None:
         self._rows, self._decision = rows, decision
         self.pace = pace
         now = time.monotonic()
         if self._first is None:
-            self._first = (now, self._evaluations(rows))
-        self.reporter.progress(self.facts())
+            self._first = (now, evaluations(rows, self.names))
+        self.reporter.progress(facts(self.snapshot()))
         if now - self._told >= self._pause:
             self.write_status()
 
@@ -133,80 +130,11 @@ class Recorder:
         return self.halted
 
     def new_seeds(self, made: int) -> list[tuple[int, Structure]]:
-        again = self.taken(made)
-        if again:
+        again = self.seeds.taken(self.round, made)
+        if again or time.monotonic() - self._sought < _LOOK:
             return again
-        if time.monotonic() - self._sought < _LOOK:
-            return []
         self._sought = time.monotonic()
-        for path in self._dropped():
-            self._take(path, made)
-        return self.taken(made)
-
-    def _dropped(self) -> list[Path]:
-        """Files in seeds/ that nobody has touched since the last look."""
-        try:
-            files = sorted(path for path in self.folder.seeds.iterdir() if path.is_file() and path.name[0] != ".")
-        except OSError:
-            return []
-        before, self._seen = self._seen, {}
-        settled = []
-        for path in files:
-            try:
-                facts = path.stat()
-            except OSError:
-                continue
-            mark = self._seen[path.name] = (facts.st_size, facts.st_mtime_ns)
-            if before.get(path.name) == mark:
-                settled.append(path)
-        return settled
-
-    def _take(self, path: Path, made: int) -> None:
-        """Move a seed file to where a resume finds it again, its name saying when it entered; that is its record."""
-        place = self.folder.seeds / "taken"
-        try:
-            found = self._read_seeds(path)
-        except InputError as error:
-            place = self.folder.seeds / "refused"
-            place.mkdir(exist_ok=True)
-            os.replace(path, place / path.name)
-            self.reporter.say(f"seed refused: {error}")
-            return
-        place.mkdir(exist_ok=True)
-        number = 1 + max((int(match[1]) for name in os.listdir(place) if (match := _TAKEN.fullmatch(name))), default=0)
-        self.ownership.check()
-        os.replace(path, place / f"{number:06d}_r{self.round}_g{made}_{path.name}")
-        self.reporter.say(self._welcome(path.name, found, number, made))
-
-    def _welcome(self, name: str, found: Sequence[Structure], number: int, made: int) -> str:
-        """What becomes of the structures of a seed file, in a line."""
-        causes = [refuses(one, self._host(number, k), self.problem) for k, one in enumerate(found)]
-        refused = [cause for cause in causes if cause is not None]
-        line = f"seeds: {len(found) - len(refused)} of {counted(len(found), 'structure')} of {name} enter"
-        line += f" at generation {made}"
-        if refused:
-            line += f"; the limits of their islands refuse the others for {', '.join(sorted(set(refused)))}"
-        return line
-
-    def _host(self, number: int, k: int) -> int:
-        """The island that structure `k` of seed file `number` goes to: each in turn."""
-        return (number - 1 + k) % self.problem.n_islands
-
-    def taken(self, made: int) -> list[tuple[int, Structure]]:
-        """Seeds that enter when a generation of this round is made, island by island in turn."""
-        place = self.folder.seeds / "taken"
-        if not place.is_dir():
-            return []
-        seeds = []
-        for name in sorted(os.listdir(place)):
-            match = _TAKEN.fullmatch(name)
-            if match and (int(match[2]), int(match[3])) == (self.round, made):
-                for k, structure in enumerate(self._read_seeds(place / name)):
-                    seeds.append((self._host(int(match[1]), k), structure))
-        return seeds
-
-    def _read_seeds(self, path: Path) -> list[Structure]:
-        return [entry.structure for entry in read_structures(path, self.problem.elements)]
+        return self.seeds.take_new(self.round, made)
 
     # -- rounds ------------------------------------------------------------------------------------------------------
 
@@ -309,114 +237,50 @@ class Recorder:
         kept = history[::stride]
         return np.column_stack([np.full(len(kept), float(self.round)), np.full(len(kept), float(island)), kept])
 
-    # -- telling -----------------------------------------------------------------------------------------------------
+    # -- status ------------------------------------------------------------------------------------------------------
 
     def seconds(self) -> float:
-        """Spent so far, all sessions together."""
+        """s so far, all sessions together."""
         return self.seconds_before + time.monotonic() - self.begun
 
-    def facts(self) -> dict[str, Any]:
-        """The state of the run for people."""
-        rows, now = self._rows, time.monotonic()
-        best = rows[int(rows[:, self.column["best_value"]].argmin())]
-        evaluations = self._evaluations(rows)
-        first = self._first or (now, evaluations)
-        spent = now - first[0]
-        return {
-            "folder": self.folder.path,
-            "round": self.round,
-            "rounds": self.run.set.rounds,
-            "set_size": len(self.set),
-            "generation": self._decision.generation,
-            "generations": self.run.stop.generations,
-            "evaluations": evaluations,
-            "rate": (evaluations - first[1]) / spent if spent > 0 else 0.0,
-            "best": float(best[self.column["best_value"]]),
-            "best_terms": self._best_terms(best),
-            "diversity": float(rows[:, self.column["diversity"]].mean()),
-            "accepted_migrants": int(rows[:, self.column["accepted_migrants"]].sum()),
-            "seconds": self.seconds(),
-            "seconds_left": self._left(spent),
-        }
-
-    def _best_terms(self, row: NDArray[np.float64]) -> dict[str, float]:
-        return {name: float(row[self.column[f"best_{name}"]]) for name in self.problem.term_names}
-
-    def _left(self, spent: float) -> float | None:
-        """s until the budget of this session is spent, whichever part of it goes first."""
-        left = []
-        done, budget = self._decision.generation, self.run.stop.generations
-        started = self.extra.get("session_generation", -1)
-        if budget is not None and done > started + 1 and spent > 0:
-            left.append(spent / (done - started) * (budget - done))
-        if self.deadline is not None:
-            left.append(self.deadline - time.monotonic())
-        if self.run.stop.seconds is not None:
-            left.append(self.run.stop.seconds - self.seconds())
-        return max(0.0, min(left)) if left else None
+    def snapshot(self) -> Snapshot:
+        """The state of the run at this moment."""
+        now = time.monotonic()
+        return Snapshot(
+            folder=self.folder.path,
+            run=self.run,
+            problem=self.problem,
+            rows=self._rows,
+            round=self.round,
+            generation=self._decision.generation,
+            first=self._first or (now, evaluations(self._rows, self.names)),
+            started=self.extra.get("session_generation", -1),
+            set_size=len(self.set),
+            archive_size=len(self.newest),
+            archive_hash=self.hash,
+            seconds=self.seconds(),
+            session_seconds=now - self.begun,
+            set_up_seconds=self.set_up_seconds,
+            deadline=self.deadline,
+            ranks=self.n_ranks,
+            pace=self.pace,
+            times=self.times,
+            state=self.state,
+            reason=self.reason,
+        )
 
     def write_status(self) -> None:
-        """status.json, from which `grs-evo status` reads; not worth a flush to disk."""
+        """status.json, from which `grs-evo status` reads."""
         self._told = time.monotonic()
-        path = self.folder.status
-        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            beside.write_text(json.dumps(self.status(), sort_keys=True) + "\n")  # indented it takes ten times as long
-            os.replace(beside, path)
+            write_status(self.folder.status, status(self.snapshot()))
         except OSError:
             self.ownership.check()  # says so if the folder has gone; a full disk is the next checkpoint's to tell
-        # Of ten thousands of islands it takes a while to tell; never more than a fiftieth of the time goes into that.
+        # Of ten thousands of islands it takes a while to write; never more than a fiftieth of the time goes into that.
         self._pause = max(self.run.output.status_seconds, 50.0 * (time.monotonic() - self._told))
 
-    def status(self) -> dict[str, Any]:
-        rows = self._rows
-        whole = {name: rows[:, self.column[name]].astype(np.int64) for name in ("generation", *_ISLAND_FACTS)}
-        whole["population"] = rows[:, self.column["population_size"]].astype(np.int64)
-        causes = [k for name, k in self.column.items() if name.startswith("rejected_")]
-        whole["rejected"] = rows[:, causes].sum(axis=1).astype(np.int64)
-        columns: dict[str, list[Any]] = {name: column.tolist() for name, column in whole.items()}
-        columns |= {name: rows[:, self.column[name]].tolist() for name in ("best_value", "diversity")}
-        columns["island"] = list(range(len(rows)))
-        columns["strategy"] = [options.strategy for options in self.problem.islands[: len(rows)]]
-        islands = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-        best: dict[str, float] = {}
-        if len(rows):
-            lowest = rows[int(rows[:, self.column["best_value"]].argmin())]
-            best = {"value": float(lowest[self.column["best_value"]]), **self._best_terms(lowest)}
-        session = time.monotonic() - self.begun
-        return {
-            "state": self.state,
-            "stop_reason": self.reason,
-            "round": self.round,
-            "generation": self._decision.generation,
-            "generations": self.run.stop.generations,
-            "evaluations": self._evaluations(rows) if len(rows) else 0,
-            "seconds": self.seconds(),
-            "set_up_seconds": self.set_up_seconds,
-            "archive_size": len(self.newest),
-            "archive_hash": self.hash,
-            "best": best,
-            "set_size": len(self.set),
-            "islands": islands,
-            "ranks": self.n_ranks,
-            "checkpoints": {
-                "saved": self.pace.n_saved,
-                "seconds": self.pace.total_cost,
-                "share": self.pace.total_cost / session if session > 0 else 0.0,
-            },
-            "spent": [
-                {"rank": rank, **dict(zip(COLUMNS, row.tolist(), strict=True))}
-                for rank, row in sorted(self.spent.items())
-            ],
-            "seed": self.run.seed,
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "version": __version__,
-            "updated": time.time(),
-        }
-
     def end(self, state: str, reason: str, generation: int) -> None:
-        """The last words about the run."""
+        """The session is over: status.json says how."""
         self.state, self.reason = state, reason
         self._decision = Decision(generation, stop_at=NEVER) if generation >= 0 else self._decision
         self.write_status()

@@ -1,28 +1,163 @@
-"""A representative set over the rounds of a run: what was accepted so far, and the problem of the next round.
+"""The rounds of a session: the islands search, and between two rounds a representative set grows.
 
-Every rank holds the same story and comes to the same loss from it, bit for bit; only what was accepted travels.
+Every rank keeps the accepted structures and computes the same loss from them, bit for bit; only what was accepted is
+sent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from grs_evo.descriptors.basis import Basis
 from grs_evo.driver.config.run_file import RunFile
-from grs_evo.driver.setup import with_objective
+from grs_evo.driver.monitor.summary import Result
+from grs_evo.driver.recorder import Recorder
+from grs_evo.driver.setup import make_problem, with_objective
+from grs_evo.driver.startup import Start, broadcast, receive
 from grs_evo.errors import within
-from grs_evo.parallel.worker import Arrays
+from grs_evo.loss.objective import Objective
+from grs_evo.parallel.communicator import World
+from grs_evo.parallel.coordinator import Arrays, Coordinator, RoundRules
+from grs_evo.parallel.decisions import NEVER, Decision
+from grs_evo.parallel.endings import Ending, run_round
+from grs_evo.parallel.messages import array_text, text_array
+from grs_evo.parallel.topology import Routes, shares, sources
+from grs_evo.parallel.worker import IslandFunctions, RoundPlan, SignalFlag, Worker
+from grs_evo.search import island
 from grs_evo.search.population import representative_set as sets
-from grs_evo.search.population.individual import Individual
+from grs_evo.search.population.individual import Individual, pack, unpack
 from grs_evo.search.problem import Problem
 from grs_evo.search.state import IslandState
+from grs_evo.storage.checkpoint import Checkpoint
 from grs_evo.storage.target_file import TargetData
 from grs_evo.structures.reading import read_structures
 from grs_evo.structures.structure import Structure
 from grs_evo.targets.moments import merge
 from grs_evo.targets.overlap import check_overlap
+
+
+def island_functions(problem: Problem, seed: int, round_: int, before: Mapping[int, IslandState]) -> IslandFunctions:
+    """How the islands of a round are started, advanced, and sent.
+
+    Parameters
+    ----------
+    before : states of own islands at the end of the round before, from which they start
+    """
+    return IslandFunctions(
+        n_terms=len(problem.term_names),
+        start=lambda k, poll: island.start(problem, k, seed, round_, before.get(k), poll),
+        advance=lambda state, immigrants, seeds, poll: island.advance(state, problem, immigrants, seeds, poll),
+        stats=island.stats,
+        emigrants=island.emigrants,
+        pack=IslandState.to_arrays,
+        unpack=IslandState.from_arrays,
+    )
+
+
+def search(world: World, start: Start, signal_flag: SignalFlag, recorder: Recorder | None) -> Result:
+    """Round after round; without a representative set there is one.
+
+    Parameters
+    ----------
+    recorder : on rank 0
+    """
+    run_ = start.run
+    problem = recorder.problem if recorder is not None else make_problem(run_, start.target_data, start.folder)
+    point, rounds_ = start.point, run_.set.rounds
+    set_progress = begin(run_, problem, start.folder)
+    if point is not None and rounds_:
+        set_progress = again(set_progress, unpack(point.set), point.extra["accepted"])
+    heard = sources(problem.n_islands, run_.migration, run_.seed)
+    owned = shares(problem.n_islands, world.size)
+    routes = Routes(heard, owned, world.rank, run_.migration.interval, run_.migration.delay)
+    problem = set_progress.problem if rounds_ else problem
+    round_ = 0 if point is None else point.round
+    before: dict[int, IslandState] = {}
+    while True:
+        if recorder is not None:
+            recorder.begin_round(problem, round_, set_progress.state.individuals, set_progress.accepted)
+        islands = island_functions(problem, run_.seed, round_, before)
+        ending, coordinator = _round(world, start, islands, routes, signal_flag, recorder, point, round_)
+        if ending.halted or not rounds_:
+            return _result(recorder, start, ending, coordinator)
+        new: Sequence[Individual] = ()
+        grown, done = None, ""
+        if recorder is not None and coordinator is not None:
+            new, grown, reason = judge(set_progress, coordinator.final, start.target_data)
+            done = reason or ""
+            recorder.end_round(coordinator.final, (*set_progress.state.individuals, *new), done)
+            broadcast(world, {"done": text_array(done), **pack(new, len(problem.term_names))})
+        else:
+            arrays = receive(world)
+            done, new = array_text(arrays["done"]), unpack(arrays)
+        set_progress = set_progress.added(new, grown)
+        if done:
+            return _result(recorder, start, ending, coordinator)
+        problem, round_, before, point = set_progress.problem, round_ + 1, dict(ending.states), None
+
+
+def _round(
+    world: World,
+    start: Start,
+    islands: IslandFunctions,
+    routes: Routes,
+    signal_flag: SignalFlag,
+    recorder: Recorder | None,
+    point: Checkpoint | None,
+    round_: int,
+) -> tuple[Ending, Coordinator | None]:
+    """One round; how it ended, and what rank 0 knows of it."""
+    run_ = start.run
+    decision = None if point is None else Decision.from_array(point.decision)
+    at = -1 if point is None else point.generation
+    round_plan = RoundPlan(
+        round_,
+        run_.stop.generations,
+        at,
+        NEVER if decision is None else decision.stop_at,
+        start.seeds if point is not None else {},
+    )
+    coordinator = None
+    if recorder is not None:
+        recorder.extra["session_generation"] = at
+        rules = RoundRules(
+            recorder.problem.n_islands,
+            len(recorder.names),
+            run_.stop.generations,
+            run_.migration.delay,
+            run_.stop,
+            run_.checkpoint,
+        )
+        coordinator = Coordinator(rules, recorder, at, decision)
+        recorder.times = coordinator.times
+    worker = Worker(world, islands, routes, round_plan, signal_flag, coordinator)
+    states = None
+    if point is not None:
+        first = (
+            0 if recorder is not None else routes.mine.start
+        )  # rank 0 has the states of all islands, others their own
+        states = {k: islands.unpack(point.states[k - first]) for k in routes.mine}
+    return run_round(worker, states), coordinator
+
+
+def _result(recorder: Recorder | None, start: Start, ending: Ending, coordinator: Coordinator | None) -> Result:
+    if recorder is None or coordinator is None:
+        # rank 0 alone knows the reasons; the exit code of the others follows from how the round ended
+        finished = not ending.halted or ending.why == "seconds"
+        return Result(start.folder, finished, ending.why, ending.generation, 0.0)
+    recorder.pace = coordinator.pace
+    finished = not ending.halted or coordinator.halt_reason == "seconds"
+    reason = recorder.last_reason if not ending.halted else coordinator.halt_reason
+    recorder.end("finished" if finished else "stopped", reason, ending.generation)
+    return Result(
+        start.folder, finished, reason, ending.generation, recorder.seconds(), tuple(recorder.newest), recorder.hash
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the representative set
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +170,7 @@ class SetProgress:
     accepted: tuple[int, ...] = ()  # structures added after each round
 
     def added(self, new: Sequence[Individual], state: sets.SetState | None = None) -> SetProgress:
-        """The story after a round.
+        """The set and the problem after a round.
 
         Parameters
         ----------
@@ -71,7 +206,7 @@ def given_structures(run: RunFile, basis: Basis, folder: Path) -> list[Structure
 
 
 def again(set_progress: SetProgress, individuals: Sequence[Individual], accepted: Sequence[int]) -> SetProgress:
-    """The story that led to these individuals, told from its beginning."""
+    """Go through the earlier rounds of a resumed run again, in which these individuals were accepted."""
     start = 0
     for count in accepted:
         set_progress = set_progress.added(individuals[start : start + count])
@@ -79,10 +214,10 @@ def again(set_progress: SetProgress, individuals: Sequence[Individual], accepted
     return set_progress
 
 
-def _grown(state: sets.SetState, new: Sequence[Individual], objective: object) -> sets.SetState:
+def _grown(state: sets.SetState, new: Sequence[Individual], objective: Objective) -> sets.SetState:
     moments, losses = state.moments, list(state.losses)
     for one in new:
-        moments = merge(moments, objective.moments_of(one.structure))  # type: ignore[attr-defined]
+        moments = merge(moments, objective.moments_of(one.structure))
         losses.append(sets.set_loss(moments, objective))
     idle = 0 if new else state.idle + 1
     return replace(

@@ -17,18 +17,23 @@ from grs_evo.descriptors.options import BasisOptions
 from grs_evo.driver.config.changes import map_files
 from grs_evo.driver.config.run_file import AlloyOptions, RunFile, TargetOptions, read
 from grs_evo.errors import InputError, within
+from grs_evo.files import is_there
 from grs_evo.loss.lattice import make_lattice_objective, reference_structures
 from grs_evo.loss.objective import Objective, make_objective
-from grs_evo.loss.options import LossOptions, weights
+from grs_evo.loss.options import LossOptions
+from grs_evo.loss.terms.table import needs_covariance, weights
+from grs_evo.potential.relaxation import RelaxOptions
+from grs_evo.search import island
 from grs_evo.search.candidates.binding import bind
 from grs_evo.search.candidates.parents import PARENTS, parent_cell
 from grs_evo.search.candidates.source import CandidateOptions, Source, candidate
+from grs_evo.search.fresh_candidates import NoCandidates
 from grs_evo.search.operators.probabilities import check_operators
 from grs_evo.search.options import IslandOptions
 from grs_evo.search.population.archive import check_objectives, default_objectives
 from grs_evo.search.problem import Problem
 from grs_evo.storage.target_file import TargetData, write_target
-from grs_evo.structures.reading import Entry, elements_of, read_structures, read_with_elements
+from grs_evo.structures.reading import Entry, elements_of, read_sites, read_structures, read_with_elements
 from grs_evo.structures.structure import Structure, lacks_cell, to_atoms
 from grs_evo.targets.chunks import Worker, cores, parts_of
 from grs_evo.targets.target import Target
@@ -52,7 +57,7 @@ def make_target_data(run: RunFile, folder: Path, worker: Worker | None = None) -
         if run.target.stored is not None:
             return _stored(run, folder)
         options = run.target
-        covariance = run.loss.covariance != 0
+        covariance = needs_covariance(run.loss)
         entries: list[Entry] = []
         if options.files and run.basis.yace is None and not run.basis.elements:
             elements, entries = _read_target(options, None, folder)
@@ -87,7 +92,10 @@ def _read_target(
     """
     given = (options.weights, options.types, options.format, folder)
     try:
-        if elements is None:
+        if options.alloy is not None:
+            occupants = options.alloy.composition
+            elements, entries = read_sites(options.files, elements, occupants, *given[1:])
+        elif elements is None:
             elements, entries = read_with_elements(options.files, *given)
         else:
             entries = read_structures(options.files, elements, *given)
@@ -112,7 +120,7 @@ def store_target(
     types: Sequence[str] = (),
     format: str | None = None,
     weights: Mapping[str, float] | None = None,
-    threads: int | None = None,
+    worker: Worker | None = None,
 ) -> str:
     """Describe structure files, or what a run file's [target] says, and write the target; returns one line about it.
 
@@ -122,27 +130,29 @@ def store_target(
     run_file : whose basis, target and covariance are taken over, as far as nothing else is given
     cutoff : Å, of all pairs, where there is no run file
     types, format, weights : instead of the run file's
-    threads : that share large structures; default: one per core
+    worker : who describes large structures; default: a thread per core
     """
-    if out.exists():
+    if is_there(out):
         raise InputError(f"{out}: exists already; choose another --out")
+    if not out.parent.is_dir():
+        raise InputError(f"{out}: cannot be made, {out.parent} is no folder; choose another --out")
     given = {"files": tuple(files), "types": tuple(types), "format": format, "weights": dict(weights or {})}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value}
     if run_file is None:
         if not files:
             raise InputError("target: name structure files, or a run file with a [target] by --run-file")
-        asked = RunFile(target=TargetOptions(**changes), basis=BasisOptions(cutoff=cutoff))
+        wanted = RunFile(target=TargetOptions(**changes), basis=BasisOptions(cutoff=cutoff))
     elif cutoff is not None:
         raise InputError("--cutoff: comes with the basis of --run-file; give one of them")
     else:
-        asked = _with_target(read(run_file), run_file.parent, changes)
+        wanted = _with_target(read(run_file), run_file.parent, changes)
     if covariance:
-        asked = asked.model_copy(update={"loss": LossOptions(covariance=1.0)})
+        wanted = wanted.model_copy(update={"loss": LossOptions(covariance=1.0)})
     with within(str(run_file)) if run_file is not None else nullcontext():
-        target_data = make_target_data(asked, Path(), partial(parts_of, threads=threads or cores()))
+        target_data = make_target_data(wanted, Path(), worker or partial(parts_of, threads=cores()))
     write_target(target_data.target, out, target_data.structures)
     of = counted(len(target_data.structures), "structure")
-    what = f"of {of}" if asked.target.alloy is None else f"({target_data.target.description})"
+    what = f"of {of}" if wanted.target.alloy is None else f"({target_data.target.description})"
     return f"{out}: {target_data.target.n_environments} environments {what}; {', '.join(target_data.basis.elements)}"
 
 
@@ -162,8 +172,8 @@ def _stored(run: RunFile, folder: Path) -> TargetData:
     path = folder / str(run.target.stored)
     target_data = TargetData.read(path)
     if run.basis != BasisOptions():
-        asked = make_basis(run.basis, folder, run.target, target_data.basis.elements)
-        target_data.target.check_basis(asked)
+        wanted = make_basis(run.basis, folder, run.target, target_data.basis.elements)
+        target_data.target.check_basis(wanted)
     return target_data
 
 
@@ -202,7 +212,11 @@ def make_basis(
     if not found and target is not None:
         if target.files:
             with within("target.files"):
-                found = elements_of(target.files, target.types, target.format, folder)
+                if target.alloy is not None:
+                    occupants = target.alloy.composition
+                    found, _ = read_sites(target.files, None, occupants, target.types, target.format, folder)
+                else:
+                    found = elements_of(target.files, target.types, target.format, folder, target.weights)
         elif target.alloy is not None:
             found = tuple(target.alloy.composition)
     with within("basis", "."):
@@ -251,18 +265,32 @@ def make_problem(run: RunFile, target_data: TargetData, folder: Path) -> Problem
         archive=archive,
         migration=run.migration,
         relax=run.relax,
-        notes=(*_space_notes(sources), *_operator_notes(run, islands, sources, lattices)),
+        notes=(
+            *_space_notes(sources),
+            *_table_notes(objective, islands, sources),
+            *_operator_notes(run, islands, sources, lattices),
+        ),
     )
 
 
 def _space_notes(sources: Sequence[Source]) -> tuple[str, ...]:
     """A word about candidates of which there are few."""
-    counts = {id(source): source.possible for source in sources}
+    counts = {id(source): source.max_structures for source in sources}
     return tuple(
         f"candidates: at most {count} structures are possible; once all are known, generations add none"
         for count in dict.fromkeys(counts.values())
         if count <= _FEW
     )
+
+
+def _table_notes(objective: Objective, islands: Sequence[IslandOptions], sources: Sequence[Source]) -> tuple[str, ...]:
+    """A word about lattices whose loss is not tabulated; InputError where an option needs the tables."""
+    names = ", ".join(one.term.name for one in objective.added)
+    if not names or not any(source.one_lattice for source in sources):
+        return ()
+    if any(one.genetic.passes and source.one_lattice for one, source in zip(islands, sources, strict=True)):
+        raise InputError(f"search.genetic.passes: needs a loss that is tabulated on the sites; loss.terms has {names}")
+    return (f"loss.terms: {names} not tabulated on fixed sites; every structure is evaluated in full, which is slower",)
 
 
 def _operator_notes(
@@ -322,7 +350,7 @@ def _lattices(objective: Objective, sources: Sequence[Source]) -> tuple[Any | No
         if id(source) not in made:
             made[id(source)] = (
                 make_lattice_objective(objective, template, source.limits.mask(template.n_atoms))
-                if source.one_lattice and (template := source.templates[0])
+                if source.one_lattice and not objective.added and (template := source.templates[0])
                 else None
             )
     return tuple(made[id(source)] for source in sources)
@@ -332,3 +360,27 @@ def with_objective(problem: Problem, objective: Objective) -> Problem:
     """The same problem with another loss, such as that of the next round."""
     with threadpool_limits(1):
         return replace(problem, objective=objective, lattices=_lattices(objective, problem.sources))
+
+
+def rehearse(problem: Problem) -> None:
+    """One small generation of each kind of island: compiles what will be needed, and finds out what cannot be.
+
+    Rank 0 does it before the others begin, so that they load from the cache what it compiled.
+    """
+    done: set[str] = set()
+    small = []
+    for options in problem.islands:
+        small.append(options.model_copy(update={"population": 2}))
+    tiny = replace(problem, islands=tuple(small))
+    if isinstance(problem.relax, RelaxOptions):
+        tiny = replace(tiny, relax=problem.relax.model_copy(update={"max_evaluations": 4, "stage_evaluations": 4}))
+    for k, options in enumerate(problem.islands):
+        kind = f"{options.model_dump_json()} {id(problem.sources[k])}"
+        if kind not in done and len(done) < 8:
+            done.add(kind)
+            try:
+                island.advance(island.start(tiny, k, 0), tiny)
+            except NoCandidates:
+                # After the few steps allowed here atoms may still be too close, which says nothing about the run.
+                if tiny.relax is problem.relax:
+                    raise

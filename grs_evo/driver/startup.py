@@ -1,7 +1,8 @@
-"""What rank 0 tells the others before they begin, and between rounds."""
+"""What rank 0 sends to the others before they begin, and between rounds."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,14 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from grs_evo.driver import distributed_target as distributed_target
+from grs_evo.driver import distributed_target
 from grs_evo.driver.config.run_file import RunFile, parse
 from grs_evo.driver.config.toml import to_toml
-from grs_evo.errors import Quit
+from grs_evo.errors import RankExit
 from grs_evo.parallel.communicator import World, wait
-from grs_evo.parallel.messages import array_text, decode, encode, text_array
+from grs_evo.parallel.messages import Tag, array_text, decode, encode, text_array
 from grs_evo.parallel.topology import shares
-from grs_evo.parallel.worker import Tag
 from grs_evo.storage import checkpoint
 from grs_evo.storage.target_file import TargetData
 from grs_evo.structures.structure import Structure, pack_structures, unpack_structures
@@ -34,29 +34,28 @@ class Start:
     seeds: Mapping[int, Sequence[tuple[int, Structure]]] = field(default_factory=dict)  # due again after a resume
 
 
-def share(world: World, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Rank 0: the same arrays to every other rank, between two stretches of messages."""
+def broadcast(world: World, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Rank 0: the same arrays to every other rank, when no other messages are under way."""
     if world.size > 1:
         world.post_all(Tag.SHARE, encode(arrays))
         world.settle(lambda *_: None)
 
 
 def receive(world: World) -> dict[str, NDArray[Any]]:
-    """Other ranks: wait for what rank 0 shares.
+    """Other ranks: wait for what rank 0 broadcasts.
 
     Raises
     ------
-    Quit
+    RankExit
         Rank 0 found the input wrong, or cannot write.
     """
     got: list[NDArray[np.uint8]] = []
 
     def serve() -> None:
-        world.leave_if_orphaned()
         for _, tag, block in world.arrived():
-            if tag == Tag.QUIT:
+            if tag == Tag.EXIT:
                 world.settle(lambda *_: None, seconds=5.0)
-                raise Quit(int(decode(block)["numbers"][0]))
+                raise RankExit(int(decode(block)["numbers"][0]))
             if tag == Tag.JOB:
                 distributed_target.work(world, block, serve)
             else:
@@ -67,18 +66,18 @@ def receive(world: World) -> dict[str, NDArray[Any]]:
     return decode(got[0])
 
 
-def tell(world: World, start: Start) -> None:
+def send_start(world: World, start: Start) -> None:
     """Rank 0: hand what `prepare` found to the other ranks; of a checkpoint each gets its own islands only."""
     if world.size == 1:
         return
     point = start.point
     seeds = [(made, k, structure) for made, entries in start.seeds.items() for k, structure in entries]
-    share(
+    broadcast(
         world,
         {
             "run": text_array(to_toml(start.run)),
-            "folder": text_array(str(start.folder)),
-            "ground": np.frombuffer(start.target_data.to_bytes(), np.uint8),
+            "folder": np.frombuffer(os.fsencode(start.folder), np.uint8),
+            "target": np.frombuffer(start.target_data.to_bytes(), np.uint8),
             "resumed": np.array([point is not None]),
             "seeds_made": np.array([made for made, _, _ in seeds], np.int64),
             "seeds_island": np.array([k for _, k, _ in seeds], np.int64),
@@ -93,8 +92,8 @@ def tell(world: World, start: Start) -> None:
         world.settle(lambda *_: None)
 
 
-def hear(world: World) -> Start:
-    """Other ranks: what `tell` sends; the checkpoint holds the states of own islands alone."""
+def receive_start(world: World) -> Start:
+    """Other ranks: what `send_start` sends; the checkpoint holds the states of own islands alone."""
     arrays = receive(world)
     point = receive(world)["point"].tobytes() if arrays["resumed"][0] else b""
     seeds: dict[int, list[tuple[int, Structure]]] = {}
@@ -103,8 +102,8 @@ def hear(world: World) -> Start:
         seeds.setdefault(made, []).append((k, structure))
     return Start(
         parse(array_text(arrays["run"]), "run file of rank 0"),
-        TargetData.from_bytes(arrays["ground"].tobytes()),
-        Path(array_text(arrays["folder"])),
+        TargetData.from_bytes(arrays["target"].tobytes()),
+        Path(os.fsdecode(arrays["folder"].tobytes())),
         checkpoint.Checkpoint.from_bytes(point) if point else None,
         seeds,
     )

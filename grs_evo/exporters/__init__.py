@@ -1,6 +1,6 @@
 """Structures of an archive out to other programs.
 
-| question | module |
+| what | module |
 |---|---|
 | which structures, and into which files? | `export` |
 | how is each format written? | `formats` |

@@ -15,7 +15,7 @@ from grs_evo.exporters.formats import Calculation
 from grs_evo.files import write_whole
 from grs_evo.search.population.archive import dominated
 from grs_evo.search.population.individual import Individual, order_key
-from grs_evo.storage.archive_file import Archive, annotated, read_archive
+from grs_evo.storage.archive_file import Archive, annotated, lacks_seal, read_archive
 from grs_evo.structures.formats import FORMATS
 from grs_evo.structures.symmetry import ask_spglib
 
@@ -58,7 +58,7 @@ def export(
     which : ``"archive"``, ``"pareto"`` for its Pareto front alone, or ``"set"`` for the representative set
     pseudos : element -> name of its pseudopotential file, for pw.x inputs
     ecutwfc : plane-wave cutoff of pw.x inputs, Ry
-    say : told, in one line, what a user has to do before what was written is of use
+    say : told, in one line, what a user should know of what was read, or has to do before what was written is of use
 
     Returns
     -------
@@ -72,6 +72,8 @@ def export(
         of an earlier, longer export in the way.
     """
     archive = source if isinstance(source, Archive) else read_archive(source)
+    if not isinstance(source, Archive) and (notice := lacks_seal(source)):
+        say(notice)
     name_of = "the archive" if isinstance(source, Archive) else str(source)
     path = Path(out)
     name = _format_of(path, format)

@@ -40,12 +40,13 @@ class Calculation:
 
 def extended_xyz(atoms: Sequence[Any]) -> bytes:
     """Extended XYZ with every digit of the positions, which ASE's own writer cuts at 1e-8 Å."""
-    from ase.io.extxyz import key_val_dict_to_str
+    from ase.io import extxyz
 
+    written: Any = extxyz.key_val_dict_to_str  # ASE gives no types
     lines = []
     for one in atoms:
         lattice = " ".join(repr(float(x)) for x in one.cell[:].ravel())
-        known = key_val_dict_to_str({**one.info, "pbc": np.asarray(one.pbc)})
+        known = written({**one.info, "pbc": np.asarray(one.pbc)})
         lines += [str(len(one)), f'Lattice="{lattice}" Properties=species:S:1:pos:R:3 {known}']
         for symbol, position in zip(one.get_chemical_symbols(), one.positions, strict=True):
             lines.append(f"{symbol:<2s} " + " ".join(f"{float(x)!r:>23s}" for x in position))
@@ -143,8 +144,9 @@ def poscar(one: Any) -> bytes:
 
 def database(path: Path, atoms: Sequence[Any]) -> list[Path]:
     """An ase.db (SQLite) with a row per structure; what is known of each is in keys that begin with ``grs_``."""
-    from ase.db import connect
+    import ase.db
 
+    connect: Any = ase.db.connect  # ASE gives no types
     beside = path.with_name(f".{path.name}.{os.getpid()}.part.db")
     try:
         beside.unlink(missing_ok=True)

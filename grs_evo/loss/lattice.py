@@ -54,7 +54,7 @@ class LatticeObjective:
 
     @property
     def n_elements(self) -> int:
-        return self.allowed.shape[1]
+        return int(self.allowed.shape[1])
 
     @property
     def term_names(self) -> tuple[str, ...]:
@@ -139,8 +139,11 @@ def make_lattice_objective(
     ------
     InputError
         More than `MOST_SITES` sites, sites on top of each other, or a mask of the wrong shape or with a site that no
-        element may take.
+        element may take; an objective with terms that have their own code, for which there are no tables.
     """
+    if objective.added:
+        names = ", ".join(one.term.name for one in objective.added)
+        raise InputError(f"lattice: the loss has terms without tables ({names}); evaluate its structures one by one")
     basis = objective.basis
     n, n_el = template.n_atoms, len(basis.elements)
     if n > MOST_SITES:

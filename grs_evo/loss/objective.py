@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from grs_evo.descriptors.basis import Basis
@@ -19,14 +19,15 @@ from grs_evo.kernels.loss import distribution
 from grs_evo.kernels.loss import objective as kernel
 from grs_evo.kernels.loss.distribution import LossPlan, LossWork
 from grs_evo.kernels.loss.effective import calls_for, evaluate_into
-from grs_evo.loss.options import TERMS, LossOptions
-from grs_evo.loss.scaling import check_core, core_distances, covariance_of, reference_part, target_part, with_set
+from grs_evo.loss.options import LossOptions
+from grs_evo.loss.plan import blank_plan
+from grs_evo.loss.scaling import covariance_of, reference_part, target_part, with_set
+from grs_evo.loss.terms.evaluation import AddedTerms, Arrays
+from grs_evo.loss.terms.table import COMPILED, TERMS, chosen, prepared
+from grs_evo.loss.terms.term import PreparedTerm
 from grs_evo.structures.structure import Structure, as_structure
 from grs_evo.targets.moments import Moments, moments_of
 from grs_evo.targets.target import Target
-
-_NORMS = {"l1": distribution.L1, "l2": distribution.L2, "huber": distribution.HUBER}
-_CORES = {"none": 0, "polynomial": 1, "zbl": 2}
 
 
 class Evaluation(NamedTuple):
@@ -44,6 +45,7 @@ class _Scratch:
     loss: LossWork | None = None
     engine: Work | None = None
     calls: Calls | None = None
+    added: AddedTerms | None = None
     rows: NDArray[np.float64] = field(default_factory=lambda: np.empty((2, 0, 0)))
 
 
@@ -56,19 +58,24 @@ class Objective:
     options: LossOptions
     plan: LossPlan  # what the compiled code reads
     notes: tuple[str, ...] = ()  # what was done to scales, for the log
+    added: tuple[PreparedTerm, ...] = ()  # terms with their own code; their columns follow the compiled ones
     scratch: _Scratch = field(default_factory=_Scratch, repr=False)
 
-    @property
+    @cached_property
     def terms_kept(self) -> NDArray[np.int64]:
-        """Positions of this objective's terms in the compiled code's full row."""
-        o = self.options
-        on = (True, True, True, o.skewness != 0, o.kurtosis != 0, o.covariance != 0, o.w_set != 0)
-        core = o.core.kind != "none" and o.core.strength > 0
-        return np.flatnonzero([*on, core, o.w_entropy != 0, o.reward != 0, True])
+        """Positions of this objective's terms in the full row: those of the compiled code, then the added ones."""
+        kept = [one.column for one in COMPILED if one.kept(self.options)]
+        return np.array([*kept, *range(distribution.N_TERMS, self.n_columns)], dtype=np.int64)
+
+    @property
+    def n_columns(self) -> int:
+        """Length of the full row of terms."""
+        return distribution.N_TERMS + len(self.added)
 
     @property
     def term_names(self) -> tuple[str, ...]:
-        return tuple(TERMS[k] for k in self.terms_kept)
+        names = (*TERMS, *(one.term.name for one in self.added))
+        return tuple(names[k] for k in self.terms_kept)
 
     @property
     def has_core(self) -> bool:
@@ -80,41 +87,53 @@ class Objective:
         return evaluation
 
     def gradient(self, structure: Any) -> tuple[Evaluation, NDArray[np.float64], NDArray[np.float64]]:
-        """V_eff, forces −dV/dR (n_atoms, 3) per Å, and virial (3, 3) = −dV/dε under R → R (1 + ε)ᵀ."""
-        evaluation, forces, virial = self._run(structure, gradient=True)
-        return evaluation, -forces, -virial
+        """V_eff, forces −dV/dR (n_atoms, 3) per Å, and virial (3, 3) = −dV/dε under R → R (1 + ε)ᵀ.
+
+        The name is that of the derivatives; what comes back has the sign of forces, as ASE and LAMMPS take them.
+        """
+        evaluation, dpositions, dstrain = self._run(structure, gradient=True)
+        return evaluation, -dpositions, -dstrain
 
     def rows_loss(self, rows: NDArray[np.float64], species: NDArray[np.integer]) -> Evaluation:
-        """The same without the core, for environments given as compact descriptor rows."""
-        terms = np.zeros(distribution.N_TERMS)
-        index = np.array(species, dtype=np.int32)
-        compact = np.array(rows, dtype=np.float64, order="C")
-        _, value = kernel.rows_loss(
-            compact, index, self.plan, self.plan.norm, self.plan.delta, False, self.loss_work(), terms, compact
-        )
-        return Evaluation(float(value), terms[self.terms_kept], bool(np.isfinite(value)))
+        """The same for environments given as compact descriptor rows: without the core and terms of positions."""
+        value, terms, _ = self._of_rows(rows, species, gradient=False)
+        return Evaluation(value, terms[self.terms_kept], bool(np.isfinite(value)))
 
     def rows_gradient(
         self, rows: NDArray[np.float64], species: NDArray[np.integer]
     ) -> tuple[float, NDArray[np.float64]]:
-        """Value without the core, and its derivative with respect to each entry of the compact rows."""
-        terms = np.zeros(distribution.N_TERMS)
+        """Value as `rows_loss` has it, and its derivative +dV/dB with respect to each entry of the compact rows."""
+        value, _, slope = self._of_rows(rows, species, gradient=True)
+        return value, slope
+
+    def _of_rows(
+        self, given: NDArray[np.float64], species: NDArray[np.integer], gradient: bool
+    ) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+        """Value, full row of terms, and dV/dB of compact rows."""
+        terms = np.zeros(self.n_columns)
         index = np.array(species, dtype=np.int32)
-        compact = np.array(rows, dtype=np.float64, order="C")
-        slope = np.zeros_like(compact)
-        value, _ = kernel.rows_loss(
-            compact, index, self.plan, self.plan.norm, self.plan.delta, True, self.loss_work(), terms, slope
+        rows = np.array(given, dtype=np.float64, order="C")
+        slopes = np.zeros_like(rows) if gradient else rows
+        descended, reported = kernel.rows_loss(
+            rows, index, self.plan, *self.norm, gradient, self.loss_work(), terms, slopes
         )
-        return float(value), slope
+        value = float(descended if gradient else reported)
+        if self.added:
+            value += self.added_terms().add_rows(rows, index, gradient, terms, slopes)
+        return value, terms, slopes
+
+    @property
+    def norm(self) -> tuple[int, float]:
+        """The reported norm and its δ, where nothing smoother is descended in its stead."""
+        return self.plan.norm, self.plan.delta
 
     def moments_loss(self, moments: Moments) -> Evaluation:
-        """Value and terms of a distribution given by its moments: no core, no entropy."""
-        terms = np.zeros(distribution.N_TERMS)
+        """Value and terms of a distribution given by its moments: no core, no entropy, no added terms (they are 0)."""
+        terms = np.zeros(self.n_columns)
         flat = covariance_of(moments, len(self.plan.target_covariance))
         _, value = kernel.moments_loss(
-            moments.central(), moments.counts, flat, self.plan, self.plan.norm, self.plan.delta, False,
-            self.loss_work(), terms,
-        )  # fmt: skip
+            moments.central(), moments.counts, flat, self.plan, *self.norm, False, self.loss_work(), terms
+        )
         return Evaluation(float(value), terms[self.terms_kept], bool(np.isfinite(value)))
 
     def moments_of(self, structure: Any) -> Moments:
@@ -139,18 +158,26 @@ class Objective:
         plan, notes = target_part(self.plan, target, self.options)
         if keep_scales:
             plan, notes = plan._replace(inverse=self.plan.inverse, spread=self.plan.spread), self.notes
-        return replace(self, target=target, plan=plan, notes=notes, scratch=_Scratch())
+        added = prepared(self.added, self.basis, target)
+        return replace(self, target=target, plan=plan, notes=notes, added=added, scratch=_Scratch())
 
     def loss_work(self) -> LossWork:
         if self.scratch.loss is None:
             self.scratch.loss = distribution.make_loss_work(self.plan)
         return self.scratch.loss
 
+    def added_terms(self) -> AddedTerms:
+        """What evaluates the terms with their own code."""
+        if self.scratch.added is None:
+            self.scratch.added = AddedTerms(self.added, len(self.basis.elements))
+        return self.scratch.added
+
     def _run(self, given: Any, gradient: bool) -> tuple[Evaluation, NDArray[np.float64], NDArray[np.float64]]:
+        """V_eff, dV/dR (n_atoms, 3) per Å and dV/dε (3, 3); the derivatives are zeros unless wanted."""
         structure = as_structure(given, self.basis.elements, "evaluate(structure)")
         n_atoms = structure.n_atoms
-        forces, strain = np.zeros((n_atoms, 3)), np.zeros((3, 3))
-        terms = np.zeros(distribution.N_TERMS)
+        dpositions, dstrain = np.zeros((n_atoms, 3)), np.zeros((3, 3))
+        terms = np.zeros(self.n_columns)
 
         positions, cell = np.array(structure.positions), np.array(structure.cell)
         species, pbc = np.array(structure.species), np.array(structure.pbc)
@@ -158,28 +185,34 @@ class Objective:
         def call(engine: Work) -> tuple[int, float]:
             calls = self.calls(engine)
             rows, slopes = self.row_buffers(n_atoms)
+            if self.added:
+                self.added_terms().bind(
+                    Arrays(positions, cell, species, pbc, engine, rows, gradient, slopes, terms, dpositions, dstrain)
+                )
             status, _, value = evaluate_into(
-                positions, cell, species, pbc, calls, self.tables, engine, self.plan, self.loss_work(),
-                self.plan.norm, self.plan.delta, gradient, rows, slopes, terms, forces, strain,
+                positions, cell, species, pbc, calls, self.tables, engine, self.plan, self.loss_work(), *self.norm,
+                gradient, rows, slopes, terms, dpositions, dstrain,
             )  # fmt: skip
+            if self.added:
+                self.added_terms().check()
             return status, value
 
-        status, value = self.with_room(n_atoms, call)
+        status, value = self.with_memory(n_atoms, call)
         ok = status == OK and bool(np.isfinite(value))
         if ok and gradient:
-            ok = bool(np.isfinite(forces).all() and np.isfinite(strain).all())
+            ok = bool(np.isfinite(dpositions).all() and np.isfinite(dstrain).all())
         kept = terms[self.terms_kept] if ok else np.full(len(self.terms_kept), np.nan)
-        return Evaluation(float(value) if ok else float("nan"), kept, ok), forces, strain
+        return Evaluation(float(value) if ok else float("nan"), kept, ok), dpositions, dstrain
 
     def calls(self, engine: Work) -> Calls:
         """Where the compiled parts of V_eff are; found once."""
         if self.scratch.calls is None:
             rows, slopes = self.row_buffers(1)
-            self.scratch.calls = calls_for(
+            found = calls_for(
                 np.zeros((1, 3)), np.eye(3), np.zeros(1, np.int32), np.zeros(1, np.bool_), self.tables, engine,
-                self.plan, self.loss_work(), self.plan.norm, self.plan.delta, True, rows, slopes,
-                np.zeros(distribution.N_TERMS), np.zeros((1, 3)), np.zeros((3, 3)),
+                self.plan, self.loss_work(), rows, slopes, np.zeros(self.n_columns), np.zeros((1, 3)), np.zeros((3, 3)),
             )  # fmt: skip
+            self.scratch.calls = found._replace(terms=self.added_terms().address) if self.added else found
         return self.scratch.calls
 
     @property
@@ -187,14 +220,14 @@ class Objective:
         return kernel_tables(self.basis)
 
     def row_buffers(self, n_atoms: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Room for the descriptor rows of a structure and their derivatives."""
+        """Arrays for the descriptor rows of a structure and their derivatives."""
         width = max(self.basis.sizes)
         if self.scratch.rows.shape[1:] != (max(n_atoms, 1), width):
             self.scratch.rows = np.zeros((2, n_atoms, width))
         return self.scratch.rows[0], self.scratch.rows[1]
 
-    def with_room(self, n_atoms: int, call: Callable[[Work], tuple[int, Any]]) -> tuple[int, Any]:
-        """Run compiled code with the engine's scratch, and again from its start with more room while it lacks some."""
+    def with_memory(self, n_atoms: int, call: Callable[[Work], tuple[int, Any]]) -> tuple[int, Any]:
+        """Run compiled code with the engine's scratch, and again from its start with a larger one while it is small."""
         engine = self.scratch.engine
         if engine is None:
             engine = make_work(n_atoms, self.tables)
@@ -223,7 +256,7 @@ def make_objective(
     Raises
     ------
     InputError
-        The target belongs to another basis, lacks the covariance that is asked for, or the scale needs reference
+        The target belongs to another basis, lacks the covariance that is wanted, or the scale needs reference
         structures that are not there or too few; an argument of another kind (WrongType).
     """
     options = options if options is not None else LossOptions()
@@ -239,46 +272,9 @@ def make_objective(
         )
     if options.covariance != 0 and set_moments is not None and set_moments.covariance_sums is None:
         raise InputError("loss.covariance is not 0 but the set's moments hold no covariance")
-    alpha = np.array([options.mean, options.variance, options.skewness, options.kurtosis, options.covariance])
-    active = alpha != 0
-    active[:2] = True
-    sizes = np.array(basis.sizes, dtype=np.int64)
-    n_desc = int(sizes.sum())
-    n_flat = int((sizes**2).sum()) if options.covariance != 0 else 0
-    inner, outer = core_distances(basis.elements, options.core)
-    check_core(basis, outer, options.core)
-    blank = LossPlan(
-        sizes=sizes,
-        offsets=np.concatenate([[0], np.cumsum(sizes)]),
-        starts=np.concatenate([[0], np.cumsum(sizes**2)]),
-        pooled=options.distribution == "pooled",
-        alpha=alpha,
-        active=active,
-        norm=_NORMS[options.norm],
-        delta=options.delta,
-        target=np.zeros((4, n_desc)),
-        inverse=np.ones((4, n_desc)),
-        floor=np.ones(n_desc),
-        n_components=np.zeros(4, dtype=np.int64),
-        axes=np.zeros((4, n_desc, 0)),
-        target_covariance=np.zeros(n_flat),
-        w_structure=options.w_structure,
-        w_set=options.w_set,
-        set_counts=np.zeros(len(sizes)),
-        set_central=np.zeros((4, n_desc)),
-        set_covariance=np.zeros(n_flat),
-        reward=options.reward,
-        tolerance=options.tolerance,
-        w_entropy=options.w_entropy,
-        softness=options.entropy_softness,
-        spread=np.ones(n_desc),
-        core_kind=_CORES[options.core.kind],
-        core_strength=options.core.strength,
-        core_inner=inner,
-        core_outer=outer if options.core.kind != "none" else np.zeros_like(outer),
-        numbers=np.array([float(atomic_numbers[e]) for e in basis.elements]),
-    )
+    blank = blank_plan(basis, options)
     if options.scale in ("reference", "whitened"):
         blank = reference_part(blank, basis, options, reference)
     plan, notes = target_part(blank, target, options)
-    return Objective(basis, target, options, with_set(plan, set_moments), notes)
+    added = prepared(chosen(options), basis, target)
+    return Objective(basis, target, options, with_set(plan, set_moments), notes, added)

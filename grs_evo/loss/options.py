@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from grs_evo.options import Options
-
-TERMS = (
-    "structure",
-    "mean",
-    "variance",
-    "skewness",
-    "kurtosis",
-    "covariance",
-    "set",
-    "core",
-    "entropy",
-    "matched",
-    "raw",
-)
 
 
 class CoreOptions(Options):
@@ -73,24 +59,19 @@ class LossOptions(Options):
     reward: float = Field(0.0, ge=0, description="taken off the value times the share of matched functions [1]")
     tolerance: float = Field(1e-3, gt=0, description="scaled difference below which a function is matched [1]")
     core: CoreOptions = Field(default_factory=CoreOptions, description="repulsion at short distance")
+    terms: dict[str, float | dict[str, Any]] = Field(
+        default_factory=dict,
+        description="further terms by name, or module:variable from outside the package: weight, or a table of it and"
+        " the term's own options [1]",
+        # Not written where there are none: files of runs without further terms stay as they are.
+        json_schema_extra={"written": "when given"},
+    )
 
     @property
     def compares(self) -> bool:
         """Whether one structure can be better than another by more than its core."""
         moments = (self.mean, self.variance, self.skewness, self.kurtosis, self.covariance)
-        return (any(moments) and (self.w_structure != 0 or self.w_set != 0)) or self.w_entropy != 0
-
-
-def weights(options: LossOptions) -> dict[str, float]:
-    """With what weight each term enters the value (eqs. 13–16); below 0 where the search makes the term larger."""
-    moments = ("mean", "variance", "skewness", "kurtosis", "covariance")
-    core = options.core.strength if options.core.kind != "none" else 0.0
-    return {
-        "structure": options.w_structure,
-        **{name: options.w_structure * float(getattr(options, name)) for name in moments},
-        "set": options.w_set,
-        "core": 1.0 if core > 0 else 0.0,
-        "entropy": options.w_entropy,
-        "matched": -options.reward,
-        "raw": options.w_structure,
-    }
+        further = any(
+            one != 0 if not isinstance(one, dict) else one.get("weight", 1.0) != 0 for one in self.terms.values()
+        )
+        return (any(moments) and (self.w_structure != 0 or self.w_set != 0)) or self.w_entropy != 0 or further

@@ -1,4 +1,4 @@
-"""How good a structure is, in numbers a person can read: ratios to two yardsticks, and which functions are off."""
+"""How good a structure is, in numbers a person can read: ratios to two other losses, and which functions are off."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LEAST_NOISE = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Quality:
-    """The structure loss of a structure beside two yardsticks."""
+    """The structure loss of a structure, and what it is a multiple of."""
 
     evaluation: Evaluation
     structure_loss: float  # Q (eq. 13)
@@ -134,9 +134,9 @@ def score_table(objective: Objective, result: Score, limit: int | None = None) -
 
 
 def without_extras(objective: Objective) -> Objective:
-    """The same structure loss without set, entropy and reward: what environments alone can be judged by."""
+    """The same structure loss without set, entropy, reward and added terms: what environments alone are compared by."""
     plan = objective.plan._replace(w_structure=1.0, w_set=0.0, w_entropy=0.0, reward=0.0)
-    return replace(objective, plan=plan, scratch=type(objective.scratch)())
+    return replace(objective, plan=plan, added=(), scratch=type(objective.scratch)())
 
 
 def _ratio(loss: float, relative_loss: float) -> float:

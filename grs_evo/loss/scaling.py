@@ -14,9 +14,9 @@ from grs_evo.descriptors.basis import Basis
 from grs_evo.descriptors.describe import describe_compact
 from grs_evo.errors import InputError
 from grs_evo.kernels.loss.distribution import LossPlan
-from grs_evo.loss.options import TERMS, CoreOptions, LossOptions
+from grs_evo.loss.options import CoreOptions, LossOptions
 from grs_evo.structures.structure import Structure
-from grs_evo.targets.moments import Moments, empty, moments_of, standardise, variance_floor
+from grs_evo.targets.moments import MOMENT_NAMES, Moments, empty, moments_of, standardise, variance_floor
 from grs_evo.targets.target import Target
 
 # Principal axes whose variance is below this share of the largest are dropped (a share of 1e-3 in spread).
@@ -176,7 +176,7 @@ def reference_part(plan: LossPlan, basis: Basis, options: LossOptions, reference
                 continue
             if one.shape[1] == 0:
                 raise InputError(
-                    f"loss.scale is 'whitened' but the {TERMS[1 + p]}s of the {len(reference)} reference structures"
+                    f"loss.scale is 'whitened' but the {MOMENT_NAMES[p]}s of the {len(reference)} reference structures"
                     " do not differ at all; hand in structures that do, or choose scale = 'reference'"
                 )
             if one.shape[1] >= min(len(reference) - 1, plan.target.shape[1] + 1):

@@ -1,17 +1,26 @@
-"""Ranks that talk by messages: the only room that knows mpi4py.
+"""Ranks that exchange messages: the only module that knows mpi4py.
 
-Nobody blocks in a receive. A rank that waits looks for messages and sleeps a millisecond in between, so that it hears
-signals, answers the others, and leaves the core to them when there are more ranks than cores. Nobody sends to itself.
+No rank blocks in a receive. A rank that waits looks for messages and sleeps a millisecond in between, so that it hears
+signals, answers the others, and leaves the core to them when there are more ranks than cores. No rank sends to itself.
+
+Every wait ends: each look for messages also looks whether the launcher is still there (`World.arrived`), a thread does
+so while the process computes or waits inside the MPI library, and the library's own start and end have a time limit.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
+import signal
+import stat
 import sys
+import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,21 +39,81 @@ _EAGER_LOOKS = 20  # looks without a nap before the first one
 _FORWARDING = (
     1.0  # s for a launcher to pass on what a rank wrote last; MPICH's drops what is still in the pipe at an abort
 )
+_WATCH = 1.0  # s between two looks of the thread that watches the launcher
+# s that the MPI library's start, which lasts until the last rank has come, and its end may take
+_LONGEST_START = 900
+_LONGEST_END = 60
+
+
+class Launcher:
+    """The process that started this one as one of several ranks, and the wrappers in between, if there are any.
+
+    Open MPI's ranks go on for ever when their launcher is killed, MPICH's as long as they ask nothing of it. A wrapper
+    such as ``bash -c`` has the launcher's variables in its environment, just as the rank has.
+    """
+
+    def __init__(self) -> None:
+        self._parents = {os.getpid(): os.getppid()}
+        pid = os.getppid()
+        while pid > 1 and _is_wrapper(pid) and (parent := _parent_of(pid)) is not None:
+            self._parents[pid] = parent
+            pid = parent
+
+    def is_gone(self) -> bool:
+        """Whether this process or a wrapper of it has lost its parent."""
+        own = os.getpid()
+        return any((os.getppid() if pid == own else _parent_of(pid)) != parent for pid, parent in self._parents.items())
+
+    def watch(self, rank: int) -> None:
+        """Start a thread that ends this process soon after its launcher has gone, whatever it is doing then."""
+
+        def look() -> None:
+            while not self.is_gone():
+                time.sleep(_WATCH)
+            _leave_orphaned(rank)
+
+        threading.Thread(target=look, daemon=True, name="launcher watch").start()
+
+
+def _parent_of(pid: int) -> int | None:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _is_wrapper(pid: int) -> bool:
+    """Whether a process was itself started by the launcher as this very rank."""
+    own = {f"{rank}={os.environ[rank]}".encode() for _, rank in _LAUNCHERS if rank in os.environ}
+    try:
+        return bool(own) and own.issubset(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
+    except OSError:
+        return False
+
+
+def _leave_orphaned(rank: int) -> None:
+    """End this process: nobody is left to wait for, and perhaps nobody to read what it writes."""
+    with suppress(OSError):
+        os.set_blocking(2, False)
+        os.write(2, f"rank {rank}: the launcher is gone, leaving\n".encode())
+    os._exit(1)
 
 
 class World:
-    """All ranks of this run, and the post between them. One rank alone needs no MPI library."""
+    """All ranks of this run, and the messages between them. One rank alone needs no MPI library."""
 
-    def __init__(self, mpi: Any = None, library: str = "none", notice: str = "") -> None:
+    def __init__(
+        self, mpi: Any = None, library: str = "none", notice: str = "", launcher: Launcher | None = None
+    ) -> None:
         self._mpi = mpi  # the module mpi4py.MPI
         self.rank: int = 0 if mpi is None else int(mpi.COMM_WORLD.Get_rank())
         self.size: int = 1 if mpi is None else int(mpi.COMM_WORLD.Get_size())
-        # Two, in turn: while one rank waits for the last messages of a stretch, another may send the first of the next.
+        # Two, in turn: while one rank waits for the last messages of a phase, another may send the first of the next.
         self._comms: list[Any] = [] if self.size == 1 else [mpi.COMM_WORLD.Dup(), mpi.COMM_WORLD.Dup()]
         self.library = library
         self.notice = notice  # something the user should be told once
         self._pending: list[tuple[Any, NDArray[np.uint8]]] = []
-        self._parent = os.getppid()
+        self._launcher = None if self.size == 1 else launcher or Launcher()
 
     def post(self, dest: int, tag: int, block: NDArray[np.uint8]) -> None:
         """Send a block of bytes to another rank; returns at once."""
@@ -60,9 +129,10 @@ class World:
                 self.post(dest, tag, block)
 
     def arrived(self) -> list[tuple[int, int, NDArray[np.uint8]]]:
-        """Messages that are here by now, as (source, tag, block); never waits."""
+        """Messages that are here by now, as (source, tag, block); never waits. Ends the process if it is an orphan."""
         if self.size == 1:
             return []
+        self.leave_if_orphaned()
         comm = self._comms[0]
         status = self._mpi.Status()
         messages = []
@@ -99,19 +169,23 @@ class World:
             time.sleep(_NAP)
 
     def leave_if_orphaned(self) -> None:
-        """End this process when its launcher has died: Open MPI's ranks would otherwise go on for ever."""
-        if self.size > 1 and os.getppid() != self._parent:
-            sys.stderr.write(f"rank {self.rank}: the launcher is gone, leaving\n")
-            sys.stderr.flush()
-            os._exit(1)
+        """End this process when its launcher has died: what it waits for will never come."""
+        if self._launcher is not None and self._launcher.is_gone():
+            _leave_orphaned(self.rank)
+
+    def watch(self) -> None:
+        """From now on look for the launcher's death also while this process computes or waits within MPI."""
+        if self._launcher is not None:
+            self._launcher.watch(self.rank)
 
     def abort(self, code: int) -> None:
         """End all ranks at once, whatever they are doing. Does not return."""
-        sys.stdout.flush()
-        sys.stderr.flush()
-        if self.size > 1:
-            self._mpi.COMM_WORLD.Abort(code)
-        os._exit(code)
+        _flush()
+        try:
+            if self.size > 1:
+                self._mpi.COMM_WORLD.Abort(code)
+        finally:
+            os._exit(code)
 
 
 def wait(done: Callable[[], bool], serve: Callable[[], None]) -> None:
@@ -124,12 +198,30 @@ def wait(done: Callable[[], bool], serve: Callable[[], None]) -> None:
         looks += 1
 
 
-def launched() -> tuple[int, int]:
-    """(number of processes, which one) as the launcher tells it; (1, 0) without one."""
-    for size, rank in _LAUNCHERS:
-        if os.environ.get(size, "").isdigit():
-            return int(os.environ[size]), int(os.environ.get(rank, "0") or 0)
-    return 1, 0
+@dataclass(frozen=True)
+class Started:
+    """What the environment says of the launcher that started this process."""
+
+    n_processes: int = 1
+    which: int = 0  # the number of this process
+    variable: str = ""  # the environment variable that says so
+
+
+def started_by(library: str = "") -> Started:
+    """What the launcher says; variables of the library's own launcher count before those that an outer one left.
+
+    Parameters
+    ----------
+    library : the MPI library's name, empty when none is known
+    """
+    ordered = sorted(_LAUNCHERS, key=lambda pair: pair[0].startswith("OMPI_") != ("Open MPI" in library))
+    for size, rank in ordered:
+        # `srun --pty` opens a shell, whose programs are on their own
+        is_shell = size.startswith("SLURM_") and "SLURM_PTY_PORT" in os.environ
+        if os.environ.get(size, "").isdecimal() and not is_shell:
+            which = os.environ.get(rank, "")
+            return Started(int(os.environ[size]), int(which) if which.isdecimal() else 0, size)
+    return Started()
 
 
 def connect() -> World:
@@ -138,9 +230,10 @@ def connect() -> World:
     Raises
     ------
     InputError
-        A launcher started several processes but MPI sees only one: its make is not that of the MPI library.
+        A launcher started several processes but MPI sees only one: its make is not that of the MPI library, or it is
+        an outer launcher whose variables are still there.
     """
-    n_launched, which = launched()
+    launcher = Launcher()  # before the library's start, during which the launcher may die
     try:
         import mpi4py
 
@@ -149,30 +242,87 @@ def connect() -> World:
             warnings.simplefilter("ignore", RuntimeWarning)  # of a foreign mpiexec: refused below, with advice
             from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
-        if n_launched > 1:
-            raise InputError(
-                _mismatch(n_launched, which, f"no MPI library can be loaded ({_first_line(error)})")
-            ) from None
+        started = started_by()
+        if started.n_processes > 1:
+            raise InputError(_mismatch(started, f"no MPI library can be loaded ({_first_line(error)})")) from None
         _keep_ase_serial()
         return World(notice=f"no MPI library found ({_first_line(error)}): running on one rank")
     library = _first_line(MPI.Get_library_version())
-    if "OMPI_COMM_WORLD_SIZE" in os.environ and "Open MPI" not in library:
-        # such a library does not even start under that launcher
-        raise InputError(_mismatch(n_launched, which, f"the MPI library in use is another ({library})"))
-    if not MPI.Is_initialized():
-        MPI.Init_thread(MPI.THREAD_FUNNELED)
-        atexit.register(_finalize)
     _keep_ase_serial()
-    if n_launched > 1 and MPI.COMM_WORLD.Get_size() == 1:
-        raise InputError(_mismatch(n_launched, which, f"the MPI library in use ({library}) sees one rank"))
-    return World(MPI, library)
+    if not MPI.Is_initialized():
+        if _is_alone(library):
+            return World(library=library)
+        with _ended_after(_LONGEST_START):
+            MPI.Init_thread(MPI.THREAD_FUNNELED)
+        atexit.register(_finalize)
+    started = started_by(library)
+    if started.n_processes > 1 and MPI.COMM_WORLD.Get_size() == 1:
+        raise InputError(_mismatch(started, f"the MPI library in use ({library}) sees one rank"))
+    with _ended_after(_LONGEST_START):
+        world = World(MPI, library, launcher=launcher)
+    world.watch()
+    return world
+
+
+def _is_alone(library: str) -> bool:
+    """Whether an outer launcher left variables, with which the library would not start, to a process of its own.
+
+    Raises
+    ------
+    InputError
+        They say that this is one process of several.
+    """
+    started = started_by(library)
+    if started.variable.startswith("OMPI_") and "Open MPI" not in library:
+        found = f"the MPI library in use is another ({library})"
+    elif _has_lost_its_launcher():
+        found = "this process has no connection to that launcher (PMI_FD is closed)"
+    else:
+        if started.variable == "PMI_SIZE" and "OMPI_COMM_WORLD_SIZE" in os.environ:
+            # PMIx is the outer launcher's; MPICH would try to use it in place of the PMI of its own
+            for name in [name for name in os.environ if name.startswith("PMIX_")]:
+                del os.environ[name]
+        return False
+    if started.n_processes > 1:
+        raise InputError(_mismatch(started, found))
+    return True
+
+
+def _has_lost_its_launcher() -> bool:
+    """Whether PMI_FD names a connection that this process was not given, as in a subprocess of a rank."""
+    number = os.environ.get("PMI_FD", "")
+    if not number.isdecimal():
+        return False
+    try:
+        return not stat.S_ISSOCK(os.fstat(int(number)).st_mode)
+    except (OSError, OverflowError):
+        return True
 
 
 def _finalize() -> None:
     from mpi4py import MPI
 
     if not MPI.Is_finalized():
-        MPI.Finalize()
+        with _ended_after(_LONGEST_END):
+            MPI.Finalize()
+
+
+@contextmanager
+def _ended_after(seconds: int) -> Iterator[None]:
+    """Let the system end this process when the block lasts longer.
+
+    While the MPI library starts and ends, it waits for the other ranks without letting any Python code run.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python sets signal handlers in the main thread alone
+        return
+    before = signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _keep_ase_serial() -> None:
@@ -185,12 +335,13 @@ def _keep_ase_serial() -> None:
     ase.parallel.world.comm = ase.parallel.DummyMPI()
 
 
-def _mismatch(n_launched: int, which: int, found: str) -> str:
-    if which > 0:
+def _mismatch(started: Started, found: str) -> str:
+    if started.which > 0:
         return ""  # the first process says it for all
     return (
-        f"mpiexec: started {n_launched} processes, but {found}; use the mpiexec of the same MPI as Python's "
-        "(`python -m pip install mpich` puts both into this environment)"
+        f"mpiexec: started {started.n_processes} processes ({started.variable}={started.n_processes}), but {found}; "
+        "use the mpiexec of the same MPI as Python's (`python -m pip install mpich` puts both into this environment), "
+        f"or, where an outer launcher or shell left that variable, begin with `env -u {started.variable} grs-evo`"
     )
 
 
@@ -204,9 +355,18 @@ def abort_all(code: int) -> None:
     if mpi is None or not mpi.Is_initialized() or mpi.Is_finalized():
         return
     if mpi.COMM_WORLD.Get_size() > 1:
-        sys.stderr.write(f"rank {mpi.COMM_WORLD.Get_rank()} failed: ending all ranks\n")
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with suppress(OSError, ValueError):
+            sys.stderr.write(f"rank {mpi.COMM_WORLD.Get_rank()} failed: ending all ranks\n")
+        _flush()
         time.sleep(_FORWARDING)
-        mpi.COMM_WORLD.Abort(code)
-        os._exit(code)
+        try:
+            mpi.COMM_WORLD.Abort(code)
+        finally:
+            os._exit(code)
+
+
+def _flush() -> None:
+    """Hand on what was written, unless nobody reads it any more."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()

@@ -1,6 +1,6 @@
-"""Rank 0's judgement: from the statistics of one generation to what all ranks do a few generations later.
+"""When to stop and when to save: from the statistics of one generation to what all ranks do a few generations later.
 
-A verdict on generation g depends on the statistics of generations up to g and takes effect after generation g + delay,
+A decision on generation g depends on the statistics of generations up to g and takes effect after generation g + delay,
 so no rank waits for another, and the answer does not depend on who was faster. Only checkpoints, which change nothing,
 follow the clock.
 """
@@ -73,7 +73,7 @@ class Decision:
     @staticmethod
     def from_array(row: NDArray[Any]) -> Decision:
         if row.shape != (_DECISION_LENGTH,):
-            raise ValueError(f"a verdict has {_DECISION_LENGTH} numbers, not {row.shape}")
+            raise ValueError(f"a decision has {_DECISION_LENGTH} numbers, not {row.shape}")
         stop = int(row[3]) if row[3] >= 0 else NEVER
         return Decision(int(row[0]), float(row[1]), int(row[2]), stop, REASONS[int(row[4])], int(row[5]), int(row[6]))
 
@@ -88,14 +88,14 @@ class Totals:
 
 
 def judge(previous: Decision | None, totals: Totals, stop: StopOptions, delay: int) -> Decision:
-    """The verdict on a generation; a pure function of statistics, so that every machine comes to the same.
+    """The decision on a generation; a pure function of statistics, so that it is the same on every machine.
 
     Parameters
     ----------
-    previous : verdict on the generation before, None at the start of a round
-    totals : of the generation judged
+    previous : decision on the generation before, None at the start of a round
+    totals : of that generation
     stop : rules
-    delay : generations until a verdict takes effect, at least 1
+    delay : generations until a decision takes effect, at least 1
     """
     g = totals.generation
     if previous is None:
@@ -122,7 +122,7 @@ def judge(previous: Decision | None, totals: Totals, stop: StopOptions, delay: i
 class Pace:
     """When the last checkpoint was, and what saving has cost."""
 
-    generation: int  # last one saved, or asked for
+    generation: int  # last one saved, or to be saved
     clock: float  # s, when the last save ended
     last_cost: float = 0.0  # s
     total_cost: float = 0.0  # s, this session

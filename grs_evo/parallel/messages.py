@@ -1,4 +1,4 @@
-"""Named arrays into one block of bytes and back: the form of every message between ranks.
+"""The messages between ranks: their kinds, and named arrays into one block of bytes and back.
 
 The layout is fixed and says nothing a reader would have to execute: a count, one 128-byte entry per array (name, dtype,
 shape), then the arrays themselves, each starting at a multiple of eight bytes.
@@ -7,6 +7,7 @@ shape), then the arrays themselves, each starting at a multiple of eight bytes.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,26 @@ _ENTRY = np.dtype([("name", "S56"), ("dtype", "S16"), ("n_dims", "<i8"), ("shape
 _ALIGN = 8
 # booleans, integers, floats and byte strings; never objects
 _KINDS = "?biufS"
+
+
+class Tag(IntEnum):
+    """Kinds of messages between ranks."""
+
+    STATS = 1  # rows of one generation, to rank 0
+    DECISION = 2  # from rank 0
+    EMIGRANTS = 3
+    STATE = 4  # one island at one generation, to rank 0
+    SIGNAL = 5  # a rank got a signal, to rank 0
+    HALT = 6  # give up the generation under way, from rank 0
+    HALTED = 7  # newest complete generation of a rank, to rank 0
+    DUMP = 8  # hand over the states of this generation, from rank 0
+    END = 9  # the round is over, from rank 0
+    ERROR = 10  # a rank cannot go on because of the input, to rank 0
+    EXIT = 11  # leave with this exit code, from rank 0
+    SHARE = 12  # set-up data from rank 0, used before a round
+    JOB = 13  # blocks of a large target to be described, from rank 0
+    PART = 14  # the moments of such a block, to rank 0
+    REFUSED = 15  # what is wrong with the structure, to rank 0
 
 
 def encode(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
@@ -69,3 +90,8 @@ def text_array(text: str) -> NDArray[np.uint8]:
 def array_text(array: NDArray[np.uint8]) -> str:
     """The inverse of `text_array`."""
     return array.tobytes().decode()
+
+
+def numbers(*values: int) -> NDArray[np.uint8]:
+    """A message that is a few integers."""
+    return encode({"numbers": np.array(values, np.int64)})

@@ -10,14 +10,14 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-# advance: making generations; wait: napping until others have come as far; post: taking messages and, on rank 0,
-# verdicts, status and progress; pack: statistics, emigrants and states on their way out; save: checkpoints and
+# advance: making generations; wait: sleeping until others have come as far; post: taking messages and, on rank 0,
+# decisions, status and progress; pack: statistics, emigrants and states on their way out; save: checkpoints and
 # archive (rank 0); rest: everything else of a round
 PARTS = ("advance", "wait", "post", "pack", "save", "rest")
 COLUMNS = (*PARTS, "cpu", "peak_memory")
 
 
-class Spent:
+class PartClock:
     """Seconds of one rank by part, since it was made."""
 
     def __init__(self) -> None:

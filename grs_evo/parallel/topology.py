@@ -1,6 +1,6 @@
 """Which rank owns which islands, which island sends to which, and how emigrants travel.
 
-Who leaves, who makes room, and when are the islands' own business (`island.MigrantOptions`); here is the map.
+Which individuals leave, which make place for them, and when, is decided on the islands (`MigrantOptions`).
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _random_regular(n_islands: int, degree: int, seed: int) -> list[set[int]]:
 
 @dataclass(frozen=True)
 class Routes:
-    """The map as one rank sees it."""
+    """Which island sends to which, as one rank sees it."""
 
     heard: tuple[tuple[int, ...], ...]  # per island, the islands it hears from
     owned: tuple[range, ...]  # per rank
@@ -120,21 +120,21 @@ class Routes:
         """Islands that some island of this rank hears from."""
         return {source for island in self.owned[rank] for source in self.heard[island]}
 
-    def writers(self) -> tuple[int, ...]:
+    def senders(self) -> tuple[int, ...]:
         """Other ranks that this one hears from."""
         wanted = self.heard_by(self.rank)
         return tuple(r for r, islands in enumerate(self.owned) if r != self.rank and not wanted.isdisjoint(islands))
 
-    def parcels(self) -> dict[int, list[int]]:
+    def receivers(self) -> dict[int, list[int]]:
         """For each other rank that hears from this one: which of my islands it hears, ascending."""
         lists = {r: sorted(self.heard_by(r).intersection(self.mine)) for r in range(len(self.owned)) if r != self.rank}
         return {rank: islands for rank, islands in lists.items() if islands}
 
 
-def pack_parcel(
+def pack_emigrants(
     round_: int, generation: int, emigrants: Sequence[tuple[int, Sequence[Individual]]], n_terms: int
 ) -> dict[str, NDArray[Any]]:
-    """Emigrants of several islands, as (island they left, individuals), in one message of named columns."""
+    """Emigrants of several islands, as (island they left, individuals), as named columns."""
     everybody = [one for _, group in emigrants for one in group]
     return {
         "when": np.array([round_, generation], np.int64),
@@ -143,7 +143,7 @@ def pack_parcel(
     }
 
 
-def unpack_parcel(columns: dict[str, NDArray[Any]]) -> tuple[int, int, list[tuple[int, Individual]]]:
+def unpack_emigrants(columns: dict[str, NDArray[Any]]) -> tuple[int, int, list[tuple[int, Individual]]]:
     """(round, generation, [(island it left, individual), …])."""
     everybody = unpack(columns)
     round_, generation = (int(n) for n in columns["when"])

@@ -1,6 +1,6 @@
 """V_eff used: relaxation, and the same potential for other programs.
 
-| question | module |
+| what | module |
 |---|---|
 | relax a structure | `relaxation` |
 | an ASE calculator | `ase` |

@@ -44,7 +44,8 @@ class GRSCalculator(Calculator):
         scale: float = 1.0,
         **options_for_objective: Any,
     ) -> None:
-        super().__init__()
+        ase: Any = super()  # typed in part only
+        ase.__init__()
         call = "GRSCalculator(objective), or GRSCalculator(target, basis, options)"
         expect(objective, (Objective, Target), "the first argument", call)
         if isinstance(objective, Target):
@@ -64,7 +65,8 @@ class GRSCalculator(Calculator):
         system_changes: Sequence[str] = tuple(all_changes),
     ) -> None:
         """Fill `results`. Raises ValueError where V_eff is not finite (atoms on top of each other)."""
-        super().calculate(atoms, list(properties), list(system_changes))
+        ase: Any = super()
+        ase.calculate(atoms, list(properties), list(system_changes))
         structure = from_atoms(self.atoms, self.objective.basis.elements, "atoms")
         evaluation, forces, virial = self.objective.gradient(structure)
         if not evaluation.ok:

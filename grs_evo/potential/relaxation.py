@@ -12,10 +12,11 @@ from pydantic import Field
 
 from grs_evo.errors import InputError, expect
 from grs_evo.kernels.ace.engine import GROW, OK, Work
-from grs_evo.kernels.loss.distribution import HUBER, N_TERMS
+from grs_evo.kernels.loss.distribution import HUBER
 from grs_evo.kernels.relaxation import minimise as compiled
 from grs_evo.kernels.relaxation import surface
 from grs_evo.loss.objective import Objective, make_objective
+from grs_evo.loss.terms.evaluation import Arrays
 from grs_evo.options import Options
 from grs_evo.structures.structure import Structure, as_structure
 from grs_evo.targets.target import Target
@@ -123,74 +124,108 @@ def relax(
             f"relax: cell = {options.cell!r} needs a structure that is periodic in all directions; pbc is"
             f" {structure.pbc.tolist()}"
         )
+    geometry = _geometry(structure, objective, options, free)
+
+    def descend(engine: Work) -> tuple[int, tuple[int, surface.Descent]]:
+        return _descend(structure, objective, options, geometry, engine, poll)
+
+    _, (reason, descent) = objective.with_memory(n_atoms, descend)
+    value = float(descent.best_value[0])
+    evaluations = int(descent.evaluations[0])
+    if not np.isfinite(value):
+        terms = np.full(len(objective.terms_kept), np.nan)
+        return Relaxed(structure, float("nan"), terms, evaluations, _REASONS[compiled.FAILED], False)
+    best = structure.replace(positions=np.array(descent.best_positions), cell=np.array(descent.best_cell))
+    improved = not (np.array_equal(best.positions, structure.positions) and np.array_equal(best.cell, structure.cell))
+    return Relaxed(
+        best if improved else structure,
+        value,
+        descent.best_terms[objective.terms_kept],
+        evaluations,
+        _REASONS[reason],
+        improved,
+    )
+
+
+def _geometry(
+    structure: Structure, objective: Objective, options: RelaxOptions, free: NDArray[np.float64]
+) -> surface.Geometry:
+    """What moves from where; `free` (n_atoms,) is 1 for atoms that may, else 0."""
     plan = objective.plan
-    geometry = surface.Geometry(
+    added = [one.weight for one in objective.added]
+    # A loss that is to grow has no lower bound and would push atoms through any finite core.
+    grows = min(plan.alpha.min(), plan.w_structure, plan.w_set, *added) < 0
+    return surface.Geometry(
         cell=np.array(structure.cell),
         species=np.array(structure.species),
         pbc=np.array(structure.pbc),
         free=free,
         move=options.positions,
         mode=_MODES[options.cell],
-        length=float((structure.volume / n_atoms) ** (1 / 3) * np.sqrt(n_atoms)),
+        length=float((structure.volume / structure.n_atoms) ** (1 / 3) * np.sqrt(structure.n_atoms)),
         stretch=options.max_volume_change,
-        # A loss that is to grow has no lower bound and would push atoms through any finite core.
-        wall=bool(objective.has_core and (plan.alpha.min() < 0 or min(plan.w_structure, plan.w_set) < 0)),
+        wall=bool(objective.has_core and grows),
     )
+
+
+def _stages(objective: Objective, options: RelaxOptions) -> list[tuple[int, float, int]]:
+    """Norm that is descended, its δ, and most evaluations, of one stage after the other."""
     if options.method == "recipe":
-        stages = [(HUBER, delta, options.stage_evaluations) for delta in options.deltas]
-    else:
-        stages = [(plan.norm, plan.delta, options.max_evaluations)]
+        return [(HUBER, delta, options.stage_evaluations) for delta in options.deltas]
+    return [(*objective.norm, options.max_evaluations)]
 
-    def run(engine: Work) -> tuple[int, tuple[int, surface.Room]]:
-        room = surface.make_room(n_atoms, max(objective.basis.sizes), N_TERMS)
-        x = surface.start(structure.positions)
-        reason = compiled.BUDGET
-        for norm, delta, most in stages:
-            if poll is not None:
-                poll()
-            limits = compiled.Limits(
-                evaluations=min(options.max_evaluations, int(room.spent[0]) + most),
-                gradient=options.gradient,
-                goal=options.goal if options.use_goal else -np.inf,
-                step=options.max_step,
-                progress=options.progress,
-                window=options.window,
-            )
-            potential = surface.Potential(
-                objective.calls(engine), objective.tables, engine, plan, objective.loss_work(), int(norm), float(delta)
-            )
-            if not potential.calls.value:
-                # Found once: numba takes a millisecond to tell the types of all these arguments.
-                potential = surface.with_value(potential, x, geometry, room)
-                objective.scratch.calls = potential.calls
-            if options.method == "fire":
-                reason = compiled.fire(x, geometry, potential, room, limits)
-            elif options.method == "cg":
-                reason = compiled.cg(x, geometry, potential, room, limits)
-            else:
-                reason = compiled.lbfgs(x, geometry, potential, room, limits, options.memory)
-            if reason == compiled.ROOM:
-                return GROW, (reason, room)
-            if reason in (compiled.REACHED, compiled.FAILED) or room.spent[0] >= options.max_evaluations:
-                break
-        return OK, (reason, room)
 
-    _, (reason, room) = objective.with_room(n_atoms, run)
-    value = float(room.best_value[0])
-    evaluations = int(room.spent[0])
-    if not np.isfinite(value):
-        terms = np.full(len(objective.terms_kept), np.nan)
-        return Relaxed(structure, float("nan"), terms, evaluations, _REASONS[compiled.FAILED], False)
-    best = structure.replace(positions=np.array(room.best_positions), cell=np.array(room.best_cell))
-    improved = not (np.array_equal(best.positions, structure.positions) and np.array_equal(best.cell, structure.cell))
-    return Relaxed(
-        best if improved else structure,
-        value,
-        room.best_terms[objective.terms_kept],
-        evaluations,
-        _REASONS[reason],
-        improved,
-    )
+def _descend(
+    structure: Structure,
+    objective: Objective,
+    options: RelaxOptions,
+    geometry: surface.Geometry,
+    engine: Work,
+    poll: Callable[[], None] | None,
+) -> tuple[int, tuple[int, surface.Descent]]:
+    """All stages; (OK, (why it ended, what was found)), or (GROW, …) where the engine's arrays are too small."""
+    descent = surface.make_descent(structure.n_atoms, max(objective.basis.sizes), objective.n_columns)
+    x = surface.start(structure.positions)
+    if objective.added:
+        objective.added_terms().bind(
+            Arrays(
+                descent.positions, descent.cell, geometry.species, geometry.pbc, engine, descent.rows, True,
+                descent.slopes, descent.terms, descent.dpositions, descent.dstrain,
+            )
+        )  # fmt: skip
+    reason = compiled.BUDGET
+    for norm, delta, most in _stages(objective, options):
+        if poll is not None:
+            poll()
+        limits = compiled.Limits(
+            evaluations=min(options.max_evaluations, int(descent.evaluations[0]) + most),
+            gradient=options.gradient,
+            goal=options.goal if options.use_goal else -np.inf,
+            step=options.max_step,
+            progress=options.progress,
+            window=options.window,
+        )
+        potential = surface.Potential(
+            objective.calls(engine), objective.tables, engine, objective.plan, objective.loss_work(), int(norm),
+            float(delta),
+        )  # fmt: skip
+        if not potential.calls.value:
+            # Found once: numba takes a millisecond to tell the types of all these arguments.
+            potential = surface.with_value(potential, x, geometry, descent)
+            objective.scratch.calls = potential.calls
+        if options.method == "fire":
+            reason = compiled.fire(x, geometry, potential, descent, limits)
+        elif options.method == "cg":
+            reason = compiled.cg(x, geometry, potential, descent, limits)
+        else:
+            reason = compiled.lbfgs(x, geometry, potential, descent, limits, options.memory)
+        if objective.added:
+            objective.added_terms().check()
+        if reason == compiled.MEMORY:
+            return GROW, (reason, descent)
+        if reason in (compiled.REACHED, compiled.FAILED) or descent.evaluations[0] >= options.max_evaluations:
+            break
+    return OK, (reason, descent)
 
 
 def _relax_atoms(
@@ -204,12 +239,12 @@ def _relax_atoms(
     from ase.constraints import FixAtoms
 
     start = as_structure(atoms, objective.basis.elements, "relax(structure, objective, options)")
-    held = np.zeros(len(atoms), dtype=bool) if fixed is None else np.array(fixed, dtype=bool)
+    stays = np.zeros(len(atoms), dtype=bool) if fixed is None else np.array(fixed, dtype=bool)
     for constraint in atoms.constraints:
         if not isinstance(constraint, FixAtoms):
             raise InputError(f"relax: constraint {type(constraint).__name__} is not known; only FixAtoms is")
-        held[constraint.index] = True
-    done = relax(start, objective, options, held, poll)
+        stays[constraint.index] = True
+    done = relax(start, objective, options, stays, poll)
     moved = atoms.copy()  # tags, moments, arrays, info and constraints stay as they are
     if options.cell != "none":
         moved.set_cell(done.structure.cell)

@@ -1,12 +1,12 @@
 """One HTML page about a run, which opens offline.
 
-| question | module |
+| what | module |
 |---|---|
 | put it together | `report` |
-| what was asked, as far as an archive tells | `context` |
-| numbers as text | `formatting` |
-| the page itself | `page` |
-| pictures of structures | `structure_view` |
+| what was searched for, as far as an archive tells | `context` |
 | the parts of the page | `sections/` |
-| its plots | `plots/` |
+| the page itself, and everything on its way into HTML | `page`, `page.css`, `page.js` |
+| a figure (see `grs_evo.analysis.figures`) for the browser | `plot` |
+| structures: stills and data for the 3-D view | `structure_view` |
+| what the loss terms are, in words | `formatting` |
 """

@@ -1,4 +1,4 @@
-"""What a run asked: towards or away from the target, one structure or a set, and its loss, made again."""
+"""What a run searched for: towards or away from the target, one structure or a set, and its loss, made again."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Context:
 
 
 def context_of(archive: Archive, target: Target | None, folder: Path | None) -> Context:
-    """What the archive's run asked; files that it read are looked for in the run folder."""
+    """What the archive's run searched for; files that it read are looked for in the run folder."""
     try:
         run = parse(archive.run_file, "run file")
     except InputError:
@@ -89,6 +89,8 @@ def _objective(archive: Archive, target: Target | None, run: RunFile, folder: Pa
     if target is None:
         return None
     basis = archive.basis
+    # Only structure and set loss are asked of it, which further terms do not enter; these may not be importable here.
+    run = run.model_copy(update={"loss": run.loss.model_copy(update={"terms": {}})})
     try:
         if run.loss.scale not in _DRAWN:
             return make_objective(basis, target, run.loss)
@@ -97,6 +99,7 @@ def _objective(archive: Archive, target: Target | None, run: RunFile, folder: Pa
         if folder is not None and (folder / "target.h5").is_file():
             kept = TargetData.read(folder / "target.h5")
             structures = kept.structures if kept.target.basis_hash == target.basis_hash else ()
-        return make_problem(run, TargetData(basis, target, structures), folder or Path()).objective
+        made: Objective = make_problem(run, TargetData(basis, target, structures), folder or Path()).objective
+        return made
     except InputError:
         return None

@@ -5,6 +5,8 @@
   const touch = matchMedia("(pointer: coarse)").matches;
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
 
+  const onPaper = () => document.documentElement.classList.contains("paper");
+
   // "@c0" and the like become the theme's colours.
   const themed = (value) => {
     if (typeof value === "string") return value.startsWith("@") ? colour(value.slice(1)) || value : value;
@@ -47,8 +49,10 @@
     modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
 
   const draw = (box) => {
-    const plot = data.plots[box.dataset.plot];
-    return Plotly.react(box, themed(plot.traces), frame(themed(plot.layout), box.clientWidth < 480), config);
+    const plot = data.plots[box.dataset.plot], layout = frame(themed(plot.layout), box.clientWidth < 480);
+    // On paper nothing tells plotly that the width has changed.
+    Object.assign(layout, onPaper() ? { width: box.clientWidth, height: box.clientHeight } : { autosize: true });
+    return Plotly.react(box, themed(plot.traces), layout, config);
   };
 
   // ---------------------------------------------------------------- structures
@@ -170,9 +174,10 @@
     const link = document.getElementById("stage-file");
     link.href = "data:chemical/x-xyz;charset=utf-8," + encodeURIComponent(one.file);
     link.download = one.name;
-    const scene = document.getElementById("scene");
+    const still = () => document.querySelectorAll(".choice button")[number].querySelector("svg").cloneNode(true);
+    document.getElementById("still").replaceChildren(still());
     if (!webgl) {
-      scene.replaceChildren(document.querySelectorAll(".choice button")[number].querySelector("svg").cloneNode(true));
+      document.getElementById("scene").replaceChildren(still());
       return Promise.resolve();
     }
     return showScene(one, document.getElementById("wrap").checked);
@@ -202,5 +207,12 @@
   const wrap = document.getElementById("wrap");
   if (wrap) wrap.addEventListener("change", () => choose(chosen));
   dark.addEventListener("change", redraw);
+  // Paper has a width and colours of its own.
+  const paper = (on) => {
+    document.documentElement.classList.toggle("paper", on);
+    boxes.forEach(draw);
+  };
+  addEventListener("beforeprint", () => paper(true));
+  addEventListener("afterprint", () => paper(false));
   redraw();
 })();

@@ -7,20 +7,22 @@ The page carries a content security policy under which a browser fetches nothing
 from __future__ import annotations
 
 import base64
-import csv
 import html
-import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from grs_evo.analysis.figures import number
+from grs_evo.analysis.figures.figure import Figure
+from grs_evo.analysis.figures.files import csv_text
 from grs_evo.errors import InputError
-from grs_evo.report.plots.plot import Plot
+from grs_evo.report import plot
 
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+
+
+Tile = tuple[str, str, str]  # name, value, remark
 
 
 @dataclass(frozen=True)
@@ -44,17 +46,6 @@ def script_json(value: Any) -> str:
     return encoded.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def csv_text(columns: Mapping[str, Iterable[object]], notes: Sequence[str] = ()) -> str:
-    """Columns of one length as CSV, with notes in lines that begin with # in front of the header."""
-    stream = io.StringIO()
-    stream.writelines(f"# {note}\n" for note in notes)
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(columns)
-    for row in zip(*columns.values(), strict=True):
-        writer.writerow([number(value) for value in row])
-    return stream.getvalue()
-
-
 def download(name: str, content: str, label: str, kind: str = "text/csv") -> str:
     """A link that saves the content, which it carries itself."""
     encoded = base64.b64encode(content.encode()).decode()
@@ -63,8 +54,8 @@ def download(name: str, content: str, label: str, kind: str = "text/csv") -> str
     )
 
 
-def tiles(entries: Sequence[tuple[str, str, str]]) -> str:
-    """(name, value, remark) as a row of tiles."""
+def tiles(entries: Sequence[Tile]) -> str:
+    """What is told at the head of the page, as a row of tiles."""
     cells = "".join(
         f"<div><dt>{text(name)}</dt><dd>{text(value)}{f'<small>{text(remark)}</small>' if remark else ''}</dd></div>"
         for name, value, remark in entries
@@ -105,35 +96,36 @@ def table(columns: Mapping[str, Sequence[object]], words: Sequence[str] = (), wr
     return f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
-def figure(plot: Plot | None, wide: bool = False) -> str:
-    """A plot as a card with its title, caption and data; nothing for no plot."""
-    if plot is None:
+def figure(shown: Figure | None, wide: bool = False) -> str:
+    """A figure as a card with its title, caption and data; nothing for none."""
+    if shown is None:
         return ""
     return (
-        f'<figure class="plot card{" wide" if wide else ""}" id="fig-{plot.key}">'
-        f"<figcaption><h3>{text(plot.title)}</h3>{_choice(plot)}<p>{text(plot.caption)}</p></figcaption>"
-        f'<div class="canvas" data-plot="{plot.key}" style="height:{plot.height}px"></div>{_data_of(plot)}</figure>'
+        f'<figure class="plot card{" wide" if wide else ""}" id="fig-{shown.key}">'
+        f"<figcaption><h3>{text(shown.title)}</h3>{_choice(shown)}<p>{text(shown.caption)}</p></figcaption>"
+        f"{_canvas(shown)}</figure>"
     )
 
 
-def small_figure(plot: Plot) -> str:
-    """A plot without a card of its own, for a row of small ones."""
+def small_figure(shown: Figure) -> str:
+    """A figure without a card of its own, for a row of small ones."""
     return (
-        f'<figure class="bare" id="fig-{plot.key}"><figcaption><h4>{text(plot.title)}</h4><p>{text(plot.caption)}</p>'
-        f'</figcaption><div class="canvas" data-plot="{plot.key}" style="height:{plot.height}px"></div>'
-        f"{_data_of(plot)}</figure>"
+        f'<figure class="bare" id="fig-{shown.key}"><figcaption><h4>{text(shown.title)}</h4>'
+        f"<p>{text(shown.caption)}</p></figcaption>{_canvas(shown)}</figure>"
     )
 
 
-def _choice(plot: Plot) -> str:
-    if not plot.choices:
+def _choice(shown: Figure) -> str:
+    if not shown.choices:
         return ""
-    options = "".join(f"<option>{text(name)}</option>" for name, _, _ in plot.choices)
-    return f'<select data-plot="{plot.key}" aria-label="{text(plot.title)}">{options}</select>'
+    options = "".join(f"<option>{text(one.title)}</option>" for one in shown.choices)
+    return f'<select data-plot="{shown.key}" aria-label="{text(shown.title)}">{options}</select>'
 
 
-def _data_of(plot: Plot) -> str:
-    return download(f"{plot.key}.csv", csv_text(plot.columns), "Data (CSV)") if plot.columns else ""
+def _canvas(shown: Figure) -> str:
+    """Where the page's script draws, and the numbers behind it."""
+    data = download(f"{shown.key}.csv", csv_text(shown.table), "Data (CSV)") if shown.table else ""
+    return f'<div class="canvas" data-plot="{shown.key}" style="height:{shown.height}px"></div>{data}'
 
 
 def structures(groups: Sequence[tuple[str, Sequence[tuple[str, str, str, str]]]], elements: Sequence[str]) -> str:
@@ -161,6 +153,7 @@ def structures(groups: Sequence[tuple[str, Sequence[tuple[str, str, str, str]]]]
         f'<div class="structures"><div class="choices">{choice}</div><div class="stage card">'
         '<h3 id="stage-title"></h3>'
         '<div id="scene" role="img" aria-label="The chosen structure, to turn with the mouse or a finger"></div>'
+        '<div id="still"></div>'
         f'<div class="legend">{legend}<label><input type="checkbox" id="wrap" checked> '
         "atoms wrapped into the cell</label></div>"
         '<dl class="facts" id="stage-facts"></dl>'
@@ -187,26 +180,26 @@ def render(
     lead: str,
     summary: str,
     sections: Sequence[Section],
-    plots: Sequence[Plot],
+    figures: Sequence[Figure],
     scenes: Sequence[Mapping[str, Any]],
     elements: Sequence[str],
     radii: Sequence[float],
     footer: str,
 ) -> str:
     """The whole page."""
-    room = files(__package__)
-    style, script = (room.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    beside = files(__package__)
+    style, script = (beside.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     data = {
         "elements": list(elements),
         "radii": list(radii),
         "structures": list(scenes),
         "plots": {
-            plot.key: {
-                "traces": list(plot.traces),
-                "layout": dict(plot.layout),
-                "choices": [one[1:] for one in plot.choices],
+            one.key: {
+                "traces": plot.traces(one),
+                "layout": plot.layout(one),
+                "choices": [(choice.caption, plot.traces(choice)) for choice in one.choices],
             }
-            for plot in plots
+            for one in figures
         },
     }
     links = "".join(f'<li><a href="#{one.key}">{text(one.title)}</a></li>' for one in sections)

@@ -1,36 +1,21 @@
-"""`grs-evo report`: a run folder or archive into one HTML page that opens offline.
-
-question.py      what the run asked: direction, loss made again
-asked.py         "What was asked"
-gallery.py       the structures: set or archive, views, tables
-match.py         how what was found lies to the target
-course.py        the front, and how the search went
-search_plots.py  plots of the search
-result_plots.py  plots of what was found
-plot.py          one plot as data
-words.py         numbers, names and terms as people read them
-yardstick.py     a loss beside the sampling noise of the target
-solid.py         structures: stills, 3-D scenes, files, symmetry
-page.py          HTML, escaping, downloads; page.css and page.js beside it
-"""
+"""`grs-evo report`: a run folder or archive into one HTML page that opens offline."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from grs_evo.analysis.distributions import environments
+from grs_evo.analysis.figures.results import acceptance
+from grs_evo.analysis.notation import several, significant, whole
 from grs_evo.analysis.sources import target_of
 from grs_evo.errors import InputError
 from grs_evo.loss import quality
-from grs_evo.report import page
-from grs_evo.report import structure_view as solid
+from grs_evo.report import page, structure_view
 from grs_evo.report.context import context_of
-from grs_evo.report.formatting import several, significant, whole, without_folders
-from grs_evo.report.plots import results as result_plots
-from grs_evo.report.sections import match
-from grs_evo.report.sections import overview as asked
-from grs_evo.report.sections import search as course
-from grs_evo.report.sections import structures as gallery
+from grs_evo.report.formatting import without_folders
+from grs_evo.report.page import Tile
+from grs_evo.report.sections import match, overview, search, structures
 from grs_evo.report.sections.structures import Found
 from grs_evo.storage.archive_file import Archive, read_archive
 from grs_evo.structures import symmetry
@@ -78,39 +63,38 @@ def compose(archive: Archive, title: str, folder: Path | None = None) -> str:
         raise InputError(f"{title}: the archive holds no structures yet, so there is nothing to report on")
     target = target_of(archive, title)
     found = _found(archive, target, folder)
-    structures, scenes = gallery.structures_section(found)
-    front, plots = course.front_section(found)
-    growth = result_plots.acceptance(found.set_numbers, found.away) if found.set_numbers is not None else None
-    if growth is not None:
-        structures = page.Section(
-            structures.key, structures.title, structures.about, structures.body + page.figure(growth)
-        )
-        plots.append(growth)
-    sections = [structures, front]
+    status = overview.status_of(folder) if folder is not None else {}
+    versions = overview.versions_of(folder) if folder is not None else []
+    compiled = overview.compile_time(folder) if folder is not None else ""
+
+    first, scenes = structures.structures_section(found)
+    grown = acceptance(found.set_numbers, found.away) if found.set_numbers is not None else None
+    if grown is not None:
+        first = replace(first, body=first.body + page.figure(grown))
+    front, figures = search.front_section(found)
+    sections = [overview.overview_section(archive, target, found.context, versions), first, front]
+    figures += [grown] if grown is not None else []
     tiles = _tiles(found, target)
     if target is not None:
-        section, more, remarks = match.match_section(_pair(found, target, folder))
-        sections.append(section)
-        plots += more
+        matched, more, remarks = match.match_section(_pair(found, target, folder))
+        sections.append(matched)
+        figures += more
         tiles += remarks
-    status = asked.status_of(folder) if folder is not None else {}
-    search, more = course.search_section(found, status, asked.compile_time(folder) if folder is not None else "")
-    plots += more
-    if search is not None:
-        sections.append(search)
-        tiles += course.effort_tiles(archive.history, status)
-    versions = asked.versions_of(folder) if folder is not None else []
-    sections.insert(0, asked.overview_section(archive, target, found.context, versions))
+    went, more = search.search_section(found, status, compiled)
+    if went is not None:
+        sections.append(went)
+        figures += more
+        tiles += search.effort_tiles(archive.history, status)
     return page.render(
         title=title,
         over="grs_evo report",
         lead=_lead(found, target),
         summary=page.tiles(tiles),
         sections=sections,
-        plots=plots,
+        figures=figures,
         scenes=scenes,
         elements=archive.elements,
-        radii=solid.radii(archive.elements),
+        radii=structure_view.radii(archive.elements),
         footer=_footer(archive),
     )
 
@@ -142,37 +126,46 @@ def _pair(found: Found, target: Target, folder: Path | None) -> match.Pair:
     )
 
 
-def _tiles(found: Found, target: Target | None) -> list[tuple[str, str, str]]:
+def _tiles(found: Found, target: Target | None) -> list[Tile]:
     """What was reached, and how that compares with chance."""
+    return _set_tiles(found, target) if found.archive.set else _best_tiles(found, target)
+
+
+def _set_tiles(found: Found, target: Target | None) -> list[Tile]:
+    members, numbers = found.archive.set, found.set_numbers
+    n_atoms = sum(one.structure.n_atoms for one in members)
+    count = (whole(len(members)), f"structures, {several(n_atoms, 'atom')}")
+    if numbers is None:
+        return [("In the set", *count)]
+    if found.away:
+        farthest = significant(float(numbers.max()))
+        return [("Distance", farthest, "from the target, the farthest one"), ("Accepted", *count)]
+    loss = float(numbers[-1])
+    together = f"{several(len(members), 'structure')}, {several(n_atoms, 'atom')}"
+    return [("Set loss", significant(loss), together), *_noise_tile(found, target, loss, n_atoms)]
+
+
+def _best_tiles(found: Found, target: Target | None) -> list[Tile]:
     archive, best = found.archive, found.best()
     size = best.structure.n_atoms
     word, worth = found.worth(best)
-    tiles = []
-    if archive.set:
-        n_atoms = sum(one.structure.n_atoms for one in archive.set)
-        together = f"{several(len(archive.set), 'structure')}, {several(n_atoms, 'atom')}"
-        if found.set_numbers is None:
-            tiles.append(("In the set", whole(len(archive.set)), f"structures, {several(n_atoms, 'atom')}"))
-        elif found.away:
-            tiles.append(("Distance", significant(float(found.set_numbers.max())), "from the target, the farthest one"))
-            tiles.append(("Accepted", whole(len(archive.set)), f"structures, {several(n_atoms, 'atom')}"))
-        else:
-            tiles.append(("Set loss", significant(float(found.set_numbers[-1])), together))
-            tiles += _noise_tile(found, target, float(found.set_numbers[-1]), n_atoms)
-    else:
-        what = f"{symmetry.formula(best.structure, archive.elements)}, {several(size, 'atom')}"
-        group = symmetry.space_group(best.structure, archive.elements)
-        if group is not None:
-            what = f"{group[0]}, {group[1]}, {several(size, 'atom')}"
-        tiles.append(("Distance" if word == "distance" else "Best loss", significant(worth), what))
-        tiles.append(("Structures", whole(len(archive.individuals)), f"{_sizes(archive)} atoms"))
-        if found.context.judges_single and not found.context.moving and "structure" in archive.term_names:
-            loss = float(best.terms[archive.term_names.index("structure")])
-            tiles += _noise_tile(found, target, loss, size)
+    group = symmetry.space_group(best.structure, archive.elements)
+    what = [symmetry.formula(best.structure, archive.elements)] if group is None else list(group[:2])
+    tiles = [
+        (
+            "Distance" if word == "distance" else "Best loss",
+            significant(worth),
+            ", ".join([*what, several(size, "atom")]),
+        ),
+        ("Structures", whole(len(archive.individuals)), f"{_sizes(archive)} atoms"),
+    ]
+    if found.context.judges_single and not found.context.moving and "structure" in archive.term_names:
+        loss = float(best.terms[archive.term_names.index("structure")])
+        tiles += _noise_tile(found, target, loss, size)
     return tiles
 
 
-def _noise_tile(found: Found, target: Target | None, loss: float, n_atoms: int) -> list[tuple[str, str, str]]:
+def _noise_tile(found: Found, target: Target | None, loss: float, n_atoms: int) -> list[Tile]:
     objective = found.context.objective
     if objective is None or target is None or not len(target.sample_rows) or found.context.given:
         return []
@@ -201,10 +194,9 @@ def _lead(found: Found, target: Target | None) -> str:
         count = f"{several(len(archive.set), 'structure')} with {several(n_atoms, 'atom')} in all"
         if found.away:
             return f"{begin} It accepted {count}."
-        together = "Together" if len(archive.set) > 1 else "Alone"
-        reached = f" {together} they have a loss of {significant(float(found.set_numbers[-1]))}." if (
-            found.set_numbers is not None
-        ) else ""  # fmt: skip
+        reached = ""
+        if found.set_numbers is not None:
+            reached = f" Their common loss is {significant(float(found.set_numbers[-1]))}."
         return f"{begin} The set holds {count}.{reached}"
     best = found.best()
     word, worth = found.worth(best)

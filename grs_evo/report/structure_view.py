@@ -39,7 +39,8 @@ def _turned(points: NDArray[np.float64]) -> NDArray[np.float64]:
     turn, tilt = _VIEW
     across = np.array([-np.sin(turn), np.cos(turn), 0.0])
     towards = np.array([np.cos(turn) * np.cos(tilt), np.sin(turn) * np.cos(tilt), np.sin(tilt)])
-    return points @ np.array([across, np.cross(towards, across), towards]).T
+    seen: NDArray[np.float64] = points @ np.array([across, np.cross(towards, across), towards]).T
+    return seen
 
 
 def still(structure: Structure, elements: Sequence[str], label: str, most: int = 400) -> str:
@@ -56,7 +57,7 @@ def still(structure: Structure, elements: Sequence[str], label: str, most: int =
     middle = (low + high) / 2
     scale = 100.0 / extent
 
-    def place(point: NDArray) -> tuple[float, float]:
+    def place(point: NDArray[Any]) -> tuple[float, float]:
         return 50 + scale * (point[0] - middle[0]), 50 - scale * (point[1] - middle[1])
 
     parts: list[tuple[float, str]] = []

@@ -2,7 +2,7 @@
 
     candidates -> operators -> evaluation (relaxation, loss) -> selection -> archive
 
-| question | module |
+| what | module |
 |---|---|
 | which options steer it? | `options` |
 | what does a generation depend on besides the island's state? | `problem` |
@@ -10,6 +10,8 @@
 | what is counted? | `counters` |
 | one generation: immigrants, strategy, archive, history | `island` |
 | evaluate and relax new structures | `evaluation` |
+| new candidates, evaluated: first generation, restart, refresh | `fresh_candidates` |
+| what was evaluated before | `repeats` |
 | where first structures come from | `candidates/` |
 | individuals, selection, archive, sets | `population/` |
 | crossover and mutation | `operators/` |

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from grs_evo.search.operators.names import OPERATORS
+from grs_evo.search.operators.table import operator_columns, operator_names
 
 Poll = Callable[[], None]
 
@@ -19,7 +19,7 @@ CAUSES = (
     "density",  # volume per atom or volume outside its limits
     "composition",  # counts that break the composition rule
     "size",  # number of atoms outside its limits, other sites than the island's, or a fixed atom elsewhere
-    "packing",  # no room found for an atom of a random cell
+    "packing",  # no place found for an atom of a random cell
     "height",  # cell thinner than the minimum perpendicular height
     "operator",  # an operator found nothing valid to do
     "repeat",  # the same structure was evaluated before
@@ -52,10 +52,7 @@ STAT_NAMES = (
 )
 
 
-_COUNTER = {name: k for k, name in enumerate(COUNTERS)}
-
-
-_OPERATOR = {name: k for k, name in enumerate(OPERATORS)}
+_COLUMN = {name: k for k, name in enumerate(COUNTERS)}
 
 
 def stat_names(term_names: tuple[str, ...]) -> tuple[str, ...]:
@@ -63,8 +60,8 @@ def stat_names(term_names: tuple[str, ...]) -> tuple[str, ...]:
     return (
         *STAT_NAMES,
         *(f"best_{name}" for name in term_names),
-        *(f"tries_{name}" for name in OPERATORS),
-        *(f"successes_{name}" for name in OPERATORS),
+        *(f"tries_{name}" for name in operator_names()),
+        *(f"successes_{name}" for name in operator_names()),
     )
 
 
@@ -76,28 +73,32 @@ class Ledger:
     """
 
     counters: NDArray[np.int64]  # (len(COUNTERS),)
-    tries: NDArray[np.int64]  # (len(OPERATORS),)
-    successes: NDArray[np.int64]  # (len(OPERATORS),)
+    tries: NDArray[np.int64]  # (n_operators,), in the order of `operator_names()`
+    successes: NDArray[np.int64]  # (n_operators,)
     next_uid: int
     generation: int  # being made
     poll: Poll | None = None
 
     def count(self, name: str, by: int = 1) -> None:
         """Add to one of COUNTERS."""
-        self.counters[_COUNTER[name]] += by
+        self.counters[_COLUMN[name]] += by
 
     def reject(self, cause: str, by: int = 1) -> None:
         """Count a candidate thrown away for one of CAUSES."""
-        self.counters[_COUNTER["rejected_" + cause]] += by
+        self.count("rejected_" + cause, by)
 
     def attempt(self, operator: str, by: int = 1) -> None:
-        self.tries[_OPERATOR[operator]] += by
+        """Count tries of an operator."""
+        self.tries[operator_columns()[operator]] += by
 
     def success(self, operator: str, by: int = 1) -> None:
-        if operator in _OPERATOR:
-            self.successes[_OPERATOR[operator]] += by
+        """Count children better than their parents; what no operator made has no column."""
+        column = operator_columns().get(operator)
+        if column is not None:
+            self.successes[column] += by
 
-    def uid(self) -> int:
+    def new_uid(self) -> int:
+        """A uid that no individual of the island has had."""
         uid = self.next_uid
         self.next_uid += 1
         return uid

@@ -1,226 +1,147 @@
-"""New structures made into individuals: drawn, told apart, evaluated or relaxed, and counted."""
+"""New structures into individuals: evaluated, or relaxed first, and counted.
+
+One loss evaluation counts as one; gradient and incremental ones are counted apart.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from grs_evo.errors import InputError
-from grs_evo.search.candidates.source import candidate
-from grs_evo.search.counters import COUNTERS, Ledger
+from grs_evo.kernels.lattice.passes import improve
+from grs_evo.loss.lattice import LatticeObjective
+from grs_evo.potential.relaxation import RelaxOptions, relax
+from grs_evo.search.counters import Ledger
 from grs_evo.search.operators.lattice_moves import make_moves
 from grs_evo.search.population.individual import NO_PARENT, Individual
 from grs_evo.search.problem import Problem
-from grs_evo.structures.structure import Structure, content_hash
-
-Keys = NDArray[np.uint64]
-Made = tuple[Structure, str, tuple[int, int]]  # a structure, the operator's name, its parents' uids
+from grs_evo.structures.structure import Structure
 
 # The parents of what has none.
-ORPHAN = (NO_PARENT, NO_PARENT)
-# Rounds in which failed children are made anew before a generation is filled up with its parents.
-ROUNDS = 5
-# Individuals in a row for which all tries gave nothing but repeats, before a generation gives up: the space is used
-# up, or as good as.
-FRUITLESS = 5
+NO_PARENTS = (NO_PARENT, NO_PARENT)
 
 
-def fresh(
-    count: int,
+class Proposal(NamedTuple):
+    """A structure that is to be evaluated."""
+
+    structure: Structure
+    operator: str  # what made it, as in `Individual.operator`
+    parents: tuple[int, int] = NO_PARENTS  # uids
+
+
+def evaluate(
+    proposals: Sequence[Proposal],
     island: int,
     problem: Problem,
-    rng: np.random.Generator,
     ledger: Ledger,
-    known: Keys | None = None,
-    required: bool = True,
-) -> list[Individual]:
-    """Up to `count` new candidates, evaluated; fewer only when candidates fail or repeat again and again (all counted).
-
-    Parameters
-    ----------
-    known : sorted content keys of what was evaluated before and is not wanted again
-    required : whether none at all is an error, as it is for an island's first generation
-
-    Raises
-    ------
-    NoCandidates
-        Not a single candidate could be made or evaluated although one is required.
-    """
-    made: list[Individual] = []
-    options = problem.islands[island].genetic
-    lattice = problem.limits(island).lattice
-    new: set[int] = set()
-    for _ in range(ROUNDS):
-        batch: list[Made] = []
-        fruitless = 0
-        for _ in range(count - len(made)):
-            ledger.check()
-            for _ in range(options.repeats + 1):
-                structure = candidate(rng, problem.sources[island], ledger.reject)
-                if structure is None:
-                    fruitless = 0
-                    break
-                key = content_key(structure, lattice)
-                if options.memory and (key in new or (known is not None and contains(known, key))):
-                    ledger.reject("repeat")
-                    continue
-                new.add(key)
-                batch.append((structure, "random", ORPHAN))
-                fruitless = 0
-                break
-            else:
-                fruitless += 1
-                if fruitless == FRUITLESS:
-                    break
-        made += [one for one in assess(batch, island, problem, ledger, rng) if one is not None]
-        if len(made) >= count or fruitless == FRUITLESS:
-            break
-    if not made and count and required:
-        raise NoCandidates(island, ledger)
-    return made
-
-
-class NoCandidates(InputError):
-    """An island cannot make a single valid candidate; the message says what they failed of."""
-
-    def __init__(self, island: int, ledger: Ledger) -> None:
-        counts = dict(zip(COUNTERS, ledger.counters.tolist(), strict=True))
-        causes = [
-            f"{name.removeprefix('rejected_')} {n}" for name, n in counts.items() if name.startswith("rejected_") and n
-        ]
-        super().__init__(
-            f"candidates: island {island} could not make a single valid candidate; thrown away for: "
-            f"{', '.join(causes) or 'nothing'}"
-        )
-
-
-def assess(
-    made: Sequence[Made], island: int, problem: Problem, ledger: Ledger, rng: np.random.Generator | None = None
+    rng: np.random.Generator | None = None,
 ) -> list[Individual | None]:
     """Evaluate (and relax, with the island's probability) new structures; None where the loss is not finite.
 
     Parameters
     ----------
-    rng : decides who is relaxed; None: nobody is
+    rng : decides which are relaxed; None: none is
     """
-    options = problem.islands[island].genetic
     lattice = problem.lattices[island]
     if lattice is not None:
-        return _assess_lattice(made, island, problem, ledger, rng)
-    result: list[Individual | None] = []
-    limits = problem.limits(island)
-    for structure, operator, parents in made:
+        return _evaluated_on_lattice(proposals, island, problem, lattice, ledger, rng)
+    share = problem.islands[island].genetic.relaxed
+    result = []
+    for proposal in proposals:
         ledger.check()
-        if problem.relax is not None and rng is not None and (options.relaxed >= 1.0 or rng.random() < options.relaxed):
-            from grs_evo.potential.relaxation import relax
-
-            fixed = None if limits.fixed is None else ~limits.movable(structure.n_atoms)
-            relaxed = relax(structure, problem.objective, problem.relax, fixed, ledger.poll)
-            ledger.count("gradient_evaluations", relaxed.evaluations)
-            structure, value, terms = relaxed.structure, relaxed.value, relaxed.terms
-            cause = limits.refuses(structure)
-            if cause is not None:
-                ledger.reject(cause)
-                result.append(None)
-                continue
+        if problem.relax is not None and rng is not None and (share >= 1.0 or rng.random() < share):
+            result.append(_relaxed(proposal, island, problem, problem.relax, ledger))
         else:
-            evaluation = problem.objective.evaluate(structure)
+            evaluation = problem.objective.evaluate(proposal.structure)
             ledger.count("evaluations")
-            value, terms = (evaluation.value, evaluation.terms) if evaluation.ok else (np.nan, evaluation.terms)
-        result.append(_individual(structure, value, terms, operator, parents, island, ledger))
+            value = evaluation.value if evaluation.ok else np.nan
+            result.append(_individual(proposal, value, evaluation.terms, island, ledger, ledger.evaluations))
     return result
 
 
-def _assess_lattice(
-    made: Sequence[Made], island: int, problem: Problem, ledger: Ledger, rng: np.random.Generator | None
+def _relaxed(
+    proposal: Proposal, island: int, problem: Problem, options: RelaxOptions, ledger: Ledger
+) -> Individual | None:
+    """The relaxed structure as an individual; None where it has left the limits."""
+    structure, limits = proposal.structure, problem.limits(island)
+    fixed = None if limits.fixed is None else ~limits.movable(structure.n_atoms)
+    relaxed = relax(structure, problem.objective, options, fixed, ledger.poll)
+    ledger.count("gradient_evaluations", relaxed.evaluations)
+    cause = limits.violation(relaxed.structure)
+    if cause is not None:
+        ledger.reject(cause)
+        return None
+    proposal = proposal._replace(structure=relaxed.structure)
+    return _individual(proposal, relaxed.value, relaxed.terms, island, ledger, ledger.evaluations)
+
+
+def _evaluated_on_lattice(
+    proposals: Sequence[Proposal],
+    island: int,
+    problem: Problem,
+    lattice: LatticeObjective,
+    ledger: Ledger,
+    rng: np.random.Generator | None,
 ) -> list[Individual | None]:
-    if not made:
+    if not proposals:
         return []
     ledger.check()
-    lattice = problem.lattices[island]
-    assert lattice is not None
-    occupations = np.array([structure.species for structure, _, _ in made], dtype=np.int32)
-    first = ledger.evaluations
-    passes = problem.islands[island].genetic.passes
-    if passes and rng is not None:
-        spent = _improved(occupations, passes, island, problem, rng, ledger)
-        made = [
-            (structure.replace(species=occupation), operator, parents)
-            for occupation, (structure, operator, parents) in zip(occupations, made, strict=True)
+    occupations = np.array([one.structure.species for one in proposals], dtype=np.int32)
+    before = ledger.evaluations
+    if problem.islands[island].genetic.passes and rng is not None:
+        found_after = _improve(occupations, island, problem, lattice, rng, ledger)
+        proposals = [
+            one._replace(structure=one.structure.replace(species=occupation))
+            for occupation, one in zip(occupations, proposals, strict=True)
         ]
     else:
-        spent = np.arange(1, len(made) + 1)
-        ledger.count("evaluations", len(made))
+        found_after = np.arange(1, len(proposals) + 1)
+        ledger.count("evaluations", len(proposals))
     values, terms = lattice.evaluate(occupations)
     return [
-        _individual(structure, float(values[k]), terms[k], operator, parents, island, ledger, first + int(spent[k]))
-        for k, (structure, operator, parents) in enumerate(made)
+        _individual(one, float(values[k]), terms[k], island, ledger, before + int(found_after[k]))
+        for k, one in enumerate(proposals)
     ]
 
 
-def _improved(
-    occupations: NDArray[np.int32], passes: int, island: int, problem: Problem, rng: np.random.Generator, ledger: Ledger
+def _improve(
+    occupations: NDArray[np.int32],
+    island: int,
+    problem: Problem,
+    lattice: LatticeObjective,
+    rng: np.random.Generator,
+    ledger: Ledger,
 ) -> NDArray[np.int64]:
     """Local passes over each occupation, in place; (k,) losses computed in all when each one's last gain was found."""
-    from grs_evo.kernels.lattice.passes import improve
-
-    lattice: Any = problem.lattices[island]
     moves = make_moves(lattice, problem.limits(island).composition)
-    spent = np.zeros(len(occupations), np.int64)
+    passes = problem.islands[island].genetic.passes
+    found_after = np.zeros(len(occupations), np.int64)
     values = np.empty(len(occupations))
     full, incremental = improve(
-        rng, lattice.fast, lattice.scratch, moves, passes, occupations, values, spent, lattice.work
+        rng, lattice.fast, lattice.scratch, moves, passes, occupations, values, found_after, lattice.work
     )
     ledger.count("evaluations", int(full))
     ledger.count("incremental", int(incremental))
-    return spent
+    return found_after
 
 
 def _individual(
-    structure: Structure,
-    value: float,
-    terms: NDArray[np.float64],
-    operator: str,
-    parents: tuple[int, int],
-    island: int,
-    ledger: Ledger,
-    evaluation: int | None = None,
+    proposal: Proposal, value: float, terms: NDArray[np.float64], island: int, ledger: Ledger, evaluation: int
 ) -> Individual | None:
     if not (np.isfinite(value) and np.isfinite(terms).all()):
         ledger.reject("evaluation")
         return None
     return Individual(
-        structure,
+        proposal.structure,
         value=float(value),
         terms=np.array(terms, dtype=np.float64),
-        uid=ledger.uid(),
-        parents=parents,
-        operator=operator,
+        uid=ledger.new_uid(),
+        parents=proposal.parents,
+        operator=proposal.operator,
         island=island,
         generation=ledger.generation,
-        evaluation=ledger.evaluations if evaluation is None else evaluation,
+        evaluation=evaluation,
     )
-
-
-def content_key(structure: Structure, species_only: bool) -> int:
-    """64 bits that tell structures apart; on one lattice the species say all."""
-    if species_only:
-        from hashlib import blake2b
-
-        digest = blake2b(structure.species.tobytes(), digest_size=8)
-        digest.update(structure.cell.tobytes())
-        return int.from_bytes(digest.digest(), "little")
-    return int(content_hash(structure), 16)
-
-
-def keys_of(individuals: Sequence[Individual], island: int, problem: Problem) -> NDArray[np.uint64]:
-    lattice = problem.limits(island).lattice
-    return np.array([content_key(one.structure, lattice) for one in individuals], np.uint64)
-
-
-def contains(sorted_keys: NDArray[np.uint64], key: int) -> bool:
-    k = int(np.searchsorted(sorted_keys, np.uint64(key)))
-    return k < len(sorted_keys) and int(sorted_keys[k]) == key

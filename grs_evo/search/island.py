@@ -1,4 +1,4 @@
-"""One island: from one generation to the next. No MPI, files or clock: state and problem say it all."""
+"""One island: from one generation to the next. Without MPI, files or clock: a function of state and problem."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.search.counters import COUNTERS, Ledger, Poll, stat_names
-from grs_evo.search.evaluation import assess, fresh, keys_of
-from grs_evo.search.operators.names import OPERATORS
+from grs_evo.search.evaluation import Proposal, evaluate
+from grs_evo.search.fresh_candidates import fresh
+from grs_evo.search.operators.table import operator_names
 from grs_evo.search.options import MigrantOptions
 from grs_evo.search.population.archive import extend, rounded
 from grs_evo.search.population.individual import UID_BITS, Individual, order_key
 from grs_evo.search.population.selection import pick
-from grs_evo.search.problem import Problem, Strategy
+from grs_evo.search.problem import Problem, Step, Strategy
+from grs_evo.search.repeats import content_keys
 from grs_evo.search.state import IslandState, rng_from_array, rng_to_array
 from grs_evo.search.strategies.genetic import evolve, gradient
 from grs_evo.search.strategies.trajectory import annealing, descent, random_walk
@@ -59,7 +61,7 @@ def start(
         count = int(np.ceil(problem.islands[island].carried * len(previous.population)))
         carried = [one.structure for one in sorted(previous.population, key=order_key)[:count]]
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
-    n_stats = _n_stats(problem)
+    n_stats, n_operators = len(stat_names(problem.term_names)), len(operator_names())
     empty = IslandState(
         island=island,
         generation=-1,
@@ -67,8 +69,8 @@ def start(
         archive=(),
         rng_state=rng_to_array(rng),
         counters=np.zeros(len(COUNTERS), np.int64) if previous is None else previous.counters,
-        tries=np.zeros(len(OPERATORS), np.int64) if previous is None else previous.tries,
-        successes=np.zeros(len(OPERATORS), np.int64) if previous is None else previous.successes,
+        tries=np.zeros(n_operators, np.int64) if previous is None else previous.tries,
+        successes=np.zeros(n_operators, np.int64) if previous is None else previous.successes,
         next_uid=island << UID_BITS if previous is None else previous.next_uid,
         history=np.empty((0, n_stats)),
     )
@@ -96,46 +98,31 @@ def advance(
     ledger = Ledger(
         state.counters.copy(), state.tries.copy(), state.successes.copy(), state.next_uid, state.generation + 1, poll
     )
-    population = list(state.population)
-    guests = _seeded(seeds, state.island, problem, ledger)
-    ledger.count("accepted_seeds", len(guests))
-    arrived = [
-        one
-        for one in immigrants
-        if np.isfinite(one.value)
-        and not _known(one, population)
-        and _fits(one.structure, state.island, problem, ledger)
-    ]
-    ledger.count("accepted_migrants", len(arrived))
-    guests += arrived
-    population = _admit(guests, population, problem.migration.replace, options.population, rng)
+    arrivals = _evaluated_seeds(seeds, state.island, problem, ledger)
+    ledger.count("accepted_seeds", len(arrivals))
+    accepted = _accepted(immigrants, state.population, state.island, problem, ledger)
+    ledger.count("accepted_migrants", len(accepted))
+    arrivals += accepted
+    population = _with_arrivals(state.population, arrivals, problem.migration.replace, options.population, rng)
 
     step = STRATEGIES[options.strategy](replace(state, population=tuple(population)), problem, rng, ledger)
-    population, found = list(step.population), list(step.found)
-
-    spread = diversity(population)
+    spread = diversity(step.population)
     stale = state.stale + 1 if spread < options.collapse and state.generation >= 0 else 0
     if stale >= options.patience and options.refresh > 0.0:
-        count = round(options.refresh * len(population))
-        new = fresh(count, state.island, problem, rng, ledger, np.sort(step.seen), required=False)
-        step = step._replace(seen=np.concatenate([step.seen, keys_of(new, state.island, problem)]))
-        population.sort(key=order_key)
-        population = population[: max(1, len(population) - len(new))] + new
-        found += new
-        ledger.count("refreshes")
+        step = _refreshed(step, state.island, problem, rng, ledger)
         stale = 0
 
-    archive = extend(state.archive, [*guests, *found], problem.archive, problem.term_names)
+    archive = extend(state.archive, [*arrivals, *step.found], problem.archive, problem.term_names)
     generation = state.generation + 1
     migration = problem.migration
     outbox = [batch for batch in state.outbox if batch[0] > generation - migration.delay]
     if migration.emigrants and generation > 0 and generation % migration.interval == 0:
-        outbox.append((generation, _emigrants(population, archive, migration, rng)))
-    row = _row(generation, population, archive, ledger, spread)
+        outbox.append((generation, _emigrants(step.population, archive, migration, rng)))
+    row = _row(generation, step.population, archive, ledger, spread)
     return IslandState(
         island=state.island,
         generation=generation,
-        population=tuple(population),
+        population=tuple(step.population),
         archive=archive,
         rng_state=rng_to_array(rng),
         counters=ledger.counters,
@@ -152,8 +139,9 @@ def advance(
 
 
 def stats(state: IslandState) -> NDArray[np.float64]:
-    """The newest history row, (n_stats,); its columns are `problem.stat_names(term_names)`."""
-    return state.history[-1]
+    """The newest history row, (n_stats,); its columns are `counters.stat_names(term_names)`."""
+    newest: NDArray[np.float64] = state.history[-1]
+    return newest
 
 
 def recorded(history: NDArray[np.float64], row: NDArray[np.float64], most: int = _HISTORY_ROWS) -> NDArray[np.float64]:
@@ -170,7 +158,7 @@ def recorded(history: NDArray[np.float64], row: NDArray[np.float64], most: int =
 
 
 def emigrants(state: IslandState, generation: int) -> tuple[Individual, ...]:
-    """Who left at the end of `generation`; nobody when it was no generation of emission."""
+    """The emigrants of `generation`; none when it was no generation of emission."""
     return next((batch for emitted, batch in state.outbox if emitted == generation), ())
 
 
@@ -191,29 +179,36 @@ def diversity(population: Sequence[Individual]) -> float:
     return 1.0 - sum(c * (c - 1) for c in counts.values()) / (n * (n - 1))
 
 
-def _n_stats(problem: Problem) -> int:
-    return len(stat_names(problem.term_names))
-
-
-def _known(one: Individual, population: Sequence[Individual]) -> bool:
-    """Whether the same structure already lives here (then a guest would only cost diversity)."""
-    return any(
-        other.uid == one.uid or (other.value == one.value and other.content == one.content) for other in population
-    )
-
-
-def refuses(structure: Structure, island: int, problem: Problem) -> str | None:
-    """Why a structure from outside breaks this island's limits, which may be its own (one of CAUSES), or None."""
+def violation(structure: Structure, island: int, problem: Problem) -> str | None:
+    """Why a structure from outside breaks this island's own limits (one of CAUSES); None when it keeps all."""
     source = problem.sources[island]
-    cause = source.limits.refuses(structure)
+    cause = source.limits.violation(structure)
     if cause is None and source.limits.lattice and not any(_same_sites(structure, one) for one in source.templates):
         return "size"
     return cause
 
 
+def _accepted(
+    immigrants: Sequence[Individual], population: Sequence[Individual], island: int, problem: Problem, ledger: Ledger
+) -> list[Individual]:
+    """Those immigrants that keep the island's limits and are not in its population already."""
+    return [
+        one
+        for one in immigrants
+        if np.isfinite(one.value) and not _is_among(one, population) and _fits(one.structure, island, problem, ledger)
+    ]
+
+
+def _is_among(one: Individual, population: Sequence[Individual]) -> bool:
+    """Whether the same structure is in a population (then an immigrant would only cost diversity)."""
+    return any(
+        other.uid == one.uid or (other.value == one.value and other.content == one.content) for other in population
+    )
+
+
 def _fits(structure: Structure, island: int, problem: Problem, ledger: Ledger) -> bool:
     """Whether a structure from outside may enter an island; a refusal is counted."""
-    cause = refuses(structure, island, problem)
+    cause = violation(structure, island, problem)
     if cause is not None:
         ledger.reject(cause)
     return cause is None
@@ -227,33 +222,44 @@ def _same_sites(one: Structure, other: Structure) -> bool:
     )
 
 
-def _seeded(seeds: Sequence[Structure], island: int, problem: Problem, ledger: Ledger) -> list[Individual]:
-    fitting = [structure for structure in seeds if _fits(structure, island, problem, ledger)]
-    made = [(structure, "seed", (-1, -1)) for structure in fitting]
-    return [one for one in assess(made, island, problem, ledger) if one is not None]
+def _evaluated_seeds(seeds: Sequence[Structure], island: int, problem: Problem, ledger: Ledger) -> list[Individual]:
+    """Structures from outside that keep the island's limits, evaluated as they are."""
+    proposals = [Proposal(structure, "seed") for structure in seeds if _fits(structure, island, problem, ledger)]
+    return [one for one in evaluate(proposals, island, problem, ledger) if one is not None]
 
 
-def _admit(
-    guests: Sequence[Individual], population: list[Individual], rule: str, size: int, rng: np.random.Generator
+def _with_arrivals(
+    population: Sequence[Individual], arrivals: Sequence[Individual], rule: str, size: int, rng: np.random.Generator
 ) -> list[Individual]:
-    """The population with the guests in the places of those that the rule names; never of another guest or the best."""
+    """The population with the arrivals in the places that the rule names; none takes the best's or another's place."""
     population = list(population)
     free = list(range(len(population)))
     if free:
         free.remove(min(free, key=lambda k: order_key(population[k])))
-    for guest in guests:
+    for one in arrivals:
         if len(population) < size or not free:
-            population.append(guest)
+            population.append(one)
             continue
         if rule == "worst":
             place = max(free, key=lambda k: order_key(population[k]))
         elif rule == "random":
             place = free[int(rng.integers(len(free)))]
         else:
-            place = min(free, key=lambda k: (float(np.abs(population[k].terms - guest.terms).sum()), k))
-        population[place] = guest
+            distances = {k: float(np.abs(population[k].terms - one.terms).sum()) for k in free}
+            place = min(free, key=lambda k: (distances[k], k))
+        population[place] = one
         free.remove(place)
     return population
+
+
+def _refreshed(step: Step, island: int, problem: Problem, rng: np.random.Generator, ledger: Ledger) -> Step:
+    """A step of a collapsed population whose worst share makes way for new candidates."""
+    count = round(problem.islands[island].refresh * len(step.population))
+    new = fresh(count, island, problem, rng, ledger, np.sort(step.seen), required=False)
+    ledger.count("refreshes")
+    kept = sorted(step.population, key=order_key)[: max(1, len(step.population) - len(new))]
+    seen = np.concatenate([step.seen, content_keys(new, problem.limits(island).lattice)])
+    return step._replace(population=kept + new, found=step.found + new, seen=seen)
 
 
 def _emigrants(

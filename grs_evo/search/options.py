@@ -91,7 +91,7 @@ class SelectionOptions(Options):
 
 
 class MigrantOptions(Options):
-    """What an island sends and whom its guests replace."""
+    """What an island sends, and which of its individuals immigrants replace."""
 
     emigrants: int = Field(default=2, ge=0, le=10_000, description="individuals sent each time [1]")
     interval: int = Field(default=5, ge=1, description="generations between emissions [generations]")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from grs_evo.search.counters import _COUNTER, STAT_NAMES
-from grs_evo.search.operators.names import OPERATORS
+from grs_evo.errors import InputError
+from grs_evo.search.counters import COUNTERS, STAT_NAMES
+from grs_evo.search.operators.table import operator_names
 from grs_evo.search.population.individual import Individual, pack, unpack
 
 _N_RNG_WORDS = 6
@@ -28,28 +30,28 @@ class IslandState:
     archive: tuple[Individual, ...]
     rng_state: NDArray[np.uint64]  # (6,) PCG64
     counters: NDArray[np.int64]  # (len(COUNTERS),)
-    tries: NDArray[np.int64]  # (len(OPERATORS),)
-    successes: NDArray[np.int64]  # (len(OPERATORS),)
+    tries: NDArray[np.int64]  # (n_operators,), in the order of `operator_names()`
+    successes: NDArray[np.int64]  # (n_operators,)
     next_uid: int
     # (n_rows, n_stats) named by stat_names; one row per generation, of long runs every 2^k-th
     history: NDArray[np.float64]
     outbox: tuple[tuple[int, tuple[Individual, ...]], ...] = ()  # (generation of emission, emigrants), oldest first
     seen: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
-    walk: Mapping[str, NDArray] = field(default_factory=dict)
-    rates: NDArray[np.float64] = field(default_factory=lambda: np.ones(len(OPERATORS)))
+    walk: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    rates: NDArray[np.float64] = field(default_factory=lambda: np.ones(len(operator_names())))  # (n_operators,)
     stale: int = 0  # generations in a row with too little diversity
 
     @property
     def n_terms(self) -> int:
-        return self.history.shape[1] - len(STAT_NAMES) - 2 * len(OPERATORS)
+        return int(self.history.shape[1]) - len(STAT_NAMES) - len(self.tries) - len(self.successes)
 
     def counter(self, name: str) -> int:
-        return int(self.counters[_COUNTER[name]])
+        return int(self.counters[COUNTERS.index(name)])
 
-    def to_arrays(self) -> dict[str, NDArray]:
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Fixed dtypes, no objects; the same keys for every island, ragged along axis 0 only."""
         emigrants = [one for _, batch in self.outbox for one in batch]
-        arrays: dict[str, NDArray] = {
+        arrays: dict[str, NDArray[Any]] = {
             "island": np.array([self.island], np.int64),
             "generation": np.array([self.generation], np.int64),
             "next_uid": np.array([self.next_uid], np.int64),
@@ -71,8 +73,20 @@ class IslandState:
         return arrays
 
     @staticmethod
-    def from_arrays(arrays: Mapping[str, NDArray]) -> IslandState:
-        """The inverse of `to_arrays`."""
+    def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> IslandState:
+        """The inverse of `to_arrays`.
+
+        Raises
+        ------
+        InputError
+            The state was packed where other operators were registered.
+        """
+        counted, known = len(arrays["tries"]), operator_names()
+        if counted != len(known):
+            raise InputError(
+                f"island {int(arrays['island'][0])}: its state counts {counted} operators, but there are {len(known)} "
+                f"({', '.join(known)}); register those that the run began with"
+            )
 
         def individuals(prefix: str) -> list[Individual]:
             start = prefix + "."
@@ -130,7 +144,7 @@ def rng_from_array(words: NDArray[np.uint64]) -> np.random.Generator:
     return np.random.Generator(bits)
 
 
-def _pack_named(named: Mapping[str, NDArray]) -> dict[str, NDArray]:
+def _pack_named(named: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Arrays of any name, dtype and shape as a few flat ones, since storage wants the same keys for all islands."""
     names = sorted(named)
     arrays = [np.ascontiguousarray(named[name]) for name in names]
@@ -142,7 +156,7 @@ def _pack_named(named: Mapping[str, NDArray]) -> dict[str, NDArray]:
     }
 
 
-def _unpack_named(packed: Mapping[str, NDArray]) -> dict[str, NDArray]:
+def _unpack_named(packed: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     named, start = {}, 0
     buffer = np.ascontiguousarray(packed["walk.bytes"]).tobytes()
     for name, dtype, shape in zip(packed["walk.names"], packed["walk.dtypes"], packed["walk.shapes"], strict=True):

@@ -1,8 +1,9 @@
 """The only modules that know HDF5 and the run folder.
 
-| question | module |
+| what | module |
 |---|---|
 | arrays as sealed HDF5 images | `hdf5` |
+| what arrays of a file must be | `checks` |
 | archive.h5 | `archive_file` |
 | what each dataset means | `schema` |
 | target.h5 | `target_file` |

@@ -1,7 +1,4 @@
-"""Named arrays into HDF5 files and back, so that a reader finds either the old file or the new one, never half of one.
-
-The only room that knows h5py. Files are made in memory, written beside their place, flushed, read back, and renamed.
-"""
+"""archive.h5: the individuals of a run, with all that is needed to analyse and cite them; written whole, and sealed."""
 
 from __future__ import annotations
 
@@ -15,9 +12,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.errors import InputError
-from grs_evo.files import write_whole
+from grs_evo.files import is_folder, read_file, write_whole
+from grs_evo.search.population.archive import archive_hash
 from grs_evo.search.population.individual import Individual, pack, unpack, without_lines
-from grs_evo.storage.hdf5 import Attributes, Tree, below, check_schema, read_arrays, to_image
+from grs_evo.storage.checks import (
+    Unsound,
+    check_history,
+    check_individuals,
+    check_target,
+    elements_of,
+    json_of,
+    names_of,
+    numbers_of,
+)
+from grs_evo.storage.hdf5 import (
+    SIGNATURE,
+    Attributes,
+    Tree,
+    below,
+    check_schema,
+    has_seal,
+    read_arrays,
+    sealed,
+    to_image,
+)
 from grs_evo.storage.schema import ARCHIVE_SCHEMA
 from grs_evo.structures.structure import formula_of, to_atoms
 
@@ -61,7 +79,7 @@ class Archive:
 
     @property
     def basis(self) -> Any:
-        """The basis of the run; made when asked for."""
+        """The basis of the run; made when wanted."""
         from grs_evo.descriptors.basis import Basis
 
         return Basis.from_text(self.basis_text)
@@ -109,7 +127,7 @@ def annotated(one: Individual, elements: Sequence[str], term_names: Sequence[str
 
 
 def write_archive(path: Path, archive: Archive, check: Callable[[], None] = lambda: None) -> None:
-    """Put an archive in its place, whole or not at all."""
+    """Put an archive in its place, sealed, whole or not at all."""
     n_terms = len(archive.term_names)
     tree: Tree = {"run_file": archive.run_file, "basis": archive.basis_text}
     for group, individuals in (("individuals", archive.individuals), ("set", archive.set)):
@@ -127,7 +145,17 @@ def write_archive(path: Path, archive: Archive, check: Callable[[], None] = lamb
         "seed": archive.seed,
         "archive_hash": archive.archive_hash,
     }
-    write_whole(path, to_image(tree, attributes), check)
+    write_whole(path, sealed(to_image(tree, attributes)), check)
+
+
+def _file_of(path: Path) -> Path:
+    """The archive file of a path that may be that of a run folder."""
+    if not is_folder(path):
+        return path
+    file = path / "archive.h5"
+    if not file.exists() and (path / "checkpoints").is_dir():
+        raise InputError(f"{path}: this run has no archive yet; it is written with the first checkpoint")
+    return file
 
 
 def read_archive(path: str | Path) -> Archive:
@@ -140,35 +168,76 @@ def read_archive(path: str | Path) -> Archive:
     Raises
     ------
     InputError
-        There is none (yet), it is not readable, no archive, or of a newer schema.
+        There is none (yet), it is not readable, no archive, of a newer schema, or not as it was written: another
+        checksum than its seal says, or without a seal (earlier versions) another content than its archive_hash says.
     """
-    file = Path(path)
-    if file.is_dir():
-        if not (file / "archive.h5").exists() and (file / "checkpoints").is_dir():
-            raise InputError(f"{file}: this run has no archive yet; it is written with the first checkpoint")
-        file = file / "archive.h5"
-    tree, attributes = read_arrays(file, ARCHIVE_FILE)
+    file = _file_of(Path(path))
+    tree, attributes, is_sealed = read_arrays(file, ARCHIVE_FILE)
     found = check_schema(
         file, ARCHIVE_FILE, attributes.get("schema"), ARCHIVE_SCHEMA, str(attributes.get("version", "?"))
     )
     try:
         for old in range(found, ARCHIVE_SCHEMA):
             tree, attributes = MIGRATIONS[old](tree, attributes)
-        individuals = below(tree, "individuals")
-        return Archive(
-            objectives=np.asarray(individuals.pop("objectives")),
-            individuals=unpack(individuals),
-            elements=tuple(json.loads(attributes["elements"])),
-            term_names=tuple(json.loads(attributes["term_names"])),
-            objective_names=tuple(json.loads(attributes["objective_names"])),
-            set=unpack(below(tree, "set")),
-            history=below(tree, "history"),
-            target=below(tree, "target"),
-            basis_text=tree["basis"],
-            run_file=tree["run_file"],
-            seed=int(attributes["seed"]),
-            archive_hash=str(attributes["archive_hash"]),
-            attributes=attributes,
+        archive = _archive(tree, attributes)
+    except (KeyError, ValueError, IndexError, TypeError, RecursionError, OverflowError) as error:
+        what = f"no {error.args[0]}" if isinstance(error, KeyError) else str(error)
+        raise InputError(f"{file}: is no whole {ARCHIVE_FILE} file ({what})") from None
+    if not is_sealed and archive_hash(archive.individuals) != archive.archive_hash:
+        raise InputError(
+            f"{file}: was changed since it was written: its structures and losses are not those of its archive_hash, "
+            f"{archive.archive_hash}"
         )
-    except (KeyError, ValueError, IndexError, TypeError) as error:
-        raise InputError(f"{file}: is no whole {ARCHIVE_FILE} file ({error!r})") from None
+    return archive
+
+
+def _archive(tree: Tree, attributes: Attributes) -> Archive:
+    """What a file of this schema holds, all of it checked; raises Unsound (a ValueError) or KeyError."""
+    elements = elements_of(attributes["elements"], "elements")
+    term_names = names_of(attributes["term_names"], "term_names")
+    objective_names = names_of(attributes["objective_names"], "objective_names")
+    individuals, accepted = below(tree, "individuals"), below(tree, "set")
+    history, target = below(tree, "history"), below(tree, "target")
+    n = check_individuals(individuals, len(elements), len(term_names))
+    check_individuals(accepted, len(elements), len(term_names))
+    objectives = numbers_of(individuals, "objectives", (n, len(objective_names)))
+    check_history(history)
+    if target:
+        check_target(target, len(elements))
+    for name in ("basis", "run_file"):
+        if not isinstance(tree[name], str):
+            raise Unsound(f"{name} is no text")
+    json_of(tree["basis"], "basis")
+    if not isinstance(attributes["seed"], int):
+        raise Unsound(f"seed is {attributes['seed']!r}; must be a whole number")
+    del individuals["objectives"]
+    return Archive(
+        objectives=objectives,
+        individuals=unpack(individuals),
+        elements=elements,
+        term_names=term_names,
+        objective_names=objective_names,
+        set=unpack(accepted),
+        history=history,
+        target=target,
+        basis_text=tree["basis"],
+        run_file=tree["run_file"],
+        seed=attributes["seed"],
+        archive_hash=str(attributes["archive_hash"]),
+        attributes=attributes,
+    )
+
+
+def lacks_seal(path: str | Path) -> str:
+    """A line for people about an archive that carries no seal, so that little of it can be verified; else empty."""
+    file = _file_of(Path(path))
+    try:
+        head = read_file(file)[: len(SIGNATURE)]
+    except OSError:
+        return ""
+    if has_seal(head):
+        return ""
+    return (
+        f"{file}: carries no seal (an earlier version wrote it): of its content only structures, losses and terms "
+        "could be compared with a checksum"
+    )

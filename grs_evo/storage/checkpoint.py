@@ -14,13 +14,20 @@ from numpy.typing import NDArray
 
 from grs_evo import __version__
 from grs_evo.errors import InputError, StorageError
-from grs_evo.files import write_whole
+from grs_evo.files import read_file, write_whole
 from grs_evo.parallel.decisions import Decision
+from grs_evo.search.population.individual import without_lines
+from grs_evo.storage.checks import array_of, check_individuals
 from grs_evo.storage.hdf5 import Damaged, Tree, below, from_image, sealed, stack, to_image, unsealed, unstack
 
 SCHEMA = 1
 _WHAT = "grs_evo checkpoint"
+# more than any basis has
+_ELEMENTS = 120
 _NAME = re.compile(r"ckpt_(\d{8,})\.h5")
+
+# what becomes of a file that was made to look like a checkpoint
+_UNREADABLE = (Damaged, KeyError, ValueError, TypeError, IndexError, OverflowError, RecursionError)
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -78,6 +85,7 @@ class Checkpoint:
                 f"has schema {attributes['schema']}, written by grs_evo {attributes.get('version')}; "
                 f"this one reads up to {SCHEMA}"
             )
+        _check_individuals(tree)
         decision = np.asarray(tree["verdict"])
         Decision.from_array(decision)
         return Checkpoint(
@@ -94,6 +102,19 @@ class Checkpoint:
             finished=str(attributes["finished"]),
             extra=json.loads(attributes["extra"]),
         )
+
+
+def _check_individuals(tree: Tree) -> None:
+    """Raise Unsound (a ValueError) unless the individuals of the set and of all islands can be computed with."""
+    groups = {"set": below(tree, "set")}
+    for name in ("population", "archive", "outbox"):
+        stacked, start = below(tree, "islands"), f"{name}."
+        groups[name] = {key[len(start) :]: column for key, column in stacked.items() if key.startswith(start)}
+    for columns in groups.values():
+        if "line_length" not in columns:  # of an earlier version
+            columns.update(without_lines(columns))
+        n_terms = array_of(columns, "terms", "f", (None, None)).shape[1]
+        check_individuals(columns, _ELEMENTS, n_terms)
 
 
 def save(checkpoint: Checkpoint, folder: Path, keep: int, check: Callable[[], None]) -> Path:
@@ -149,11 +170,11 @@ def newest(folder: Path, tell: Callable[[str], None]) -> Checkpoint | None:
     complaints = []
     for path in files(folder):
         try:
-            checkpoint = Checkpoint.from_bytes(path.read_bytes())
+            checkpoint = Checkpoint.from_bytes(read_file(path))
             if checkpoint.step != int(path.stem.partition("_")[2]):
                 raise Damaged(f"holds step {checkpoint.step}")
             return checkpoint
-        except (Damaged, KeyError, ValueError, TypeError) as error:
+        except _UNREADABLE as error:
             complaints.append(f"{path.name} {error}")
             tell(f"passed over: checkpoint {complaints[-1]}")
         except OSError as error:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.errors import InputError
+from grs_evo.files import read_file
 from grs_evo.storage import schema
 
 Tree = dict[str, Any]  # "group/name" -> array or text
@@ -22,14 +23,25 @@ Attributes = dict[str, Any]  # of the root: numbers and text
 
 
 # In front of a sealed file: what it is, how long the rest is, its checksum. HDF5 leaves room there ("user block").
-_SEAL_BYTES = 512
+SEAL_BYTES = 512
 
 
 _SEAL_WORD = "grs_evo sealed"
 
 
+# What every HDF5 file without anything in front of it begins with.
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+# of arrays: true and false, whole numbers, numbers, bytes
+_KINDS = "biufS"
+
+
 class Damaged(Exception):
-    """A sealed file whose content is not what was written; the message says what is wrong with it."""
+    """A file whose content is not what was written; the message says what is wrong with it."""
+
+
+class ForeignFile(Damaged):
+    """A sound HDF5 file of something else; the message says of what."""
 
 
 def to_image(tree: Mapping[str, Any], attributes: Mapping[str, Any], explained: bool = True) -> bytes:
@@ -50,28 +62,85 @@ def to_image(tree: Mapping[str, Any], attributes: Mapping[str, Any], explained: 
         file.close()
 
 
-def from_image(image: bytes) -> tuple[Tree, Attributes]:
+def from_image(image: bytes, what: str | None = None) -> tuple[Tree, Attributes]:
     """The inverse of `to_image`.
+
+    A file is read only as far as it is of the kind that `to_image` makes: plain arrays and texts, at most one group
+    deep, each stored in one piece within the file. Whatever points outside it (external storage, virtual datasets,
+    soft and external links) or holds objects is refused before it is followed.
+
+    Parameters
+    ----------
+    what : kind of file that it must say it is, e.g. ``"grs_evo target"``
 
     Raises
     ------
+    ForeignFile
+        It says that it is something else.
     Damaged
-        The bytes are no HDF5 file, or one that cannot be read to its end.
+        The bytes are no HDF5 file, one that cannot be read to its end, or one with other things in it than arrays.
     """
-    tree: Tree = {}
     try:
-        with h5py.File(io.BytesIO(image), "r") as file:
-            attributes = {name: _plain(value) for name, value in file.attrs.items()}
-
-            def visit(name: str, item: Any) -> None:
-                if isinstance(item, h5py.Dataset):
-                    tree[name] = _plain(item[()])
-
-            file.visititems(visit)
+        # In memory, and not through a Python file: HDF5 cannot open further files by the latter's driver and crashes.
+        with h5py.File(h5py.h5f.open_file_image(image)) as file:
+            attributes = {name: _attribute(file, name) for name in file.attrs}
+            if what is not None and attributes.get("format") != what:
+                raise ForeignFile(str(attributes.get("format", "of another program")))
+            tree: Tree = {}
+            left = len(image)  # bytes that arrays may take together: no file holds more than it is long
+            for name, dataset in _datasets(file.id, ""):
+                tree[name], size = _content(name, dataset, left)
+                left -= size
     # h5py turns what it finds in a broken file into any of these
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError) as error:
         raise Damaged(f"is no readable HDF5 file ({str(error).splitlines()[0] if str(error) else error!r})") from None
     return tree, attributes
+
+
+def _attribute(file: h5py.File, name: str) -> Any:
+    found = file.attrs.get_id(name)
+    is_text = h5py.check_string_dtype(found.dtype) is not None
+    if found.shape != () or not (is_text or found.dtype.kind in _KINDS):
+        raise Damaged(f"has an attribute {name!r} that is no number and no text")
+    return _plain(file.attrs[name])
+
+
+def _datasets(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Names and low-level handles of all datasets of a file, or of a group in it."""
+    for key in list(group):
+        name = prefix + key.decode()
+        if group.links.get_info(key).type != h5py.h5l.TYPE_HARD:
+            raise Damaged(f"has a link to another place ({name}) where data should be")
+        found = h5py.h5o.open(group, key)
+        if isinstance(found, h5py.h5d.DatasetID):
+            yield name, found
+        elif isinstance(found, h5py.h5g.GroupID) and not prefix:
+            yield from _datasets(found, f"{name}/")
+        else:
+            raise Damaged(f"has something else than an array of numbers or a text in {name}")
+
+
+def _content(name: str, found: Any, left: int) -> tuple[Any, int]:
+    """What a dataset holds, and how many bytes that are; `left` at most."""
+    made = found.get_create_plist()
+    # Before anything else is asked of it: the shape of a virtual dataset is found by opening other files.
+    layout = made.get_layout()
+    if layout == h5py.h5d.VIRTUAL or made.get_external_count() > 0:
+        raise Damaged(f"keeps {name} in another file; data of other files are not read")
+    if layout not in (h5py.h5d.CONTIGUOUS, h5py.h5d.COMPACT):
+        raise Damaged(f"keeps {name} in chunks; data must be in one piece, as they were written")
+    kind = found.dtype
+    is_text = h5py.check_string_dtype(kind) is not None and kind.kind == "O"
+    if kind.kind not in _KINDS and not (is_text and found.shape == ()):
+        raise Damaged(f"has something else than an array of numbers or a text in {name}")
+    # a text is kept by reference, as long as it is
+    size = 0 if is_text else math.prod(found.shape) * found.get_type().get_size()
+    if size > left or (size and found.get_storage_size() != size):
+        raise Damaged(f"has no room for {name}, which should have the shape {found.shape}")
+    value = _plain(h5py.Dataset(found)[()])
+    if kind == np.bool_ and np.any(np.asarray(value).view(np.uint8) > 1):
+        raise Damaged(f"has other values than true and false in {name}")
+    return value, size
 
 
 def _plain(value: Any) -> Any:
@@ -86,7 +155,7 @@ def sealed(image: bytes) -> bytes:
     """The image with its length and checksum in front; any HDF5 reader skips them."""
     digest = hashlib.blake2b(image, digest_size=16).hexdigest()
     head = f"{_SEAL_WORD} {len(image)} {digest}\n".encode()
-    return head.ljust(_SEAL_BYTES, b"\0") + image
+    return head.ljust(SEAL_BYTES, b"\0") + image
 
 
 def unsealed(data: bytes) -> bytes:
@@ -99,15 +168,15 @@ def unsealed(data: bytes) -> bytes:
     """
     if not data:
         raise Damaged("is empty")
-    words = data[:_SEAL_BYTES].partition(b"\n")[0].decode("ascii", "replace").split()
+    words = data[:SEAL_BYTES].partition(b"\n")[0].decode("ascii", "replace").split()
     if len(words) != 4 or " ".join(words[:2]) != _SEAL_WORD or not words[2].isdecimal():
-        raise Damaged("does not begin as a sealed file should")
-    image = data[_SEAL_BYTES:]
+        raise Damaged("is no readable HDF5 file, or its seal is damaged")
+    image = data[SEAL_BYTES:]
     if len(image) != int(words[2]):
         raise Damaged(f"has {len(image)} bytes of {words[2]}")
     if (
         hashlib.blake2b(image, digest_size=16).hexdigest() != words[3]
-        or data[:_SEAL_BYTES] != sealed(image)[:_SEAL_BYTES]
+        or data[:SEAL_BYTES] != sealed(image)[:SEAL_BYTES]
     ):
         raise Damaged("has another checksum than it was written with")
     return image
@@ -137,8 +206,18 @@ def below(tree: Mapping[str, Any], group: str) -> Tree:
     return {name[len(group) + 1 :]: value for name, value in tree.items() if name.startswith(group + "/")}
 
 
-def read_arrays(path: Path, what: str) -> tuple[Tree, Attributes]:
-    """The arrays and attributes of a file of what `to_image` gives, sealed or not.
+def has_seal(data: bytes) -> bool:
+    """Whether a file should carry a seal: all do but those that begin as HDF5 itself does.
+
+    One damaged bit of a seal does not make it look like a file without one.
+    """
+    return not data.startswith(SIGNATURE)
+
+
+def read_arrays(path: Path, what: str) -> tuple[Tree, Attributes, bool]:
+    """The arrays and attributes of a file of what `to_image` gives, and whether a seal vouches for them.
+
+    Files of earlier versions and of other programs have no seal.
 
     Parameters
     ----------
@@ -150,18 +229,17 @@ def read_arrays(path: Path, what: str) -> tuple[Tree, Attributes]:
         Missing, unreadable, damaged, or a file of something else.
     """
     try:
-        data = path.read_bytes()
+        data = read_file(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}; it must be a {what} file") from None
+    is_sealed = has_seal(data)
     try:
-        # files of earlier versions and of other programs have no seal
-        tree, attributes = from_image(unsealed(data) if data.startswith(_SEAL_WORD.encode()) else data)
+        tree, attributes = from_image(unsealed(data) if is_sealed else data, what)
+    except ForeignFile as error:
+        raise InputError(f"{path}: is an HDF5 file ({error}), but no {what} file") from None
     except Damaged as error:
         raise InputError(f"{path}: {error}; it must be a {what} file") from None
-    if attributes.get("format") != what:
-        found = attributes.get("format", "of another program")
-        raise InputError(f"{path}: is an HDF5 file ({found}), but no {what} file")
-    return tree, attributes
+    return tree, attributes, is_sealed
 
 
 def check_schema(path: Path, what: str, found: Any, newest: int, version: str) -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from grs_evo.descriptors.basis import Basis
 from grs_evo.errors import InputError, expect, within
-from grs_evo.files import write_whole
+from grs_evo.files import is_folder, write_whole
+from grs_evo.storage.checks import Unsound, check_structures, check_target, json_of
 from grs_evo.storage.hdf5 import below, check_schema, from_image, read_arrays, sealed, to_image
 from grs_evo.structures.structure import Structure, pack_structures, unpack_structures
 from grs_evo.targets.target import Target
@@ -56,22 +57,33 @@ class TargetData:
         InputError
             Not readable, damaged, not a target, or of a newer schema.
         """
-        tree, attributes = read_arrays(path, TARGET_FILE)
+        tree, attributes, _ = read_arrays(path, TARGET_FILE)
         check_schema(path, TARGET_FILE, attributes.get("schema"), TARGET_SCHEMA, str(attributes.get("version")))
         try:
             return _target_data(tree, str(path))
-        except (KeyError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{path}: is no whole {TARGET_FILE} file ({error})") from None
+        except InputError:
+            raise
+        except (KeyError, ValueError, IndexError, TypeError, RecursionError, OverflowError) as error:
+            what = f"no {error.args[0]}" if isinstance(error, KeyError) else str(error)
+            raise InputError(f"{path}: is no whole {TARGET_FILE} file ({what})") from None
 
 
 def _target_data(tree: dict[str, Any], source: str) -> TargetData:
-    basis = Basis.from_text(tree["basis"])
+    if not isinstance(tree["basis"], str):
+        raise Unsound("basis is no text")
+    json_of(tree["basis"], "basis")
+    with within(source):
+        basis = Basis.from_text(tree["basis"])
+    check_target(below(tree, "target"), len(basis.elements))
+    check_structures(below(tree, "structures"), len(basis.elements))
     target = Target.from_arrays(below(tree, "target"), source, basis)
     with within(source):
         target.check_basis(basis)
-    return TargetData(basis, target, tuple(unpack_structures(below(tree, "structures"))))
+    structures = tuple(unpack_structures(below(tree, "structures")))
+    # With a random alloy only the sites are stored, which its distribution is not that of.
+    if [one.n_atoms for one in structures] == target.n_atoms.tolist():
+        target = replace(target, structures=structures)
+    return TargetData(basis, target, structures)
 
 
 def write_target(target: Target, path: str | Path, structures: Sequence[Structure] = ()) -> None:
@@ -105,7 +117,7 @@ def read_target(path: str | Path, basis: Basis | None = None) -> Target:
     InputError
         Not readable, damaged, not a target, of a newer schema, or of another basis than `basis`.
     """
-    file = Path(path) / _IN_A_RUN if Path(path).is_dir() else Path(path)
+    file = Path(path) / _IN_A_RUN if is_folder(Path(path)) else Path(path)
     target = TargetData.read(file).target
     if basis is not None:
         expect(basis, Basis, "basis", "read_target(path, basis)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 # What programs put behind a name they have compressed.
-_PACKED = (".gz", ".bz2", ".xz")
+PACKED = (".gz", ".bz2", ".xz")
 
 
 class Format(NamedTuple):
@@ -28,6 +28,6 @@ FORMATS: dict[str, Format] = {
 def ase_name_of(name: str) -> str | None:
     """ASE's name of the format that a file's suffix tells, compressed or not; None where it tells none of `FORMATS`."""
     bare = name.lower()
-    for packed in _PACKED:
+    for packed in PACKED:
         bare = bare.removesuffix(packed)
     return next((one.ase for one in FORMATS.values() if bare.endswith(one.suffixes)), None)

@@ -1,4 +1,4 @@
-"""Structure files into checked arrays: everything ASE reads, and FitSNAP's JSON.
+"""Structure files into checked arrays: everything ASE reads, FitSNAP's JSON, and ATAT's files.
 
 A file is named as ASE names it, with an index after ``@``: ``melt.extxyz@0:100:10``, ``run.db@-1``. Two shorthands need
 no ``@``: ``melt.extxyz::10`` is every tenth, as ``[::10]`` is in Python (``melt.extxyz:::10`` says the same), and
@@ -6,23 +6,46 @@ no ``@``: ``melt.extxyz::10`` is every tenth, as ``[::10]`` is in Python (``melt
 a name with one colon stays a name. Without an index, all structures of the file are read. A folder stands for all its
 ``.json`` files, at any depth, sorted by path: the layout of a FitSNAP training set.
 
-LAMMPS files that hold numbered atom types and nothing that tells their elements are refused unless `types` names them.
+Files that hold numbered atom types and nothing that tells their elements are refused unless `types` names them, and so
+are sites that several elements share or that are filled in part.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import stat
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from grs_evo.errors import InputError, WrongType, nearest, type_of
-from grs_evo.structures import lammps
-from grs_evo.structures.formats import ase_name_of
+from grs_evo.structures.files import others, xyz
+from grs_evo.structures.files.cif import reader as cif
+from grs_evo.structures.files.codes import atat, data, dump, fitsnap, vasp
+from grs_evo.structures.files.elements import rename
+from grs_evo.structures.files.kinds import (
+    ATAT,
+    BINARY,
+    CIF,
+    DATA,
+    DUMP,
+    FITSNAP,
+    GEN,
+    POSCAR,
+    XDATCAR,
+    XYZ,
+    kind_of,
+    named_kind,
+)  # fmt: skip
+from grs_evo.structures.files.occupancy import check_occupancy
+from grs_evo.structures.files.text import Lines, check_regular, checked_path, shown
+from grs_evo.structures.files.xyz import GROUP_KEYS
 from grs_evo.structures.structure import Structure, as_structure, from_atoms, is_atoms
 
 # NAME:start:stop:step, then NAME::step, then what is left with two colons
@@ -30,8 +53,8 @@ _WHOLE_SLICE = re.compile(r"^(?P<name>.+?):(?P<slice>-?\d*:-?\d*:-?\d*)$")
 _STEP = re.compile(r"^(?P<name>.+?)(?P<slice>::-?\d*)$")
 _UNCLEAR = re.compile(r"^(?P<name>.+?):(?P<first>-?\d*):(?P<second>-?\d*)$")
 _INDEX = re.compile(r"-?\d+|-?\d*:-?\d*(?::(?!-?0+$)-?\d*)?")
-# Keys of ase.Atoms.info that name the group a structure belongs to.
-_GROUP_KEYS = ("group", "config_type", "Group")
+# Types that can stand for elements where any will do.
+_MOST_TYPES = 118
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +81,8 @@ def read_structures(
     ----------
     files : names with an optional index (see the module's text)
     elements : the basis's elements, in its order
-    weights : weight of each group; a structure's group is its ``info["group"]`` or ``info["config_type"]``, the folder
-        of a FitSNAP file, or else the name of its file without suffix
+    weights : weight of each group, 0 to leave it out; a structure's group is its ``info["group"]`` or
+        ``info["config_type"]``, the folder of a FitSNAP file, or else the name of its file without suffix
     types : element of each atom type (LAMMPS data and dump files without elements)
     format : ASE's format name, else it is guessed
     folder : where relative names start
@@ -68,18 +91,19 @@ def read_structures(
     ------
     InputError
         Names the file, and the structure in it, that is missing, unreadable, without atoms, without a cell, or holds
-        an element outside the basis; a weight that is not > 0 or whose group does not occur.
+        an element outside the basis; a weight that is negative or whose group does not occur.
     """
     if isinstance(elements, str) or not isinstance(elements, Sequence):
         raise WrongType(
             f"read_structures(files, elements): elements is {type_of(elements)}; it must be a list of chemical symbols"
             " such as basis.elements"
         )
+    groups: set[str] = set()
     entries = [
         Entry(from_atoms(atoms, elements, source), source, group, 1.0)
-        for source, group, atoms in each_atoms(files, types, format, folder)
+        for source, group, atoms in _kept(each_atoms(files, types, format, folder), weights, groups)
     ]
-    return _weighted(entries, weights)
+    return _weighted(entries, weights, groups)
 
 
 def read_with_elements(
@@ -99,7 +123,8 @@ def read_with_elements(
     """
     known: dict[str, int] = {}
     entries = []
-    for source, group, atoms in each_atoms(files, types, format, folder):
+    groups: set[str] = set()
+    for source, group, atoms in _kept(each_atoms(files, types, format, folder), weights, groups):
         for symbol in atoms.get_chemical_symbols():
             known.setdefault(symbol, len(known))
         entries.append(Entry(from_atoms(atoms, tuple(known), source), source, group, 1.0))
@@ -109,21 +134,62 @@ def read_with_elements(
         for k, entry in enumerate(entries):
             structure = entry.structure.replace(species=place[entry.structure.species])
             entries[k] = replace(entry, structure=structure)
-    return elements, _weighted(entries, weights)
+    return elements, _weighted(entries, weights, groups)
 
 
-def _weighted(entries: list[Entry], weights: Mapping[str, float] | None) -> list[Entry]:
+def read_sites(
+    files: Sequence[str | Path] | str | Path,
+    elements: Sequence[str] | None,
+    occupants: Iterable[str],
+    types: Sequence[str] = (),
+    format: str | None = None,
+    folder: str | Path | None = None,
+) -> tuple[tuple[str, ...], list[Entry]]:
+    """Elements and structures whose atoms stand for the sites of a lattice, which several elements may share.
+
+    Parameters
+    ----------
+    elements : of the basis; None: those in the files, and `occupants`
+    occupants : the elements that will be put on the sites
+
+    See `read_structures` for the other parameters and errors.
+    """
+    found = list(each_atoms(files, types, format, folder, nameless=True))
+    if elements is None:
+        named = {symbol for _, _, atoms in found for symbol in atoms.get_chemical_symbols()}
+        elements = _by_number(named if named >= set(occupants) else set(occupants))
+    entries = []
+    for source, group, atoms in found:
+        symbols = [one if one in elements else elements[0] for one in atoms.get_chemical_symbols()]
+        atoms.set_chemical_symbols(symbols)
+        entries.append(Entry(from_atoms(atoms, elements, source), source, group, 1.0))
+    return tuple(elements), entries
+
+
+def _kept(
+    found: Iterable[tuple[str, str, Any]], weights: Mapping[str, float] | None, groups: set[str]
+) -> Iterator[tuple[str, str, Any]]:
+    """The structures without those of groups of weight 0; `groups` takes all that occur."""
+    for source, group, atoms in found:
+        groups.add(group)
+        if not weights or weights.get(group, 1.0) != 0.0:
+            yield source, group, atoms
+
+
+def _weighted(entries: list[Entry], weights: Mapping[str, float] | None, groups: set[str]) -> list[Entry]:
     """The entries with the weights of their groups."""
     if not weights:
         return entries
-    groups = sorted({entry.group for entry in entries})
     for group, weight in weights.items():
         if group not in groups:
+            known = sorted(groups)
             raise InputError(
-                f"weights: group {group!r} does not occur; groups are {', '.join(groups)}{nearest(group, groups)}"
+                f"weights: group {group!r} does not occur; groups are {', '.join(known)}{nearest(group, known)}"
             )
-        if not (np.isfinite(weight) and weight > 0):
-            raise InputError(f"weights: {group} has weight {weight}; it must be > 0")
+        if not (np.isfinite(weight) and weight >= 0):
+            raise InputError(f"weights: {group} has weight {weight}; it must be > 0, or 0 to leave the group out")
+    if not entries:
+        raise InputError("weights: all groups have weight 0; at least one must be left")
     return [Entry(e.structure, e.source, e.group, float(weights.get(e.group, 1.0))) for e in entries]
 
 
@@ -190,10 +256,11 @@ def elements_of(
     types: Sequence[str] = (),
     format: str | None = None,
     folder: str | Path | None = None,
+    weights: Mapping[str, float] | None = None,
 ) -> tuple[str, ...]:
-    """All elements that occur in some structure files, by atomic number."""
+    """All elements that occur in some structure files, by atomic number, but for groups of weight 0."""
     found: set[str] = set()
-    for _, _, atoms in each_atoms(files, types, format, folder):
+    for _, _, atoms in _kept(each_atoms(files, types, format, folder), weights, set()):
         found.update(atoms.get_chemical_symbols())
     return _by_number(found)
 
@@ -205,9 +272,9 @@ def _by_number(symbols: Iterable[str]) -> tuple[str, ...]:
 
 
 def split_name(name: str, folder: Path) -> tuple[Path, str | None]:
-    """A file and the index asked for."""
+    """A file and the index wanted."""
     path = folder / name
-    if path.exists():
+    if checked_path(path) is not None:
         return path, None
     if "@" in name:
         bare, index = name.rsplit("@", 1)
@@ -220,11 +287,11 @@ def split_name(name: str, folder: Path) -> tuple[Path, str | None]:
             raise InputError(f"{name}: {match['slice']!r} is no index; the step must not be 0")
         return folder / match["name"], match["slice"]
     unclear = _UNCLEAR.match(name)
-    if unclear and (folder / unclear["name"]).exists():
+    if unclear and checked_path(folder / unclear["name"]) is not None:
         bare, first, second = unclear["name"], unclear["first"], unclear["second"]
         raise InputError(f"{name}: may mean {bare}@{first}:{second} or {bare}@:{first}:{second}; write one of these")
     bare, colon, number = name.rpartition(":")
-    if colon and re.fullmatch(r"-?\d+", number) and (folder / bare).exists():
+    if colon and re.fullmatch(r"-?\d+", number) and checked_path(folder / bare) is not None:
         raise InputError(f"{path}: no such file; the structure with that number is {bare}@{number}")
     return path, None
 
@@ -232,158 +299,137 @@ def split_name(name: str, folder: Path) -> tuple[Path, str | None]:
 def _read(
     path: Path, index: str | None, format: str | None, types: Sequence[str], nameless: bool
 ) -> list[tuple[str, str, Any]]:
-    """(source, group, atoms) of each structure asked for."""
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    if path.is_dir():
-        files = sorted(path.rglob("*.json"))
-        if not files:
-            raise InputError(f"{path}: is a folder without .json files; name a structure file or a FitSNAP folder")
-        found = [one for file in files for one in _read_fitsnap(file, group=_group_of(file, path))]
-        return _chosen(found, index, path)
-    if path.suffix == ".json" and _looks_like_fitsnap(path):
-        return _chosen(_read_fitsnap(path, group=path.parent.name or path.stem), index, path)
-    return _read_with_ase(path, index, format, types, nameless)
-
-
-def _read_with_ase(
-    path: Path, index: str | None, format: str | None, types: Sequence[str], nameless: bool
-) -> list[tuple[str, str, Any]]:
-    import warnings
-
-    from ase.io import iread
-
-    wanted = index if index is not None else ":"
+    """(source, group, atoms) of each structure wanted."""
+    found = checked_path(path)
+    if found is None:
+        raise InputError(f"{shown(path)}: no such file")
+    if stat.S_ISDIR(found.st_mode):
+        files = fitsnap.files_in(path)
+        each = ((file.parent.name if file.parent != path else path.name, file) for file in files)
+        return _of_fitsnap(each, index, path)
+    check_regular(path)
+    kind = _kind_of(path, format)
+    if kind == FITSNAP:
+        return _of_fitsnap([(path.parent.name or path.stem, path)], index, path)
+    try:
+        with contextlib.ExitStack() as stack, np.errstate(all="ignore"):  # what is not finite is refused later
+            made = _frames(path, kind, bool(types), nameless, stack)
+            atoms, several = _chosen(made, index, path)
+    except InputError:
+        raise
+    except Exception:  # what ASE makes of numbers that no structure has
+        raise InputError(f"{path}: cannot be read as a structure file in the format {kind}; it is damaged") from None
     stem = path.name.split(".")[0]
+    found_here = []
+    for number, one in atoms:
+        source = f"{path}[{number}]" if several else str(path)
+        check_occupancy(one, source, nameless)
+        _name_elements(one, kind, types, nameless, source)
+        group = next((str(one.info[key]) for key in GROUP_KEYS if key in one.info), stem)
+        found_here.append((source, group, one))
+    return found_here
+
+
+def _kind_of(path: Path, format: str | None) -> str:
     try:
-        with warnings.catch_warnings():
-            # what a file has besides positions, cell and elements does not concern us
-            warnings.simplefilter("ignore")
-            kind = format or _format_of(path)
-            frames = list(iread(str(path), index=wanted, format=kind, do_not_split_by_at_sign=True))
-            known = lammps.elements_in(path, kind) if kind in lammps.KINDS else None
-    except Exception as error:
-        raise InputError(f"{path}: cannot be read as a structure file ({_one_line(error)})") from error
-    if not frames:
-        raise InputError(f"{path}: holds no structure" + (f" at index {index}" if index is not None else ""))
-    first, step = _numbering(index)
-    found = []
-    for k, atoms in enumerate(frames):
-        number = first + k * step if first is not None else k
-        source = f"{path}[{number}]" if len(frames) > 1 or index is not None else str(path)
-        if types and (kind in lammps.KINDS or "type" in atoms.arrays):
-            _rename_types(atoms, dict(enumerate(types, start=1)), source)
-        elif known is not None and set(_types_of(atoms)) <= set(known):
-            _rename_types(atoms, known, source)
-        elif known is not None and not nameless:
-            raise InputError(
-                f"{source}: atom types without elements; give target.types, the element of each type, such as"
-                ' ["Au", "Cu"] (--types Au,Cu on the command line), or a file that names elements'
-            )
-        group = next((str(atoms.info[key]) for key in _GROUP_KEYS if key in atoms.info), stem)
-        found.append((source, group, atoms))
-    return found
+        kind = kind_of(path) if format is None else named_kind(format)
+    except InputError as error:
+        text = str(error)
+        raise InputError(text if text.startswith(str(path)) else f"{path}: {text}") from None
+    return FITSNAP if kind == "json" and fitsnap.is_fitsnap(path) else kind
 
 
-def _numbering(index: str | None) -> tuple[int | None, int]:
-    """First number and step of an index that counts from the front; (None, 1) where it counts from the back."""
+def _frames(
+    path: Path, kind: str, named: bool, sites: bool, stack: contextlib.ExitStack
+) -> Iterator[Callable[[], Any]]:
+    """What makes the ase.Atoms of each structure of a file."""
+    if kind not in _READERS and kind != CIF:
+        return others.frames(path, kind)
+    lines = stack.enter_context(Lines(path))
+    if kind == CIF:
+        return cif.frames(lines, named, sites)
+    return _READERS[kind](lines, named or sites)
+
+
+_READERS: dict[str, Callable[[Lines, bool], Iterator[Callable[[], Any]]]] = {
+    XYZ: xyz.frames,
+    DUMP: dump.frames,
+    DATA: data.frames,
+    POSCAR: vasp.poscar_frames,
+    XDATCAR: vasp.xdatcar_frames,
+    GEN: vasp.gen_frames,
+    ATAT: atat.frames,
+}
+
+
+def _name_elements(atoms: Any, kind: str, types: Sequence[str], nameless: bool, source: str) -> None:
+    """Give atoms the elements of their types where their file does not, or where `types` says them."""
+    if kind == BINARY and "type" not in atoms.arrays:
+        atoms.arrays["type"] = np.array(atoms.numbers)
+    if types and "type" in atoms.arrays:
+        rename(atoms, dict(enumerate(types, start=1)), source)
+    elif kind != BINARY and (atoms.numbers > 0).all():
+        return
+    elif "type" not in atoms.arrays:
+        if not nameless:
+            raise InputError(f"{source}: has atoms of no element (X); each atom needs one")
+    elif not nameless:
+        raise InputError(
+            f"{source}: atom types without elements; give target.types, the element of each type, such as"
+            ' ["Au", "Cu"] (--types Au,Cu on the command line), or a file that names elements'
+        )
+    else:  # any symbols will do, as long as they differ as the types do
+        atoms.set_atomic_numbers(np.clip(atoms.arrays["type"], 1, _MOST_TYPES))
+
+
+def _chosen(made: Iterator[Callable[[], Any]], index: str | None, path: Path) -> tuple[list[tuple[int, Any]], bool]:
+    """The structures wanted with their numbers, and whether messages number them.
+
+    Those in front of the first and behind the last one wanted are not made, these not even read.
+    """
     if index is None:
-        return 0, 1
-    parts = index.split(":")
-    if len(parts) == 1:
-        return int(parts[0]), 1
-    first = int(parts[0]) if parts[0] else 0
-    step = int(parts[2]) if len(parts) == 3 and parts[2] else 1
-    return (None, 1) if first < 0 or step < 0 else (first, step)
-
-
-def _format_of(path: Path) -> str:
-    """ASE's name of a file's format, by its content, its suffix, or ASE's guess."""
-    from ase.io.formats import filetype
-
-    return lammps.kind_of(path) or ase_name_of(path.name) or str(filetype(str(path)))
-
-
-def _types_of(atoms: Any) -> list[int]:
-    """LAMMPS types of atoms; ASE reads them as atomic numbers 1, 2, … where it does not keep them."""
-    return [int(kind) for kind in atoms.arrays.get("type", atoms.numbers)]
-
-
-def _rename_types(atoms: Any, elements: Mapping[int, str], source: str) -> None:
-    """Give atoms the elements of their LAMMPS types."""
-    kinds = _types_of(atoms)
-    if set(kinds) - set(elements):
-        raise InputError(f"{source}: has atom types up to {max(kinds)}, but only {len(elements)} elements are given")
-    atoms.set_chemical_symbols([elements[kind] for kind in kinds])
-
-
-def _chosen(found: list[tuple[str, str, Any]], index: str | None, path: Path) -> list[tuple[str, str, Any]]:
-    if index is None:
-        return found
+        found = [(k, make()) for k, make in enumerate(made)]
+        if not found:
+            raise InputError(f"{path}: holds no structure")
+        return found, len(found) > 1
     if ":" not in index:
-        try:
-            return [found[int(index)]]
-        except IndexError as error:
-            raise InputError(f"{path}: has {len(found)} structures, none at index {index}") from error
-    picked = found[slice(*(int(part) if part else None for part in index.split(":")))]
-    if not picked:
-        raise InputError(f"{path}: has {len(found)} structures, none at index {index}")
-    return picked
-
-
-def _group_of(file: Path, root: Path) -> str:
-    return file.parent.name if file.parent != root else root.name
-
-
-def _looks_like_fitsnap(path: Path) -> bool:
-    """FitSNAP's files are a comment line and an object `Dataset`; ASE's databases in JSON are not."""
-    with open(path, errors="replace") as stream:
-        return '"Dataset"' in stream.read(4096)
-
-
-def _read_fitsnap(path: Path, group: str) -> list[tuple[str, str, Any]]:
-    """Structures of one FitSNAP JSON file. Lattice: rows are vectors; positions Cartesian; Å unless it says Bohr."""
-    from ase import Atoms
-
-    try:
-        text = path.read_text()
-        if not text.lstrip().startswith("{"):
-            text = text.split("\n", 1)[1]
-        data = json.loads(text)["Dataset"]
-        configurations = data["Data"]
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise InputError(f"{path}: cannot be read as a FitSNAP file ({_one_line(error)})") from error
-    found = []
-    for k, one in enumerate(configurations):
-        source = str(path) if len(configurations) == 1 else f"{path}[{k}]"
-        try:
-            atoms = Atoms(
-                symbols=[str(symbol) for symbol in one["AtomTypes"]],
-                positions=np.asarray(one["Positions"], dtype=float) * _length(data, "PositionsStyle", source),
-                cell=np.asarray(one["Lattice"], dtype=float) * _length(data, "LatticeStyle", source),
-                pbc=True,
-            )
-        except InputError:
-            raise
-        except (KeyError, ValueError, TypeError) as error:
-            raise InputError(f"{source}: is no complete FitSNAP configuration ({_one_line(error)})") from error
-        found.append((source, group, atoms))
+        number = int(index)
+        n = 0
+        last: deque[tuple[int, Any]] = deque(maxlen=max(-number, 1))
+        for k, make in enumerate(made):
+            n = k + 1
+            if number < 0 or k == number:
+                last.append((k, make()))
+            if k == number:
+                break
+        if not last or (number < 0 and len(last) < -number):
+            raise InputError(f"{path}: has {n} structures, none at index {index}")
+        return [last[0]], True
+    wanted = slice(*(int(part) if part else None for part in index.split(":")))
+    ahead = (wanted.start or 0) >= 0 and (wanted.step or 1) > 0 and (wanted.stop is None or wanted.stop >= 0)
+    kept: list[tuple[int, Any]] = []
+    n = 0
+    for k, make in enumerate(made):
+        if ahead and wanted.stop is not None and k >= wanted.stop:
+            break
+        n = k + 1
+        if not ahead or k in range(wanted.start or 0, k + 1, wanted.step or 1):
+            kept.append((k, make()))
+    found = kept if ahead else kept[wanted]
     if not found:
-        raise InputError(f"{path}: holds no structure")
-    return found
+        raise InputError(f"{path}: has {n} structures, none at index {index}")
+    return found, True
 
 
-def _length(data: Mapping[str, Any], key: str, source: str) -> float:
-    """Å per unit of length."""
-    from ase.units import Bohr
-
-    style = str(data.get(key, "angstrom")).lower()
-    known = {"angstrom": 1.0, "a": 1.0, "å": 1.0, "bohr": float(Bohr)}
-    if style not in known:
-        raise InputError(f"{source}: {key} is {style!r}; allowed are angstrom and bohr")
-    return known[style]
+def _same(one: Any) -> Any:
+    return one
 
 
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:160]}" if text else type(error).__name__
+def _of_fitsnap(files: Iterable[tuple[str, Path]], index: str | None, path: Path) -> list[tuple[str, str, Any]]:
+    """(source, group, atoms) of FitSNAP files, given with their groups."""
+    found = []
+    for group, file in files:
+        each = list(fitsnap.configurations(file))
+        found += [(str(file) if len(each) == 1 else f"{file}[{k}]", group, one) for k, one in enumerate(each)]
+    chosen, _ = _chosen((partial(_same, one) for one in found), index, path)
+    return [one for _, one in chosen]

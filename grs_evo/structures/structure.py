@@ -17,6 +17,8 @@ from grs_evo.errors import InputError, WrongType, nearest, type_of
 _FLAT_CELL = 1e-8
 # Å; a periodic cell vector below is a wrong unit, or a wrong file.
 _SHORTEST = 0.1
+# Å; a cell vector or position beyond is no structure's, and its square or volume may not be a number.
+_FARTHEST = 1e15
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +100,10 @@ def from_atoms(atoms: Any, elements: Sequence[str], source: str = "structure") -
     if not hasattr(atoms, "get_chemical_symbols"):
         given = f"{type(atoms).__name__} {str(atoms)[:40]!r}"
         raise InputError(f"{source}: is a {given}; it must be ase.Atoms, such as ase.io.read gives, or a Structure")
-    symbols = atoms.get_chemical_symbols()
+    try:
+        symbols = atoms.get_chemical_symbols()
+    except IndexError:
+        raise InputError(f"{source}: has the atomic number {max(atoms.numbers, key=abs)}; no element has it") from None
     if not symbols:
         raise InputError(f"{source}: holds no atoms; a structure needs at least one")
     index = {symbol: k for k, symbol in enumerate(elements)}
@@ -112,6 +117,8 @@ def from_atoms(atoms: Any, elements: Sequence[str], source: str = "structure") -
     if not np.isfinite(positions).all():
         atom = int(np.argwhere(~np.isfinite(positions))[0, 0])
         raise InputError(f"{source}: the position of atom {atom} is {positions[atom]} Å; it must be finite")
+    if positions.max() > _FARTHEST or positions.min() < -_FARTHEST:
+        raise InputError(f"{source}: a position is {np.abs(positions).max():.1e} Å; at most {_FARTHEST:g} Å is allowed")
     pbc = np.asarray(atoms.get_pbc(), dtype=bool)
     cell = checked_cell(np.asarray(atoms.cell[:], dtype=np.float64), pbc, source)
     return Structure(positions, cell, np.array([index[s] for s in symbols], dtype=np.int32), pbc)
@@ -149,14 +156,17 @@ def checked_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_], source: str)
     """The cell, with missing vectors of non-periodic directions filled in by unit vectors normal to the others."""
     if not np.isfinite(cell).all():
         raise InputError(f"{source}: the cell holds {cell[~np.isfinite(cell)][0]} Å; its entries must be finite")
+    if np.abs(cell).max() > _FARTHEST:
+        raise InputError(f"{source}: the cell holds {np.abs(cell).max():.1e} Å; at most {_FARTHEST:g} Å is allowed")
     lengths = np.linalg.norm(cell, axis=1)
     for axis in range(3):
         if pbc[axis] and lengths[axis] == 0.0:
             raise InputError(f"{source}: is periodic along axis {'abc'[axis]} but has no cell vector there (0 Å)")
     if (lengths == 0.0).any():
-        from ase.geometry import complete_cell
+        import ase.geometry
 
-        cell = np.asarray(complete_cell(cell), dtype=np.float64)
+        complete: Any = ase.geometry.complete_cell
+        cell = np.asarray(complete(cell), dtype=np.float64)
         lengths = np.linalg.norm(cell, axis=1)
     flatness = abs(np.linalg.det(cell)) / np.prod(lengths)
     for axis in range(3):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ def ask_spglib(
 ) -> Any:
     """A call of spglib that returns None when nothing is found, in old versions and in new ones that raise or warn.
 
-    The one place that calls spglib.
+    The one place that calls spglib for a structure.
 
     Parameters
     ----------
@@ -31,6 +32,9 @@ def ask_spglib(
     """
     import spglib
 
+    # spglib ends the process, or never ends, on numbers that are not finite
+    if not (np.isfinite(cell).all() and np.isfinite(sites).all()):
+        return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
@@ -86,3 +90,70 @@ def space_group(structure: Structure, elements: Sequence[str]) -> tuple[str, str
     if found is None or found[0].startswith("P1 "):
         return None
     return found[1], found[0].partition(" ")[0]
+
+
+# Names of before 1992, with the glide plane e called by one of its two.
+_OLD_NAMES = {
+    "abm2": "aem2", "aba2": "aea2", "cmca": "cmce", "ccmb": "ccme", "abma": "aema", "acam": "aeam", "bbcm": "bbem",
+    "bmab": "bmeb", "cmma": "cmme", "ccca": "ccce",
+}  # fmt: skip
+
+
+def _look_up(name: str, hall_number: int) -> Any:
+    """What spglib knows of a setting."""
+    import spglib
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return getattr(spglib, name)(hall_number)
+
+
+class Setting(NamedTuple):
+    """One of the 530 settings of the 230 space groups, after Hall."""
+
+    hall_number: int
+    number: int
+    name: str  # Hermann-Mauguin, with the choice of origin or axes
+    names: frozenset[str]  # under which it is known, without spaces, in lower case
+    hall: str
+    choice: str  # "1" or "2": origin; "H" or "R": hexagonal or rhombohedral axes; else axes and cell
+    standard: bool  # the first of its number: what ASE takes a number for
+
+
+@lru_cache(maxsize=1)
+def all_settings() -> tuple[Setting, ...]:
+    """All settings, by Hall number."""
+    found: list[Setting] = []
+    seen: set[int] = set()
+    for hall_number in range(1, 531):
+        one = _look_up("get_spacegroup_type", hall_number)
+        get: Callable[[str], Any] = one.get if isinstance(one, dict) else partial(getattr, one)  # dict: old versions
+        number, choice = int(get("number")), str(get("choice"))
+        parts = [str(get("international_full")), *str(get("international")).split("=")]
+        if choice in ("", "1", "2", "H", "R") or number not in seen:
+            parts.append(str(get("international_short")))
+        names = {_compact(part) for part in parts} | {_compact(part, True) for part in parts}
+        names |= {old for old, new in _OLD_NAMES.items() if new in names}
+        names |= {name[0] + name[1:].replace("-3", "3") for name in names if "-3" in name[2:]}
+        full = str(get("international")).split("=")[-1].strip()
+        name = f"{full}{f' :{choice}' if choice in ('1', '2', 'H', 'R') else ''}"
+        found.append(
+            Setting(hall_number, number, name, frozenset(names), str(get("hall_symbol")), choice, number not in seen)
+        )
+        seen.add(number)
+    return tuple(found)
+
+
+def _compact(name: str, short: bool = False) -> str:
+    """A Hermann-Mauguin name without spaces and underscores, in lower case; `short`: without the 1 of bare axes."""
+    words = name.replace("_", "").split()
+    if short and len(words) == 4:
+        words = [words[0], *(word for word in words[1:] if word != "1")]
+    return "".join(words).lower()
+
+
+@lru_cache(maxsize=64)
+def operations_of(hall_number: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Rotations (k, 3, 3), acting on columns of fractional coordinates, and translations (k, 3) of a setting."""
+    found = _look_up("get_symmetry_from_database", hall_number)
+    return np.asarray(found["rotations"], np.int64), np.asarray(found["translations"], np.float64)

@@ -49,6 +49,8 @@ class Target:
     errors: NDArray[np.float64] | None = None
     nearest: float = field(default=float("nan"))  # shortest distance in any of the structures, Å
     basis: Basis | None = field(default=None, repr=False)  # None: made of arrays without it
+    # (n_structures,) what it was made of, for losses that read positions; empty: made of arrays without them
+    structures: tuple[Structure, ...] = field(default=(), repr=False)
 
     # -- made of structures or of a composition -----------------------------------------------------------------------
 
@@ -71,8 +73,8 @@ class Target:
         ----------
         structures : ase.Atoms, a Structure, the name of a structure file (with an index, ``melt.extxyz@0:100:10``),
             what `read_structures` gives, or an iterable of these
-        weights : weight of every environment of each structure, > 0; default those of `read_structures`, else 1, so
-            that environments count alike
+        weights : weight of every environment of each structure, 0 to leave it out; default those of
+            `read_structures`, else 1, so that environments count alike
         names : how messages call each structure; default its place in its file, else ``structure 0``, …
         groups : a group name of each structure, kept for reports; default those of `read_structures`
         covariance : keep the full covariance of each element's functions too
@@ -83,7 +85,7 @@ class Target:
         Raises
         ------
         InputError
-            No structures, a weight that is not > 0, an element outside the basis, atoms that overlap; an argument of
+            No structures, a weight below 0, an element outside the basis, atoms that overlap; an argument of
             another kind (WrongType).
         """
         call = "Target.from_structures(structures, basis)"
@@ -99,8 +101,14 @@ class Target:
             if count != len(given):
                 raise InputError(f"target: {count} {what} for {len(given)} structures")
         for weight, name in zip(each, called, strict=True):
-            if not (np.isfinite(weight) and weight > 0):
-                raise InputError(f"target: the weight of {name} is {weight}; it must be > 0")
+            if not (np.isfinite(weight) and weight >= 0):
+                raise InputError(f"target: the weight of {name} is {weight}; it must be > 0, or 0 to leave it out")
+        if not each.any():
+            raise InputError("target: all structures have weight 0; at least one must be left")
+        if not each.all():
+            weighing = np.flatnonzero(each).tolist()
+            given, called, each = [given[k] for k in weighing], [called[k] for k in weighing], each[weighing]
+            groups = [groups[k] for k in weighing] if groups is not None else None
         checked = [one.structure for one in given]
         worker = worker or partial(parts_of, threads=threads)
         picks = systematic_sample(np.array([s.n_atoms for s in checked]), each, sample)
@@ -145,6 +153,7 @@ class Target:
             description=description or _describe(called),
             nearest=nearest,
             basis=basis,
+            structures=tuple(checked),
         )
 
     @staticmethod
@@ -206,7 +215,8 @@ class Target:
         moments = with_expectation(found, known, exact)
         if exact is not None:
             errors[0] = 0.0
-        return replace(drawn, moments=moments, mean_is_exact=exact is not None, errors=errors)
+        # Stored alloys do not come with these cells; all ranks and a resumed run must know the same.
+        return replace(drawn, moments=moments, mean_is_exact=exact is not None, errors=errors, structures=())
 
     def merged(self, other: Target, weight: float = 1.0) -> Target:
         """Both distributions together, the other's environments `weight` times as heavy (bootstrap)."""
@@ -233,6 +243,7 @@ class Target:
             mean_is_exact=False,
             errors=None,
             nearest=float(np.fmin(self.nearest, other.nearest)),
+            structures=(*self.structures, *other.structures) if self.structures and other.structures else (),
         )
 
     def _each_sample(self) -> NDArray[np.float64]:

@@ -29,7 +29,7 @@ from grs_evo.loss.objective import make_objective
 from grs_evo.loss.options import LossOptions
 from grs_evo.search.operators.lattice_moves import make_moves
 from grs_evo.search.options import WalkOptions
-from grs_evo.search.strategies.lattice_chain import advance_chain, chain_options, new_chain, spent
+from grs_evo.search.strategies.lattice_chain import advance_chain, chain_options, evaluations_done, new_chain
 from grs_evo.structures.composition import Composition, free
 from grs_evo.structures.structure import Structure
 from grs_evo.targets.target import Target
@@ -143,7 +143,7 @@ def chains(lattice: LatticeObjective, rule: Composition, name: str, seeds: int) 
         elapsed = time.perf_counter() - start
         best.append(float(chain.elite_values[0]))
         if found:
-            evaluations.append(spent(chain))
+            evaluations.append(evaluations_done(chain))
             seconds.append(elapsed)
             raw.append(float(lattice.evaluate(chain.elite[:1])[1][0, lattice.term_names.index("raw")]))
     return summary(seeds, evaluations, seconds, raw) | {"median_best_loss": float(np.median(best)), "budget": budget}

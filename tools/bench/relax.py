@@ -23,7 +23,7 @@ from rich.table import Table
 
 from grs_evo.descriptors.basis import build_basis
 from grs_evo.kernels.calls import call_value
-from grs_evo.kernels.loss.distribution import HUBER, N_TERMS
+from grs_evo.kernels.loss.distribution import HUBER
 from grs_evo.kernels.relaxation import surface
 from grs_evo.loss.objective import Objective, make_objective
 from grs_evo.loss.quality import sampling_noise
@@ -120,16 +120,16 @@ def by_size(objective: Objective, sizes: list[int], seeds: int, budget: int) -> 
 
 
 @njit(error_model="numpy")
-def evaluate_again(times, geometry, potential, room):
+def evaluate_again(times, geometry, potential, descent):
     """The evaluation a relaxer makes, many times over, and nothing else."""
     total = 0.0
     for _ in range(times):
         _, value, _ = call_value(
             potential.calls.evaluate,
             (
-                room.positions, room.cell, geometry.species, geometry.pbc, potential.calls, potential.tables,
-                potential.engine, potential.plan, potential.work, potential.norm, potential.delta, True, room.rows,
-                room.slopes, room.terms, room.gradient, room.strain,
+                descent.positions, descent.cell, geometry.species, geometry.pbc, potential.calls, potential.tables,
+                potential.engine, potential.plan, potential.work, potential.norm, potential.delta, True, descent.rows,
+                descent.slopes, descent.terms, descent.dpositions, descent.dstrain,
             ),
         )  # fmt: skip
         total += value
@@ -143,8 +143,8 @@ def overhead(objective: Objective, n: int, repeats: int = 5) -> Rows:
     done = relax(start, objective, options)
     assert objective.scratch.engine is not None
     engine = objective.scratch.engine
-    room = surface.make_room(n, max(objective.basis.sizes), N_TERMS)
-    room.positions[:], room.cell[:] = done.structure.positions, done.structure.cell
+    descent = surface.make_descent(n, max(objective.basis.sizes), objective.n_columns)
+    descent.positions[:], descent.cell[:] = done.structure.positions, done.structure.cell
     geometry = surface.Geometry(
         np.array(done.structure.cell),
         np.array(start.species),
@@ -159,13 +159,13 @@ def overhead(objective: Objective, n: int, repeats: int = 5) -> Rows:
     potential = surface.Potential(
         objective.calls(engine), objective.tables, engine, objective.plan, objective.loss_work(), HUBER, 0.02
     )
-    evaluate_again(1, geometry, potential, room)
+    evaluate_again(1, geometry, potential, descent)
     whole, bare = [], []
     for _ in range(repeats):
         before = time.process_time()
         relax(start, objective, options)
         middle = time.process_time()
-        evaluate_again(done.evaluations, geometry, potential, room)
+        evaluate_again(done.evaluations, geometry, potential, descent)
         whole.append((middle - before) / done.evaluations)
         bare.append((time.process_time() - middle) / done.evaluations)
     return [

@@ -31,7 +31,7 @@ _GENERATIONS, _ISLANDS = 500, 8
 STAGES = {
     "open": "from grs_evo import read_archive; read_archive({path!r})",
     "table": "from grs_evo import read_archive; read_archive({path!r}).table()",
-    "report": "from grs_evo.report import write_report; write_report({path!r}, {out!r})",
+    "report": "from grs_evo.report.report import write_report; write_report({path!r}, {out!r})",
 }
 # What each stage may take, s, for 10,000 structures.
 LIMITS = {"open": 2.0, "table": 4.0, "report": 60.0}

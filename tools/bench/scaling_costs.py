@@ -21,11 +21,11 @@ from grs_evo.driver.monitor.console import Reporter
 from grs_evo.driver.recorder import Recorder
 from grs_evo.driver.setup import make_problem, make_target_data
 from grs_evo.parallel.communicator import connect
-from grs_evo.parallel.coordinator import Coordinator, Terms
+from grs_evo.parallel.coordinator import Coordinator, RoundRules
 from grs_evo.parallel.decisions import Decision
 from grs_evo.parallel.messages import decode, encode
 from grs_evo.parallel.timing import peak_memory
-from grs_evo.parallel.topology import Routes, pack_parcel, shares, sources, unpack_parcel
+from grs_evo.parallel.topology import Routes, pack_emigrants, shares, sources, unpack_emigrants
 from grs_evo.search.counters import stat_names
 from grs_evo.search.island import _HISTORY_ROWS, advance, start
 from grs_evo.search.population.archive import merge
@@ -81,7 +81,7 @@ class Stage:
         return stat_names(self.problem.term_names)
 
     def recorder(self, n: int) -> Recorder:
-        """Rank 0's desk for `n` islands."""
+        """Rank 0's record of `n` islands."""
         one = self.problem
         many = replace(one, islands=one.islands * n, sources=one.sources * n, lattices=one.lattices * n)
         reporter = Reporter(quiet=True, every=1e9)
@@ -96,7 +96,7 @@ def part_costs(quick: bool) -> Row:
             "version": __version__,
             "state": _state(stage),
             "emigrants": _emigrants(stage),
-            "verdicts": _verdicts(stage, quick),
+            "decisions": _decisions(stage, quick),
             "saves": _saves(stage),
             "maps": _maps(stage, quick),
             "history": _histories(stage),
@@ -125,17 +125,17 @@ def _state(stage: Stage) -> Row:
 
 def _emigrants(stage: Stage) -> Row:
     """Two emigrants into a message and out of it."""
-    parcel = [(0, stage.state.population[:2])]
+    leaving = [(0, stage.state.population[:2])]
     n_terms = len(stage.problem.term_names)
-    message = encode(pack_parcel(0, 2, parcel, n_terms))
+    message = encode(pack_emigrants(0, 2, leaving, n_terms))
     return {
         "bytes": message.size,
-        "pack s": best_of(lambda: encode(pack_parcel(0, 2, parcel, n_terms)), 20),
-        "unpack s": best_of(lambda: unpack_parcel(decode(message)), 20),
+        "pack s": best_of(lambda: encode(pack_emigrants(0, 2, leaving, n_terms)), 20),
+        "unpack s": best_of(lambda: unpack_emigrants(decode(message)), 20),
     }
 
 
-def _verdicts(stage: Stage, quick: bool) -> list[Row]:
+def _decisions(stage: Stage, quick: bool) -> list[Row]:
     """What rank 0 does of a generation: take all statistics, judge, answer, and write status.json."""
     rows = []
     for n_islands, n_ranks in ((100, 10), (1000, 10), (1000, 100), (10_000, 100), (10_000, 1000)):
@@ -149,7 +149,7 @@ def _verdicts(stage: Stage, quick: bool) -> list[Row]:
             {
                 "islands": n_islands,
                 "ranks": n_ranks,
-                "stats and verdict s": best_of(_judging(stage, recorder, n_islands, n_ranks)),
+                "stats and decision s": best_of(_judging(stage, recorder, n_islands, n_ranks)),
                 "status.json s": best_of(recorder.write_status, 3),
                 "status.json bytes": stage.folder.status.stat().st_size,
             }
@@ -158,13 +158,13 @@ def _verdicts(stage: Stage, quick: bool) -> list[Row]:
 
 
 def _judging(stage: Stage, recorder: Recorder, n_islands: int, n_ranks: int) -> Callable[[], None]:
-    """A task that takes one more generation's statistics of all ranks and speaks its verdict."""
-    terms = Terms(n_islands, len(stage.names), 10**6, 2, stage.given.stop, stage.given.checkpoint)
-    coordinator = Coordinator(terms, recorder)
+    """A task that takes one more generation's statistics of all ranks and decides on it."""
+    rules = RoundRules(n_islands, len(stage.names), 10**6, 2, stage.given.stop, stage.given.checkpoint)
+    coordinator = Coordinator(rules, recorder)
     owned = shares(n_islands, n_ranks)
     rows = np.tile(stage.state.history[-1], (n_islands, 1))
-    when, spent = np.zeros(2, np.int64), np.zeros(8)
-    posts = [encode({"when": when, "rows": rows[mine.start : mine.stop], "spent": spent}) for mine in owned]
+    when, times = np.zeros(2, np.int64), np.zeros(8)
+    posts = [encode({"when": when, "rows": rows[mine.start : mine.stop], "times": times}) for mine in owned]
     generations = iter(range(10**6))
 
     def judge() -> None:
@@ -172,7 +172,7 @@ def _judging(stage: Stage, recorder: Recorder, n_islands: int, n_ranks: int) -> 
         for mine, post in zip(owned, posts, strict=True):
             coordinator.take_stats(generation, mine, decode(post)["rows"])
         for decision, columns in coordinator.decisions():
-            encode({"verdict": decision.to_array(), **columns})
+            encode({"decision": decision.to_array(), **columns})
 
     return judge
 
@@ -218,7 +218,7 @@ def _maps(stage: Stage, quick: bool) -> list[Row]:
             options = stage.given.migration.model_copy(update={"topology": topology})
             row[f"{topology} s"] = best_of(lambda o=options, n=n_islands: sources(n, o, 1), 1)  # type: ignore[misc]
             routes = Routes(sources(n_islands, options, 1), shares(n_islands, 100), 0, 2, 2)
-            row[f"{topology} parcels s"] = best_of(lambda r=routes: (r.writers(), r.parcels()), 1)  # type: ignore[misc]
+            row[f"{topology} routes s"] = best_of(lambda r=routes: (r.senders(), r.receivers()), 1)  # type: ignore[misc]
         rows.append(row)
     return rows
 

@@ -15,7 +15,7 @@ class Model:
 
     child: float  # s to make, relax and evaluate one individual
     per_message: float  # s for rank 0 to take one message of statistics and answer it
-    per_row: float  # s of statistics and verdict per island
+    per_row: float  # s of statistics and decision per island
     save: float  # s of a save per island
     per_byte: float  # s of a save per byte
     state: float  # bytes of a state without history and keys of what was evaluated
@@ -56,14 +56,14 @@ class Model:
 
 def part_model(costs: dict[str, Any], share: dict[str, Any]) -> dict[str, Any]:
     """The pieces fitted, and put together for machines that are not here."""
-    table, saves, post, state = costs["verdicts"], costs["saves"], costs["post"], costs["state"]
-    spoken = _fit([[row["ranks"], row["islands"]] for row in table], [row["stats and verdict s"] for row in table])
+    table, saves, post, state = costs["decisions"], costs["saves"], costs["post"], costs["state"]
+    decided = _fit([[row["ranks"], row["islands"]] for row in table], [row["stats and decision s"] for row in table])
     saved = _fit([[1.0, row["islands"], row["checkpoint bytes"]] for row in saves], [row["save s"] for row in saves])
     full = saves[-1]
     model = Model(
         child=1e-3 * share["rows"][0]["ms/child"],
-        per_message=spoken[0] + 2 * post[0]["one way s"],
-        per_row=spoken[1],
+        per_message=decided[0] + 2 * post[0]["one way s"],
+        per_row=decided[1],
         save=saved[1],
         per_byte=saved[2],
         state=state["bytes without history and keys"],

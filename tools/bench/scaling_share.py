@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -51,53 +50,52 @@ class Stopwatch:
 
 def watch(run_file: Path, out: Path) -> dict[str, float]:
     """A run on one rank within this process, its functions under a stopwatch."""
+    from grs_evo.driver import rounds, session
     from grs_evo.loss.lattice import LatticeObjective
     from grs_evo.loss.objective import Objective
-    from grs_evo.parallel import coordinator as coordinator
-    from grs_evo.parallel.worker import Evolution
-    from grs_evo.search import evaluation as assessment
-    from grs_evo.search import island
-    from grs_evo.search.operators.table import TABLE
+    from grs_evo.parallel import coordinator
+    from grs_evo.parallel.worker import Worker
+    from grs_evo.search import evaluation, fresh_candidates, island, repeats
+    from grs_evo.search.operators.table import operators
     from grs_evo.search.strategies import genetic
 
     clock = Stopwatch()
-    # The package's own names hide the modules of the same name.
-    relax, passes, room = (import_module(f"grs_evo.{name}") for name in ("relax", "kernels.passes", "run"))
-    for name, function in TABLE.items():
-        TABLE[name] = clock.watch("operators", function)
+    for operator in operators():
+        if operator.act is not None:
+            object.__setattr__(operator, "act", clock.watch("operators", operator.act))
     for owner, names, label in (
-        (relax, ("relax",), "evaluation"),
-        (passes, ("improve",), "evaluation"),
+        (evaluation, ("relax", "improve"), "evaluation"),
         (Objective, ("evaluate",), "evaluation"),
         (LatticeObjective, ("evaluate",), "evaluation"),
-        (assessment, ("candidate",), "candidates"),
+        (fresh_candidates, ("candidate",), "candidates"),
         (genetic, ("candidate",), "candidates"),
         (genetic, ("pick", "survivors", "preference", "draw_operator", "probabilities"), "selection"),
-        (assessment, ("content_key", "contains"), "repeats"),
-        (genetic, ("content_key", "keys_of", "contains"), "repeats"),
+        (repeats, ("contains",), "repeats"),
+        (fresh_candidates, ("content_key",), "repeats"),
+        (genetic, ("content_key", "content_keys"), "repeats"),
         (island, ("extend",), "archive"),
         (island, ("diversity", "_row"), "statistics"),
-        (island, ("_admit", "_known", "_emigrants", "rng_from_array", "rng_to_array"), "migration"),
-        (Evolution, ("_send_emigrants", "_serve"), "migration"),
-        (coordinator.Coordinator, ("_speak",), "verdicts and logging"),
+        (island, ("_with_arrivals", "_accepted", "_emigrants", "rng_from_array", "rng_to_array"), "migration"),
+        (Worker, ("send_emigrants", "_serve"), "migration"),
+        (coordinator.Coordinator, ("_decide",), "decisions and logging"),
         (coordinator.Coordinator, ("_save",), "saving"),
     ):
         for name in names:
             setattr(owner, name, clock.watch(label, getattr(owner, name)))
-    evolve = Evolution.run
+    run_round = rounds.run_round
     wall = [0.0]
 
-    def whole(self: Any, states: Any = None) -> Any:
+    def whole(worker: Worker, states: Any = None) -> Any:
         clock.seconds.clear()
         clock._since = time.thread_time()
         before = time.perf_counter()
-        ending = evolve(self, states)
+        ending = run_round(worker, states)
         clock._switch("after")
         wall[0] = time.perf_counter() - before
         return ending
 
-    Evolution.run = whole  # type: ignore[method-assign]
-    room.run(run_file, out, quiet=True)
+    rounds.run_round = whole
+    session.run(run_file, out, quiet=True)
     found = {name: seconds for name, seconds in clock.seconds.items() if name != "after"}
     return {**found, "wall": wall[0]}
 

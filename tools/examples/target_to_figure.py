@@ -8,7 +8,9 @@ from ase import Atoms
 from ase.io import read
 
 import grs_evo as grs
-from grs_evo.analysis import figures, principal_components, project
+from grs_evo.analysis import principal_components, project
+from grs_evo.analysis.figures import files
+from grs_evo.analysis.figures.figure import Axis, Figure, Series
 
 melt = read(sys.argv[1] if sys.argv[1:] else Path(__file__).parents[2] / "runs/liquid-ta/target.extxyz")
 basis = grs.build_basis(sorted(set(melt.get_chemical_symbols())), n_max=(8, 2), l_max=(0, 2), cutoff=5.0)
@@ -21,10 +23,8 @@ for _ in range(6):
 best = min(relaxed, key=lambda one: one.value)
 print(f"loss {best.value:.3g}, the worst of six {max(one.value for one in relaxed):.3g}")
 axes_of = principal_components(grs.describe(melt, basis))
-drawing, axis = figures.figure()
-for k, (name, atoms) in enumerate({"target": melt, "16 atoms": best.structure}.items()):
-    x, y = project(axes_of, grs.describe(atoms, basis))[:, :2].T
-    axis.plot(x, y, **figures.style(k) | {"linestyle": "none", "markersize": 2 + 4 * k}, label=name)
-axis.set(xlabel="principal component 1", ylabel="principal component 2")
-axis.legend()
-print(figures.save(drawing, sys.argv[2] if sys.argv[2:] else "target_to_figure")[0])
+clouds = {"target": melt, "16 atoms": best.structure}
+places = [project(axes_of, grs.describe(atoms, basis))[:, :2].T for atoms in clouds.values()]
+series = [Series(name, *places[k], "points", k - 1, 3 + 5 * k) for k, name in enumerate(clouds)]
+plane = Figure("plane", "", "", series, Axis("principal component 1"), Axis("principal component 2"))
+print(files.save(files.draw([plane]), sys.argv[2] if sys.argv[2:] else "target_to_figure")[0])

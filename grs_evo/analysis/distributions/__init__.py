@@ -1,6 +1,6 @@
 """Distributions of environments side by side: arrays of descriptors in, numbers out.
 
-| question | module |
+| what | module |
 |---|---|
 | which descriptors does an archive, a target or a structure file have? | `environments` |
 | along which directions do they spread? | `components` |

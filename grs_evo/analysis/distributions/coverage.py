@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,7 +124,7 @@ def _directions(count: int, dimension: int, seed: int) -> NDArray[np.float64]:
     return np.concatenate([np.eye(dimension), random])
 
 
-def _ranges(points: NDArray[np.float64], directions: NDArray[np.float64]) -> tuple[NDArray, NDArray]:
+def _ranges(points: NDArray[np.float64], directions: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Smallest and largest coordinate of the points along each direction."""
     low = np.full(len(directions), np.inf)
     high = np.full(len(directions), -np.inf)
@@ -134,7 +135,7 @@ def _ranges(points: NDArray[np.float64], directions: NDArray[np.float64]) -> tup
     return low, high
 
 
-def _in_slabs(points: NDArray, directions: NDArray, low: NDArray, high: NDArray) -> float:
+def _in_slabs(points: NDArray[Any], directions: NDArray[Any], low: NDArray[Any], high: NDArray[Any]) -> float:
     """Share of the points that lie between the bounds along every direction."""
     inside = 0
     for start in range(0, len(points), 2048):
@@ -307,7 +308,7 @@ def coverage_of_samples(
     max_dimension: int = MAX_DIMENSION,
     seed: int = 0,
 ) -> NDArray[np.float64]:
-    """What random environments of the target cover of it: a yardstick for a set of as many.
+    """What random environments of the target cover of it: what a set of as many can be held against.
 
     Parameters
     ----------
@@ -331,7 +332,7 @@ def coverage_of_samples(
 
 
 def _leading(components: Components, count: int) -> Components:
-    """The first so many axes alone; their share of the variance is not known and not asked for here."""
+    """The first so many axes alone; their share of the variance is not known and not wanted here."""
     return replace(components, axes=components.axes[:count], variances=components.variances[:count], share=np.nan)
 
 

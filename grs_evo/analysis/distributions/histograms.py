@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.analysis.distributions.components import FLOOR, checked_rows
 from grs_evo.errors import InputError
+
+# Which quantiles of both sides the bins reach to.
+_MIDDLE = (0.005, 0.995)
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +27,7 @@ class Histograms:
     scale: NDArray[np.float64]  # (n_func,) standard deviation over the target (over both where that is 0)
 
 
-def _checked_pair(target: NDArray, chosen: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _checked_pair(target: NDArray[Any], chosen: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     target, chosen = checked_rows(target, "target"), checked_rows(chosen, "set")
     if target.shape[1] != chosen.shape[1]:
         raise InputError(
@@ -38,7 +42,7 @@ def spread(target: NDArray[np.float64], chosen: NDArray[np.float64]) -> NDArray[
     The target's standard deviation; where the target does not vary (a perfect crystal) that of both together; and where
     neither varies nor differs by more than rounding 1, so that the difference counts as 0.
     """
-    scale = target.std(axis=0)
+    scale: NDArray[np.float64] = target.std(axis=0)
     rounding = FLOOR * max(np.abs(target).max(), np.abs(chosen).max())
     low = scale <= rounding
     if low.any():
@@ -60,7 +64,7 @@ def ks_distances(target: NDArray[np.float64], chosen: NDArray[np.float64]) -> ND
     return _distances(target, chosen)[1]
 
 
-def _distances(target: NDArray, chosen: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _distances(target: NDArray[Any], chosen: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     earth, ks = np.empty(target.shape[1]), np.empty(target.shape[1])
     rounding = FLOOR * max(np.abs(target).max(), np.abs(chosen).max())
     for column in range(target.shape[1]):
@@ -82,7 +86,8 @@ def histograms(target: NDArray[np.float64], chosen: NDArray[np.float64], bins: i
     Parameters
     ----------
     target, chosen : (n, n_func) environments of the target and of the set
-    bins : of equal width over the range of both
+    bins : of equal width over what the middle 99 % of both span, so that one far environment does not empty the rest;
+        the outermost bins hold what lies beyond them
 
     Raises
     ------
@@ -92,8 +97,8 @@ def histograms(target: NDArray[np.float64], chosen: NDArray[np.float64], bins: i
     if bins < 1:
         raise InputError(f"bins is {bins}; it must be at least 1")
     target, chosen = _checked_pair(target, chosen)
-    low = np.minimum(target.min(axis=0), chosen.min(axis=0))
-    high = np.maximum(target.max(axis=0), chosen.max(axis=0))
+    ends = [np.quantile(rows, _MIDDLE, axis=0) for rows in (target, chosen)]
+    low, high = np.minimum(ends[0][0], ends[1][0]), np.maximum(ends[0][1], ends[1][1])
     # A constant function gets bins of some width around its value, which stands in the middle of one of them.
     size = np.maximum(np.abs(low), np.abs(high))
     rounding = FLOOR * size.max()
@@ -102,7 +107,7 @@ def histograms(target: NDArray[np.float64], chosen: NDArray[np.float64], bins: i
     edges = np.linspace(low, high, bins + 1, axis=1)
     counts = []
     for rows in (target, chosen):
-        of = np.clip(((rows - low) / (high - low) * bins).astype(np.int64), 0, bins - 1)
+        of = np.clip((rows - low) / (high - low) * bins, 0, bins - 1).astype(np.int64)
         of += np.arange(rows.shape[1]) * bins
         counted = np.bincount(of.ravel(), minlength=rows.shape[1] * bins).reshape(rows.shape[1], bins)
         counts.append(counted / len(rows))

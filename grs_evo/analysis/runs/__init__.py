@@ -1,6 +1,6 @@
 """What a search did, from its archive and history: arrays in, numbers out.
 
-| question | module |
+| what | module |
 |---|---|
 | how fast did it come down? | `convergence` |
 | where does a structure come from? | `genealogy` |

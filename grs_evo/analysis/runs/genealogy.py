@@ -15,7 +15,7 @@ class Ancestor:
     """One individual in a line of descent."""
 
     uid: int
-    depth: int  # generations of descent before the individual asked for; 0 is itself
+    depth: int  # generations of descent before the individual wanted; 0 is itself
     parents: tuple[int, ...]  # uids, as far as they are known
     kept: bool  # whether the archive holds its structure
     known: bool = True  # whether more than its uid is known: from the archive, or remembered by a descendant
@@ -34,7 +34,7 @@ def ancestry(individuals: Iterable[Individual], uid: int, most: int = 1000) -> l
     Parameters
     ----------
     individuals : those the archive kept
-    uid : of the individual asked for
+    uid : of the individual wanted
     most : stop after so many ancestors
 
     Raises

@@ -44,7 +44,8 @@ def reference_point(objectives: NDArray[np.float64]) -> NDArray[np.float64]:
         raise InputError("the front is empty: there is nothing to measure a hypervolume from")
     worst, best = objectives.max(axis=0), objectives.min(axis=0)
     margin = np.where(worst > best, 0.1 * (worst - best), np.where(worst != 0.0, 0.1 * np.abs(worst), 1.0))
-    return worst + margin
+    reference: NDArray[np.float64] = worst + margin
+    return reference
 
 
 def hypervolume(objectives: NDArray[np.float64], reference: Sequence[float] | NDArray[np.float64]) -> float:

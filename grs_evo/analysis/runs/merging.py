@@ -122,4 +122,4 @@ def _target_atoms(archive: Archive) -> float:
     if "cost" not in archive.objective_names or not archive.individuals:
         return 1.0
     cost = float(archive.objectives[0, list(archive.objective_names).index("cost")])
-    return archive.individuals[0].structure.n_atoms / cost ** (1.0 / 3.0)
+    return float(archive.individuals[0].structure.n_atoms / cost ** (1.0 / 3.0))

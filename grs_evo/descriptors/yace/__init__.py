@@ -4,5 +4,6 @@
 |---|---|
 | read or write a file | `file` |
 | the text itself | `text` |
+| values, checked one by one | `values` |
 | how tables of couplings become coupling trees | `trees` |
 """

@@ -11,6 +11,7 @@ jumps where a taper has no width; but functions exactly, not from tables with a 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
@@ -26,8 +27,10 @@ from grs_evo.descriptors.coupling import Label
 from grs_evo.descriptors.options import MAX_LAMBDA, MAX_RANK, MOST_CUTOFF
 from grs_evo.descriptors.program import Mixing
 from grs_evo.descriptors.yace.text import flow, function_text, number_text, parse
-from grs_evo.descriptors.yace.trees import tree_combination
+from grs_evo.descriptors.yace.trees import Combination, tree_combination
+from grs_evo.descriptors.yace.values import check_keys, floats, integers, number
 from grs_evo.errors import InputError, nearest
+from grs_evo.structures.files.text import check_regular
 
 # Å: ML-PACE takes a taper of width 0 for a jump. One so narrow is the same everywhere but in its own range.
 _JUMP = 1e-9
@@ -53,6 +56,8 @@ def read_yace(path: str | os.PathLike[str]) -> Basis:
     The values equal LAMMPS's descriptors, so its energy of the file is ``e0[element] + coefficients[element] @ B`` with
     `coefficients` all equal to the embedding's prefactor (1 in FitSNAP's files).
 
+    Functions whose couplings are of single precision are projected onto the invariants, with a warning.
+
     Raises
     ------
     InputError
@@ -62,12 +67,13 @@ def read_yace(path: str | os.PathLike[str]) -> Basis:
     """
     name = str(path)
     try:
+        check_regular(Path(path))
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{name}: cannot be read ({error})") from error
     data = parse(text, name)
-    _only(data, _TOP, name)
-    if "deltaSplineBins" in data and _number(data["deltaSplineBins"], f"{name}: deltaSplineBins") <= 0.0:
+    check_keys(data, _TOP, name)
+    if "deltaSplineBins" in data and number(data["deltaSplineBins"], f"{name}: deltaSplineBins") <= 0.0:
         raise InputError(f"{name}: deltaSplineBins = {data['deltaSplineBins']} Å; it must be above 0")
     elements = _elements(data, name)
     prefactors = _embeddings(data, elements, name)
@@ -75,7 +81,7 @@ def read_yace(path: str | os.PathLike[str]) -> Basis:
     e0 = data.get("E0", [0.0] * len(elements))
     if not isinstance(e0, list) or len(e0) != len(elements):
         raise InputError(f"{name}: E0 = {e0!r}; it must be a list of {len(elements)} energies in eV")
-    e0 = [_number(x, f"{name}: E0") for x in e0]
+    e0 = [number(x, f"{name}: E0") for x in e0]
     sections = data.get("functions")
     if not isinstance(sections, Mapping):
         raise InputError(f"{name}: has no functions; a basis needs at least one per element")
@@ -83,16 +89,24 @@ def read_yace(path: str | os.PathLike[str]) -> Basis:
         if key not in range(len(elements)):
             raise InputError(f"{name}: functions of element {key!r}; element numbers are 0 to {len(elements) - 1}")
     labels, mixing = [], []
+    lost: list[float] = []
     for mu0, element in enumerate(elements):
         entries = sections.get(mu0)
         if not isinstance(entries, list) or not entries:
             raise InputError(f"{name}: element {element} (number {mu0}) has no functions; it needs at least one")
-        made = _functions(entries, mu0, elements, bonds, name)
+        made = _functions(entries, mu0, elements, bonds, name, lost)
         labels.append(made[0])
         mixing.append(made[1])
     if not any(labels):
         raise InputError(
             f"{name}: every function vanishes (its ctildes are 0 or cancel); a basis needs one that does not"
+        )
+    if lost:
+        warnings.warn(
+            f"{name}: the couplings of {len(lost)} functions are of single precision: a share of up to {max(lost):.0e}"
+            " of a function is not invariant under rotations; the invariant part is used, and LAMMPS's values differ by"
+            " about that share",
+            stacklevel=2,
         )
     highest = [0] * (1 + max(l for block in labels for label in block for l in label.ls))
     for block in labels:
@@ -105,24 +119,6 @@ def read_yace(path: str | os.PathLike[str]) -> Basis:
     )
     coefficients = tuple(np.full(size, prefactor) for size, prefactor in zip(basis.sizes, prefactors, strict=True))
     return replace(basis, coefficients=coefficients)
-
-
-def _only(group: Mapping[Any, Any], known: set[str], where: str) -> None:
-    for key in group:
-        if key not in known:
-            raise InputError(f"{where}: {key!r} is not supported{nearest(str(key), known)}")
-
-
-def _number(value: Any, where: str, whole: bool = False) -> float:
-    try:
-        if isinstance(value, bool):
-            raise ValueError
-        out = float(value)  # YAML 1.1 takes 1e-5 for text
-    except (TypeError, ValueError):
-        raise InputError(f"{where} = {value!r}; it must be a number") from None
-    if not np.isfinite(out) or (whole and out != int(out)):
-        raise InputError(f"{where} = {value!r}; it must be {'an integer' if whole else 'finite'}")
-    return out
 
 
 def _elements(data: Mapping[Any, Any], name: str) -> tuple[str, ...]:
@@ -152,9 +148,9 @@ def _embeddings(data: Mapping[Any, Any], elements: Sequence[str], name: str) -> 
         embedding, where = embeddings.get(k), f"{name}: embedding of {element}"
         if not isinstance(embedding, Mapping):
             raise InputError(f"{where} is missing")
-        _only(embedding, _EMBEDDING, where)
+        check_keys(embedding, _EMBEDDING, where)
         _check_core_cutoff(embedding, where)
-        if _number(embedding.get("ndensity", 1), f"{where}: ndensity") != 1:
+        if number(embedding.get("ndensity", 1), f"{where}: ndensity") != 1:
             raise InputError(f"{where}: ndensity = {embedding['ndensity']}; only 1, a linear potential, is supported")
         if embedding.get("npoti") not in ("FinnisSinclair", "FinnisSinclairShiftedScaled"):
             raise InputError(
@@ -165,7 +161,7 @@ def _embeddings(data: Mapping[Any, Any], elements: Sequence[str], name: str) -> 
         if not isinstance(parameters, list) or len(parameters) < 2:
             raise InputError(f"{where}: FS_parameters = {parameters!r}; it must be two numbers, prefactor and exponent")
         # a pair per density; ML-PACE does not look at those beyond ndensity
-        prefactor, exponent, *_ = (_number(x, f"{where}: FS_parameters") for x in parameters)
+        prefactor, exponent, *_ = (number(x, f"{where}: FS_parameters") for x in parameters)
         if exponent != 1.0:
             raise InputError(
                 f"{where}: FS_parameters exponent {exponent:g} is not supported; only 1, a linear embedding, is"
@@ -177,7 +173,7 @@ def _embeddings(data: Mapping[Any, Any], elements: Sequence[str], name: str) -> 
 def _check_core_cutoff(embedding: Mapping[Any, Any], where: str) -> None:
     """ML-PACE scales the energy by a function of the core density that must be 1 where there is no core repulsion."""
     cutoff, width = (
-        _number(embedding.get(key, default), f"{where}: {key}")
+        number(embedding.get(key, default), f"{where}: {key}")
         for key, default in (("rho_core_cutoff", 100000.0), ("drho_core_cutoff", 250.0))
     )
     if cutoff - width < 0.0:
@@ -203,19 +199,18 @@ def _bonds(
         bond, where = bonds.get((a, b)), f"{name}: bond {elements[a]}-{elements[b]}"
         if not isinstance(bond, Mapping):
             raise InputError(f"{where} ([{a}, {b}]) is missing")
-        _only(bond, _BOND, where)
+        check_keys(bond, _BOND, where)
         if bond.get("radbasename") != "ChebExpCos":
             raise InputError(f"{where}: radbasename = {bond.get('radbasename')!r} is not supported; only ChebExpCos is")
-        if _number(bond.get("prehc", 0.0), f"{where}: prehc") != 0.0:
+        if number(bond.get("prehc", 0.0), f"{where}: prehc") != 0.0:
             raise InputError(f"{where}: prehc = {bond['prehc']}; core repulsion is not supported, only 0 is")
         limits[a, b] = {
-            key: int(_number(bond.get(key), f"{where}: {key}", whole=True))
-            for key in ("nradmax", "lmax", "nradbasemax")
+            key: int(number(bond.get(key), f"{where}: {key}", whole=True)) for key in ("nradmax", "lmax", "nradbasemax")
         }
         _check_same_run(bond.get("radcoefficients"), limits[a, b], where)
-        _number(bond.get("lambdahc", 0.0), f"{where}: lambdahc")
+        number(bond.get("lambdahc", 0.0), f"{where}: lambdahc")
         kinds.add(str(bond.get("inner_cutoff_type", "density")))  # LAMMPS's default for files without the key
-        inner = inner or _number(bond.get("rcut_in", 0.0), f"{where}: rcut_in") > 0.0
+        inner = inner or number(bond.get("rcut_in", 0.0), f"{where}: rcut_in") > 0.0
         for key, value in zip(PAIR_TABLES, _radial_parameters(bond, where), strict=True):
             tables[key][a, b] = value
     for key in bonds:
@@ -229,19 +224,19 @@ def _bonds(
 
 def _radial_parameters(bond: Mapping[Any, Any], where: str) -> tuple[float, float, float, float, float]:
     """Cutoff, λ, inner cutoff, its width and the outer taper of a bond (`PAIR_TABLES`), as ML-PACE evaluates them."""
-    cutoff = _number(bond.get("rcut"), f"{where}: rcut")
+    cutoff = number(bond.get("rcut"), f"{where}: rcut")
     if not 0.0 < cutoff <= MOST_CUTOFF:
         raise InputError(f"{where}: rcut = {cutoff:g} Å; it must be above 0 and at most {MOST_CUTOFF:g} Å")
     parameters = bond.get("radparameters")
     if not isinstance(parameters, list) or len(parameters) != 1:
         raise InputError(f"{where}: radparameters = {parameters!r}; one number, λ, is supported")
-    lam = _number(parameters[0], f"{where}: radparameters")
+    lam = number(parameters[0], f"{where}: radparameters")
     if lam == 0.0 or abs(lam) > MAX_LAMBDA:
         raise InputError(
             f"{where}: radparameters = [{lam:g}]; λ must not be 0 and must be from -{MAX_LAMBDA:g} to {MAX_LAMBDA:g}"
         )
     dcut, start, width = (
-        _number(bond.get(key, default), f"{where}: {key}")
+        number(bond.get(key, default), f"{where}: {key}")
         for key, default in (("dcut", None), ("rcut_in", 0.0), ("dcut_in", _DCUT_IN))
     )
     for key, value in (("dcut", dcut), ("rcut_in", start), ("dcut_in", width)):
@@ -279,8 +274,9 @@ def _functions(
     elements: Sequence[str],
     bonds: Mapping[tuple[int, int], Mapping[str, int]],
     name: str,
+    lost: list[float],
 ) -> tuple[tuple[Label, ...], Mixing | None]:
-    """The functions of one central element as trees and weights."""
+    """The functions of one central element as trees and weights; `lost` takes what projections left out."""
     parsed = []
     for k, entry in enumerate(entries):
         where = f"{name}: function {k} of {elements[mu0]}"
@@ -289,7 +285,9 @@ def _functions(
     index: dict[Label, int] = {}
     terms: list[tuple[int, int, float]] = []
     for function, (block, combination) in enumerate(parsed):
-        for Ls, weight in combination:
+        if combination.lost:
+            lost.append(combination.lost)
+        for Ls, weight in combination.terms:
             terms.append((function, index.setdefault(block._replace(Ls=Ls), len(index)), weight))
     if len(index) == len(parsed) and [(f, t, w) for f, t, w in terms] == [(k, k, 1.0) for k in range(len(parsed))]:
         return tuple(index), None
@@ -303,18 +301,18 @@ def _functions(
 
 def _one_function(
     entry: Any, mu0: int, n_elements: int, bonds: Mapping[tuple[int, int], Mapping[str, int]], where: str
-) -> tuple[Label, tuple[tuple[tuple[int, ...], float], ...]]:
+) -> tuple[Label, Combination]:
     if not isinstance(entry, Mapping):
         raise InputError(f"{where} is no mapping of mu0, rank, mus, ns, ls, ms_combs and ctildes")
-    _only(entry, _FUNCTION, where)
-    rank = int(_number(entry.get("rank"), f"{where}: rank", whole=True))
+    check_keys(entry, _FUNCTION, where)
+    rank = int(number(entry.get("rank"), f"{where}: rank", whole=True))
     if not 1 <= rank <= MAX_RANK:
         raise InputError(f"{where}: rank = {rank}; ranks 1 to {MAX_RANK} are supported")
     if entry.get("mu0", mu0) != mu0:
         raise InputError(f"{where}: mu0 = {entry['mu0']!r} in the list of element {mu0}")
     if entry.get("ndensity", 1) != 1:
         raise InputError(f"{where}: ndensity = {entry['ndensity']!r}; only 1, a linear potential, is supported")
-    mus, ns, ls = (_integers(entry.get(key), rank, f"{where}: {key}") for key in ("mus", "ns", "ls"))
+    mus, ns, ls = (integers(entry.get(key), rank, f"{where}: {key}") for key in ("mus", "ns", "ls"))
     for mu, n, l in zip(mus, ns, ls, strict=True):
         if not 0 <= mu < n_elements:
             raise InputError(f"{where}: mus = {list(mus)}; element numbers are 0 to {n_elements - 1}")
@@ -326,8 +324,8 @@ def _one_function(
             raise InputError(f"{where}: ns = {list(ns)}; n must be from 1 to {key} = {n_top} of the bond")
         if not 0 <= l <= limit["lmax"]:
             raise InputError(f"{where}: ls = {list(ls)}; l must be from 0 to lmax = {limit['lmax']} of the bond")
-    weights = _floats(entry.get("ctildes"), f"{where}: ctildes")
-    ms = _integers(entry.get("ms_combs"), rank * len(weights), f"{where}: ms_combs")
+    weights = floats(entry.get("ctildes"), f"{where}: ctildes")
+    ms = integers(entry.get("ms_combs"), rank * len(weights), f"{where}: ms_combs")
     if entry.get("num_ms_combs", len(weights)) != len(weights):
         raise InputError(f"{where}: num_ms_combs = {entry['num_ms_combs']!r}, but there are {len(weights)} ctildes")
     if rank == 1 and len(weights) != 1:
@@ -338,26 +336,6 @@ def _one_function(
     if isinstance(found, str):
         raise InputError(f"{where} (mus {list(mus)}, ns {list(ns)}, ls {list(ls)}): {found}")
     return label, found
-
-
-def _integers(values: Any, count: int, where: str) -> tuple[int, ...]:
-    try:
-        array = np.array(values if isinstance(values, list) else [values])
-        if array.dtype.kind not in "iu" or array.size != count:
-            raise ValueError
-    except ValueError:
-        raise InputError(f"{where} = {str(values)[:60]}; it must be {count} integers") from None
-    return tuple(int(x) for x in array.ravel())
-
-
-def _floats(values: Any, where: str) -> tuple[float, ...]:
-    try:
-        array = np.array(values if isinstance(values, list) else [values], dtype=np.float64).ravel()
-        if array.size == 0 or not np.isfinite(array).all():
-            raise ValueError
-    except (TypeError, ValueError):
-        raise InputError(f"{where} = {str(values)[:60]}; it must be finite numbers") from None
-    return tuple(float(x) for x in array)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

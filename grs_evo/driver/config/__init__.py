@@ -1,6 +1,6 @@
 """The run file: TOML in, checked options out.
 
-| question | module |
+| what | module |
 |---|---|
 | which tables and keys are there? | `run_file` |
 | which files does it name; what may change at a resume? | `changes` |

@@ -12,6 +12,7 @@ from typing import Any
 from grs_evo.driver.config.run_file import EXTENDABLE, RunFile, parse
 from grs_evo.driver.config.toml import to_toml
 from grs_evo.errors import InputError, nearest, within
+from grs_evo.files import is_there
 from grs_evo.options import short
 from grs_evo.structures.reading import split_name
 
@@ -58,14 +59,14 @@ def check_files(run: RunFile, folder: Path) -> None:
                 continue
             with within(place):
                 path, _ = split_name(name, folder)
-                if not path.exists():
+                if not is_there(path):
                     raise InputError(f"{path}: no such file")
                 if not os.access(path, os.R_OK):
                     raise InputError(f"{path}: cannot be read; permission is denied")
 
 
 def gather_files(run: RunFile, folder: Path) -> tuple[RunFile, dict[str, Path]]:
-    """The run file with its files under inputs/, and which file or folder each is a copy of.
+    """The run file with its files under inputs/, and which file each is a copy of.
 
     Parameters
     ----------
@@ -76,7 +77,10 @@ def gather_files(run: RunFile, folder: Path) -> tuple[RunFile, dict[str, Path]]:
     def change(key: str, name: str) -> str:
         path, index = split_name(name, folder)
         inside = f"inputs/{key}_{path.name}"
-        copies[inside] = path
+        if path.is_dir():  # a run folder may be made within it: copy what is read of it, file by file
+            copies.update({f"{inside}/{file.relative_to(path)}": file for file in path.rglob("*.json")})
+        else:
+            copies[inside] = path
         return inside if index is None else f"{inside}@{index}"
 
     return map_files(run, change), copies

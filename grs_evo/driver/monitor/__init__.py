@@ -1,6 +1,6 @@
 """What people see of a run: on the screen while it runs, in status.json, and at its end.
 
-| question | module |
+| what | module |
 |---|---|
 | lines and the live panel | `console` |
 | status.json | `status_file` |

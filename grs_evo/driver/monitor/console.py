@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from grs_evo.text import duration
+
+# s of set-up after which it is said what takes so long
+_LONG = 3.0
 
 
 class Reporter:
@@ -31,18 +37,25 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """One line, to screen and log."""
-        if self._live is not None:
-            self._live.console.print(text, markup=False, highlight=False)
-        elif not self.quiet:
-            print(text, file=sys.stderr, flush=True)
+        try:
+            if self._live is not None:
+                self._live.console.print(text, markup=False, highlight=False)
+            elif not self.quiet:
+                print(text, file=sys.stderr, flush=True)
+        except OSError:
+            self._lose_screen()
         self.note(text)
+
+    def _lose_screen(self) -> None:
+        """The terminal was closed, or nobody reads the output any more: the run goes on, and its log tells of it."""
+        self.quiet, self._terminal, self._live = True, False, None
 
     def note(self, text: str) -> None:
         """One line to the log alone."""
         if self.log is None:
             return
         try:
-            with self.log.open("a") as file:
+            with self.log.open("a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(f"{datetime.now().isoformat(timespec='seconds')} {text}\n")
         except OSError:
             self.log = None  # what cannot be written any more is found out, and said, by the next checkpoint
@@ -50,7 +63,10 @@ class Reporter:
     def progress(self, facts: dict[str, Any]) -> None:
         """The state of the run; redrawn on a terminal, a line now and then elsewhere."""
         if self._terminal:
-            self._draw(facts)
+            try:
+                self._draw(facts)
+            except OSError:
+                self._lose_screen()
             return
         now = time.monotonic()
         if now - self._last_line >= self.every:
@@ -68,7 +84,8 @@ class Reporter:
 
     def close(self) -> None:
         if self._live is not None:
-            self._live.stop()
+            with suppress(OSError):
+                self._live.stop()
             self._live = None
 
 
@@ -114,3 +131,20 @@ def panel_of(facts: dict[str, Any]) -> Any:
     for name, value in rows:
         table.add_row(name, value)
     return Panel(table, title=str(facts["folder"]), title_align="left", expand=False)
+
+
+@contextmanager
+def announcing_long_setup(reporter: Reporter) -> Iterator[None]:
+    """Say what takes so long when set-up lasts more than a few seconds, and at its end how long it took."""
+    begun = time.monotonic()
+    notice = threading.Timer(
+        _LONG, reporter.say, ["setting up: the first run of its kind on a machine compiles for a minute or two"]
+    )
+    notice.daemon = True
+    notice.start()
+    try:
+        yield
+    finally:
+        notice.cancel()
+    if time.monotonic() - begun > _LONG:
+        reporter.say(f"ready after {duration(time.monotonic() - begun)}")

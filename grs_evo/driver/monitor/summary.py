@@ -1,4 +1,4 @@
-"""The last words of a run: a table of the best structures, and where everything is."""
+"""The closing lines of a run: a table of the best structures, and where everything is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from grs_evo.storage.archive_file import row_of
 from grs_evo.text import counted, duration, table_of
 
 # Terms that the table leaves out.
-_UNTOLD = ("raw",)
+_LEFT_OUT = ("raw",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ def summary(result: Result, problem: Problem, top: int, session_generation: int,
     problem : of the last round
     top : rows of the table
     session_generation : last generation before this session, -1 for none
-    set_up_seconds : s that this session spent before its first generation
+    set_up_seconds : s of this session before its first generation
     """
     folder = result.folder
     how = "finished" if result.finished else "stopped"
@@ -72,12 +72,12 @@ def best_table(archive: Sequence[Individual], elements: Sequence[str], term_name
 
     The unscaled loss is left out: in the units of the descriptors it is of no size that a reader could judge.
     """
-    told = [name for name in term_names if name not in _UNTOLD]
+    shown = [name for name in term_names if name not in _LEFT_OUT]
     best = sorted(archive, key=order_key)[:top]
     rows = []
     for one in best:
         row = row_of(one, elements, term_names)
-        terms = [f"{row[name]:.4g}" for name in told]
+        terms = [f"{row[name]:.4g}" for name in shown]
         rows.append(
             [
                 row["formula"],
@@ -89,15 +89,15 @@ def best_table(archive: Sequence[Individual], elements: Sequence[str], term_name
                 str(one.generation),
             ]
         )
-    return table_of(rows, ["structure", "atoms", "value", *told, "made by", "uid", "generation"])
+    return table_of(rows, ["structure", "atoms", "value", *shown, "made by", "uid", "generation"])
 
 
 def _footer(term_names: Sequence[str]) -> str:
     """The columns in one line."""
-    told = ", ".join(name for name in term_names if name not in _UNTOLD)
+    shown = ", ".join(name for name in term_names if name not in _LEFT_OUT)
     parts = [
         "value: what was minimised",
-        *([f"{told}: its parts before weights"] if told else []),
+        *([f"{shown}: its parts before weights"] if shown else []),
         "uid: island/number",
         *(["the unscaled loss (raw) is in the files"] if "raw" in term_names else []),
     ]

@@ -1,9 +1,10 @@
 """Compiled losses: moments of rows of descriptors, their distance from a target, and its slope.
 
-| question | module |
+| what | module |
 |---|---|
 | moments of rows, and how they merge | `moments` |
 | distance of one distribution from the target | `distribution` |
 | the loss of a structure's rows, and the slope at each row | `objective` |
 | V_eff of positions and cell, with its gradient | `effective` |
+| pairs of atoms as arrays, for terms of distances | `pairs` |
 """

@@ -17,7 +17,11 @@ L1, L2, HUBER = range(3)
 
 
 class LossPlan(NamedTuple):
-    """Everything a loss depends on besides the structure, as arrays."""
+    """Everything a loss depends on besides the structure, as arrays.
+
+    `norm` and `delta` are what is reported, and what decides which structure is better. Compiled functions take another
+    pair of that name beside the plan: what is descended, which a relaxation lets run from smooth to sharp.
+    """
 
     sizes: NDArray[np.int64]  # (n_el,) functions per element
     offsets: NDArray[np.int64]  # (n_el + 1,) first column of each block
@@ -26,7 +30,7 @@ class LossPlan(NamedTuple):
     alpha: NDArray[np.float64]  # (5,) weights of mean, variance, skewness, kurtosis, covariance
     active: NDArray[np.bool_]  # (5,) which of them are computed
     norm: int  # the norm that is reported
-    delta: float
+    delta: float  # its δ, where it is pseudo-Huber
     target: NDArray[np.float64]  # (4, n_desc) the target's mean, variance, skewness, kurtosis
     inverse: NDArray[np.float64]  # (4, n_desc) 1 / scale
     floor: NDArray[np.float64]  # (n_desc,) added to variances before they divide
@@ -51,7 +55,7 @@ class LossPlan(NamedTuple):
 
 
 class LossWork(NamedTuple):
-    """Room for intermediate arrays; allocated once, never read before it is written."""
+    """Intermediate arrays; allocated once, never read before it is written."""
 
     counts: NDArray[np.float64]
     merged_counts: NDArray[np.float64]

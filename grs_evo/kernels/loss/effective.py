@@ -1,4 +1,4 @@
-"""Compiled: V_eff in one call: list → A → B → moments → loss → dQ/dB → forces and strain, and the core."""
+"""Compiled: V_eff in one call: list → A → B → moments → loss → dV/dB → dV/dR and dV/dε, and the core."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import math
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from grs_evo.kernels.ace.engine import describe_into, pull_into
-from grs_evo.kernels.ace.tables import DX, DY, DZ, FIELDS, R_INVERSE
-from grs_evo.kernels.calls import Calls, address, call_pair, call_status
+from grs_evo.kernels.ace.tables import DX, DY, DZ, FIELDS, R_INVERSE, Tables, Work
+from grs_evo.kernels.calls import FROM_POSITIONS, FROM_ROWS, Calls, address, call_back, call_pair, call_status
 from grs_evo.kernels.geometry.layout import OK
-from grs_evo.kernels.loss.distribution import CORE
+from grs_evo.kernels.loss.distribution import CORE, LossPlan, LossWork
 from grs_evo.kernels.loss.objective import rows_loss
 from grs_evo.kernels.simd import LANES
 
@@ -46,8 +47,8 @@ def core_of_pair(r, kind, inner, outer, za, zb):
 
 
 @njit(cache=True, error_model="numpy")
-def core_into(species, plan, tables, engine, gradient, forces, strain, closest):
-    """V_core per atom, from the pairs that `describe_into` left in `engine`; adds +dV/dR and +dV/dstrain.
+def core_into(species, plan, tables, engine, gradient, dpositions, dstrain, closest):
+    """V_core per atom, from the pairs that `describe_into` left in `engine`; adds dV/dR and dV/dε.
 
     closest (1,) becomes the smallest distance over the pair's core distance, inf when all are out of the core's reach.
     Every pair is met from both of its ends, so each end counts half of it.
@@ -87,76 +88,90 @@ def core_into(species, plan, tables, engine, gradient, forces, strain, closest):
                         y = fields[DY + lane]
                         z = fields[DZ + lane]
                         push = share * slope / r
-                        forces[i, 0] -= push * x
-                        forces[i, 1] -= push * y
-                        forces[i, 2] -= push * z
-                        forces[j, 0] += push * x
-                        forces[j, 1] += push * y
-                        forces[j, 2] += push * z
-                        strain[0, 0] += push * x * x
-                        strain[1, 1] += push * y * y
-                        strain[2, 2] += push * z * z
-                        strain[0, 1] += push * x * y
-                        strain[1, 0] += push * x * y
-                        strain[0, 2] += push * x * z
-                        strain[2, 0] += push * x * z
-                        strain[1, 2] += push * y * z
-                        strain[2, 1] += push * y * z
+                        dpositions[i, 0] -= push * x
+                        dpositions[i, 1] -= push * y
+                        dpositions[i, 2] -= push * z
+                        dpositions[j, 0] += push * x
+                        dpositions[j, 1] += push * y
+                        dpositions[j, 2] += push * z
+                        dstrain[0, 0] += push * x * x
+                        dstrain[1, 1] += push * y * y
+                        dstrain[2, 2] += push * z * z
+                        dstrain[0, 1] += push * x * y
+                        dstrain[1, 0] += push * x * y
+                        dstrain[0, 2] += push * x * z
+                        dstrain[2, 0] += push * x * z
+                        dstrain[1, 2] += push * y * z
+                        dstrain[2, 1] += push * y * z
     return total
 
 
 @njit(cache=True, error_model="numpy")
 def evaluate_into(
     positions, cell, species, pbc, calls, tables, engine, plan, work, norm, delta, gradient, rows, slopes, terms,
-    forces, strain,
+    dpositions, dstrain,
 ):  # fmt: skip
     """V_eff of a structure. Returns (status, value descended, value reported).
 
-    With `gradient`, forces (n_atoms, 3) and strain (3, 3) hold +dV/dR and +dV/dε of the value descended.
+    Parameters
+    ----------
+    calls : Calls; `calls.terms` adds terms that are not compiled, once from rows (to `slopes`, before they are pulled
+        back to positions), once from positions (to dpositions and dstrain)
+    norm, delta : what is descended; the plan has the norm that is reported, which may be another
+    gradient : whether derivatives are wanted
+    rows, slopes : (n_atoms, max_size) become B and dV/dB
+    terms : (N_TERMS + further terms,) become the parts, unweighted
+    dpositions, dstrain : (n_atoms, 3) and (3, 3) become dV/dR in 1/Å and dV/dε of the value descended, under
+        R → R (1 + ε)ᵀ; forces and virial are minus these
     """
     status = call_status(calls.describe, (positions, cell, species, pbc, tables, engine, rows))
     if status != OK:
         return status, np.nan, np.nan
     value, reported = call_pair(calls.rows, (rows, species, plan, norm, delta, gradient, work, terms, slopes))
+    added = 0.0
+    if calls.terms != 0:
+        added = call_back(calls.terms, FROM_ROWS)
     if gradient:
-        status = call_status(calls.pull, (positions, cell, species, pbc, tables, slopes, engine, forces, strain))
+        status = call_status(calls.pull, (positions, cell, species, pbc, tables, slopes, engine, dpositions, dstrain))
         if status != OK:
             return status, np.nan, np.nan
     core = 0.0
     if plan.core_kind != 0:
-        core = core_into(species, plan, tables, engine, gradient, forces, strain, work.closest)
+        core = core_into(species, plan, tables, engine, gradient, dpositions, dstrain, work.closest)
         terms[CORE] = core
+    if calls.terms != 0:
+        added += call_back(calls.terms, FROM_POSITIONS)
+        return status, value + core + added, reported + core + added
     return status, value + core, reported + core
 
 
 def calls_for(
-    positions,
-    cell,
-    species,
-    pbc,
-    tables,
-    engine,
-    plan,
-    work,
-    norm,
-    delta,
-    gradient,
-    rows,
-    slopes,
-    terms,
-    forces,
-    strain,
-):
+    positions: NDArray[np.float64],
+    cell: NDArray[np.float64],
+    species: NDArray[np.int32],
+    pbc: NDArray[np.bool_],
+    tables: Tables,
+    engine: Work,
+    plan: LossPlan,
+    work: LossWork,
+    rows: NDArray[np.float64],
+    slopes: NDArray[np.float64],
+    terms: NDArray[np.float64],
+    dpositions: NDArray[np.float64],
+    dstrain: NDArray[np.float64],
+) -> Calls:
     """Where the parts of `evaluate_into`, and itself, are for arguments of these types."""
+    norm, delta = plan.norm, plan.delta
     parts = Calls(
         describe=address(describe_into, positions, cell, species, pbc, tables, engine, rows),
-        pull=address(pull_into, positions, cell, species, pbc, tables, slopes, engine, forces, strain),
-        rows=address(rows_loss, rows, species, plan, norm, delta, gradient, work, terms, slopes),
+        pull=address(pull_into, positions, cell, species, pbc, tables, slopes, engine, dpositions, dstrain),
+        rows=address(rows_loss, rows, species, plan, norm, delta, True, work, terms, slopes),
         evaluate=0,
         value=0,
+        terms=0,
     )
     whole = address(
-        evaluate_into, positions, cell, species, pbc, parts, tables, engine, plan, work, norm, delta, gradient, rows,
-        slopes, terms, forces, strain,
+        evaluate_into, positions, cell, species, pbc, parts, tables, engine, plan, work, norm, delta, True, rows,
+        slopes, terms, dpositions, dstrain,
     )  # fmt: skip
     return parts._replace(evaluate=whole)

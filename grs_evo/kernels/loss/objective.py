@@ -1,7 +1,8 @@
 """Compiled: the loss of descriptor rows, its parts, and its derivative with respect to every row (eqs. 13–16).
 
-Two norms are carried at once: the one that is reported (and decides which structure is better) and the one that is
-descended, so that a relaxation on a smooth stand-in still keeps the best structure by the measure that counts.
+Two norms are carried at once: the one that is reported, in the plan (it decides which structure is better), and the one
+that is descended, in the arguments `norm` and `delta`, so that a relaxation on a smooth stand-in still keeps the best
+structure by the measure that counts. Where nothing is descended both are the same.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from grs_evo.kernels.geometry.layout import GROW
 from grs_evo.kernels.relaxation.surface import add, dot, evaluate
 
 # Why a descent ended.
-CONVERGED, STALLED, BUDGET, REACHED, FAILED, ROOM = range(6)
+CONVERGED, STALLED, BUDGET, REACHED, FAILED, MEMORY = range(6)  # MEMORY: scratch arrays are too small, see GROW
 _ARMIJO = 1e-4
 
 
@@ -24,7 +24,7 @@ class Limits(NamedTuple):
 
     evaluations: int
     gradient: float  # largest component of the gradient, loss per Å
-    goal: float  # reported value at which the search is content
+    goal: float  # reported value that is low enough
     step: float  # Å, longest displacement of any atom in one step
     progress: float  # relative decrease over `window` evaluations below which a descent has stalled
     window: int
@@ -53,18 +53,18 @@ def _largest(g):
 
 
 @njit(cache=True, error_model="numpy")
-def _line(x, p, f, slope, step, g, trial, geometry, potential, room, limits):
+def _line(x, p, f, slope, step, g, trial, geometry, potential, descent, limits):
     """Shorten a step along p until the value falls enough. Returns (value, step); inf when it never did.
 
     trial and g hold the accepted point and its gradient.
     """
     for _ in range(12):
-        if room.spent[0] >= limits.evaluations:
+        if descent.evaluations[0] >= limits.evaluations:
             return np.inf, 0.0
         for k in range(x.shape[0]):
             trial[k] = x[k] + step * p[k]
-        value = evaluate(trial, g, geometry, potential, room)
-        if room.status[0] == GROW:
+        value = evaluate(trial, g, geometry, potential, descent)
+        if descent.status[0] == GROW:
             return np.inf, 0.0
         if value <= f + _ARMIJO * step * slope:
             return value, step
@@ -79,18 +79,18 @@ def _line(x, p, f, slope, step, g, trial, geometry, potential, room, limits):
 
 
 @njit(cache=True, error_model="numpy")
-def _improved(f, marks, room, limits):
+def _improved(f, marks, descent, limits):
     """Whether the value still falls: compares with the value `window` evaluations ago. marks: [value, count]."""
-    if room.spent[0] - marks[1] < limits.window:
+    if descent.evaluations[0] - marks[1] < limits.window:
         return True
     falls = marks[0] - f > limits.progress * abs(marks[0])
     marks[0] = f
-    marks[1] = room.spent[0]
+    marks[1] = descent.evaluations[0]
     return falls
 
 
 @njit(cache=True, error_model="numpy")
-def lbfgs(x, geometry, potential, room, limits, memory):
+def lbfgs(x, geometry, potential, descent, limits, memory):
     """Limited-memory BFGS with a backtracking line search (Nocedal & Wright, alg. 7.4).
 
     x is moved; returns a stop reason.
@@ -105,23 +105,23 @@ def lbfgs(x, geometry, potential, room, limits, memory):
     y = np.zeros(memory * size)
     rho = np.zeros(memory)
     alpha = np.zeros(memory)
-    f = evaluate(x, g, geometry, potential, room)
-    if room.status[0] == GROW:
-        return ROOM
+    f = evaluate(x, g, geometry, potential, descent)
+    if descent.status[0] == GROW:
+        return MEMORY
     if not np.isfinite(f):
         return FAILED
-    marks = np.array([f, float(room.spent[0])])
+    marks = np.array([f, float(descent.evaluations[0])])
     held = 0
     newest = -1
     gamma = 0.0
     while True:
-        if room.best_value[0] <= limits.goal:
+        if descent.best_value[0] <= limits.goal:
             return REACHED
         if _largest(g) <= limits.gradient:
             return CONVERGED
-        if room.spent[0] >= limits.evaluations:
+        if descent.evaluations[0] >= limits.evaluations:
             return BUDGET
-        if not _improved(f, marks, room, limits):
+        if not _improved(f, marks, descent, limits):
             return STALLED
         for k in range(size):
             p[k] = -g[k]
@@ -148,11 +148,11 @@ def lbfgs(x, geometry, potential, room, limits, memory):
             step = 0.1 * limits.step / longest
         elif longest > limits.step:
             step = limits.step / longest
-        value, step = _line(x, p, f, slope, step, g_new, trial, geometry, potential, room, limits)
-        if room.status[0] == GROW:
-            return ROOM
+        value, step = _line(x, p, f, slope, step, g_new, trial, geometry, potential, descent, limits)
+        if descent.status[0] == GROW:
+            return MEMORY
         if not np.isfinite(value):
-            if room.spent[0] >= limits.evaluations:
+            if descent.evaluations[0] >= limits.evaluations:
                 return BUDGET
             if held == 0:
                 return STALLED
@@ -178,7 +178,7 @@ def lbfgs(x, geometry, potential, room, limits, memory):
 
 
 @njit(cache=True, error_model="numpy")
-def cg(x, geometry, potential, room, limits):
+def cg(x, geometry, potential, descent, limits):
     """Conjugate gradients (Polak–Ribière, restarted) with a backtracking line search.
 
     x is moved; returns a stop reason.
@@ -189,23 +189,23 @@ def cg(x, geometry, potential, room, limits):
     g_new = np.zeros(size)
     trial = np.zeros(size)
     p = np.zeros(size)
-    f = evaluate(x, g, geometry, potential, room)
-    if room.status[0] == GROW:
-        return ROOM
+    f = evaluate(x, g, geometry, potential, descent)
+    if descent.status[0] == GROW:
+        return MEMORY
     if not np.isfinite(f):
         return FAILED
-    marks = np.array([f, float(room.spent[0])])
+    marks = np.array([f, float(descent.evaluations[0])])
     fresh = True
     old_slope = 0.0
     old_step = 0.0
     while True:
-        if room.best_value[0] <= limits.goal:
+        if descent.best_value[0] <= limits.goal:
             return REACHED
         if _largest(g) <= limits.gradient:
             return CONVERGED
-        if room.spent[0] >= limits.evaluations:
+        if descent.evaluations[0] >= limits.evaluations:
             return BUDGET
-        if not _improved(f, marks, room, limits):
+        if not _improved(f, marks, descent, limits):
             return STALLED
         slope = dot(p, 0, g, 0, size)
         if fresh or not slope < 0.0:
@@ -216,11 +216,11 @@ def cg(x, geometry, potential, room, limits):
         longest = _longest(p, n)
         step = 0.1 * limits.step / longest if old_step == 0.0 else old_step * old_slope / slope
         step = min(step, limits.step / longest)
-        value, step = _line(x, p, f, slope, step, g_new, trial, geometry, potential, room, limits)
-        if room.status[0] == GROW:
-            return ROOM
+        value, step = _line(x, p, f, slope, step, g_new, trial, geometry, potential, descent, limits)
+        if descent.status[0] == GROW:
+            return MEMORY
         if not np.isfinite(value):
-            if room.spent[0] >= limits.evaluations:
+            if descent.evaluations[0] >= limits.evaluations:
                 return BUDGET
             if fresh:
                 return STALLED
@@ -229,7 +229,7 @@ def cg(x, geometry, potential, room, limits):
             continue
         # one secant step along the line, from the two slopes, when it promises a step half as long again or more
         slope_new = dot(p, 0, g_new, 0, size)
-        if slope_new < 0.5 * slope and room.spent[0] < limits.evaluations:
+        if slope_new < 0.5 * slope and descent.evaluations[0] < limits.evaluations:
             further = min(step * slope / (slope - slope_new) if slope_new > slope else 4.0 * step, 4.0 * step)
             further = min(further, limits.step / longest)
             if further > 1.5 * step:
@@ -237,9 +237,9 @@ def cg(x, geometry, potential, room, limits):
                 far = np.zeros(size)
                 for k in range(size):
                     far[k] = x[k] + further * p[k]
-                value_far = evaluate(far, g_far, geometry, potential, room)
-                if room.status[0] == GROW:
-                    return ROOM
+                value_far = evaluate(far, g_far, geometry, potential, descent)
+                if descent.status[0] == GROW:
+                    return MEMORY
                 if value_far < value:
                     value = value_far
                     step = further
@@ -257,7 +257,7 @@ def cg(x, geometry, potential, room, limits):
 
 
 @njit(cache=True, error_model="numpy")
-def fire(x, geometry, potential, room, limits):
+def fire(x, geometry, potential, descent, limits):
     """FIRE (Bitzek et al. 2006), with a time step that starts from the first force.
 
     x is moved; returns a stop reason.
@@ -267,12 +267,12 @@ def fire(x, geometry, potential, room, limits):
     g = np.zeros(size)
     v = np.zeros(size)
     move = np.zeros(size)
-    f = evaluate(x, g, geometry, potential, room)
-    if room.status[0] == GROW:
-        return ROOM
+    f = evaluate(x, g, geometry, potential, descent)
+    if descent.status[0] == GROW:
+        return MEMORY
     if not np.isfinite(f):
         return FAILED
-    marks = np.array([f, float(room.spent[0])])
+    marks = np.array([f, float(descent.evaluations[0])])
     longest = _longest(g, n)
     # A first step of a fiftieth of the longest allowed; ten times as long a time step at most.
     dt = np.sqrt(0.02 * limits.step / longest) if longest > 0.0 else 1.0
@@ -281,14 +281,14 @@ def fire(x, geometry, potential, room, limits):
     downhill = 0
     lowest = f
     while True:
-        if room.best_value[0] <= limits.goal:
+        if descent.best_value[0] <= limits.goal:
             return REACHED
         if _largest(g) <= limits.gradient:
             return CONVERGED
-        if room.spent[0] >= limits.evaluations:
+        if descent.evaluations[0] >= limits.evaluations:
             return BUDGET
         lowest = min(lowest, f)
-        if not _improved(lowest, marks, room, limits):
+        if not _improved(lowest, marks, descent, limits):
             return STALLED
         power = -dot(g, 0, v, 0, size)
         if power > 0.0:
@@ -312,9 +312,9 @@ def fire(x, geometry, potential, room, limits):
         for k in range(size):
             move[k] *= factor
             x[k] += move[k]
-        value = evaluate(x, g, geometry, potential, room)
-        if room.status[0] == GROW:
-            return ROOM
+        value = evaluate(x, g, geometry, potential, descent)
+        if descent.status[0] == GROW:
+            return MEMORY
         if not np.isfinite(value):
             # step back and wait
             for k in range(size):
@@ -323,5 +323,5 @@ def fire(x, geometry, potential, room, limits):
             dt *= 0.5
             if dt < 1e-12 * dt_max:
                 return STALLED
-            value = evaluate(x, g, geometry, potential, room)
+            value = evaluate(x, g, geometry, potential, descent)
         f = value

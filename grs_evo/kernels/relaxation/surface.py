@@ -30,40 +30,40 @@ class Geometry(NamedTuple):
     wall: bool  # whether no pair may come nearer than the core distance, or than it was at the start if that is less
 
 
-class Room(NamedTuple):
+class Descent(NamedTuple):
     """Buffers of one relaxation and the best structure it has seen."""
 
     positions: NDArray[np.float64]
     cell: NDArray[np.float64]
-    gradient: NDArray[np.float64]  # (n, 3)
-    strain: NDArray[np.float64]  # (3, 3)
-    rows: NDArray[np.float64]
-    slopes: NDArray[np.float64]
+    dpositions: NDArray[np.float64]  # (n, 3) dV/dR of the value descended, per Å; forces are minus this
+    dstrain: NDArray[np.float64]  # (3, 3) dV/dε of it, under R → R (1 + ε)ᵀ
+    rows: NDArray[np.float64]  # (n, max_size) descriptors B
+    slopes: NDArray[np.float64]  # (n, max_size) dV/dB
     terms: NDArray[np.float64]
     best_positions: NDArray[np.float64]
     best_cell: NDArray[np.float64]
     best_terms: NDArray[np.float64]
     best_value: NDArray[np.float64]  # (1,)
-    spent: NDArray[np.int64]  # (1,) evaluations so far
+    evaluations: NDArray[np.int64]  # (1,) so far
     status: NDArray[np.int64]  # (1,) of the last evaluation
     wall: NDArray[np.float64]  # (1,) smallest allowed distance over core distance, set by the first evaluation
 
 
 class Potential(NamedTuple):
-    """The function that is descended."""
+    """The function that is descended, and what it is computed with."""
 
     calls: Any
     tables: Any
     engine: Any
     plan: Any
     work: Any
-    norm: int
+    norm: int  # that is descended, with its δ; the plan has the ones that are reported
     delta: float
 
 
-def make_room(n_atoms: int, max_size: int, n_terms: int) -> Room:
+def make_descent(n_atoms: int, max_size: int, n_terms: int) -> Descent:
     """Buffers for structures of one size."""
-    return Room(
+    return Descent(
         np.zeros((n_atoms, 3)),
         np.zeros((3, 3)),
         np.zeros((n_atoms, 3)),
@@ -142,7 +142,7 @@ def _deform(x, geometry, d):
 
 
 @njit(cache=True, error_model="numpy")
-def value_at(x, g, geometry, potential, room):
+def value_at(x, g, geometry, potential, descent):
     """The value descended at x, inf where it cannot be had; fills g and keeps the best structure."""
     n = geometry.species.shape[0]
     n3 = 3 * n
@@ -158,61 +158,63 @@ def value_at(x, g, geometry, potential, room):
             return np.inf
     for i in range(n):
         for a in range(3):
-            room.positions[i, a] = shrink * (x[3 * i] * d[0, a] + x[3 * i + 1] * d[1, a] + x[3 * i + 2] * d[2, a])
+            descent.positions[i, a] = shrink * (x[3 * i] * d[0, a] + x[3 * i + 1] * d[1, a] + x[3 * i + 2] * d[2, a])
     for i in range(3):
         for a in range(3):
-            room.cell[i, a] = shrink * (
+            descent.cell[i, a] = shrink * (
                 geometry.cell[i, 0] * d[0, a] + geometry.cell[i, 1] * d[1, a] + geometry.cell[i, 2] * d[2, a]
             )
     status, value, reported = call_value(
         potential.calls.evaluate,
         (
-            room.positions, room.cell, geometry.species, geometry.pbc, potential.calls, potential.tables,
-            potential.engine, potential.plan, potential.work, potential.norm, potential.delta, True, room.rows,
-            room.slopes, room.terms, room.gradient, room.strain,
+            descent.positions, descent.cell, geometry.species, geometry.pbc, potential.calls, potential.tables,
+            potential.engine, potential.plan, potential.work, potential.norm, potential.delta, True, descent.rows,
+            descent.slopes, descent.terms, descent.dpositions, descent.dstrain,
         ),
     )  # fmt: skip
-    room.spent[0] += 1
-    room.status[0] = status
+    descent.evaluations[0] += 1
+    descent.status[0] = status
     if status != OK or not np.isfinite(value) or not np.isfinite(reported):
         return np.inf
     if geometry.wall:
-        if room.spent[0] == 1:
-            room.wall[0] = min(1.0, potential.work.closest[0])
-        elif potential.work.closest[0] < room.wall[0]:
+        if descent.evaluations[0] == 1:
+            descent.wall[0] = min(1.0, potential.work.closest[0])
+        elif potential.work.closest[0] < descent.wall[0]:
             return np.inf
-    if reported < room.best_value[0]:
-        room.best_value[0] = reported
-        room.best_positions[:, :] = room.positions
-        room.best_cell[:, :] = room.cell
-        room.best_terms[:] = room.terms
+    if reported < descent.best_value[0]:
+        descent.best_value[0] = reported
+        descent.best_positions[:, :] = descent.positions
+        descent.best_cell[:, :] = descent.cell
+        descent.best_terms[:] = descent.terms
     largest = 0.0
     for i in range(n):
         factor = shrink * geometry.free[i] if geometry.move else 0.0
         for a in range(3):
             g[3 * i + a] = factor * (
-                room.gradient[i, 0] * d[0, a] + room.gradient[i, 1] * d[1, a] + room.gradient[i, 2] * d[2, a]
+                descent.dpositions[i, 0] * d[0, a]
+                + descent.dpositions[i, 1] * d[1, a]
+                + descent.dpositions[i, 2] * d[2, a]
             )
             largest = max(largest, abs(g[3 * i + a]))
     for k in range(n3, n3 + 6):
         g[k] = 0.0
     if geometry.mode == CELL_VOLUME:
-        trace = room.strain[0, 0] + room.strain[1, 1] + room.strain[2, 2]
+        trace = descent.dstrain[0, 0] + descent.dstrain[1, 1] + descent.dstrain[2, 2]
         g[n3] = trace / d[0, 0] / (np.sqrt(3.0) * geometry.length)
     elif geometry.mode != CELL_NONE:
         inverse = np.empty((3, 3))
         _invert(d, inverse)
         slope = np.empty((3, 3))
         if geometry.mode == CELL_SHAPE:
-            third = (room.strain[0, 0] + room.strain[1, 1] + room.strain[2, 2]) / 3.0
+            third = (descent.dstrain[0, 0] + descent.dstrain[1, 1] + descent.dstrain[2, 2]) / 3.0
             for a in range(3):
-                room.strain[a, a] -= third
+                descent.dstrain[a, a] -= third
         for a in range(3):
             for b in range(3):
                 slope[a, b] = (
-                    room.strain[a, 0] * inverse[b, 0]
-                    + room.strain[a, 1] * inverse[b, 1]
-                    + room.strain[a, 2] * inverse[b, 2]
+                    descent.dstrain[a, 0] * inverse[b, 0]
+                    + descent.dstrain[a, 1] * inverse[b, 1]
+                    + descent.dstrain[a, 2] * inverse[b, 2]
                 )
         s = 1.0 / geometry.length
         half = s / np.sqrt(2.0)
@@ -232,12 +234,12 @@ def start(positions: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([np.ravel(positions), np.zeros(6 + -size % LANES)])
 
 
-def with_value(potential: Potential, x: Any, geometry: Geometry, room: Room) -> Potential:
+def with_value(potential: Potential, x: Any, geometry: Geometry, descent: Descent) -> Potential:
     """The potential with the address of `value_at` for arguments of these types."""
-    place = address(value_at, x, x, geometry, potential, room)
+    place = address(value_at, x, x, geometry, potential, descent)
     return potential._replace(calls=potential.calls._replace(value=place))
 
 
 @njit(cache=True, error_model="numpy", inline="always")
-def evaluate(x, g, geometry, potential, room):
-    return call_number(potential.calls.value, (x, g, geometry, potential, room))
+def evaluate(x, g, geometry, potential, descent):
+    return call_number(potential.calls.value, (x, g, geometry, potential, descent))

@@ -10,15 +10,13 @@ from numpy.typing import NDArray
 from grs_evo.analysis import Components, Coverage, coverage, coverage_growth, coverage_of_samples, principal_components
 from grs_evo.analysis.distributions import environments
 from grs_evo.analysis.distributions.environments import Environments
+from grs_evo.analysis.figures.environments import function_distances, growth, histogram, histogram_choice, plane
+from grs_evo.analysis.figures.figure import Figure
+from grs_evo.analysis.notation import percent, several, significant, whole
 from grs_evo.descriptors.basis import Basis
 from grs_evo.errors import InputError
 from grs_evo.report import page
-from grs_evo.report.formatting import percent, several, significant, whole
-from grs_evo.report.page import Section
-from grs_evo.report.plots import results as result_plots
-from grs_evo.report.plots.plot import Plot
-
-Tile = tuple[str, str, str]
+from grs_evo.report.page import Section, Tile
 
 _SMALL = 6  # histograms drawn
 _OFFERED = 150  # histograms to choose from besides: some hundred kB
@@ -43,7 +41,7 @@ class Pair:
         return len(np.unique(self.chosen.owner)) < 2
 
 
-def match_section(pair: Pair) -> tuple[Section, list[Plot], list[Tile]]:
+def match_section(pair: Pair) -> tuple[Section, list[Figure], list[Tile]]:
     """Distributions and coverage of what was found, against the target; with the tiles that sum it up."""
     moments, tiles = _moments(pair)
     cover, plots, more = _coverage(pair)
@@ -93,7 +91,7 @@ def _moments(pair: Pair) -> tuple[str, list[Tile]]:
 # coverage
 
 
-def _coverage(pair: Pair) -> tuple[str, list[Plot], list[Tile]]:
+def _coverage(pair: Pair) -> tuple[str, list[Figure], list[Tile]]:
     target, chosen = pair.each.wide(pair.basis), pair.chosen.wide(pair.basis)
     parts = pair.chosen.of_structures(pair.basis) if not pair.away else []
     try:
@@ -101,14 +99,14 @@ def _coverage(pair: Pair) -> tuple[str, list[Plot], list[Tile]]:
         grown = coverage_growth(target, parts, steps=12, components=components) if len(parts) > 1 else []
         # The last step is the whole set.
         found = grown[-1][2] if grown else coverage(target, chosen, components=components)
-        plane = result_plots.plane(components, target, [(pair.name, chosen)], _caption(pair, found, target, components))
+        hulls = plane(components, target, [(pair.name, chosen)], _caption(pair, found, target, components))
     except InputError as error:
         return f'<p class="note">Coverage: {page.text(error)}.</p>', [], []
     if components.count == 1:  # a line has nothing to look at
-        return f'<p class="note">Coverage. {page.text(plane.caption)}</p>', [], _coverage_tiles(pair, found)
-    steps = result_plots.growth(grown) if not pair.away else None
-    body = '<div class="grid">' + page.figure(plane, wide=steps is None) + page.figure(steps) + "</div>"
-    return body, [plane, *([steps] if steps else [])], _coverage_tiles(pair, found)
+        return f'<p class="note">Coverage. {page.text(hulls.caption)}</p>', [], _coverage_tiles(pair, found)
+    steps = growth([(pair.name, grown)]) if not pair.away else None
+    body = '<div class="grid">' + page.figure(hulls, wide=steps is None) + page.figure(steps) + "</div>"
+    return body, [hulls, *([steps] if steps else [])], _coverage_tiles(pair, found)
 
 
 def _caption(pair: Pair, found: Coverage, target: NDArray[np.float64], components: Components) -> str:
@@ -154,24 +152,22 @@ def _coverage_tiles(pair: Pair, found: Coverage) -> list[Tile]:
 # distributions
 
 
-def _distributions(pair: Pair) -> tuple[str, list[Plot]]:
+def _distributions(pair: Pair) -> tuple[str, list[Figure]]:
     # As many bins as the smaller side can fill.
     bins = int(np.clip(2 * np.sqrt(min(len(pair.target), len(pair.chosen))), 8, 40))
     found, labels = environments.compare_histograms(pair.target, pair.chosen, pair.basis, bins)
     order = np.argsort(-found.wasserstein, kind="stable")
-    small = [
-        result_plots.histogram(found, int(k), labels[k], pair.name, rank) for rank, k in enumerate(order[:_SMALL], 1)
-    ]
-    bars = result_plots.function_distances(found, labels, pair.name)
+    small = [histogram([(pair.name, found)], int(k), labels[k], rank) for rank, k in enumerate(order[:_SMALL], 1)]
+    bars = function_distances(found, labels, pair.name)
     rest = order[_SMALL : _SMALL + _OFFERED]
-    other = result_plots.chooser(found, rest, labels, pair.name) if len(rest) else None
+    other = histogram_choice(found, rest, labels, pair.name) if len(rest) else None
     which = "that differ most" if pair.away else "that fit worst"
     body = (
         f'<div class="card"><h3>Distributions of single functions</h3><p class="about">The {len(small)} functions '
         f"{which} of {len(labels)}: share of environments over the value of the function. {page.text(_names(labels))} "
         "The distance is the earth mover’s, in standard deviations σ of the target; KS is the largest gap between the "
         'two cumulative distributions, from 0 (the same) to 1 (apart).</p><div class="small">'
-        + "".join(page.small_figure(plot) for plot in small)
+        + "".join(page.small_figure(one) for one in small)
         + '</div></div><div class="grid">'
         + page.figure(bars)
         + page.figure(other)

@@ -1,8 +1,7 @@
-"""What was asked: target, basis, loss and run file in words; and what else a run folder tells of the run."""
+"""Target, basis, loss and run file in words; and what else a run folder tells of the run."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,20 +9,23 @@ from typing import Any
 
 import numpy as np
 
+from grs_evo.analysis.notation import MINUS, objective, several, whole
 from grs_evo.loss.options import LossOptions
 from grs_evo.loss.scaling import NORMS, SCALES
+from grs_evo.loss.terms.table import facts as term_facts
 from grs_evo.report import page
 from grs_evo.report.context import Context
-from grs_evo.report.formatting import MINUS, TERM_WORDS, objective, several, whole, without_folders
+from grs_evo.report.formatting import without_folders
 from grs_evo.report.page import Section
 from grs_evo.storage.archive_file import Archive
+from grs_evo.storage.run_folder import json_table
 from grs_evo.targets.target import Target
 
 
 def overview_section(
     archive: Archive, target: Target | None, context: Context, versions: Sequence[tuple[str, object]]
 ) -> Section:
-    """The question: target, basis, loss, and the run file; folded up, what the run was made with."""
+    """What was searched for: target, basis, loss, and the run file; folded up, what the run was made with."""
     entries: list[tuple[str, object]] = [*_target_facts(archive, target), *_basis_facts(archive.basis)]
     if context.loss is not None:
         entries.append(("loss", _loss_words(context.loss, context.away)))
@@ -39,7 +41,7 @@ def overview_section(
         )
     if versions:
         body += f"<details><summary>What it was made with</summary>{page.facts(versions)}</details>"
-    return Section("asked", "What was asked", "", body + "</div>")
+    return Section("overview", "What was searched for", "", body + "</div>")
 
 
 def _target_facts(archive: Archive, target: Target | None) -> list[tuple[str, object]]:
@@ -80,31 +82,16 @@ def _loss_words(loss: LossOptions, away: bool) -> str:
 
 def _terms(archive: Archive, loss: LossOptions | None) -> str:
     """A table of the loss terms: name, weight, what it is."""
-    names = [name for name in archive.term_names if name in TERM_WORDS]
+    known = term_facts(archive.term_names, loss)
+    names = list(known)
     if not names:
         return ""
     columns: dict[str, list[object]] = {"loss term": list(names)}
     if loss is not None:
-        columns["weight"] = [_weight(name, loss) for name in names]
-    columns["what it is"] = [TERM_WORDS[name] for name in names]
+        columns["weight"] = ["–" if one.weight is None else _plain(one.weight) for one in known.values()]
+    columns["what it is"] = [one.meaning for one in known.values()]
     table = page.table(columns, ("loss term", "weight", "what it is"), wrap=("what it is",))
     return f"<details><summary>The terms of the loss, and what they are</summary>{table}</details>"
-
-
-def _weight(name: str, loss: LossOptions) -> str:
-    if name == "structure":
-        return _plain(loss.w_structure)
-    if name == "set":
-        return _plain(loss.w_set)
-    if name == "core":
-        return "1"
-    if name == "entropy":
-        return _plain(loss.w_entropy)
-    if name == "raw":
-        return "–"
-    if name == "matched":
-        return _plain(-loss.reward)
-    return _plain(getattr(loss, name))
 
 
 def _plain(weight: float) -> str:
@@ -118,12 +105,12 @@ def _plain(weight: float) -> str:
 
 def status_of(run_dir: Path) -> dict[str, Any]:
     """What status.json of a run folder says; empty where there is none."""
-    return _json(run_dir / "status.json")
+    return json_table(run_dir / "status.json")
 
 
 def versions_of(run_dir: Path) -> list[tuple[str, object]]:
     """What versions.json of a run folder says, if there is one."""
-    found = _json(run_dir / "versions.json")
+    found = json_table(run_dir / "versions.json")
     return [(name, value) for name, value in found.items() if isinstance(value, str | int | float)]
 
 
@@ -135,11 +122,3 @@ def compile_time(run_dir: Path) -> str:
         return ""
     found = re.findall(r"compiled in ([^,;\n]+)", log)
     return found[0].strip() if found else ""
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

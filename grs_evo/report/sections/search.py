@@ -8,70 +8,70 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from grs_evo.analysis.runs import convergence
+from grs_evo.analysis.figures.figure import Figure
+from grs_evo.analysis.figures.results import NamedArchive, cost, front, worth
+from grs_evo.analysis.figures.search import convergence, operators, per_generation, rejections
+from grs_evo.analysis.notation import several, significant, whole
+from grs_evo.analysis.runs.convergence import evaluations_so_far, island_rows, moments_of
 from grs_evo.report import page
-from grs_evo.report.formatting import several, significant, whole
-from grs_evo.report.page import Section
-from grs_evo.report.plots import results as result_plots
-from grs_evo.report.plots import search as search_plots
-from grs_evo.report.plots.plot import Plot
+from grs_evo.report.page import Section, Tile
 from grs_evo.report.sections.structures import Found, archive_table
 from grs_evo.text import duration
 
 
-def front_section(found: Found) -> tuple[Section, list[Plot]]:
+def front_section(found: Found) -> tuple[Section, list[Figure]]:
     """The front, and what cells of each size reached; the archive's table where the set has taken its place above."""
     archive = found.archive
-    front = result_plots.front(archive.individuals, archive.objectives, archive.objective_names)
+    named = NamedArchive("archive", archive)
+    first = front([named]) if archive.objective_names else None
     others = [
-        result_plots.cost(archive.individuals) if not found.away else None,
-        result_plots.worth(archive.individuals, archive.objectives),
+        cost([named]) if not found.away and len(np.unique(named.atoms)) > 1 else None,
+        worth(named),
     ]
-    plots = [plot for plot in (front, *others) if plot is not None]
-    body = page.figure(front, wide=True)
+    figures = [one for one in (first, *others) if one is not None]
+    body = page.figure(first, wide=True)
     if any(others):
-        body += '<div class="grid">' + "".join(page.figure(plot) for plot in others) + "</div>"
+        body += '<div class="grid">' + "".join(page.figure(one) for one in others) + "</div>"
     about = "What is best depends on what counts: the front holds every answer that nothing beats."
     if archive.set:
         about += " It is that of the last round’s archive, not of the set."
         body += archive_table(found)
     if found.away:
         about += " This search moves away from the target, so what it is after lies far from the origin."
-    return Section("front", "Pareto front", about, body), plots
+    return Section("front", "Pareto front", about, body), figures
 
 
-def search_section(found: Found, status: Mapping[str, Any], compiled: str = "") -> tuple[Section | None, list[Plot]]:
+def search_section(found: Found, status: Mapping[str, Any], compiled: str = "") -> tuple[Section | None, list[Figure]]:
     """How the search went; `status` is what the run folder tells besides."""
-    history: Mapping[str, NDArray] = found.archive.history
+    history: Mapping[str, NDArray[Any]] = found.archive.history
     if not history or not len(history.get("generation", ())):
         return None, []
-    wide = search_plots.convergence(history, found.away, found.context.moving)
+    wide = convergence(history, found.away, found.context.moving)
     rest = [
-        search_plots.operators(history),
-        search_plots.rejections(history),
-        search_plots.per_generation(
+        operators(history),
+        rejections(history),
+        per_generation(
             history, "migrations", "accepted_migrants", "Migrations", "guests accepted so far",
             "Structures that each island took from others. A flat line is an island that goes its own way.",
         ),
-        search_plots.per_generation(
+        per_generation(
             history, "diversity", "diversity", "Diversity", "chance that two members differ",
             "Near 0 a population has collapsed onto one structure and crossover does nothing.",
         ),
     ]  # fmt: skip
-    plots = [plot for plot in (wide, *rest) if plot is not None]
-    if not plots:
+    figures = [one for one in (wide, *rest) if one is not None]
+    if not figures:
         return None, []
-    body = page.figure(wide, wide=True) + '<div class="grid">' + "".join(page.figure(plot) for plot in rest)
+    body = page.figure(wide, wide=True) + '<div class="grid">' + "".join(page.figure(one) for one in rest)
     body += _timing(status, compiled) + "</div>"
-    return Section("search", "How the search went", "", body), plots
+    return Section("search", "How the search went", "", body), figures
 
 
-def effort_tiles(history: Mapping[str, NDArray], status: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def effort_tiles(history: Mapping[str, NDArray[Any]], status: Mapping[str, Any]) -> list[Tile]:
     """Evaluations and time."""
-    rows = convergence.island_rows(history)
-    spent = convergence.spent(history)
-    total = float(spent[[which[-1] for which in rows.values()]].sum())
-    generations = len(np.unique(convergence.moments_of(history))) - 1
+    rows = island_rows(history)
+    total = float(evaluations_so_far(history)[[which[-1] for which in rows.values()]].sum())
+    generations = len(np.unique(moments_of(history))) - 1
     tiles = [("Evaluations", whole(total), f"{several(len(rows), 'island')}, {several(generations, 'generation')}")]
     seconds = _number(status, "seconds")
     if seconds > 0:

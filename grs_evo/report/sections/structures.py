@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.analysis import pareto_front
+from grs_evo.analysis.figures.files import csv_text
+from grs_evo.analysis.notation import several, significant, whole
 from grs_evo.exporters.formats import extended_xyz
-from grs_evo.report import page
-from grs_evo.report import structure_view as solid
+from grs_evo.loss.options import LossOptions
+from grs_evo.loss.terms.table import facts as term_facts
+from grs_evo.report import page, structure_view
 from grs_evo.report.context import Context
-from grs_evo.report.formatting import TERM_WORDS, several, significant, whole
 from grs_evo.report.page import Section
 from grs_evo.search.population.individual import NO_PARENT, Individual, short_uid
 from grs_evo.storage.archive_file import Archive, annotated
@@ -160,7 +162,7 @@ def _view(
     word, worth = found.worth(one)
     shown = worth if number is None else number
     still = (
-        solid.still(structure, archive.elements, f"{before}{formula}"),
+        structure_view.still(structure, archive.elements, f"{before}{formula}"),
         significant(shown),
         formula,
         several(structure.n_atoms, "atom") + (f", {group[1]}" if group is not None else ""),
@@ -172,8 +174,9 @@ def _view(
             (found.set_column, significant(number, 6), so_far),
             ("value when found", significant(one.value, 6), ""),
         ]
+    known = term_facts(archive.term_names, found.context.loss)
     facts += [
-        (term, significant(float(value), 6), TERM_WORDS.get(term, ""))
+        (term, significant(float(value), 6), known[term].meaning if term in known else "")
         for term, value in zip(archive.term_names, one.terms, strict=True)
     ]
     facts += [
@@ -185,7 +188,7 @@ def _view(
         ("found", f"island {one.island}, generation {one.generation}", _time_words(one)),
         ("uid", short_uid(one.uid), f"island / number; {one.uid} in files"),
     ]  # fmt: skip
-    scene = solid.scene(structure) | {
+    scene = structure_view.scene(structure) | {
         "title": f"{before}{formula}",
         "facts": facts,
         "file": extended_xyz([_atoms(archive, one)]).decode(),
@@ -216,9 +219,10 @@ def _time_words(one: Individual) -> str:
 
 
 def _cell(cell: NDArray[np.float64]) -> str:
-    from ase.geometry import cell_to_cellpar
+    from ase import geometry
 
-    a, b, c, alpha, beta, gamma = cell_to_cellpar(cell)
+    parameters_of: Callable[..., NDArray[np.float64]] = geometry.cell_to_cellpar  # ase has no types
+    a, b, c, alpha, beta, gamma = parameters_of(cell)
     return f"{a:.3f} × {b:.3f} × {c:.3f} Å; {alpha:.1f}°, {beta:.1f}°, {gamma:.1f}°"
 
 
@@ -259,9 +263,9 @@ def made_by(one: Individual, kept: Collection[int]) -> str:
 # tables and files
 
 
-def term_notes(archive: Archive) -> list[str]:
+def term_notes(archive: Archive, loss: LossOptions | None) -> list[str]:
     """What the columns of a table mean, a line each, for the head of its CSV."""
-    notes = [f"{name}: {TERM_WORDS[name]}" for name in archive.term_names if name in TERM_WORDS]
+    notes = [f"{name}: {one.meaning}" for name, one in term_facts(archive.term_names, loss).items()]
     return [*notes, "uid: island * 2^40 + number, shown as island/number on the page"]
 
 
@@ -310,7 +314,7 @@ def archive_table(found: Found) -> str:
     return (
         f"<details><summary>Table of the archive{more}</summary>"
         + _brief(columns, archive, individuals)
-        + page.download("archive.csv", page.csv_text(columns, term_notes(archive)), label)
+        + page.download("archive.csv", csv_text(columns, term_notes(archive, found.context.loss)), label)
         + "</details>"
     )
 
@@ -329,7 +333,7 @@ def _set_table(found: Found) -> str:
     return (
         f"<details open><summary>Table of the set{more}</summary>"
         + _brief(columns, archive, archive.set)
-        + page.download("set.csv", page.csv_text(columns, term_notes(archive)), "The table (CSV)")
+        + page.download("set.csv", csv_text(columns, term_notes(archive, found.context.loss)), "The table (CSV)")
         + page.download("set.extxyz", file, "All structures of the set (extended XYZ)", "chemical/x-xyz")
         + "</details>"
     )

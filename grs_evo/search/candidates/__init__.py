@@ -1,6 +1,6 @@
 """Where first structures come from.
 
-| question | module |
+| what | module |
 |---|---|
 | draw a structure | `source` |
 | options and elements into a source | `binding` |

@@ -1,4 +1,4 @@
-"""What every structure of an island must keep, whoever made it."""
+"""Limits of the structures of an island: distances, density, size, composition, sites."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Fixed(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Limits:
-    """What every structure of an island must keep, whoever made it."""
+    """What every structure of an island keeps, whatever made it."""
 
     composition: Composition
     min_distance: NDArray[np.float64]  # (n_el, n_el) Å
@@ -77,8 +77,8 @@ class Limits:
         gap -= np.where(structure.pbc, np.rint(gap), 0.0)
         return bool((np.abs(gap @ structure.cell) < _ROUNDING).all())
 
-    def refuses(self, structure: Structure) -> str | None:
-        """The cause (one of problem.CAUSES) why the structure breaks a limit, or None."""
+    def violation(self, structure: Structure) -> str | None:
+        """The cause (one of counters.CAUSES) why the structure breaks a limit; None when it keeps all."""
         n = structure.n_atoms
         if not self.sizes[0] <= n <= self.sizes[1]:
             return "size"
@@ -104,4 +104,5 @@ class Limits:
 def volume(cell: NDArray[np.float64]) -> float:
     """Cell volume in Å³, in a fixed order of operations."""
     (a, b, c), (d, e, f), (g, h, i) = cell.tolist()
-    return abs(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))
+    signed: float = a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+    return abs(signed)

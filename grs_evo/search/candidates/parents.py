@@ -41,4 +41,4 @@ def parent_cell(
 
 def sites_per_volume(name: str, c_over_a: float = IDEAL_C_OVER_A) -> float:
     """Number of sites in a volume a³, to find the lattice constant from a density."""
-    return {"sc": 1.0, "bcc": 2.0, "fcc": 4.0, "diamond": 8.0, "hcp": 2.0 / (np.sqrt(0.75) * c_over_a)}[name]
+    return {"sc": 1.0, "bcc": 2.0, "fcc": 4.0, "diamond": 8.0, "hcp": float(2.0 / (np.sqrt(0.75) * c_over_a))}[name]

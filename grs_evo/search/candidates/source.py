@@ -1,4 +1,4 @@
-"""First guesses: occupations on parent lattices and their supercells, random cells at a density, given templates."""
+"""Candidates: occupations on parent lattices and their supercells, random cells at a density, given templates."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Source:
         return len(self.templates) == 1 and self.limits.lattice and not self.keep
 
     @property
-    def possible(self) -> float:
+    def max_structures(self) -> float:
         """An upper bound of how many structures there can be; inf where atoms move."""
         if not self.limits.lattice:
             return inf
@@ -162,7 +162,7 @@ def candidate(rng: np.random.Generator, source: Source, reject: Reject | None = 
             moves[~source.limits.movable(structure.n_atoms)] = 0.0
             structure = structure.replace(positions=structure.positions + moves)
         if structure is not None:
-            cause = source.limits.refuses(structure)
+            cause = source.limits.violation(structure)
             if cause is None:
                 return structure
         if reject is not None and cause is not None:
@@ -203,7 +203,8 @@ def random_cell(rng: np.random.Generator, total: float, shape: str) -> NDArray[n
     if shape == "triclinic":
         tilt = 0.25 * (2.0 * rng.random(3) - 1.0)
         cell[1, 0], cell[2, 0], cell[2, 1] = tilt * cell.diagonal()[[0, 0, 1]]
-    return cell * (total / volume(cell)) ** (1.0 / 3.0)
+    scaled: NDArray[np.float64] = cell * (total / volume(cell)) ** (1.0 / 3.0)
+    return scaled
 
 
 def _occupied(rng: np.random.Generator, source: Source) -> tuple[Structure | None, str | None]:

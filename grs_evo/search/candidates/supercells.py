@@ -55,7 +55,8 @@ def distinct_forms(volume: int, operations: Matrix) -> NDArray[np.int64]:
     order = np.argsort(own)
     images = image_codes(forms, proper, volume)
     first = order[np.searchsorted(own, images.ravel(), sorter=order)].reshape(images.shape).min(axis=1)
-    return forms[first == np.arange(len(forms))]
+    distinct: NDArray[np.int64] = forms[first == np.arange(len(forms))]
+    return distinct
 
 
 def reduced(cell: NDArray[np.float64]) -> tuple[NDArray[np.float64], Matrix]:
@@ -94,7 +95,8 @@ def heights(cell: NDArray[np.float64]) -> NDArray[np.float64]:
     """Perpendicular heights of the cell along its three vectors, Å."""
     a, b, c = cell
     normals = np.array([np.cross(b, c), np.cross(c, a), np.cross(a, b)])
-    return np.abs(np.einsum("ij,ij->i", cell, normals)) / np.sqrt((normals**2).sum(1))
+    spans: NDArray[np.float64] = np.abs(np.einsum("ij,ij->i", cell, normals)) / np.sqrt((normals**2).sum(1))
+    return spans
 
 
 def build(cell: NDArray[np.float64], sites: NDArray[np.float64], form: Matrix, compact: bool = True) -> Structure:

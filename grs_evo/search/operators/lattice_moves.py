@@ -15,7 +15,7 @@ from grs_evo.structures.composition import Composition, draw_occupation
 def make_moves(lattice: LatticeObjective, rule: Composition) -> Moves:
     """All flips and swaps that the sites and the composition could ever allow.
 
-    Swaps alone where the composition is fixed, flips alone where it is quite free, both where it has limits.
+    Swaps alone where the composition is fixed, flips alone where it is free, both where it has limits.
 
     Raises
     ------
@@ -24,8 +24,8 @@ def make_moves(lattice: LatticeObjective, rule: Composition) -> Moves:
     """
     n, n_el = lattice.n_sites, lattice.n_elements
     bounds = rule.bounds(n)
-    legal = draw_occupation(np.random.default_rng(0), rule, lattice.allowed, n)
-    if bounds is None or legal is None:
+    valid = draw_occupation(np.random.default_rng(0), rule, lattice.allowed, n)
+    if bounds is None or valid is None:
         raise InputError(f"lattice: no occupation of the {n} sites keeps both the composition and the allowed elements")
     least, most = (np.array(b, np.int64) for b in bounds)
     choices = lattice.allowed.sum(1)
@@ -43,6 +43,6 @@ def make_moves(lattice: LatticeObjective, rule: Composition) -> Moves:
         allowed=np.ascontiguousarray(lattice.allowed),
         least=least,
         most=most,
-        legal=legal.astype(np.int32),
+        legal=valid.astype(np.int32),
         uniform=not rule.fixed,
     )

@@ -1,12 +1,16 @@
-"""Moves on bare species arrays: swaps, flips and mixtures that keep sites and composition."""
+"""Chemical mutations: swaps and flips of species on fixed positions; and the same on bare species arrays."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.search.candidates.limits import Limits
+from grs_evo.search.operators.record import StepSizes
 from grs_evo.structures.composition import Allowed, repair
+from grs_evo.structures.structure import Structure
 
 _TRIES = 20
 
@@ -86,3 +90,42 @@ def mix_species(
     if rule.kind == "free" and rule.endpoints:
         return child
     return repair(rng, child, rule, limits.mask(len(child)))
+
+
+def swap(rng: np.random.Generator, parents: Sequence[Structure], limits: Limits, steps: StepSizes) -> Structure | None:
+    """Exchange the species of two atoms."""
+    one = parents[0]
+    return occupied(one, swap_species(rng, one.species, limits.mask(one.n_atoms)), limits)
+
+
+def swaps(rng: np.random.Generator, parents: Sequence[Structure], limits: Limits, steps: StepSizes) -> Structure | None:
+    """Several swaps: what leaves a trap that no single one leaves."""
+    one = parents[0]
+    times = 2 + int(rng.random() * (steps.several - 1))
+    return occupied(one, swap_species(rng, one.species, limits.mask(one.n_atoms), times), limits)
+
+
+def flip(rng: np.random.Generator, parents: Sequence[Structure], limits: Limits, steps: StepSizes) -> Structure | None:
+    """Change the species of one atom."""
+    one = parents[0]
+    return occupied(one, flip_species(rng, one.species, limits, limits.mask(one.n_atoms)), limits)
+
+
+def flips(rng: np.random.Generator, parents: Sequence[Structure], limits: Limits, steps: StepSizes) -> Structure | None:
+    """Change the species of several atoms."""
+    one = parents[0]
+    times = 2 + int(rng.random() * (steps.several - 1))
+    return occupied(one, flip_species(rng, one.species, limits, limits.mask(one.n_atoms), times), limits)
+
+
+def fixed_composition(limits: Limits) -> str | None:
+    """Obstacle of flips."""
+    return "fixed composition" if limits.composition.fixed else None
+
+
+def occupied(structure: Structure, species: NDArray[np.int32] | None, limits: Limits) -> Structure | None:
+    """The structure with these species; None where there are none or they break the limits."""
+    if species is None:
+        return None
+    child = structure.replace(species=species)
+    return None if limits.violation(child) else child

@@ -6,7 +6,7 @@ from pydantic import Field, field_validator
 
 from grs_evo.errors import nearest
 from grs_evo.options import Options
-from grs_evo.search.operators.names import OPERATORS
+from grs_evo.search.operators.table import operator_names
 
 
 class OperatorOptions(Options):
@@ -41,11 +41,10 @@ class OperatorOptions(Options):
     @field_validator("weights")
     @classmethod
     def _known(cls, weights: dict[str, float]) -> dict[str, float]:
+        names = operator_names()
         for name, weight in weights.items():
-            if name not in OPERATORS:
-                raise ValueError(
-                    f"{name!r} is not an operator; allowed are {', '.join(OPERATORS)}" + nearest(name, OPERATORS)
-                )
+            if name not in names:
+                raise ValueError(f"{name!r} is not an operator; allowed are {', '.join(names)}" + nearest(name, names))
             if weight < 0:
                 raise ValueError(f"the weight of {name} is {weight}; must be 0 or more")
         return weights

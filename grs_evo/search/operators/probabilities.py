@@ -9,47 +9,39 @@ from numpy.typing import NDArray
 
 from grs_evo.errors import InputError
 from grs_evo.search.candidates.limits import Limits
-from grs_evo.search.operators.names import CHEMICAL, CROSSOVERS, OPERATORS
 from grs_evo.search.operators.options import OperatorOptions
-from grs_evo.search.operators.table import _WEIGHTS, _obstacle
+from grs_evo.search.operators.record import Operator
+from grs_evo.search.operators.table import operators
 
 
 def probabilities(
     limits: Limits, options: OperatorOptions, rates: NDArray[np.float64] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Cumulative probabilities over OPERATORS of being the crossover and of being the mutation, (n_op,) each.
+    """Cumulative probabilities over `operators()` of being the crossover and of being the mutation, (n_op,) each.
 
     Operators that could never act under the limits (a flip at fixed composition, add at fixed size, anything spatial
     on a lattice) have none. An all-zero row means that there is no such operator.
     """
     spatial = spatial_share(limits, options)
-    weights = np.array([options.weights.get(name, _WEIGHTS[name]) for name in OPERATORS])
-    weights *= np.array([_obstacle(name, limits) is None for name in OPERATORS])
+    all_ = operators()
+    weights = np.array([options.weights.get(one.name, one.weight) for one in all_])
+    weights *= np.array([one.exclusion(limits) is None for one in all_])
     if rates is not None and options.adaptive:
         weights *= rates
-    result = []
-    for kind in (True, False):
-        share = np.zeros(len(OPERATORS))
-        member = np.array([(name in CROSSOVERS) == kind for name in OPERATORS])
-        chemical = member & np.array([name in CHEMICAL for name in OPERATORS])
-        for group, probability in ((chemical, 1.0 - spatial), (member & ~chemical, spatial)):
-            total = weights[group].sum()
-            if total > 0.0:
-                share[group] = probability * weights[group] / total
-        # `replace` belongs to both classes: on a lattice it is the only way in for new blood.
-        if not kind and limits.lattice and spatial == 0.0:
-            k = OPERATORS.index("replace")
-            total = weights[chemical].sum() + weights[k]
-            if total > 0.0:
-                share = np.where(chemical, weights / total, 0.0)
-                share[k] = weights[k] / total
-        total = share.sum()
-        result.append(np.cumsum(share / total) if total > 0.0 else share)
-    return result[0], result[1]
+    crossover = np.array([one.is_crossover for one in all_])
+    chemical = np.array([one.kind == "chemical" for one in all_])
+    fresh = np.array([one.is_fresh for one in all_])
+    by_crossover = _class_shares(weights, crossover & chemical, crossover & ~chemical, spatial)
+    if limits.lattice and spatial == 0.0:
+        # Fresh candidates count as spatial elsewhere; on a lattice nothing else brings in structures without parents.
+        by_mutation = _class_shares(weights, ~crossover & (chemical | fresh), np.zeros_like(fresh), 0.0)
+    else:
+        by_mutation = _class_shares(weights, ~crossover & chemical, ~crossover & ~chemical, spatial)
+    return _cumulative(by_crossover), _cumulative(by_mutation)
 
 
 def check_operators(limits: Limits, options: OperatorOptions, strategy: str, where: str) -> tuple[str, ...]:
-    """What the log should say about probabilities that cannot be as asked for.
+    """What the log should say about probabilities that cannot be as the run file wants.
 
     Parameters
     ----------
@@ -62,26 +54,28 @@ def check_operators(limits: Limits, options: OperatorOptions, strategy: str, whe
         Nothing could ever change a structure.
     """
     crossing, mutating = (
-        [name for name, share in zip(OPERATORS, np.diff(row, prepend=0.0), strict=True) if share > 0.0]
+        [one for one, share in zip(operators(), np.diff(row, prepend=0.0), strict=True) if share > 0.0]
         for row in probabilities(limits, options)
     )
     genetic = strategy == "genetic"
     crossed = genetic and bool(crossing) and options.crossover > 0.0
-    mutations = [name for name in OPERATORS if name not in CROSSOVERS and name != "replace"]
+    crossovers = [one for one in operators() if one.is_crossover]
     # A fresh candidate is a restart, not a move.
-    if not crossed and not set(mutating) & set(mutations):
+    mutations = [one for one in operators() if not one.is_crossover and not one.is_fresh]
+    if not crossed and not any(one in mutations for one in mutating):
         if genetic and mutating:
-            return (f"{where}: only replace can act under these limits; every child is a fresh candidate",)
-        kinds = [*CROSSOVERS, *mutations] if genetic else mutations
+            names = ", ".join(one.name for one in mutating)
+            return (f"{where}: only {names} can act under these limits; every child is a fresh candidate",)
+        excluded = [*crossovers, *mutations] if genetic else mutations
         raise InputError(
             f"{where}: no operator can act under these limits, {strategy} cannot move: "
-            + _why_not(kinds, limits, options)
+            + _why_not(excluded, limits, options)
         )
     notes = []
     if genetic and not crossing and options.crossover > 0.0 and "crossover" in options.model_fields_set:
         notes.append(
             f"{where}.crossover: is {options.crossover:g}, but no crossover can act under these limits; all children "
-            f"come by mutation: {_why_not(CROSSOVERS, limits, options)}"
+            f"come by mutation: {_why_not(crossovers, limits, options)}"
         )
     if genetic and not mutating and options.crossover < 1.0:
         notes.append(
@@ -91,34 +85,53 @@ def check_operators(limits: Limits, options: OperatorOptions, strategy: str, whe
     return tuple(notes)
 
 
-def _why_not(names: Sequence[str], limits: Limits, options: OperatorOptions) -> str:
+def _why_not(excluded: Sequence[Operator], limits: Limits, options: OperatorOptions) -> str:
     """The causes that exclude some operators, each with those that it excludes."""
     spatial = spatial_share(limits, options)
     found: dict[str, list[str]] = {}
-    for name in names:
-        cause = _obstacle(name, limits)
-        if cause is None and options.weights.get(name, 1.0) == 0.0:
+    for one in excluded:
+        cause = one.exclusion(limits)
+        if cause is None and options.weights.get(one.name, one.weight) == 0.0:
             cause = "weight 0"
-        elif cause is None and name not in CHEMICAL and spatial == 0.0:
+        elif cause is None and one.kind != "chemical" and spatial == 0.0:
             cause = "spatial = 0"
-        elif cause is None and name in CHEMICAL and spatial == 1.0:
+        elif cause is None and one.kind == "chemical" and spatial == 1.0:
             cause = "spatial = 1"
-        elif cause is None and name in CROSSOVERS:
+        elif cause is None and one.is_crossover:
             cause = "crossover = 0"
-        found.setdefault(cause or "not asked for", []).append(name)
-    return "; ".join(f"{', '.join(excluded)} ({cause})" for cause, excluded in found.items())
+        found.setdefault(cause or "not wanted", []).append(one.name)
+    return "; ".join(f"{', '.join(names)} ({cause})" for cause, names in found.items())
+
+
+def _class_shares(
+    weights: NDArray[np.float64], chemical: NDArray[np.bool_], spatial: NDArray[np.bool_], spatial_share: float
+) -> NDArray[np.float64]:
+    """(n_op,) share of each operator in its class, times the probability of the class."""
+    shares = np.zeros(len(weights))
+    for members, probability in ((chemical, 1.0 - spatial_share), (spatial, spatial_share)):
+        total = weights[members].sum()
+        if total > 0.0:
+            shares[members] = probability * weights[members] / total
+    return shares
+
+
+def _cumulative(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n_op,) running sum of shares that add up to 1; zeros where all are zero."""
+    total = shares.sum()
+    return np.cumsum(shares / total) if total > 0.0 else shares
 
 
 def spatial_share(limits: Limits, options: OperatorOptions) -> float:
-    """Probability that an operator is spatial: the one asked for, or what suits the limits."""
+    """Probability that an operator is spatial: the one wanted, or what suits the limits."""
     if options.spatial is not None:
         return options.spatial
     return 0.0 if limits.lattice else 1.0 if limits.n_elements == 1 else 0.5
 
 
-def draw_operator(rng: np.random.Generator, cumulative: NDArray[np.float64]) -> str:
-    """One of OPERATORS with these cumulative probabilities."""
-    return OPERATORS[min(int(np.searchsorted(cumulative, rng.random(), side="right")), len(OPERATORS) - 1)]
+def draw_operator(rng: np.random.Generator, cumulative: NDArray[np.float64]) -> Operator:
+    """One of `operators()` with these cumulative probabilities."""
+    all_ = operators()
+    return all_[min(int(np.searchsorted(cumulative, rng.random(), side="right")), len(all_) - 1)]
 
 
 def adapt(
@@ -138,4 +151,5 @@ def adapt(
     wanted = np.where(used, quality / quality[used].mean(), rates)
     new = options.memory * rates + (1.0 - options.memory) * wanted
     new = np.maximum(new / new.mean(), options.floor)
-    return new / new.mean()
+    following: NDArray[np.float64] = new / new.mean()
+    return following

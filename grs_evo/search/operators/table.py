@@ -1,86 +1,119 @@
-"""All operators: what each does, how often, and what stops it."""
+"""All operators, in the order of their columns, and the way in for one from outside the package."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import wraps
 
 import numpy as np
 
+from grs_evo.errors import InputError
 from grs_evo.search.candidates.limits import Limits
-from grs_evo.search.operators.names import CHEMICAL
-from grs_evo.search.operators.options import OperatorOptions
+from grs_evo.search.operators.crossover import occupation_crossover, slice_crossover
+from grs_evo.search.operators.occupation import fixed_composition, flip, flips, swap, swaps
+from grs_evo.search.operators.record import Act, Operator, OperatorKind, StepSizes
 from grs_evo.search.operators.spatial import (
     add,
+    all_fixed,
     displace_all,
     displace_one,
     displace_some,
-    flip,
-    flips,
-    occupation_crossover,
+    elements_by_site,
+    fixed_size,
     remove,
-    slice_crossover,
     strain,
-    swap,
-    swaps,
     volume_change,
 )
 from grs_evo.structures.structure import Structure
 
-Operator = Callable[[np.random.Generator, Sequence[Structure], Limits, OperatorOptions], Structure | None]
+# The order is that of columns in history, checkpoints and archives: a new operator comes last.
+_BUILT_IN = (
+    Operator("slice", slice_crossover, "spatial", obstacle=elements_by_site, parents=2),
+    Operator("occupation", occupation_crossover, "chemical", parents=2),
+    Operator("swap", swap, "chemical"),
+    Operator("flip", flip, "chemical", 2.0, fixed_composition),
+    Operator("swaps", swaps, "chemical", 0.5),
+    Operator("flips", flips, "chemical", 0.5, fixed_composition),
+    Operator("displace_one", displace_one, "spatial", 0.5, all_fixed),
+    Operator("displace_some", displace_some, "spatial", 1.0, all_fixed),
+    Operator("displace_all", displace_all, "spatial", 1.0, all_fixed),
+    Operator("strain", strain, "spatial", 0.5),
+    Operator("volume", volume_change, "spatial", 0.5),
+    Operator("add", add, "spatial", 1.0, fixed_size),
+    Operator("remove", remove, "spatial", 1.0, fixed_size),
+    Operator("replace", None, "fresh", 0.1, parents=0),
+)
+
+# The only state of this module. It says which code there is, as an import does; nothing else changes it.
+_table: tuple[Operator, ...] = _BUILT_IN
+_columns: dict[str, int] = {one.name: k for k, one in enumerate(_BUILT_IN)}
 
 
-TABLE: dict[str, Operator] = {
-    "slice": slice_crossover,
-    "occupation": occupation_crossover,
-    "swap": swap,
-    "swaps": swaps,
-    "flip": flip,
-    "flips": flips,
-    "displace_one": displace_one,
-    "displace_some": displace_some,
-    "displace_all": displace_all,
-    "strain": strain,
-    "volume": volume_change,
-    "add": add,
-    "remove": remove,
-}
+def operators() -> tuple[Operator, ...]:
+    """All of them, in the order of their columns."""
+    return _table
 
 
-# What each operator does unless told otherwise, relative to the others of its class.
-_WEIGHTS = {
-    "slice": 1.0,
-    "occupation": 1.0,
-    "swap": 1.0,
-    "flip": 2.0,
-    "swaps": 0.5,
-    "flips": 0.5,
-    "displace_one": 0.5,
-    "displace_some": 1.0,
-    "displace_all": 1.0,
-    "strain": 0.5,
-    "volume": 0.5,
-    "add": 1.0,
-    "remove": 1.0,
-    "replace": 0.1,
-}
+def operator_names() -> tuple[str, ...]:
+    """Their names, in the order of their columns."""
+    return tuple(_columns)
 
 
-def _obstacle(name: str, limits: Limits) -> str | None:
-    """Why an operator could never act under the limits; None when it can."""
-    if name == "replace":
-        return None
-    if name in CHEMICAL:
-        if limits.n_elements == 1:
-            return "one element only"
-        return "fixed composition" if name in ("flip", "flips") and limits.composition.fixed else None
-    if limits.lattice:
-        return "atoms stay on their sites"
-    if name in ("slice", "add", "remove") and limits.allowed is not None:
-        return "elements given by site"
-    if name in ("add", "remove"):
-        if not limits.size_free:
-            return "fixed number of atoms"
-        return "fixed counts" if limits.composition.kind == "counts" else None
-    if name.startswith("displace") and not limits.movable(limits.sizes[1]).any():
-        return "all sites fixed"
-    return None
+def operator_columns() -> Mapping[str, int]:
+    """The place of each name in the order of columns."""
+    return _columns
+
+
+def register(operator: Operator) -> None:
+    """Add an operator from outside; its columns come after those that are there.
+
+    On every rank the same ones in the same order, before the run file is read (which may give their weights) and its
+    `Problem` is made. A child of it that breaks the limits is refused, and counted as an operator's failure.
+
+    Raises
+    ------
+    InputError
+        There is one of this name.
+    """
+    if operator.name in _columns:
+        raise InputError(f"operator {operator.name!r}: the name is taken; there are {', '.join(_columns)}")
+    act = None if operator.act is None else _within_limits(operator.act, operator.kind)
+    _set_table((*_table, replace(operator, act=act)))
+
+
+@contextmanager
+def registered(*added: Operator) -> Iterator[None]:
+    """These operators besides the others inside a `with` block; afterwards the table is what it was before."""
+    before = _table
+    try:
+        for operator in added:
+            register(operator)
+        yield
+    finally:
+        _set_table(before)
+
+
+def _set_table(table: tuple[Operator, ...]) -> None:
+    global _table, _columns
+    _table, _columns = table, {one.name: k for k, one in enumerate(table)}
+
+
+def _within_limits(act: Act, kind: OperatorKind) -> Act:
+    """The same function, but None for a child that breaks the limits, or has moved although only species may change."""
+
+    @wraps(act)
+    def checked(
+        rng: np.random.Generator, parents: Sequence[Structure], limits: Limits, steps: StepSizes
+    ) -> Structure | None:
+        child = act(rng, parents, limits, steps)
+        if child is None or limits.violation(child) is not None:
+            return None
+        if kind == "chemical" and not (
+            np.array_equal(child.positions, parents[0].positions) and np.array_equal(child.cell, parents[0].cell)
+        ):
+            return None
+        return child
+
+    return checked

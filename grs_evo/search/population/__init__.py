@@ -1,6 +1,6 @@
 """Individuals and what is kept of them.
 
-| question | module |
+| what | module |
 |---|---|
 | an individual, and lists of them as columns | `individual` |
 | parents and survivors (tournament, NSGA-II) | `selection` |

@@ -159,7 +159,10 @@ def merge(
 def extend(
     archive: Sequence[Individual], found: Sequence[Individual], options: ArchiveOptions, term_names: Sequence[str]
 ) -> tuple[Individual, ...]:
-    """The archive of `archive` (already one) and newly found individuals: `merge` behind a cheap first look."""
+    """An archive with newly found individuals added: what `merge` returns, faster.
+
+    Those that the archive's own individuals dominate, and that are not among the lowest values, are left out first.
+    """
     found = [one for one in found if np.isfinite(one.value) and np.isfinite(one.terms).all()]
     if not found:
         return tuple(archive)
@@ -168,8 +171,8 @@ def extend(
         worst_kept = np.partition([one.value for one in archive], options.best - 1)[options.best - 1]
         old = rounded(objectives(archive, names, term_names, options.target_atoms), options.same)
         new = rounded(objectives(found, names, term_names, options.target_atoms), options.same)
-        behind = _beaten(new, old)
-        keep = ~behind | (np.array([one.value for one in found]) <= worst_kept)
+        is_dominated = _dominated_by(new, old)
+        keep = ~is_dominated | (np.array([one.value for one in found]) <= worst_kept)
         found = [one for one, kept in zip(found, keep, strict=True) if kept]
         if not found:
             return tuple(archive)
@@ -179,27 +182,27 @@ def extend(
 def dominated(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
     """(n,) whether another row is nowhere worse and somewhere better; `analysis.pareto_front` is made of it."""
     # In lexicographic order whatever dominates a row stands before it, so a look at the front so far is enough; equal
-    # rows stand side by side and share their fate.
+    # rows stand side by side and are treated alike.
     order = np.lexsort(scores.T[::-1])
     points = scores[order]
     repeats = np.concatenate([[False], (points[1:] == points[:-1]).all(axis=1)])
     front = np.empty_like(scores)
     count = 0
-    behind = np.zeros(len(scores), bool)
+    is_dominated = np.zeros(len(scores), bool)
     for k, point in enumerate(points):
         if repeats[k]:
-            behind[k] = behind[k - 1]
+            is_dominated[k] = is_dominated[k - 1]
         elif (front[:count] <= point).all(axis=1).any():
-            behind[k] = True
+            is_dominated[k] = True
         else:
             front[count] = point
             count += 1
     result = np.empty(len(scores), bool)
-    result[order] = behind
+    result[order] = is_dominated
     return result
 
 
-def _beaten(mine: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _dominated_by(mine: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:
     """(n,) whether any of the others dominates each row."""
     nowhere_worse = np.all(others[None] <= mine[:, None], axis=2)
     somewhere_better = np.any(others[None] < mine[:, None], axis=2)

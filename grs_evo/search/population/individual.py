@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,17 +39,17 @@ def _no_line() -> NDArray[np.void]:
 
 @dataclass(frozen=True, eq=False)
 class Individual:
-    """A structure, what it is worth, and how it came to be."""
+    """A structure, its value, and where it comes from."""
 
     structure: Structure
     value: float  # what the search minimises (V_eff, eq. 16); finite, always
     terms: NDArray[np.float64]  # (n_terms,) the parts of it, named by Objective.term_names
-    uid: int  # unique in the run, and the same however the run is shared out
+    uid: int  # unique in the run, and the same on any number of ranks
     parents: tuple[int, int] = (NO_PARENT, NO_PARENT)  # uids
     operator: str = "random"  # what made it: an operator's name, or "random", "seed", "template", "relax", …
     island: int = 0
     generation: int = 0
-    evaluation: int = 0  # evaluations its island had spent when it was found
+    evaluation: int = 0  # evaluations of its island until it was found
     # (n ≤ LINE_LENGTH,) of STEP: its first parent, that one's first parent, and so on
     line: NDArray[np.void] = field(default_factory=_no_line)
 
@@ -103,7 +104,7 @@ def read_uid(text: str) -> int:
     return uid
 
 
-Columns = dict[str, NDArray]
+Columns = dict[str, NDArray[Any]]
 
 
 def pack(individuals: Sequence[Individual], n_terms: int) -> Columns:
@@ -124,14 +125,14 @@ def pack(individuals: Sequence[Individual], n_terms: int) -> Columns:
     }
 
 
-def without_lines(columns: Mapping[str, NDArray]) -> Columns:
+def without_lines(columns: Mapping[str, NDArray[Any]]) -> Columns:
     """Columns of a version that kept no lines of descent, as this one would have written them: with empty ones."""
     empty = _no_line()
     added = {f"line_{name}": np.ascontiguousarray(empty[name]) for name in STEP.names or ()}
     return {**columns, "line_length": np.zeros(len(columns["n_atoms"]), np.int64), **added}
 
 
-def unpack(columns: Mapping[str, NDArray]) -> list[Individual]:
+def unpack(columns: Mapping[str, NDArray[Any]]) -> list[Individual]:
     """Named arrays, as `pack` makes them, back into individuals."""
     if "line_length" not in columns:  # of a checkpoint that an older version wrote
         columns = without_lines(columns)
@@ -159,8 +160,8 @@ def unpack(columns: Mapping[str, NDArray]) -> list[Individual]:
     return individuals
 
 
-def _best(individuals: Sequence[Individual], count: int) -> list[Individual]:
-    """The best distinct ones."""
+def best_distinct(individuals: Sequence[Individual], count: int) -> list[Individual]:
+    """The `count` lowest values, of different structures, best first."""
     kept: list[Individual] = []
     seen: set[str] = set()
     for one in sorted(individuals, key=order_key):

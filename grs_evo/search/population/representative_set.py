@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from grs_evo.loss.objective import Objective
 from grs_evo.options import Options
 from grs_evo.search.population.individual import Individual, order_key
 from grs_evo.structures.structure import Structure
 from grs_evo.targets.moments import Moments, empty, merge
+from grs_evo.targets.target import Target
 
 
 class SetOptions(Options):
@@ -77,7 +79,7 @@ class SetState:
         return self.losses[-1]
 
 
-def set_loss(moments: Moments, objective: Any) -> float:
+def set_loss(moments: Moments, objective: Objective) -> float:
     """Distance of a joint distribution from the target (eq. 14); inf for no environments."""
     if moments.total <= 0:
         return float("inf")
@@ -85,7 +87,7 @@ def set_loss(moments: Moments, objective: Any) -> float:
     return float(alone.moments_loss(moments).terms[alone.term_names.index("structure")])
 
 
-def begin(objective: Any, given: Sequence[Structure] = ()) -> SetState:
+def begin(objective: Objective, given: Sequence[Structure] = ()) -> SetState:
     """A set that holds the given structures only."""
     moments = empty_set(objective)
     for structure in given:
@@ -93,21 +95,21 @@ def begin(objective: Any, given: Sequence[Structure] = ()) -> SetState:
     return SetState((), moments, (set_loss(moments, objective),))
 
 
-def resume(objective: Any, individuals: Sequence[Individual], given: Sequence[Structure] = ()) -> SetState:
+def resume(objective: Objective, individuals: Sequence[Individual], given: Sequence[Structure] = ()) -> SetState:
     """The set that held these individuals, in their order of acceptance: the same bits as when it grew."""
     state = begin(objective, given)
     for one in individuals:
         moments = merge(state.moments, objective.moments_of(one.structure))
-        state = replace(
-            state,
-            individuals=(*state.individuals, one),
-            moments=moments,
-            losses=(*state.losses, set_loss(moments, objective)),
-        )
+        state = _with_added(state, one, moments, set_loss(moments, objective))
     return state
 
 
-def empty_set(objective: Any) -> Moments:
+def _with_added(state: SetState, one: Individual, moments: Moments, loss: float) -> SetState:
+    """The set with one individual more, which makes its moments and its loss these."""
+    return replace(state, individuals=(*state.individuals, one), moments=moments, losses=(*state.losses, loss))
+
+
+def empty_set(objective: Objective) -> Moments:
     """Moments of no environments, of the objective's basis."""
     return empty(objective.basis.sizes, covariance=objective.options.covariance != 0)
 
@@ -130,7 +132,7 @@ def offer(population: Sequence[Individual], archive: Sequence[Individual], count
 def extend_set(
     state: SetState,
     candidates: Sequence[Individual],
-    objective: Any,
+    objective: Objective,
     options: SetOptions,
     cover: Callable[[Sequence[Structure]], float] | None = None,
 ) -> tuple[SetState, str | None]:
@@ -148,60 +150,66 @@ def extend_set(
     """
     pool = sorted(candidates, key=lambda one: (one.value, one.structure.n_atoms, one.content, one.uid))
     alone = objective.with_set(None)
-    # The reverse method moves away: then the best is what the search says it is, one structure after the other.
-    away = options.bootstrap != "none"
-    parts: list[Moments | None] = [None] * len(pool)
-    individuals, moments, losses = list(state.individuals), state.moments, list(state.losses)
-    n_atoms = state.n_atoms
+    parts: dict[int, Moments] = {}
+    grown, done = state, None
     taken: set[int] = set()
-    done = None
     for _ in range(options.accept):
-        # A small set without the target's rare environments can be at a dead end: any of them weighs too much in it.
-        bound = np.inf if away else losses[-1] * (1.0 + options.slack)
-        best, best_loss, best_moments = -1, bound, moments
-        for k, one in enumerate(pool):
-            if k in taken:
-                continue
-            if options.environments is not None and n_atoms + one.structure.n_atoms > options.environments:
-                continue
-            part = parts[k]
-            if part is None:
-                part = parts[k] = alone.moments_of(one.structure)
-            joint = merge(moments, part)
-            loss = set_loss(joint, alone)
-            if away:
-                best, best_loss, best_moments = k, loss, joint
-                break
-            if loss < best_loss:
-                best, best_loss, best_moments = k, loss, joint
-        if best < 0:
+        best = _best_addition(grown, pool, taken, parts, alone, options)
+        if best is None:
             break
-        taken.add(best)
-        individuals.append(pool[best])
-        moments = best_moments
-        losses.append(best_loss)
-        n_atoms += pool[best].structure.n_atoms
-        done = _done(len(individuals), n_atoms, best_loss, options)
+        k, moments, loss = best
+        taken.add(k)
+        grown = _with_added(grown, pool[k], moments, loss)
+        done = _goal_reached(grown, options)
         if done is not None:
             break
-    idle = 0 if taken else state.idle + 1
-    new = SetState(tuple(individuals), moments, tuple(losses), idle, state.round + 1)
-    if done is None and options.coverage is not None and cover is not None and taken:
-        share = cover([one.structure for one in individuals])
-        if share >= options.coverage:
-            done = f"coverage {share:.3g} reached"
-    if done is None and idle >= options.patience:
-        done = f"no candidate lowered the set loss in {idle} round{'s' if idle > 1 else ''}"
-    if done is None and new.round >= options.rounds:
-        done = f"{options.rounds} rounds done"
-    return new, done
+    grown = replace(grown, idle=0 if taken else state.idle + 1, round=state.round + 1)
+    if done is None and taken:
+        done = _coverage_reached(grown, options, cover)
+    return grown, done if done is not None else _given_up(grown, options)
 
 
-def next_objective(objective: Any, state: SetState, accepted: Sequence[Individual], options: SetOptions) -> Any:
+def _best_addition(
+    state: SetState,
+    pool: Sequence[Individual],
+    taken: set[int],
+    parts: dict[int, Moments],
+    alone: Objective,
+    options: SetOptions,
+) -> tuple[int, Moments, float] | None:
+    """Which of the pool to add next, the set's moments and its loss with it; None when none may be added.
+
+    Parameters
+    ----------
+    taken : places in the pool that are in the set already
+    parts : moments of the pool's structures; filled as they are needed
+    alone : the loss without a set
+    """
+    # The reverse method moves away: then the best is what the search says it is, one structure after the other.
+    away = options.bootstrap != "none"
+    # A small set without the target's rare environments can be at a dead end: any of them weighs too much in it.
+    bound = state.loss * (1.0 + options.slack)
+    best = None
+    for k, one in enumerate(pool):
+        too_many = options.environments is not None and state.n_atoms + one.structure.n_atoms > options.environments
+        if k in taken or too_many:
+            continue
+        if k not in parts:
+            parts[k] = alone.moments_of(one.structure)
+        moments = merge(state.moments, parts[k])
+        loss = set_loss(moments, alone)
+        if away:
+            return k, moments, loss
+        if loss < bound:
+            best, bound = (k, moments, loss), loss
+    return best
+
+
+def next_objective(
+    objective: Objective, state: SetState, accepted: Sequence[Individual], options: SetOptions
+) -> Objective:
     """The loss of the next round: with the set so far, and against the moved target when there is a bootstrap."""
     if options.bootstrap != "none" and accepted:
-        from grs_evo.targets.target import Target
-
         names = [f"accepted {one.uid}" for one in accepted]
         new = Target.from_structures(
             [one.structure for one in accepted],
@@ -215,18 +223,35 @@ def next_objective(objective: Any, state: SetState, accepted: Sequence[Individua
     return objective.with_set(state.moments)
 
 
-def distances(individuals: Sequence[Individual], objective: Any) -> NDArray[np.float64]:
+def distances(individuals: Sequence[Individual], objective: Objective) -> NDArray[np.float64]:
     """Structure loss of each individual against the objective's target, (n,): how far a reverse search has come."""
     alone = objective.with_set(None)
     k = alone.term_names.index("structure")
     return np.array([alone.moments_loss(alone.moments_of(one.structure)).terms[k] for one in individuals])
 
 
-def _done(count: int, n_atoms: int, loss: float, options: SetOptions) -> str | None:
-    if options.tolerance is not None and loss <= options.tolerance:
-        return f"set loss {loss:.4g} is at or below the tolerance {options.tolerance:g}"
-    if options.count is not None and count >= options.count:
-        return f"{count} structures found"
-    if options.environments is not None and n_atoms >= options.environments:
-        return f"{n_atoms} environments found"
+def _goal_reached(state: SetState, options: SetOptions) -> str | None:
+    """Why the set is complete as far as loss and size tell; None when it is not."""
+    if options.tolerance is not None and state.loss <= options.tolerance:
+        return f"set loss {state.loss:.4g} is at or below the tolerance {options.tolerance:g}"
+    if options.count is not None and len(state.individuals) >= options.count:
+        return f"{len(state.individuals)} structures found"
+    if options.environments is not None and state.n_atoms >= options.environments:
+        return f"{state.n_atoms} environments found"
     return None
+
+
+def _coverage_reached(
+    state: SetState, options: SetOptions, cover: Callable[[Sequence[Structure]], float] | None
+) -> str | None:
+    if options.coverage is None or cover is None:
+        return None
+    share = cover([one.structure for one in state.individuals])
+    return f"coverage {share:.3g} reached" if share >= options.coverage else None
+
+
+def _given_up(state: SetState, options: SetOptions) -> str | None:
+    """Why no further round follows although the set is not complete; None when one does."""
+    if state.idle >= options.patience:
+        return f"no candidate lowered the set loss in {state.idle} round{'s' if state.idle > 1 else ''}"
+    return f"{options.rounds} rounds done" if state.round >= options.rounds else None

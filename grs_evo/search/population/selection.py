@@ -1,4 +1,4 @@
-"""Who becomes a parent, who survives. The only room that knows deap; of deap only what draws no random numbers."""
+"""Selection of parents and survivors. The only module that knows deap, and of it only what draws no random numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 class _Point:
-    """What deap sorts: anything with a fitness that has weighted values and room for a crowding distance."""
+    """What deap sorts: its fitness holds weighted values and takes a crowding distance."""
 
     __slots__ = ("fitness", "index")
 
@@ -52,8 +52,8 @@ def preference(objectives: NDArray[np.float64]) -> NDArray[np.float64]:
 def fronts(objectives: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Front number (0 is not dominated) and crowding distance of each row.
 
-    The sorting and the distances are deap's; equal rows share a front, and the order of rows does not matter. Who asks
-    for the first front alone has `archive.dominated`.
+    The sorting and the distances are deap's; equal rows share a front, and the order of rows does not matter.
+    For the first front alone there is `archive.dominated`.
     """
     from deap.base import Fitness
     from deap.tools.emo import assignCrowdingDist, sortNondominated

@@ -1,9 +1,9 @@
-"""How an island makes its next generation: functions (state, problem, rng, counters) -> Step.
+"""How an island makes its next generation: functions (state, problem, rng, ledger) -> Step.
 
 | strategy | module |
 |---|---|
 | genetic, gradient | `genetic` |
 | annealing, descent, random_walk | `trajectory` |
-| those on fixed sites | `lattice_chain` |
-| those anywhere else | `walk` |
+| those three on fixed sites | `lattice_chain` |
+| those three elsewhere | `walk` |
 """

@@ -1,8 +1,9 @@
-"""Compiled chains on fixed sites: their moves, their beginning, a stretch of them."""
+"""Trajectories on fixed sites: chains of flips and swaps inside compiled code, with incremental losses."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,14 @@ from grs_evo.loss.lattice import LatticeObjective
 from grs_evo.search.counters import Ledger
 from grs_evo.search.operators.lattice_moves import make_moves
 from grs_evo.search.options import Kind, WalkOptions
-from grs_evo.search.population.individual import Individual, _best, order_key
+from grs_evo.search.population.individual import Individual, best_distinct, order_key
 from grs_evo.search.problem import Problem, Step
 from grs_evo.search.state import IslandState
+
+# Evaluations inside compiled code between two looks at whether to stop; a fraction of a second.
+_SLICE = 20_000
+# Names of a chain's arrays begin with it.
+_PREFIX = "walk."
 
 
 def new_chain(moves: Moves, options: ChainOptions, keep: int = 8) -> ChainState:
@@ -56,20 +62,13 @@ def advance_chain(
     return after, bool(found)
 
 
-def spent(chain: ChainState) -> int:
-    """Evaluations of a chain so far."""
+def evaluations_done(chain: ChainState) -> int:
+    """Evaluations of a chain so far, full and incremental ones."""
     return int(chain.ints[kernel.FULL] + chain.ints[kernel.INCREMENTAL])
 
 
 def copied(chain: ChainState) -> ChainState:
     return ChainState(**{name: array.copy() for name, array in chain._asdict().items()})
-
-
-# Evaluations inside compiled code between two looks at whether to stop; a fraction of a second.
-_SLICE = 20_000
-
-
-_PREFIX = "walk."
 
 
 def chain_options(kind: Kind, options: WalkOptions) -> ChainOptions:
@@ -92,31 +91,58 @@ def chain_options(kind: Kind, options: WalkOptions) -> ChainOptions:
     )
 
 
-def _on_lattice(kind: Kind, state: IslandState, problem: Problem, rng: np.random.Generator, ledger: Ledger) -> Step:
+def advance_on_lattice(
+    kind: Kind,
+    state: IslandState,
+    problem: Problem,
+    lattice: LatticeObjective,
+    rng: np.random.Generator,
+    ledger: Ledger,
+) -> Step:
+    """One generation of a trajectory."""
     island = problem.islands[state.island]
-    lattice: LatticeObjective = problem.lattices[state.island]  # type: ignore[assignment]
     moves = make_moves(lattice, problem.limits(state.island).composition)
     options = chain_options(kind, island.walk)
     enough = -np.inf if island.walk.enough is None else island.walk.enough
-    chain = copied(_unpack(state.walk)) if state.walk else new_chain(moves, options, max(1, island.population))
+    chain = copied(_from_arrays(state.walk)) if state.walk else new_chain(moves, options, max(1, island.population))
     chain.ints[kernel.N_ELITE] = 0
-    _adopt(chain, state, lattice)
+    _adopt_immigrant(chain, state, lattice)
     before = chain.ints.copy()
-    end = spent(chain) + island.walk.evaluations
-    while spent(chain) < end:
+    end = evaluations_done(chain) + island.walk.evaluations
+    while evaluations_done(chain) < end:
         ledger.check()
-        chain, _ = advance_chain(chain, lattice, moves, options, rng, min(_SLICE, end - spent(chain)), enough)
-    change = chain.ints - before
-    operator = "swap" if moves.table[0, 0] == 1 else "flip"
-    first = ledger.evaluations - int(before[kernel.FULL] + before[kernel.INCREMENTAL])
+        most = min(_SLICE, end - evaluations_done(chain))
+        chain, _ = advance_chain(chain, lattice, moves, options, rng, most, enough)
+    # Evaluations of the island outside this chain.
+    others = ledger.evaluations - int(before[kernel.FULL] + before[kernel.INCREMENTAL])
+    _count(chain.ints - before, "swap" if moves.table[0, 0] == 1 else "flip", ledger)
+    found = _individuals(chain, kind, state.island, lattice, ledger, others)
+    following = best_distinct([*state.population, *found], island.population)
+    if not following:
+        raise InputError(f"island {state.island}: not one of {end} occupations has a finite loss")
+    return Step(following, found, state.seen, _to_arrays(chain), state.rates)
+
+
+def _count(change: NDArray[np.int64], operator: str, ledger: Ledger) -> None:
+    """Count what a chain did, from the change of its whole numbers; its moves under one operator's name."""
     ledger.count("evaluations", int(change[kernel.FULL]))
     ledger.count("incremental", int(change[kernel.INCREMENTAL]))
     ledger.attempt(operator, int(change[kernel.INCREMENTAL]))
-    for _ in range(int(change[kernel.IMPROVED])):
-        ledger.success(operator)
+    ledger.success(operator, int(change[kernel.IMPROVED]))
+
+
+def _individuals(
+    chain: ChainState, kind: Kind, island: int, lattice: LatticeObjective, ledger: Ledger, others: int
+) -> list[Individual]:
+    """The best occupations that a chain found in this generation.
+
+    Parameters
+    ----------
+    others : evaluations of the island that were not the chain's
+    """
     found = []
     n = int(chain.ints[kernel.N_ELITE])
-    # The parts of the best few are looked up once more; that is no new candidate and is not counted.
+    # The parts of the best few are computed once more; that is no new candidate and is not counted.
     values, terms = lattice.evaluate(chain.elite[:n])
     for k in range(n):
         if not (np.isfinite(values[k]) and np.isfinite(terms[k]).all()):
@@ -127,25 +153,22 @@ def _on_lattice(kind: Kind, state: IslandState, problem: Problem, rng: np.random
                 lattice.structure(chain.elite[k]),
                 value=float(values[k]),
                 terms=terms[k].copy(),
-                uid=ledger.uid(),
+                uid=ledger.new_uid(),
                 operator=kind,
-                island=state.island,
+                island=island,
                 generation=ledger.generation,
-                evaluation=first + int(chain.elite_at[k]),
+                evaluation=others + int(chain.elite_at[k]),
             )
         )
-    following = _best([*state.population, *found], island.population)
-    if not following:
-        raise InputError(f"island {state.island}: not one of {end} occupations has a finite loss")
-    return Step(following, found, state.seen, _pack(chain), state.rates)
+    return found
 
 
-def _adopt(chain: ChainState, state: IslandState, lattice: LatticeObjective) -> None:
-    """Let the next restart begin at the best guest, if it is better than all that the chain has seen."""
-    guests = [one for one in state.population if one.island != state.island]
-    if not guests or chain.ints[kernel.FULL] == 0:
+def _adopt_immigrant(chain: ChainState, state: IslandState, lattice: LatticeObjective) -> None:
+    """Let the next restart begin at the best immigrant, if it is better than all that the chain has seen."""
+    immigrants = [one for one in state.population if one.island != state.island]
+    if not immigrants or chain.ints[kernel.FULL] == 0:
         return
-    best = min(guests, key=order_key)
+    best = min(immigrants, key=order_key)
     own = min((one.value for one in state.population if one.island == state.island), default=np.inf)
     template = lattice.template
     same = best.structure.n_atoms == lattice.n_sites and np.array_equal(best.structure.positions, template.positions)
@@ -154,9 +177,9 @@ def _adopt(chain: ChainState, state: IslandState, lattice: LatticeObjective) -> 
         chain.ints[kernel.ADOPT] = 1
 
 
-def _pack(chain: ChainState) -> dict[str, NDArray]:
+def _to_arrays(chain: ChainState) -> dict[str, NDArray[Any]]:
     return {_PREFIX + name: array for name, array in chain._asdict().items()}
 
 
-def _unpack(walk: Mapping[str, NDArray]) -> ChainState:
+def _from_arrays(walk: Mapping[str, NDArray[Any]]) -> ChainState:
     return ChainState(**{name: np.ascontiguousarray(walk[_PREFIX + name]) for name in ChainState._fields})

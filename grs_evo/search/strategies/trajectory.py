@@ -1,4 +1,9 @@
-"""One structure at a time: annealing, descent, random walk, on fixed sites or off them."""
+"""One structure at a time: annealing, descent, random walk, each generation a number of evaluations.
+
+On fixed sites a generation runs inside compiled code, on flips and swaps with incremental losses (`lattice_chain`);
+elsewhere the moves are the mutations of `operators` (`walk`). Both stop and go on at any generation with the same
+result. Every candidate loss counts as one evaluation, the calibration of the temperature and all restarts included.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +13,8 @@ from grs_evo.search.counters import Ledger
 from grs_evo.search.options import Kind
 from grs_evo.search.problem import Problem, Step
 from grs_evo.search.state import IslandState
-from grs_evo.search.strategies.lattice_chain import _on_lattice
-from grs_evo.search.strategies.walk import _off_lattice
+from grs_evo.search.strategies.lattice_chain import advance_on_lattice
+from grs_evo.search.strategies.walk import advance_walk
 
 
 def annealing(state: IslandState, problem: Problem, rng: np.random.Generator, ledger: Ledger) -> Step:
@@ -29,6 +34,7 @@ def random_walk(state: IslandState, problem: Problem, rng: np.random.Generator, 
 
 def _step(kind: Kind, state: IslandState, problem: Problem, rng: np.random.Generator, ledger: Ledger) -> Step:
     ledger.check()
-    if problem.lattices[state.island] is not None:
-        return _on_lattice(kind, state, problem, rng, ledger)
-    return _off_lattice(kind, state, problem, rng, ledger)
+    lattice = problem.lattices[state.island]
+    if lattice is not None:
+        return advance_on_lattice(kind, state, problem, lattice, rng, ledger)
+    return advance_walk(kind, state, problem, rng, ledger)

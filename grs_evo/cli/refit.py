@@ -1,0 +1,73 @@
+"""`grs-evo refit`: a linear potential fitted on a set, and its errors on structures it has not seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from grs_evo.text import counted, table_of, to_json
+
+if TYPE_CHECKING:
+    from grs_evo.datasets.refit import Errors, Refit
+
+
+@click.command()
+@click.argument("training", nargs=-1, required=True)
+@click.option("--test", multiple=True, metavar="FILE", help="Structures with labels that the fit does not see.")
+@click.option("--cutoff", type=float, help="Cutoff of the linear model in Å. Default: twice the nearest distance.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the potential: a .yace file for LAMMPS.")
+@click.option("--threads", type=click.IntRange(1), help="Threads that describe. Default: one per core.")
+@click.option("--json", "json_", is_flag=True, help="For programs.")
+def refit(
+    training: tuple[str, ...],
+    test: tuple[str, ...],
+    cutoff: float | None,
+    out: Path | None,
+    threads: int | None,
+    json_: bool,
+) -> None:
+    """Fit a linear potential on labelled structures, and tell its errors on others: what a training set is worth."""
+    from grs_evo.datasets.labels import read_labelled
+    from grs_evo.datasets.refit import refit as refit_
+    from grs_evo.datasets.select import basis_for
+
+    given = list(read_labelled(training))
+    basis = None if cutoff is None else basis_for(given, cutoff)
+    found = refit_(given, list(test) or None, basis=basis, threads=threads)
+    if out is not None:
+        found.potential.write(out)
+    click.echo(to_json(as_dict(found), indent=1) if json_ else text_of(found))
+
+
+def text_of(found: Refit) -> str:
+    """Errors by group, on the set and on the test structures."""
+    size = f"{counted(found.n_structures, 'structure')}, {found.n_environments} environments"
+    lines = [
+        f"fitted on {size}: {len(found.potential.coefficients)} functions, ridge {found.potential.ridge:.2g} "
+        "(cross-validated on the set)",
+        "",
+        _table("on the set", found.training),
+    ]
+    if found.test:
+        lines += ["", _table("not seen", found.test)]
+    return "\n".join(lines)
+
+
+def _table(title: str, errors: dict[str, Errors]) -> str:
+    rows = [
+        [group or "–", str(one.structures), f"{one.energy:.3g}", f"{one.forces:.3g}"] for group, one in errors.items()
+    ]
+    return table_of(rows, [title, "structures", "meV/atom", "meV/Å"])
+
+
+def as_dict(found: Refit) -> dict[str, Any]:
+    """For programs: root mean square errors in meV per atom and meV/Å."""
+    return {
+        "structures": found.n_structures,
+        "environments": found.n_environments,
+        "ridge": found.potential.ridge,
+        "training": {group: vars(one) for group, one in found.training.items()},
+        "test": {group: vars(one) for group, one in found.test.items()},
+    }

@@ -1,0 +1,176 @@
+"""`grs-evo select`: structures of a pool that teach most, written with their labels; and what each size leaves open."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from grs_evo.errors import EXIT_EARLY, InputError
+from grs_evo.files import write_whole
+from grs_evo.text import counted, table_of, to_json
+
+if TYPE_CHECKING:
+    from grs_evo.datasets.select import Selection
+
+# Skipped structures that are named one by one.
+_NAMED = 5
+
+
+@click.command()
+@click.argument("pool", nargs=-1, required=True)
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="File to write, .extxyz.")
+@click.option("--count", type=int, help="How much to take: structures.")
+@click.option("--environments", type=int, help="Or: atoms of all together.")
+@click.option("--cost", type=float, help="Or: the sum of (atoms of each)³, what DFT costs.")
+@click.option(
+    "--by",
+    default="clusters",
+    show_default=True,
+    help="clusters, information, moments, coverage, distance, stratified or random.",
+)
+@click.option("--target", multiple=True, metavar="FILE", help="What the set is to stand for, if not the pool.")
+@click.option("--given", multiple=True, metavar="FILE", help="Structures that are in the set already.")
+@click.option("--per", "groups", metavar="KEY", help="Strata of --by stratified: a key of the structures' info.")
+@click.option("--cutoff", type=float, help="Cutoff of the linear model in Å. Default: twice the nearest distance.")
+@click.option("--seed", default=0, show_default=True, help="Of draws.")
+@click.option("--types", help="Element of each atom type of LAMMPS files that name none, in order: Au,Cu.")
+@click.option("--format", "format_", help="ASE's name of the structure files' format, if not clear: vasp, …")
+@click.option("--threads", type=click.IntRange(1), help="Threads that describe. Default: one per core.")
+@click.option("--json", "json_", is_flag=True, help="For programs.")
+def select(
+    pool: tuple[str, ...],
+    out: Path,
+    count: int | None,
+    environments: int | None,
+    cost: float | None,
+    by: str,
+    target: tuple[str, ...],
+    given: tuple[str, ...],
+    groups: str | None,
+    cutoff: float | None,
+    seed: int,
+    types: str | None,
+    format_: str | None,
+    threads: int | None,
+    json_: bool,
+) -> None:
+    """Choose from a POOL of structures those that teach a potential most: training data in fewer environments.
+
+    Labels are not needed. What files say of the chosen ones (energy, forces, stress, group) is kept.
+    """
+    from grs_evo.datasets.labels import read_labelled
+    from grs_evo.datasets.select import basis_for
+    from grs_evo.datasets.select import select as select_
+
+    kinds = [part for part in (types or "").replace(",", " ").split() if part]
+    read = [list(read_labelled(names, kinds, format_)) for names in (pool, target, given)]
+    signal.signal(signal.SIGTERM, _interrupt)  # as an interrupt: what was chosen is kept
+    found = select_(
+        read[0],
+        count=count,
+        environments=environments,
+        cost=cost,
+        by=by,
+        target=read[1] or None,
+        given=read[2] or None,
+        basis=None if cutoff is None else basis_for(read[0], cutoff),
+        groups=groups,
+        seed=seed,
+        threads=threads,
+    )
+    write_selection(found, out)
+    click.echo(to_json(as_dict(found), indent=1) if json_ else text_of(found, len(read[0])))
+    if found.interrupted:
+        raise SystemExit(EXIT_EARLY)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def write_selection(selection: Selection, path: Path) -> None:
+    """The chosen structures as extended XYZ, in the order of choice.
+
+    Each keeps energy, forces, stress and what else its file said, and says which of the pool it is
+    (``grs_pool_index``, ``grs_pool_source``) and its group.
+
+    Raises
+    ------
+    InputError
+        Another suffix than .xyz or .extxyz.
+    StorageError
+        The file cannot be written.
+    """
+    from io import StringIO
+
+    from ase.io import write
+
+    if path.suffix not in (".xyz", ".extxyz"):
+        raise InputError(f"{path}: selections are written as extended XYZ; give a name that ends in .extxyz")
+    atoms = []
+    for index, one in zip(selection.indices, selection.chosen, strict=True):
+        copy = one.atoms.copy()
+        copy.calc = one.atoms.calc
+        copy.info["grs_pool_index"] = index
+        copy.info["grs_pool_source"] = one.source
+        if one.group:
+            copy.info.setdefault("group", one.group)
+        atoms.append(copy)
+    text = StringIO()
+    write(text, atoms, format="extxyz")
+    write_whole(path, text.getvalue().encode())
+
+
+def text_of(selection: Selection, n_pool: int) -> str:
+    """What was chosen, what each size leaves open, and what was skipped."""
+    rows = [
+        [
+            str(one.structures),
+            str(one.environments),
+            f"{one.cost:.4g}",
+            f"{one.energy:.3g}",
+            f"{one.forces:.3g}",
+            f"{100 * one.coverage:.0f} %",
+            f"{one.moments:.2g}",
+        ]
+        for one in selection.sizes
+    ]
+    head = ["structures", "environments", "Σ n³", "energies", "forces", "near", "mean off"]
+    note = f" ({'; '.join(selection.notes)})" if selection.notes else ""
+    lines = [
+        f"{counted(len(selection.indices), 'structure')} of {n_pool}, {selection.n_environments} environments, "
+        f"by {selection.rule}{note}",
+        "",
+        table_of(rows, head),
+        "",
+        "energies, forces: predicted variance of the target's, over that with the whole pool (1: nothing to add)",
+        "near: share of the target with a chosen structure beside it; mean off: in standard deviations of the target",
+    ]
+    lines += _skipped(selection.skipped)
+    return "\n".join(lines)
+
+
+def _skipped(skipped: Sequence[tuple[int, str, str]]) -> list[str]:
+    if not skipped:
+        return []
+    lines = [f"skipped: {counted(len(skipped), 'structure')}"]
+    lines += [f"  {source}: {why}" for _, source, why in skipped[:_NAMED]]
+    if len(skipped) > _NAMED:
+        lines.append(f"  and {len(skipped) - _NAMED} more")
+    return lines
+
+
+def as_dict(selection: Selection) -> dict[str, Any]:
+    """For programs."""
+    return {
+        "rule": selection.rule,
+        "indices": list(selection.indices),
+        "sources": [one.source for one in selection.chosen],
+        "sizes": [vars(one) for one in selection.sizes],
+        "skipped": [{"index": k, "source": source, "why": why} for k, source, why in selection.skipped],
+        "notes": list(selection.notes),
+    }

@@ -1,0 +1,105 @@
+"""Structures that are alike, and draws that take from each kind its share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grs_evo.datasets.pool import Pool
+
+# Share of the features' variance that is kept.
+_KEPT = 0.99
+# Ward's linkage holds all distances: of larger pools a sample is clustered, the others join the nearest centre.
+_MOST = 8000
+
+
+def features(pool: Pool, other: Pool | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """Each structure of a pool as a few numbers, (n, n_features), and those of another one on the same axes.
+
+    A structure is its energy row beside the sizes of its force columns, each block of the same total variance over the
+    pool; then the principal axes that hold 99 % of it.
+    """
+    blocks = [pool.energy, pool.sizes]
+    centres = [block.mean(axis=0) for block in blocks]
+    spreads = [
+        max(np.sqrt(((b - c) ** 2).sum() / max(1, len(b))), 1e-300) for b, c in zip(blocks, centres, strict=True)
+    ]
+    joined = np.hstack([(b - c) / s for b, c, s in zip(blocks, centres, spreads, strict=True)])
+    values, axes = np.linalg.eigh(joined.T @ joined)
+    values, axes = values[::-1], axes[:, ::-1]
+    count = int(np.searchsorted(np.cumsum(values), _KEPT * values.sum())) + 1
+    axes = axes[:, :count] * np.sign(axes[np.abs(axes[:, :count]).argmax(axis=0), np.arange(count)])
+    theirs = None
+    if other is not None:
+        both = zip((other.energy, other.sizes), centres, spreads, strict=True)
+        theirs = np.hstack([(b - c) / s for b, c, s in both]) @ axes
+    return joined @ axes, theirs
+
+
+def ward(points: NDArray[np.float64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """(n,) cluster of each point, 0 … at most count - 1: Ward's minimum variance."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    n = len(points)
+    if count >= n:
+        return np.arange(n)
+    if count <= 1:
+        return np.zeros(n, np.int64)
+    picks = np.arange(n) if n <= _MOST else np.sort(rng.choice(n, _MOST, replace=False))
+    labels = np.asarray(fcluster(linkage(points[picks], "ward"), count, "maxclust"), np.int64) - 1
+    if len(picks) == n:
+        return labels
+    return nearest_centre(points, centres_of(points[picks], labels))
+
+
+def centres_of(points: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(n_clusters, n_features)"""
+    counts = np.bincount(labels)
+    sums = np.zeros((len(counts), points.shape[1]))
+    np.add.at(sums, labels, points)
+    return np.asarray(sums / counts[:, None])
+
+
+def nearest_centre(points: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.int64]:
+    """(n,) which centre each point is nearest to."""
+    from scipy.spatial import cKDTree
+
+    return np.asarray(cKDTree(centres).query(points)[1], np.int64)
+
+
+def proportional_order(
+    labels: Sequence[int] | NDArray[np.int64],
+    atoms: NDArray[np.int64],
+    shares: NDArray[np.float64],
+    rng: np.random.Generator,
+    taken: NDArray[np.float64] | None = None,
+) -> list[int]:
+    """All structures in an order whose every beginning holds each cluster's share of atoms, as nearly as can be.
+
+    Each cluster is shuffled; the next structure comes from the cluster that has least of its share. So each gives one
+    before any gives two, the larger ones first.
+
+    Parameters
+    ----------
+    labels : (n,) cluster of each structure
+    atoms : (n,) atoms of each
+    shares : (n_clusters,) atoms that stand for the whole of each cluster; 0: it comes last
+    taken : (n_clusters,) atoms that are in the set already
+    """
+    labels = np.asarray(labels)
+    waiting = [list(rng.permutation(np.flatnonzero(labels == c))) for c in range(len(shares))]
+    held = np.zeros(len(shares)) if taken is None else taken.astype(np.float64).copy()
+    order: list[int] = []
+    open_ = np.array([bool(members) for members in waiting])
+    while open_.any():
+        with np.errstate(divide="ignore", invalid="ignore"):
+            filled = np.where(open_, np.where(shares > 0, held / shares, 1e300 + held), np.inf)
+        least = np.flatnonzero(filled == filled.min())
+        cluster = int(least[np.argmax(shares[least])])
+        k = int(waiting[cluster].pop())
+        order.append(k)
+        held[cluster] += atoms[k]
+        open_[cluster] = bool(waiting[cluster])
+    return order

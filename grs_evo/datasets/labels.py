@@ -1,0 +1,89 @@
+"""Structures with the energies, forces and groups that their files carry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grs_evo.errors import InputError
+from grs_evo.structures.reading import each_atoms
+from grs_evo.structures.structure import is_atoms
+
+# Where programs put them, beside ASE's own calculators.
+_ENERGY_KEYS = ("energy", "REF_energy", "dft_energy", "DFT_energy", "Energy", "free_energy")
+_FORCE_KEYS = ("forces", "REF_forces", "dft_forces", "DFT_forces", "force")
+_GROUP_KEYS = ("group", "config_type", "Group")
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """One structure of a pool or a set, as it was read."""
+
+    atoms: Any  # ase.Atoms
+    source: str  # file and place in it
+    group: str
+    energy: float | None  # eV, of the whole cell
+    forces: NDArray[np.float64] | None  # (n_atoms, 3) eV/Å
+
+
+def read_labelled(
+    files: Any, types: Sequence[str] = (), format: str | None = None, folder: str | Path | None = None
+) -> Iterator[Labelled]:
+    """Structures of files, with what they carry; or of an iterable of `ase.Atoms`, as they are.
+
+    Parameters
+    ----------
+    files : names with an optional index, `ase.Atoms`, or an iterable of either
+
+    Raises
+    ------
+    InputError
+        A file that cannot be read; forces of another number of atoms, labels that are not finite.
+    """
+    given: Iterable[Any] = [files] if isinstance(files, str | Path) or is_atoms(files) else files
+    for k, one in enumerate(given):
+        if isinstance(one, str | Path):
+            for source, group, atoms in each_atoms(one, types, format, folder):
+                yield labelled(atoms, source, group)
+        elif isinstance(one, Labelled):
+            yield one
+        elif is_atoms(one):
+            group = next((str(one.info[key]) for key in _GROUP_KEYS if key in one.info), "")
+            yield labelled(one, f"structure {k}", group)
+        else:
+            raise InputError(f"structure {k}: is {type(one).__name__}; it must be ase.Atoms or the name of a file")
+
+
+def labelled(atoms: Any, source: str, group: str) -> Labelled:
+    """An `ase.Atoms` with its labels, found by the usual keys.
+
+    Raises
+    ------
+    InputError
+        Labels that are not finite, or forces of another shape.
+    """
+    results = getattr(atoms.calc, "results", {}) if atoms.calc is not None else {}
+    energy = next((x for x in (*_found(results, _ENERGY_KEYS), *_found(atoms.info, _ENERGY_KEYS))), None)
+    forces = next((x for x in (*_found(results, _FORCE_KEYS), *_found(atoms.arrays, _FORCE_KEYS))), None)
+    try:
+        value = None if energy is None else float(energy)
+        field = None if forces is None else np.asarray(forces, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{source}: its energy or forces are no numbers") from None
+    if value is not None and not np.isfinite(value):
+        raise InputError(f"{source}: its energy is {value} eV; it must be finite")
+    if field is not None and field.shape != (len(atoms), 3):
+        raise InputError(f"{source}: has {len(atoms)} atoms but forces of shape {field.shape}")
+    if field is not None and not np.isfinite(field).all():
+        atom = int(np.argwhere(~np.isfinite(field))[0, 0])
+        raise InputError(f"{source}: the force on atom {atom} is {field[atom]} eV/Å; it must be finite")
+    return Labelled(atoms, source, group, value, field)
+
+
+def _found(holder: Any, keys: Sequence[str]) -> Iterator[Any]:
+    return (holder[key] for key in keys if key in holder and holder[key] is not None)

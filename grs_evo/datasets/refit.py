@@ -1,0 +1,246 @@
+"""A linear potential fitted on a set, and its errors on structures that the fit has not seen: what the set is worth."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from grs_evo.datasets.design import design_rows, model_basis
+from grs_evo.datasets.labels import Labelled, read_labelled
+from grs_evo.datasets.pool import ENERGY_SIGMA, FORCE_SIGMA, in_order
+from grs_evo.descriptors.basis import Basis
+from grs_evo.descriptors.yace.file import write_yace
+from grs_evo.errors import InputError
+from grs_evo.structures.structure import from_atoms
+from grs_evo.targets.chunks import cores
+
+# Ridges that are tried, as shares of the mean diagonal of the normal equations: half decades.
+RIDGES = tuple(10.0 ** (k / 2) for k in range(-24, 1))
+_FOLDS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """A labelled structure as rows of the fit, not scaled."""
+
+    energy: NDArray[np.float64]  # (d,)
+    composition: NDArray[np.float64]  # (n_elements,)
+    forces: NDArray[np.float64]  # (3n, d)
+    energy_label: float  # eV per atom
+    force_labels: NDArray[np.float64]  # (3n,) eV/Å
+    group: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Root mean square errors of some structures."""
+
+    structures: int
+    energy: float  # meV per atom
+    forces: float  # meV/Å
+
+
+@dataclass(frozen=True, eq=False)
+class Potential:
+    """E = Σ_i (e0 + coefficients · B_i)"""
+
+    basis: Basis
+    coefficients: NDArray[np.float64]  # (d,) eV
+    e0: NDArray[np.float64]  # (n_elements,) eV per atom
+    ridge: float  # the share that cross-validation chose
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """A `.yace` file for LAMMPS (ML-PACE) and ace-jax."""
+        write_yace(self.basis, path, self.coefficients, self.e0.tolist())
+
+    def errors(self, rows: Iterable[Rows]) -> dict[str, Errors]:
+        """By group, and of all under the name ``all``."""
+        found: dict[str, list[tuple[float, float, int]]] = {}
+        for one in rows:
+            energy = one.energy @ self.coefficients + one.composition @ self.e0 - one.energy_label
+            forces = one.forces @ self.coefficients - one.force_labels
+            entry = (float(energy**2), float((forces**2).sum()), len(forces))
+            found.setdefault(one.group, []).append(entry)
+            found.setdefault("all", []).append(entry)
+        return {
+            group: Errors(
+                len(entries),
+                1e3 * float(np.sqrt(np.mean([e for e, _, _ in entries]))),
+                1e3 * float(np.sqrt(sum(f for _, f, _ in entries) / max(1, sum(n for _, _, n in entries)))),
+            )
+            for group, entries in sorted(found.items(), key=lambda item: (item[0] == "all", item[0]))
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Refit:
+    """A fit on a set, and its errors on the set and on what it has not seen."""
+
+    potential: Potential
+    n_structures: int
+    n_environments: int
+    training: dict[str, Errors]
+    test: dict[str, Errors]
+
+    def __repr__(self) -> str:
+        seen = self.test.get("all") or self.training["all"]
+        return (
+            f"Refit({self.n_structures} structures, {self.n_environments} environments: "
+            f"{seen.energy:.3g} meV/atom, {seen.forces:.3g} meV/Å)"
+        )
+
+
+def refit(
+    training: Any, test: Any = None, *, basis: Basis | None = None, threads: int | None = None, seed: int = 0
+) -> Refit:
+    """Fit a linear potential on a set and judge it on another.
+
+    The ridge is chosen by cross-validation on the set alone, whole structures dealt out group by group; the test
+    structures play no part in the fit.
+
+    Parameters
+    ----------
+    training, test : structure files, `ase.Atoms`, or an iterable of either, with energies and forces
+    basis : default `design.model_basis` of the training structures
+
+    Raises
+    ------
+    InputError
+        A structure without energy or forces, an element outside the basis, fewer than two structures.
+    """
+    threads = cores() if threads is None else threads
+    given = list(read_labelled(training))
+    if len(given) < 2:
+        raise InputError(f"refit: {len(given)} structures to fit on; at least 2 are needed")
+    if basis is None:
+        from ase.data import atomic_numbers
+
+        symbols = {symbol for one in given for symbol in one.atoms.get_chemical_symbols()}
+        elements = sorted(symbols, key=lambda s: atomic_numbers[s])
+        basis = model_basis(elements, [from_atoms(one.atoms, elements, one.source) for one in given])
+    rows = labelled_rows(given, basis, threads)
+    potential = fit(rows, basis, seed)
+    unseen = labelled_rows(list(read_labelled(test)), basis, threads) if test is not None else []
+    n_environments = sum(len(one.force_labels) // 3 for one in rows)
+    return Refit(
+        potential, len(rows), n_environments, potential.errors(rows), potential.errors(unseen) if unseen else {}
+    )
+
+
+def labelled_rows(structures: Sequence[Labelled], basis: Basis, threads: int = 1) -> list[Rows]:
+    """Rows and labels of structures.
+
+    Raises
+    ------
+    InputError
+        Names the first structure that has no energy or no forces.
+    """
+    for one in structures:
+        if one.energy is None or one.forces is None:
+            lacking = "energy" if one.energy is None else "forces"
+            raise InputError(f"{one.source}: has no {lacking}; a fit needs energies and forces of every structure")
+
+    def made(one: Labelled) -> Rows:
+        structure = from_atoms(one.atoms, basis.elements, one.source)
+        rows = design_rows(structure, basis, one.source)
+        assert one.energy is not None
+        assert one.forces is not None
+        return Rows(
+            rows.energy,
+            rows.composition,
+            rows.forces,
+            one.energy / structure.n_atoms,
+            one.forces.ravel(),
+            one.group,
+            one.source,
+        )
+
+    with threadpool_limits(1):
+        return list(in_order(made, structures, threads))
+
+
+def fit(rows: Sequence[Rows], basis: Basis, seed: int = 0) -> Potential:
+    """Ridge regression, the ridge by cross-validation on these rows alone.
+
+    Energies are weighted by 1/(1 meV per atom), forces by 1/(0.1 eV/Å); each column is divided by its root mean square.
+    Energies of single elements are found beside, without a ridge.
+    """
+    energy = np.array([one.energy for one in rows]) / ENERGY_SIGMA
+    composition = np.array([one.composition for one in rows]) / ENERGY_SIGMA
+    labels = np.array([one.energy_label for one in rows]) / ENERGY_SIGMA
+    folds = deal([one.group for one in rows], min(_FOLDS, len(rows)), seed)
+    grams, products, squares = [], [], []
+    n_rows = len(rows) + sum(len(one.forces) for one in rows)
+    centred = energy - energy.mean(axis=0)
+    size2 = (centred**2).sum(axis=0)
+    for one in rows:
+        size2 += (one.forces**2).sum(axis=0) / FORCE_SIGMA**2
+    size = np.sqrt(size2 / n_rows)
+    scale = np.where(size > 1e-12 * size.max(initial=0.0), size, np.inf)
+    for fold in range(int(folds.max()) + 1):
+        gram, product, square = np.zeros((len(scale), len(scale))), np.zeros(len(scale)), 0.0
+        for k in np.flatnonzero(folds == fold).tolist():
+            block = rows[k].forces / (FORCE_SIGMA * scale)
+            wanted = rows[k].force_labels / FORCE_SIGMA
+            gram += block.T @ block
+            product += block.T @ wanted
+            square += float(wanted @ wanted)
+        grams.append(gram)
+        products.append(product)
+        squares.append(square)
+    energy /= scale
+    total, total_product = np.sum(grams, axis=0), np.sum(products, axis=0)
+    score = np.zeros(len(RIDGES))
+    for part, (gram, product, square) in enumerate(zip(grams, products, squares, strict=True)):
+        own = folds == part
+        solved = _solutions(energy[~own], composition[~own], labels[~own], total - gram, total_product - product)
+        for k, (found, constants) in enumerate(solved):
+            off = energy[own] @ found + composition[own] @ constants - labels[own]
+            score[k] += float(off @ off) + square - 2.0 * float(product @ found) + float(found @ gram @ found)
+    best = int(np.argmin(score))
+    found, constants = _solutions(energy, composition, labels, total, total_product, (RIDGES[best],))[0]
+    return Potential(basis, found / scale, constants, RIDGES[best])
+
+
+def _solutions(
+    energy: NDArray[np.float64],
+    composition: NDArray[np.float64],
+    labels: NDArray[np.float64],
+    gram: NDArray[np.float64],
+    product: NDArray[np.float64],
+    ridges: Sequence[float] = RIDGES,
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Scaled coefficients and element energies for each ridge."""
+    # what compositions alone explain is taken out of the energy rows: they have no ridge
+    inverse = np.linalg.pinv(composition)
+    rest = energy - composition @ (inverse @ energy)
+    wanted = labels - composition @ (inverse @ labels)
+    whole = gram + rest.T @ rest
+    values, vectors = np.linalg.eigh((whole + whole.T) / 2.0)
+    projected = vectors.T @ (product + rest.T @ wanted)
+    mean = max(float(np.trace(whole)) / len(whole), 1e-300)
+    solved = []
+    for ridge in ridges:
+        found = vectors @ (projected / (np.maximum(values, 0.0) + ridge * mean))
+        solved.append((found, inverse @ (labels - energy @ found)))
+    return solved
+
+
+def deal(groups: Sequence[str], folds: int, seed: int = 0) -> NDArray[np.int64]:
+    """(n,) fold of each structure: each group shuffled and dealt out in turn, one group after the other."""
+    rng = np.random.default_rng((seed, 6))
+    dealt = np.zeros(len(groups), np.int64)
+    place = 0
+    names = np.array(groups)
+    for group in sorted(set(groups)):
+        for k in rng.permutation(np.flatnonzero(names == group)):
+            dealt[k] = place % folds
+            place += 1
+    return dealt

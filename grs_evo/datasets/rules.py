@@ -1,0 +1,206 @@
+"""The rules by which structures are chosen: each takes a task and gives an order, with notes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grs_evo.datasets import clusters
+from grs_evo.datasets.information import Aim, greedy_order, log_trace
+from grs_evo.datasets.pool import Pool
+from grs_evo.errors import InputError
+
+# Clusters for each structure that is taken, by mean size; draws of which the most telling is taken.
+_CLUSTERS = 0.4
+
+
+DRAWS = 20
+
+
+INTERRUPTED = "interrupted: fewer than asked for"
+
+
+# Exchange: no more rounds than this over the chosen ones, each against so many others.
+_EXCHANGES = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What there is to choose from, and what for."""
+
+    pool: Pool
+    aim: Aim
+    start: NDArray[np.float64]  # Gram matrix of the given set
+    budget: NDArray[np.float64]  # (n,) what each structure counts against `limit`
+    limit: float
+    groups: Sequence[str]
+    features: NDArray[np.float64]
+    target_features: NDArray[np.float64]
+    target_atoms: NDArray[np.int64]
+    given_features: NDArray[np.float64]
+    given_atoms: NDArray[np.int64]
+    seed: int
+    draws: int
+    poll: Callable[[], None] = field(default=lambda: None)
+
+    def prefix(self, order: Sequence[int]) -> list[int]:
+        """The beginning of an order that is nearest to the budget, at least one structure."""
+        used = np.cumsum(self.budget[list(order)])
+        return list(order[: max(1, int(np.abs(used - self.limit).argmin()) + 1)])
+
+    def full(self, taken: Sequence[int]) -> bool:
+        return bool(taken) and self.budget[list(taken)].sum() + 0.5 * self.budget.min() >= self.limit
+
+
+def _by_clusters(task: Task) -> tuple[list[int], list[str]]:
+    expected = task.limit / task.budget.mean()
+    count = min(len(task.pool), max(2, round(_CLUSTERS * expected)))
+    labels = clusters.ward(task.features, count, np.random.default_rng((task.seed, 1)))
+    centres = clusters.centres_of(task.features, labels)
+
+    def atoms_near(points: NDArray[np.float64], atoms: NDArray[np.int64]) -> NDArray[np.float64]:
+        near = clusters.nearest_centre(points, centres) if len(points) else np.empty(0, np.int64)
+        return np.bincount(near, atoms, minlength=len(centres)).astype(np.float64)
+
+    own = np.bincount(labels, task.pool.n_atoms, minlength=len(centres)).astype(np.float64)
+    shares = own if task.target_features is task.features else atoms_near(task.target_features, task.target_atoms)
+    held = atoms_near(task.given_features, task.given_atoms)
+    best: tuple[float, list[int]] = (np.inf, [])
+    draw = 0
+    try:
+        for draw in range(task.draws):
+            task.poll()
+            rng = np.random.default_rng((task.seed, 2, draw))
+            taken = task.prefix(clusters.proportional_order(labels, task.pool.n_atoms, shares, rng, held))
+            best = min(best, (log_trace(task.start + task.pool.gram(taken), task.aim), taken), key=lambda one: one[0])
+    except KeyboardInterrupt:  # a draw is a whole set: fewer of them will do
+        if not best[1]:
+            raise
+    return best[1], [f"{len(centres)} clusters, the most telling of {draw + 1} draws"]
+
+
+def _by_information(task: Task) -> tuple[list[int], list[str]]:
+    atoms = task.pool.n_atoms.astype(np.float64)
+    per = task.budget if task.budget.std() > 0 else atoms
+    taken: list[int] = []
+
+    def full(so_far: Sequence[int]) -> bool:
+        taken[:] = so_far
+        return task.full(so_far)
+
+    try:
+        order = greedy_order(task.pool, task.aim, per, task.start, full, range(len(task.pool)), task.poll)
+    except KeyboardInterrupt:
+        return list(taken), [INTERRUPTED]
+    return _exchanged(task, order), []
+
+
+def _exchanged(task: Task, taken: list[int]) -> list[int]:
+    """The set with members exchanged for others of no more budget as long as that lowers the log traces."""
+    rng = np.random.default_rng((task.seed, 3))
+    taken, gram = list(taken), task.start + task.pool.gram(taken)
+    value = log_trace(gram, task.aim)
+    others = [k for k in range(len(task.pool)) if k not in set(taken)]
+    for _ in range(min(_EXCHANGES, 4 * len(taken))):
+        if not others:
+            break
+        task.poll()
+        place, other = int(rng.integers(len(taken))), int(rng.integers(len(others)))
+        old, new = taken[place], others[other]
+        if task.budget[new] > task.budget[old]:
+            continue
+        trial = gram - task.pool.gram([old]) + task.pool.gram([new])
+        trial_value = log_trace(trial, task.aim)
+        if trial_value < value:
+            gram, value = trial, trial_value
+            taken[place], others[other] = new, old
+    return taken
+
+
+def _by_moments(task: Task) -> tuple[list[int], list[str]]:
+    """Greedy: the mean energy row of the set nearest to the target's, atoms counted."""
+    rows, atoms = task.features, task.pool.n_atoms
+    wanted = np.average(task.target_features, axis=0, weights=task.target_atoms)
+    total = (task.given_features * task.given_atoms[:, None]).sum(axis=0)
+    weight = float(task.given_atoms.sum())
+    order: list[int] = []
+    free = np.ones(len(rows), bool)
+    while free.any() and not task.full(order):
+        task.poll()
+        means = (total + rows * atoms[:, None]) / (weight + atoms)[:, None]
+        off = np.where(free, ((means - wanted) ** 2).sum(axis=1), np.inf)
+        k = int(off.argmin())
+        order.append(k)
+        free[k] = False
+        total, weight = total + rows[k] * atoms[k], weight + atoms[k]
+    return task.prefix(order), []
+
+
+def _by_coverage(task: Task) -> tuple[list[int], list[str]]:
+    """Greedy facility location: the distance from the target to the nearest of the set falls most, per budget."""
+    from scipy.spatial.distance import cdist
+
+    away = cdist(task.features, task.target_features)
+    least = np.full(len(task.target_features), away.max(initial=1.0))
+    if len(task.given_features):
+        least = np.minimum(least, cdist(task.given_features, task.target_features).min(axis=0))
+    order: list[int] = []
+    free = np.ones(len(task.features), bool)
+    while free.any() and not task.full(order):
+        task.poll()
+        gain = (np.maximum(least - away, 0.0) * task.target_atoms).sum(axis=1) / task.budget
+        k = int(np.where(free, gain, -np.inf).argmax())
+        order.append(k)
+        free[k] = False
+        least = np.minimum(least, away[k])
+    return task.prefix(order), []
+
+
+def _by_distance(task: Task) -> tuple[list[int], list[str]]:
+    """Farthest point first, from the given set or from the structure nearest to the target's mean."""
+    from scipy.spatial.distance import cdist
+
+    rows = task.features
+    if len(task.given_features):
+        least = cdist(rows, task.given_features).min(axis=1)
+        order: list[int] = []
+    else:
+        wanted = np.average(task.target_features, axis=0, weights=task.target_atoms)
+        order = [int(((rows - wanted) ** 2).sum(axis=1).argmin())]
+        least = np.sqrt(((rows - rows[order[0]]) ** 2).sum(axis=1))
+    least[order] = -1.0
+    while least.max() >= 0.0 and not task.full(order):
+        task.poll()
+        k = int(least.argmax())
+        order.append(k)
+        least = np.minimum(least, np.sqrt(((rows - rows[k]) ** 2).sum(axis=1)))
+        least[order] = -1.0
+    return task.prefix(order), []
+
+
+def _by_groups(task: Task) -> tuple[list[int], list[str]]:
+    names = sorted(set(task.groups))
+    if names == [""]:
+        raise InputError("select: by is 'stratified', but no structure of the pool names its group")
+    labels = np.array([names.index(group) for group in task.groups])
+    shares = np.bincount(labels, task.pool.n_atoms, minlength=len(names)).astype(np.float64)
+    rng = np.random.default_rng((task.seed, 4))
+    return task.prefix(clusters.proportional_order(labels, task.pool.n_atoms, shares, rng)), [f"{len(names)} groups"]
+
+
+def _at_random(task: Task) -> tuple[list[int], list[str]]:
+    return task.prefix(list(np.random.default_rng((task.seed, 5)).permutation(len(task.pool)))), []
+
+
+CHOOSE: dict[str, Callable[[Task], tuple[list[int], list[str]]]] = {
+    "clusters": _by_clusters,
+    "information": _by_information,
+    "moments": _by_moments,
+    "coverage": _by_coverage,
+    "distance": _by_distance,
+    "stratified": _by_groups,
+    "random": _at_random,
+}

@@ -1,0 +1,41 @@
+"""Signals into a flag that ranks look at while they wait and compute."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from grs_evo.parallel.worker import SignalFlag
+
+_CAUGHT = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+_INTERRUPTED = 130  # exit code of a process ended by a second SIGINT, as shells report it
+
+
+@contextmanager
+def listening() -> Iterator[SignalFlag]:
+    """Within it SIGTERM, SIGUSR1 and SIGINT set the flag; a second SIGINT ends the process at once."""
+    signal_flag = SignalFlag()
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGINT and signal_flag.heard == "SIGINT":
+            try:
+                sys.stderr.write("interrupted twice: ending at once\n")
+                sys.stderr.flush()
+            finally:
+                os._exit(_INTERRUPTED)
+        signal_flag.heard = signal.Signals(number).name
+
+    if threading.current_thread() is not threading.main_thread():
+        yield signal_flag  # Python hears signals in the main thread alone; its owner decides there
+        return
+    previous = {number: signal.signal(number, note) for number in _CAUGHT}
+    try:
+        yield signal_flag
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,141 @@
+"""Compiled: a cell list for structures of any size and shape, periodic images included.
+
+The atoms are sorted by the bin they lie in; bins are about half the reach wide, in fractional coordinates, so that a
+cell smaller than the reach has one bin and is looked at in as many images as it takes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+# Half as wide as the reach: 125 bins hold half the volume that 27 bins of the full width hold.
+_BINS_PER_REACH = 2
+
+
+class CellList(NamedTuple):
+    """Atoms sorted by bin."""
+
+    order: NDArray[np.int64]  # (n,) number of each sorted atom in the structure
+    points: NDArray[np.float64]  # (n, 3) Å, periodic directions wrapped into the cell, sorted
+    kinds: NDArray[np.int64]  # (n,) species, sorted
+    places: NDArray[np.int64]  # (n, 3) bin of each sorted atom
+    starts: NDArray[np.int64]  # (n_bins + 1,) first sorted atom of each bin
+    shape: NDArray[np.int64]  # (3,) number of bins along each vector
+    wide: NDArray[np.int64]  # (3,) how many bins to either side the reach goes
+    pbc: NDArray[np.bool_]  # (3,)
+    cell: NDArray[np.float64]  # (3, 3) Å
+    reach: float  # Å
+
+
+def cell_list(
+    positions: NDArray[np.float64],
+    cell: NDArray[np.float64],
+    species: NDArray[np.integer[Any]],
+    pbc: NDArray[np.bool_],
+    reach: float,
+) -> CellList:
+    """Sort atoms into bins so that all pairs within `reach` Å lie in bins near each other."""
+    inverse = np.linalg.inv(cell)
+    heights = 1.0 / np.linalg.norm(inverse, axis=0)
+    fractional = positions @ inverse
+    turns = np.where(pbc, np.floor(fractional), 0.0)
+    points = positions - turns @ cell
+    fractional -= turns
+    low = np.where(pbc, 0.0, fractional.min(axis=0))
+    span = np.where(pbc, 1.0, np.maximum(fractional.max(axis=0) - low, 1e-9))
+    widths = span * heights
+    shape = np.maximum(np.floor(widths * _BINS_PER_REACH / reach), 1.0).astype(np.int64)
+    most = 4 * len(species) + 64
+    while int(np.prod(shape)) > most:  # a few atoms in a wide space need few bins
+        shape[int(np.argmax(shape))] = (shape.max() + 1) // 2
+    wide = np.ceil(reach / (widths / shape) + 1e-9).astype(np.int64)
+    wide = np.where(pbc, wide, np.minimum(wide, shape))
+    places = np.clip(np.floor((fractional - low) / span * shape).astype(np.int64), 0, shape - 1)
+    number = (places[:, 0] * shape[1] + places[:, 1]) * shape[2] + places[:, 2]
+    order = np.argsort(number, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(np.bincount(number, minlength=int(np.prod(shape))))]).astype(np.int64)
+    return CellList(
+        order.astype(np.int64),
+        np.ascontiguousarray(points[order]),
+        np.ascontiguousarray(species[order].astype(np.int64)),
+        np.ascontiguousarray(places[order]),
+        starts,
+        shape,
+        wide.astype(np.int64),
+        np.array(pbc, np.bool_),
+        np.array(cell, np.float64),
+        float(reach),
+    )
+
+
+@njit(cache=True, error_model="numpy")
+def _near(atoms, i, ids, vectors, lengths):
+    """The neighbours of `neighbours_of`, into arrays that may be too short; their number, or -1 then."""
+    room = len(ids)
+    limit = atoms.reach * atoms.reach
+    x, y, z = atoms.points[i, 0], atoms.points[i, 1], atoms.points[i, 2]
+    n0, n1, n2 = atoms.shape[0], atoms.shape[1], atoms.shape[2]
+    cell = atoms.cell
+    found = 0
+    for a in range(atoms.places[i, 0] - atoms.wide[0], atoms.places[i, 0] + atoms.wide[0] + 1):
+        s0 = math.floor(a / n0)
+        if s0 != 0 and not atoms.pbc[0]:
+            continue
+        for b in range(atoms.places[i, 1] - atoms.wide[1], atoms.places[i, 1] + atoms.wide[1] + 1):
+            s1 = math.floor(b / n1)
+            if s1 != 0 and not atoms.pbc[1]:
+                continue
+            for c in range(atoms.places[i, 2] - atoms.wide[2], atoms.places[i, 2] + atoms.wide[2] + 1):
+                s2 = math.floor(c / n2)
+                if s2 != 0 and not atoms.pbc[2]:
+                    continue
+                bin_number = ((a - s0 * n0) * n1 + (b - s1 * n1)) * n2 + (c - s2 * n2)
+                px = s0 * cell[0, 0] + s1 * cell[1, 0] + s2 * cell[2, 0] - x
+                py = s0 * cell[0, 1] + s1 * cell[1, 1] + s2 * cell[2, 1] - y
+                pz = s0 * cell[0, 2] + s1 * cell[1, 2] + s2 * cell[2, 2] - z
+                at_home = s0 == 0 and s1 == 0 and s2 == 0
+                for j in range(atoms.starts[bin_number], atoms.starts[bin_number + 1]):
+                    dx = atoms.points[j, 0] + px
+                    dy = atoms.points[j, 1] + py
+                    dz = atoms.points[j, 2] + pz
+                    r2 = dx * dx + dy * dy + dz * dz
+                    if r2 >= limit or (j == i and at_home):
+                        continue
+                    if found == room:
+                        return -1
+                    ids[found] = j
+                    vectors[found, 0] = dx
+                    vectors[found, 1] = dy
+                    vectors[found, 2] = dz
+                    lengths[found] = math.sqrt(r2)
+                    found += 1
+    return found
+
+
+@njit(cache=True)
+def space(room):
+    """Arrays for neighbours: numbers (room,), vectors (room, 3), lengths (room,)."""
+    return np.empty(room, np.int64), np.empty((room, 3)), np.empty(room)
+
+
+@njit(cache=True, error_model="numpy")
+def neighbours_of(atoms, i, ids, vectors, lengths):
+    """All neighbours of sorted atom `i` within the reach, its own images included.
+
+    Returns
+    -------
+    found : their number
+    ids : (at least found,) their sorted numbers
+    vectors : (…, 3) Å, from i to the image of the neighbour
+    lengths : Å; these are the arrays given, or longer ones
+    """
+    found = _near(atoms, i, ids, vectors, lengths)
+    while found < 0:
+        ids, vectors, lengths = space(2 * len(ids))
+        found = _near(atoms, i, ids, vectors, lengths)
+    return found, ids, vectors, lengths

@@ -1,0 +1,85 @@
+"""Compiled: what single environments look like: distances, coordination, bond angles."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from grs_evo.kernels.observables.cell_list import CellList, neighbours_of, space
+
+
+class EnvironmentRows(NamedTuple):
+    """One row for each of some atoms."""
+
+    distances: NDArray[np.uint16]  # (n, n_el, n_bins) neighbours of each element per distance
+    coordination: NDArray[np.uint16]  # (n, n_el) bonded neighbours of each element
+    angles: NDArray[np.uint16]  # (n, n_el (n_el + 1) / 2, n_angles) angles b-centre-c between bonded neighbours, b <= c
+
+
+def environment_rows(
+    atoms: CellList,
+    chosen: NDArray[np.int64],
+    n_bins: int,
+    n_angles: int,
+    bonded: NDArray[np.float64],
+) -> EnvironmentRows:
+    """Rows of the chosen atoms, in their order.
+
+    Parameters
+    ----------
+    chosen : (n,) numbers of atoms of the structure
+    n_bins : of distances from 0 to the reach
+    n_angles : bins of angles from 0 to 180 degrees
+    bonded : (n_el, n_el) Å, neighbours nearer than this are bonded; 0 where there are none
+    """
+    n_el = len(bonded)
+    n = len(chosen)
+    rows = EnvironmentRows(
+        np.zeros((n, n_el, n_bins), np.uint16),
+        np.zeros((n, n_el), np.uint16),
+        np.zeros((n, n_el * (n_el + 1) // 2, n_angles), np.uint16),
+    )
+    place = np.empty(len(atoms.order), np.int64)
+    place[atoms.order] = np.arange(len(atoms.order))
+    _fill(atoms, place[chosen], np.ascontiguousarray(bonded, np.float64), *rows)
+    return rows
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _fill(atoms, chosen, bonded, distances, coordination, angles):
+    n_el = len(bonded)
+    n_bins, n_angles = distances.shape[2], angles.shape[2]
+    per = n_bins / atoms.reach
+    per_degree = n_angles / 180.0
+    ids, vectors, lengths = space(256)
+    for row in range(len(chosen)):
+        i = chosen[row]
+        found, ids, vectors, lengths = neighbours_of(atoms, i, ids, vectors, lengths)
+        kind = atoms.kinds[i]
+        bonds = 0
+        for k in range(found):
+            other = atoms.kinds[ids[k]]
+            distances[row, other, min(int(lengths[k] * per), n_bins - 1)] += 1
+            if lengths[k] < bonded[kind, other]:
+                coordination[row, other] += 1
+                # bonded neighbours move to the front; what they overwrite has been counted
+                vectors[bonds, 0], vectors[bonds, 1], vectors[bonds, 2] = vectors[k, 0], vectors[k, 1], vectors[k, 2]
+                lengths[bonds] = lengths[k]
+                ids[bonds] = ids[k]
+                bonds += 1
+        for k in range(bonds):
+            b = atoms.kinds[ids[k]]
+            for m in range(k + 1, bonds):
+                c = atoms.kinds[ids[m]]
+                dot = vectors[k, 0] * vectors[m, 0] + vectors[k, 1] * vectors[m, 1] + vectors[k, 2] * vectors[m, 2]
+                length = lengths[k] * lengths[m]
+                if length == 0.0:
+                    continue
+                angle = math.degrees(math.acos(max(-1.0, min(1.0, dot / length))))
+                first, second = min(b, c), max(b, c)
+                triple = first * n_el - first * (first - 1) // 2 + (second - first)
+                angles[row, triple, min(int(angle * per_degree), n_angles - 1)] += 1

@@ -1,0 +1,8 @@
+"""Structures into counts.
+
+| what | module |
+|---|---|
+| how are pairs and environments of structures of any size counted? | `survey` |
+| where do the first peak and the first minimum lie? | `shells` |
+| where is vacuum, and which volume do atoms fill? | `extent` |
+"""

@@ -1,0 +1,91 @@
+"""How many neighbours an atom has up to the target's first minimum of g(r), and how many atoms have how many."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grs_evo.observables.counting.survey import Survey
+from grs_evo.observables.record import Observable, Row
+from grs_evo.observables.sampling import Comparison
+
+LIMIT = 4.0
+_LEAST = 0.06  # neighbours
+_NUMBERS = (
+    "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+)  # fmt: skip
+
+
+def _of(found: Survey, a: int, b: int) -> NDArray[np.int64]:
+    """(n,) bonded neighbours of element b of the atoms of element a at hand."""
+    return np.asarray(found.rows.coordination[found.rows.kinds == a, b], np.int64)
+
+
+def _ordered(found: Survey) -> list[tuple[int, int]]:
+    here = np.flatnonzero(found.of_kind)
+    return [(int(a), int(b)) for a in here for b in here]
+
+
+def _measure(found: Survey) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for a, b in _ordered(found):
+        numbers = _of(found, a, b)
+        if len(numbers) and found.shells.minimum[a, b] > 0:
+            share = np.bincount(numbers) / len(numbers)
+            distribution = {str(k): float(s) for k, s in enumerate(share) if s > 0}
+            result[found.pair(a, b)] = {"mean": float(numbers.mean()), "distribution": distribution}
+    return result
+
+
+def _compare(found: Survey, comparison: Comparison) -> list[Row]:
+    target = comparison.target
+    rows = []
+    for a, b in _ordered(found):
+        usable = comparison.usable(a) and comparison.usable(b) and target.shells.minimum[a, b] > 0
+        if usable and len(_of(found, a, b)):
+            rows += [_mean_row(found, comparison, a, b), _share_row(found, comparison, a, b)]
+    return rows
+
+
+def _mean_row(found: Survey, comparison: Comparison, a: int, b: int) -> Row:
+    ours, theirs = _of(found, a, b), _of(comparison.target, a, b)
+    drawn = comparison.means(a, theirs)
+    scatter = comparison.scatter(drawn, _LEAST)
+    limit = comparison.limit(drawn, scatter, LIMIT)
+    pair = found.pair(a, b)
+    first, second = found.elements[a], found.elements[b]
+    words = f"{first} has {ours.mean():.2f} {second} around it, in the target {theirs.mean():.2f}"
+    return OBSERVABLE.row(pair, "coordination", float(ours.mean()), float(theirs.mean()), scatter, limit, words)
+
+
+def _share_row(found: Survey, comparison: Comparison, a: int, b: int) -> Row:
+    """The share of atoms that have the target's commonest number of neighbours."""
+    ours, theirs = _of(found, a, b), _of(comparison.target, a, b)
+    usual = int(np.argmax(np.bincount(theirs)))
+    value, target = float((ours == usual).mean()), float((theirs == usual).mean())
+    n, known = len(ours), len(theirs)
+    if comparison.exact and target in (0.0, 1.0):
+        least = 0.2 / n  # on sites, one atom with another number of neighbours is a fault
+    else:
+        # what none of N atoms of the target shows may still be shown by one of the next ones
+        expected = (known * target + 0.5) / (known + 1)
+        least = float(np.sqrt(expected * (1 - expected) / n))
+    drawn = comparison.means(a, theirs == usual)
+    scatter = comparison.scatter(drawn, least)
+    limit = comparison.limit(drawn, scatter, LIMIT)
+    first, second = found.elements[a], found.elements[b]
+    number = _NUMBERS[usual] if usual < len(_NUMBERS) else str(usual)
+    words = f"{100 * value:.0f} % of {first} have {number} {second}, in the target {100 * target:.0f} %"
+    pair = found.pair(a, b)
+    return OBSERVABLE.row(pair, f"share of {first} with {usual} {second}", value, target, scatter, limit, words)
+
+
+OBSERVABLE = Observable(
+    "coordination",
+    "neighbours up to the target's first minimum of g(r): their mean, and the share of atoms with the usual number",
+    "",
+    _measure,
+    _compare,
+)

@@ -1,0 +1,16 @@
+"""Structure files of each format into ase.Atoms, as many atoms and structures as they announce, or refused by line.
+
+Each reader takes the lines of a file and gives, structure by structure, what makes its ase.Atoms: those that are not
+wanted are not made, but their lines are counted.
+
+| what | module |
+|---|---|
+| which format a file has | `kinds` |
+| lines with their numbers; what is refused before a file is opened | `text` |
+| xyz and extended xyz | `xyz` |
+| CIF | `cif/` |
+| LAMMPS, VASP, DFTB+, ATAT, FitSNAP | `codes/` |
+| all else that ASE reads | `others` |
+| elements by symbol, mass or atom type | `elements` |
+| mixed and partly occupied sites | `occupancy` |
+"""

@@ -1,0 +1,1 @@
+"""CIF: structures (`reader`), symmetry operations (`symmetry`), the words of the format (`text`)."""

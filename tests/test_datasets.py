@@ -1,0 +1,377 @@
+"""Pools, selections and refits: rows by finite differences, identities of information, known potentials found again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import read, write
+
+import grs_evo
+from grs_evo import InputError
+from grs_evo.cli import main
+from grs_evo.datasets import clusters
+from grs_evo.datasets.design import design_rows, model_basis
+from grs_evo.datasets.information import Aim, Greedy, log_trace, predicted_variance
+from grs_evo.datasets.labels import read_labelled
+from grs_evo.datasets.pool import make_pool
+from grs_evo.datasets.refit import deal, fit, labelled_rows, refit
+from grs_evo.datasets.select import RULES, select
+from grs_evo.structures.structure import from_atoms
+
+
+def cells(count: int, elements: tuple[str, ...] = ("Cu",), seed: int = 0) -> list[Atoms]:
+    """Rattled and strained fcc cells with EMT's energies and forces, in two groups."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for k in range(count):
+        atoms = bulk("Cu", cubic=True) * ((2, 1, 1) if k % 3 else (1, 1, 1))
+        atoms.symbols[:] = rng.choice(elements, len(atoms))
+        atoms.set_cell(atoms.cell[:] @ (np.eye(3) + 0.04 * rng.normal(size=(3, 3))), scale_atoms=True)
+        atoms.rattle(0.05 + 0.2 * (k % 2), rng=rng)
+        atoms.calc = EMT()
+        labels = {"energy": float(atoms.get_potential_energy()), "forces": atoms.get_forces()}
+        atoms.calc = SinglePointCalculator(atoms, **labels)
+        atoms.info["group"] = "warm" if k % 2 else "cold"
+        made.append(atoms)
+    return made
+
+
+@pytest.fixture(scope="module")
+def basis() -> grs_evo.Basis:
+    return grs_evo.build_basis(["Cu"], (4, 2), (0, 2), 4.5)
+
+
+@pytest.fixture(scope="module")
+def given() -> list[Atoms]:
+    return cells(24)
+
+
+@pytest.fixture(scope="module")
+def pool(basis, given):
+    structures = [from_atoms(one, basis.elements) for one in given]
+    return make_pool(structures, len(structures), basis)[0]
+
+
+# -- rows
+
+
+@pytest.mark.parametrize("elements", [("Cu",), ("Cu", "Au")])
+def test_force_rows_are_the_slopes_of_energy_rows(elements: tuple[str, ...]) -> None:
+    basis = grs_evo.build_basis(elements, (3, 1), (0, 2), 4.0)
+    atoms = cells(3, elements, seed=3)[1]
+    rows = design_rows(from_atoms(atoms, elements), basis)
+    assert rows.composition.sum() == pytest.approx(1.0)
+    step = 1e-5
+    for atom, axis in ((0, 0), (3, 2)):
+        ends = []
+        for sign in (1, -1):
+            moved = atoms.copy()
+            moved.positions[atom, axis] += sign * step
+            ends.append(design_rows(from_atoms(moved, elements), basis).energy * len(atoms))
+        slope = (ends[0] - ends[1]) / (2 * step)
+        assert np.allclose(rows.forces[3 * atom + axis], -slope, rtol=1e-6, atol=1e-7 * abs(slope).max())
+
+
+def test_the_model_reaches_twice_the_nearest_distance(given: list[Atoms]) -> None:
+    made = model_basis(["Cu"], [from_atoms(bulk("Cu", cubic=True), ["Cu"])])
+    assert made.cutoff[0, 0] == pytest.approx(2 * 3.61 / np.sqrt(2), abs=0.01)
+    with pytest.raises(InputError, match="give a cutoff"):
+        model_basis(["Cu"], [from_atoms(Atoms("Cu", cell=[30, 30, 30], pbc=True), ["Cu"])])
+
+
+# -- pools
+
+
+def test_a_pool_holds_the_gram_matrices_of_all_rows(basis, given, pool) -> None:
+    energies = np.array([design_rows(from_atoms(one, basis.elements), basis).energy for one in given])
+    forces = np.concatenate([design_rows(from_atoms(one, basis.elements), basis).forces for one in given])
+    scaled = forces / (0.1 * pool.scale)
+    assert np.allclose(pool.force_gram, scaled.T @ scaled)
+    assert np.allclose(pool.energy, (energies - energies.mean(axis=0)) / (1e-3 * pool.scale))
+    whole = pool.gram(range(len(pool)))
+    assert np.allclose(whole, pool.energy_gram + pool.force_gram, rtol=1e-5, atol=1e-4 * whole.max())
+    # every column has size one over all rows
+    n_rows = len(given) + len(forces)
+    assert np.allclose(np.diagonal(pool.energy_gram + pool.force_gram) / n_rows, 1.0)
+
+
+def test_threads_do_not_change_a_pool(basis, given, pool) -> None:
+    structures = [from_atoms(one, basis.elements) for one in given]
+    again, refused = make_pool(iter(structures), len(structures), basis, threads=3)
+    assert not refused
+    assert again.energy.tobytes() == pool.energy.tobytes()
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(again.force_rows, pool.force_rows, strict=True))
+
+
+def test_a_sketch_of_rows_has_the_gram_matrix_of_all_in_the_mean(basis, given, monkeypatch) -> None:
+    monkeypatch.setattr("grs_evo.datasets.pool._MOST_BYTES", 0)
+    monkeypatch.setattr("grs_evo.datasets.pool._SKETCH", 4)
+    structures = [from_atoms(one, basis.elements) for one in given] * 10
+    made, _ = make_pool(structures, len(structures), basis)
+    assert made.sketched
+    assert max(len(rows) for rows in made.force_rows) == 4
+    whole, exact = made.gram(range(len(made))), made.energy_gram + made.force_gram
+    assert np.allclose(np.diagonal(whole), np.diagonal(exact), rtol=0.2)
+
+
+def test_what_cannot_be_described_is_named(basis, given) -> None:
+    alone = Atoms("Cu", cell=[30, 30, 30], pbc=True)
+    twice = Atoms("Cu2", positions=[[0, 0, 0], [0, 0, 1e-5]], cell=[9, 9, 9], pbc=True)
+    structures = [from_atoms(one, basis.elements) for one in (given[0], alone, given[1], twice)]
+    made, refused = make_pool(structures, 4, basis)
+    assert len(made) == 2
+    assert [number for number, _ in refused] == [1, 3]
+    assert "within the cutoff" in refused[0][1]
+    assert "on top of each other" in refused[1][1]
+
+
+# -- clusters
+
+
+def test_every_beginning_holds_each_cluster_s_share() -> None:
+    rng = np.random.default_rng(1)
+    labels = np.repeat([0, 1, 2], [30, 12, 6])
+    atoms = np.full(48, 4)
+    shares = np.bincount(labels, atoms).astype(float)
+    order = clusters.proportional_order(labels, atoms, shares, rng)
+    assert sorted(order) == list(range(48))
+    assert {labels[k] for k in order[:3]} == {0, 1, 2}
+    for n in range(8, 49):
+        taken = np.bincount(labels[order[:n]], minlength=3)
+        assert np.abs(taken / n - shares / shares.sum()).max() < 1.5 / n + 0.02
+
+
+def test_clusters_are_those_that_were_made() -> None:
+    rng = np.random.default_rng(0)
+    truth = np.repeat(np.arange(4), 15)
+    points = 10.0 * rng.normal(size=(4, 3))[truth] + 0.1 * rng.normal(size=(60, 3))
+    labels = clusters.ward(points, 4, rng)
+    assert len({(a, b) for a, b in zip(truth.tolist(), labels.tolist(), strict=True)}) == 4
+    assert np.array_equal(clusters.ward(points, 99, rng), np.arange(60))
+    assert not clusters.ward(points, 1, rng).any()
+
+
+def test_a_large_pool_is_clustered_by_a_sample(monkeypatch) -> None:
+    monkeypatch.setattr("grs_evo.datasets.clusters._MOST", 40)
+    rng = np.random.default_rng(0)
+    truth = np.repeat(np.arange(3), 40)
+    points = 10.0 * rng.normal(size=(3, 2))[truth] + 0.1 * rng.normal(size=(120, 2))
+    labels = clusters.ward(points, 3, rng)
+    assert len({(a, b) for a, b in zip(truth.tolist(), labels.tolist(), strict=True)}) == 3
+
+
+# -- information
+
+
+def test_the_whole_pool_predicts_its_own_rows_with_the_variance_of_their_number(pool) -> None:
+    """tr(T G⁻¹) over n rows, with T = G/n and no ridge, is d/n."""
+    gram = pool.energy_gram + pool.force_gram
+    n = len(pool) + 3 * int(pool.n_atoms.sum())
+    energy, forces = predicted_variance(gram * 1e6, Aim(gram / n, gram / n))
+    assert energy == pytest.approx(np.linalg.matrix_rank(gram, tol=1e-6) / n / 1e6, rel=0.02)
+    assert forces == energy
+
+
+def test_gains_are_the_falls_of_the_trace(pool) -> None:
+    state = Greedy(pool, Aim.of(pool), np.ones(len(pool)), np.zeros_like(pool.force_gram))
+    state.add(3)
+    for k in (0, 7):
+        before, promised = state.trace, state.gain(k)
+        state.add(k)
+        assert state.trace == pytest.approx(before - promised, rel=1e-6, abs=1e-9 * before)
+    direct = np.linalg.inv(pool.gram([3, 0, 7]) + 0.01 * np.eye(pool.n_columns))
+    assert np.allclose(state.inverse, direct, rtol=1e-5, atol=1e-6 * np.abs(direct).max())
+
+
+# -- selections
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rules_keep_to_the_budget_and_repeat_themselves(rule: str, basis, given) -> None:
+    total = sum(len(one) for one in given)
+    found = select(given, environments=total // 3, by=rule, basis=basis, threads=1)
+    assert len(set(found.indices)) == len(found.indices)
+    assert abs(found.n_environments - total // 3) <= 8
+    assert all(given[k] is one.atoms for k, one in zip(found.indices, found.chosen, strict=True))
+    again = select(given, environments=total // 3, by=rule, basis=basis, threads=2)
+    assert again.indices == found.indices
+    last = found.sizes[-1]
+    assert last.structures == len(found.indices)
+    assert last.energy >= 0.999
+    assert last.forces >= 0.999
+
+
+def test_more_structures_leave_less_open(basis, given) -> None:
+    found = select(given, count=20, basis=basis)
+    assert len(found.indices) == 20
+    forces = [one.forces for one in found.sizes]
+    assert forces == sorted(forces, reverse=True)
+
+
+def test_information_beats_chance_by_its_own_measure(basis, given, pool) -> None:
+    aim = Aim.of(pool)
+    told = log_trace(pool.gram(select(given, count=6, by="information", basis=basis).indices), aim)
+    drawn = [
+        log_trace(pool.gram(select(given, count=6, by="random", seed=s, basis=basis).indices), aim) for s in range(5)
+    ]
+    assert told < min(drawn)
+
+
+def test_groups_are_strata(basis, given) -> None:
+    found = select(given, count=8, by="stratified", basis=basis)
+    cold = sum(one.group == "cold" for one in found.chosen)
+    assert 3 <= cold <= 5
+    bare = [one.copy() for one in given]
+    for one in bare:
+        one.info.clear()
+    with pytest.raises(InputError, match="names its group"):
+        select(bare, count=8, by="stratified", basis=basis)
+
+
+def test_a_given_set_is_counted_in(basis, given) -> None:
+    """What the set has already is not taken again: of two kinds the missing one comes first."""
+    warm = [one for one in given if one.info["group"] == "warm"]
+    found = select(given, count=4, by="distance", given=warm, basis=basis)
+    assert sum(one.group == "cold" for one in found.chosen) >= 2
+    alone = select(given, count=4, basis=basis)
+    beside = select(given, count=4, given=given, basis=basis)
+    assert beside.sizes[0].forces < alone.sizes[0].forces
+
+
+def test_a_target_decides_what_is_wanted(basis, given) -> None:
+    cold = [one for one in given if one.info["group"] == "cold"]
+    found = select(given, count=6, by="clusters", target=cold, basis=basis)
+    assert sum(one.group == "cold" for one in found.chosen) >= 5
+
+
+def test_what_is_skipped_is_named(basis, given) -> None:
+    odd = [given[0], given[0].copy(), Atoms("Au", cell=[4, 4, 4], pbc=True), *given[1:5]]
+    found = select(odd, count=3, basis=basis)
+    assert [(k, why.split(";")[0].split(",")[0]) for k, _, why in found.skipped] == [
+        (1, "is the same as structure 0"),
+        (2, "element Au is not in the basis"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "give one of"),
+        ({"count": 2, "environments": 9}, "give one of"),
+        ({"count": 0}, "count is 0"),
+        ({"count": 99}, "has 24 in all"),
+        ({"count": 2, "by": "informaton"}, "did you mean"),
+    ],
+)
+def test_what_cannot_be_asked_for(options: dict, words: str, basis, given) -> None:
+    with pytest.raises(InputError, match=words):
+        select(given, basis=basis, **options)
+
+
+def test_an_interrupted_choice_keeps_what_it_has(basis, given) -> None:
+    calls = iter(range(10**6))
+
+    def poll() -> None:
+        if next(calls) == 4:
+            raise KeyboardInterrupt
+
+    found = select(given, count=12, by="information", basis=basis, poll=poll)
+    assert found.interrupted
+    assert 1 <= len(found.indices) < 12
+
+
+# -- refits
+
+
+def test_a_linear_potential_is_found_again(basis) -> None:
+    rng = np.random.default_rng(5)
+    wanted = rng.normal(size=basis.n_desc) * 0.1
+    made = []
+    for atoms in cells(20, seed=9):
+        rows = design_rows(from_atoms(atoms, basis.elements), basis)
+        one = atoms.copy()
+        energy = float(rows.energy @ wanted - 1.5) * len(atoms)
+        one.calc = SinglePointCalculator(one, energy=energy, forces=(rows.forces @ wanted).reshape(-1, 3))
+        made.append(one)
+    found = refit(made[:15], made[15:], basis=basis)
+    assert found.test["all"].energy < 1e-3
+    assert found.test["all"].forces < 1e-3
+    assert found.potential.e0 == pytest.approx([-1.5], abs=1e-4)
+
+
+def test_elements_have_energies_of_their_own() -> None:
+    elements = ("Cu", "Au")
+    basis = grs_evo.build_basis(elements, (2,), (0,), 4.0)
+    made = []
+    for atoms in cells(16, elements, seed=2):
+        one = atoms.copy()
+        energy = sum({"Cu": -3.0, "Au": -4.5}[s] for s in one.get_chemical_symbols())
+        one.calc = SinglePointCalculator(one, energy=energy, forces=np.zeros((len(one), 3)))
+        made.append(one)
+    found = refit(made, basis=basis)
+    assert found.potential.e0 == pytest.approx([-3.0, -4.5], abs=1e-6)
+    assert np.abs(found.potential.coefficients).max() < 1e-6
+
+
+def test_the_test_structures_play_no_part_in_the_fit(basis, given) -> None:
+    one = refit(given[:12], given[12:18], basis=basis)
+    other = refit(given[:12], given[18:], basis=basis)
+    assert one.potential.coefficients.tobytes() == other.potential.coefficients.tobytes()
+    assert set(one.test) == {"cold", "warm", "all"}
+
+
+def test_folds_deal_each_group_out() -> None:
+    groups = ["a"] * 10 + ["b"] * 6
+    folds = deal(groups, 4)
+    for group in ("a", "b"):
+        counts = np.bincount(folds[np.array(groups) == group], minlength=4)
+        assert counts.max() - counts.min() <= 1
+
+
+def test_more_structures_fit_better(basis, given) -> None:
+    rows = labelled_rows(list(read_labelled(given)), basis)
+    few, many = fit(rows[:4], basis).errors(rows)["all"], fit(rows, basis).errors(rows)["all"]
+    assert many.forces < few.forces
+
+
+def test_a_structure_without_labels_is_named(given) -> None:
+    bare = given[0].copy()
+    with pytest.raises(InputError, match="structure 1: has no energy"):
+        refit([given[0], bare])
+
+
+# -- the command line
+
+
+def _call(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as end:
+        main([str(one) for one in arguments])
+    return int(end.value.code or 0)
+
+
+def test_select_and_refit_from_the_command_line(tmp_path: Path, given, capsys: pytest.CaptureFixture[str]) -> None:
+    pool, chosen, potential = tmp_path / "pool.extxyz", tmp_path / "set.extxyz", tmp_path / "cu.yace"
+    write(pool, given)
+    assert _call("select", pool, "--count", 8, "-o", chosen, "--cutoff", 4.5) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("8 structures of 24,")
+    kept = read(chosen, ":")
+    for one in kept:
+        was = given[one.info["grs_pool_index"]]
+        assert one.get_potential_energy() == pytest.approx(was.get_potential_energy())
+        assert np.allclose(one.get_forces(), was.get_forces(), atol=1e-7)
+        assert one.info["group"] == was.info["group"]
+    assert _call("select", pool, "--environments", 40, "-o", chosen, "--cutoff", 4.5, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["sizes"]
+    assert _call("refit", pool, "--test", chosen, "--cutoff", 4.5, "-o", potential) == 0
+    assert "not seen" in capsys.readouterr().out
+    assert grs_evo.read_yace(potential).e0 is not None
+    assert _call("select", pool, "--count", 8, "-o", tmp_path / "set.vasp") == 2
+    assert "extended XYZ" in capsys.readouterr().err

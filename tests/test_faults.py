@@ -1,0 +1,27 @@
+"""Disks that fail and power cuts: no run comes to a wrong archive, and none loses more than one interval."""
+
+from __future__ import annotations
+
+import sys
+
+import faults
+import pytest
+
+pytestmark = [
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the shim of tests/faults.c is for Linux"),
+    pytest.mark.skipif(faults.compiler() is None, reason="no C compiler to make the shim of tests/faults.c with"),
+]
+
+
+@pytest.mark.long
+def test_writes_flushes_and_renames_that_fail() -> None:
+    found = faults.tried(30, 1)
+    assert found["wrong"] == []
+    assert found["faults"] == 30
+
+
+@pytest.mark.torture
+def test_a_thousand_faults() -> None:
+    found = faults.tried(1000, 7)
+    print(found)
+    assert found["wrong"] == []
