@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import errno
+import os
 from collections.abc import Iterable, Iterator
 
 # Exit codes of the command line and of ranks that leave together; 74 and 75 are EX_IOERR and EX_TEMPFAIL of sysexits.h.
@@ -42,6 +44,23 @@ class RankExit(Exception):
     def __init__(self, code: int) -> None:
         super().__init__(f"leaving with exit code {code}")
         self.code = code
+
+
+# What the system says of a name that cannot be a file's, or of a place that is closed to the user.
+_REFUSALS = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.EISDIR)
+
+
+@contextlib.contextmanager
+def names_refused() -> Iterator[None]:
+    """Turn what the system says of a file name that the user gave into an `InputError`: too long, closed, no folder."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        if error.errno not in _REFUSALS or error.filename is None:
+            raise
+        raise InputError(f"{os.fsdecode(error.filename)}: {(error.strerror or 'cannot be read').lower()}") from None
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:

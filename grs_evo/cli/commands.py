@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import time
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from grs_evo import __version__
-from grs_evo.errors import EXIT_INPUT, EXIT_STORAGE, InputError, RankExit, StorageError
+from grs_evo.errors import EXIT_INPUT, EXIT_STORAGE, InputError, RankExit, StorageError, names_refused
 from grs_evo.text import to_json
 
 if TYPE_CHECKING:
@@ -307,8 +308,9 @@ def main(arguments: list[str] | None = None) -> None:
         os.environ.setdefault(name, "1")
     code: Any = 1
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), names_refused():
             warnings.showwarning = _warn
+            _print_any_name()
             cli.main(args=arguments, prog_name="grs-evo", standalone_mode=False)
         code = 0
     except SystemExit as done:
@@ -333,6 +335,13 @@ def main(arguments: list[str] | None = None) -> None:
     with suppress(OSError):  # nobody reads it any more
         sys.stdout.flush()
     sys.exit(code)
+
+
+def _print_any_name() -> None:
+    """File names may hold bytes that are no text: print them as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _warn(message: Warning | str, *_: object, **__: object) -> None:

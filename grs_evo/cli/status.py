@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from grs_evo.storage.checkpoint import files
-from grs_evo.storage.run_folder import existing, is_alive, owner_of
+from grs_evo.storage.run_folder import Folder, existing, is_alive, owner_of
 from grs_evo.text import duration, table_of
+
+# What is shown of each island beside its strategy.
+_ISLAND_NUMBERS = (
+    "island",
+    "best_value",
+    "evaluations",
+    "gradient_evaluations",
+    "incremental",
+    "accepted_migrants",
+    "accepted_seeds",
+    "diversity",
+    "rejected",
+)
 
 
 def status(path: str | Path) -> dict[str, Any]:
@@ -20,22 +34,7 @@ def status(path: str | Path) -> dict[str, Any]:
         The folder holds no run.
     """
     folder = existing(Path(path))
-    try:
-        found = json.loads(folder.status.read_text())
-    except (OSError, ValueError):
-        found = {
-            "state": "running",
-            "stop_reason": "",
-            "generation": -1,
-            "evaluations": 0,
-            "seconds": 0.0,
-            "archive_size": 0,
-            "archive_hash": "",
-            "best": {},
-            "islands": [],
-            "round": 0,
-            "set_size": 0,
-        }
+    found = _stored(folder)
     alive = is_alive(folder)
     if found["state"] == "running" and not alive:
         failed = folder.failures()
@@ -48,6 +47,49 @@ def status(path: str | Path) -> dict[str, Any]:
     found["folder"] = str(folder.path)
     found["owner"] = {key: value for key, value in owner_of(folder).items() if key in ("host", "pid", "ranks", "since")}
     return dict(found)
+
+
+# What status.json holds, as far as it is shown, before the first one is written.
+_NOTHING: dict[str, Any] = {
+    "state": "running",
+    "stop_reason": "",
+    "generation": -1,
+    "evaluations": 0,
+    "seconds": 0.0,
+    "archive_size": 0,
+    "archive_hash": "",
+    "best": {},
+    "islands": [],
+    "round": 0,
+    "set_size": 0,
+}
+
+
+def _stored(folder: Folder) -> dict[str, Any]:
+    """The content of status.json; what a run has before it begins, where there is none or it is no status."""
+    try:
+        found = json.loads(folder.status.read_text())
+    except (OSError, ValueError, RecursionError):
+        return dict(_NOTHING)
+    return found if isinstance(found, dict) and _is_status(found) else dict(_NOTHING)
+
+
+def _is_status(found: dict[str, Any]) -> bool:
+    """Whether everything that is shown is there, and of its kind."""
+    for name, usual in _NOTHING.items():
+        kind = int | float if isinstance(usual, int | float) else type(usual)
+        if not isinstance(found.get(name), kind):
+            return False
+    islands = found["islands"]
+    return (
+        _has_numbers(found.get("checkpoints", {"saved": 0, "share": 0.0}), ("saved", "share"))
+        and _has_numbers(found["best"], found["best"])
+        and all(_has_numbers(one, _ISLAND_NUMBERS) and isinstance(one.get("strategy"), str) for one in islands)
+    )
+
+
+def _has_numbers(part: Any, names: Iterable[str]) -> bool:
+    return isinstance(part, dict) and all(isinstance(part.get(name), int | float) for name in names)
 
 
 def text_of(found: dict[str, Any]) -> str:
@@ -71,13 +113,13 @@ def text_of(found: dict[str, Any]) -> str:
         heads = ["island", "strategy", "best", "evaluations", "migrants", "seeds", "diversity", "rejected"]
         rows = []
         for one in found["islands"]:
-            spent = one["evaluations"] + one["gradient_evaluations"] + one["incremental"]
+            evaluations = one["evaluations"] + one["gradient_evaluations"] + one["incremental"]
             rows.append(
                 [
                     str(one["island"]),
                     one["strategy"],
                     f"{one['best_value']:.6g}",
-                    str(spent),
+                    str(evaluations),
                     str(one["accepted_migrants"]),
                     str(one["accepted_seeds"]),
                     f"{one['diversity']:.2f}",

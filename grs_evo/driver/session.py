@@ -22,7 +22,7 @@ from grs_evo.driver.recorder import Recorder
 from grs_evo.driver.setup import make_problem, make_target_data, rehearse, store_target
 from grs_evo.driver.signals import listening
 from grs_evo.driver.startup import Start, receive, receive_start, send_start
-from grs_evo.errors import InputError, RankExit, StorageError, exit_code_of, within
+from grs_evo.errors import InputError, RankExit, StorageError, exit_code_of, names_refused, within
 from grs_evo.files import write_whole
 from grs_evo.parallel.communicator import World, connect, started_by
 from grs_evo.parallel.decisions import NEVER, Decision
@@ -191,7 +191,8 @@ def target(files: Sequence[str], out: Path, *, threads: int | None = None, **opt
         receive(world)
     describer = DistributedDescriber(world, threads or (1 if world.size > 1 else cores()))
     try:
-        line = store_target(files, out, worker=describer, **options)
+        with names_refused():
+            line = store_target(files, out, worker=describer, **options)
     except (InputError, StorageError) as error:
         end_other_ranks(world, exit_code_of(error))
         raise
@@ -220,7 +221,7 @@ def _session(
             if world.notice:
                 reporter.say(world.notice)
             try:
-                with announcing_long_setup(reporter):
+                with announcing_long_setup(reporter), names_refused():
                     start, recorder = prepare(world, reporter, leaving)
             except (InputError, StorageError) as error:
                 end_other_ranks(world, exit_code_of(error))

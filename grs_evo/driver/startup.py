@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -75,7 +76,7 @@ def send_start(world: World, start: Start) -> None:
         world,
         {
             "run": text_array(to_toml(start.run)),
-            "folder": text_array(str(start.folder)),
+            "folder": np.frombuffer(os.fsencode(start.folder), np.uint8),
             "target": np.frombuffer(start.target_data.to_bytes(), np.uint8),
             "resumed": np.array([point is not None]),
             "seeds_made": np.array([made for made, _, _ in seeds], np.int64),
@@ -102,7 +103,7 @@ def receive_start(world: World) -> Start:
     return Start(
         parse(array_text(arrays["run"]), "run file of rank 0"),
         TargetData.from_bytes(arrays["target"].tobytes()),
-        Path(array_text(arrays["folder"])),
+        Path(os.fsdecode(arrays["folder"].tobytes())),
         checkpoint.Checkpoint.from_bytes(point) if point else None,
         seeds,
     )

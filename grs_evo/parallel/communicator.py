@@ -340,8 +340,8 @@ def _mismatch(started: Started, found: str) -> str:
         return ""  # the first process says it for all
     return (
         f"mpiexec: started {started.n_processes} processes ({started.variable}={started.n_processes}), but {found}; "
-        "use the mpiexec of the same MPI as Python's (`python -m pip install mpich` puts both into this environment), or, "
-        f"where an outer launcher or shell left that variable, begin with `env -u {started.variable} grs-evo`"
+        "use the mpiexec of the same MPI as Python's (`python -m pip install mpich` puts both into this environment), "
+        f"or, where an outer launcher or shell left that variable, begin with `env -u {started.variable} grs-evo`"
     )
 
 

@@ -79,7 +79,7 @@ class Folder:
         return self.path / f"failed_rank_{rank}.txt"
 
     def failures(self) -> list[Path]:
-        return sorted(self.path.glob("failed_rank_*.txt"))
+        return sorted(path for path in self.path.glob("failed_rank_*.txt") if path.is_file())
 
 
 def existing(path: Path) -> Folder:
@@ -101,6 +101,8 @@ def existing(path: Path) -> Folder:
 
 def check_free(path: Path) -> None:
     """Raise an InputError unless a new run may use this path."""
+    if path.is_symlink():
+        raise InputError(f"{path}: is a link; --out must be a new or empty folder, such as {path.resolve()}")
     if not path.exists():
         parent = next(above for above in path.absolute().parents if above.exists())
         if not parent.is_dir():
@@ -176,7 +178,8 @@ class Ownership:
     def check(self) -> None:
         """Raise a StorageError when the folder has gone, or belongs to somebody else by now."""
         try:
-            found = json.loads(self.folder.owner.read_text()).get("token")
+            found = json.loads(self.folder.owner.read_text())
+            found = found.get("token") if isinstance(found, dict) else None
         except FileNotFoundError:
             raise StorageError(f"{self.folder.path}: the run folder has vanished") from None
         except (OSError, ValueError) as error:
@@ -292,6 +295,7 @@ def clear_partial(folder: Folder) -> None:
     """Remove what a killed process left half-written, and what ranks of an earlier session failed of."""
     for place in (folder.path, folder.checkpoints):
         for path in place.glob(".*.part"):
-            path.unlink(missing_ok=True)
+            if not path.is_dir():
+                path.unlink(missing_ok=True)
     for path in folder.failures():
         path.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from grs_evo.structures.structure import Structure
 from grs_evo.text import counted
 
 _TAKEN = re.compile(r"(\d+)_r(\d+)_g(\d+)_(.+)", re.ASCII | re.DOTALL)
+_INNER = ("taken", "refused")
 # Bytes of a name that are kept, half of them from either end; with what is put in front, file systems take 255.
 _LONGEST_NAME = 160
 
@@ -63,7 +64,10 @@ class SeedFolder:
         """
         for path in self._dropped():
             try:
-                self._take(path, round_, made)
+                if path.name in _INNER:
+                    self._inner(path.name)  # makes way for the folder, and comes in by its other name
+                elif path.is_file():
+                    self._take(path, round_, made)
             except StorageError:
                 raise
             except OSError as error:

@@ -65,7 +65,7 @@ def check_files(run: RunFile, folder: Path) -> None:
 
 
 def gather_files(run: RunFile, folder: Path) -> tuple[RunFile, dict[str, Path]]:
-    """The run file with its files under inputs/, and which file or folder each is a copy of.
+    """The run file with its files under inputs/, and which file each is a copy of.
 
     Parameters
     ----------
@@ -76,7 +76,10 @@ def gather_files(run: RunFile, folder: Path) -> tuple[RunFile, dict[str, Path]]:
     def change(key: str, name: str) -> str:
         path, index = split_name(name, folder)
         inside = f"inputs/{key}_{path.name}"
-        copies[inside] = path
+        if path.is_dir():  # a run folder may be made within it: copy what is read of it, file by file
+            copies.update({f"{inside}/{file.relative_to(path)}": file for file in path.rglob("*.json")})
+        else:
+            copies[inside] = path
         return inside if index is None else f"{inside}@{index}"
 
     return map_files(run, change), copies

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
+import stat
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +27,8 @@ from grs_evo.search.population.representative_set import SetOptions
 
 _DEFAULT_ISLANDS = 4
 _LONGEST = 864e6  # s
+_LARGEST = 2_000_000  # bytes of a run file
+_DEEPEST = 20  # tables and lists within each other
 
 
 class AlloyOptions(Options):
@@ -151,13 +155,25 @@ def read(path: Path, overrides: Mapping[str, Any] | None = None) -> RunFile:
         One line that names the file, the key, the value and what is allowed.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = _content(path).decode("utf-8-sig")
     except OSError as error:
-        what = "is a folder" if path.is_dir() else (error.strerror or "").lower() or "cannot be read"
+        what = "is a folder" if error.errno == errno.EISDIR else (error.strerror or "").lower() or "cannot be read"
         raise InputError(f"{path}: {what}; a run file in TOML is needed") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start})") from None
     return parse(text, str(path), overrides)
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a run file; a pipe or device would keep the reader waiting, or never come to an end."""
+    kind = path.stat().st_mode
+    if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+        raise InputError(f"{path}: is a pipe or device; a run file in TOML is needed")
+    with path.open("rb") as file:
+        data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise InputError(f"{path}: is larger than {_LARGEST / 1e6:g} MB; a run file in TOML is needed")
+    return data
 
 
 def parse(text: str, source: str, overrides: Mapping[str, Any] | None = None) -> RunFile:
@@ -166,10 +182,27 @@ def parse(text: str, source: str, overrides: Mapping[str, Any] | None = None) ->
         raw = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # numbers and nesting without end are not TOMLDecodeErrors
         raise InputError(f"{source}: is not valid TOML: {error}") from None
+    if _is_deeper(raw, _DEEPEST):
+        raise InputError(f"{source}: tables and lists lie more than {_DEEPEST} deep in each other; no key is so deep")
     for key, value in (overrides or {}).items():
         _put(raw, key, value, source)
     _inherit(raw, source)
     return _checked(raw, source)
+
+
+def _is_deeper(raw: Any, most: int) -> bool:
+    """Whether tables and lists are nested more than `most` deep; without recursion, which would find its own limit."""
+    level = [raw]
+    for _ in range(most):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _put(raw: dict[str, Any], key: str, value: Any, source: str) -> None:

@@ -55,7 +55,7 @@ class Reporter:
         if self.log is None:
             return
         try:
-            with self.log.open("a") as file:
+            with self.log.open("a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(f"{datetime.now().isoformat(timespec='seconds')} {text}\n")
         except OSError:
             self.log = None  # what cannot be written any more is found out, and said, by the next checkpoint

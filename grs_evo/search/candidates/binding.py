@@ -21,6 +21,7 @@ from grs_evo.structures.symmetry import conventional
 
 # Packing fraction of spheres of the minimum distance that pushing apart has no hope of (random close packing is 0.64).
 _MAX_PACKING = 0.68
+_DENSEST = 10.0  # atoms/Å³ of a lattice, far beyond any solid; a number in nm⁻³ is above it
 
 
 def bind(
@@ -59,6 +60,11 @@ def bind(
         keep = options.kind == "templates" and rule is None
         per_site = _site_rules(options, elements, n_parent, templates, where)
         if options.number_density is not None:
+            if options.number_density > _DENSEST:
+                raise InputError(
+                    f"{where}.number_density: is {options.number_density:g} atoms/Å³; it must be at most {_DENSEST:g} "
+                    f"(85 atoms/nm³ are 0.085 atoms/Å³)"
+                )
             templates = tuple(_scaled(one, one.n_atoms / options.number_density) for one in templates)
         reference = float(np.median([one.volume / one.n_atoms for one in templates]))
     composition = rule if rule is not None else free(len(elements), options.endpoints)
@@ -308,10 +314,10 @@ def _fixed(options: CandidateOptions, templates: Sequence[Structure], keep: bool
         what = f"there are {len(templates)} templates" if templates else "random cells have no sites"
         raise InputError(f"{where}.fixed: needs one cell, but {what}")
     one = templates[0]
-    index = np.unique(options.fixed).astype(np.int64)
-    if index[0] < 0 or index[-1] >= one.n_atoms:
-        wrong = index[0] if index[0] < 0 else index[-1]
+    wrong = next((site for site in (min(options.fixed), max(options.fixed)) if not 0 <= site < one.n_atoms), None)
+    if wrong is not None:
         raise InputError(f"{where}.fixed: site {wrong} does not exist; sites are 0 to {one.n_atoms - 1}")
+    index = np.unique(options.fixed).astype(np.int64)
     species = one.species[index] if keep else np.full(len(index), -1, np.int32)
     return Fixed(index, fractional(one.positions[index], inverse(one.cell)), species)
 
@@ -391,6 +397,15 @@ def _check_templates(source: Source, where: str) -> None:
                 f"{where}.height: template {k} is {heights(one.cell).min():.3g} Å high; "
                 f"at least {limits.height:g} Å is asked for"
             )
+        if one.pbc.all():
+            # Sites cannot be farther apart than those of a closest packing; of a far greater distance no structure
+            # comes near, and looking for pairs within it takes time that grows as its cube.
+            farthest = (np.sqrt(2.0) * one.volume / one.n_atoms) ** (1 / 3)
+            if limits.min_distance.min() > 2.0 * farthest:
+                raise InputError(
+                    f"{where}.min_distance: is {limits.min_distance.min():.4g} Å, but at the density of template {k} "
+                    f"sites are at most {farthest:.3g} Å apart; lower min_distance or the density"
+                )
         shortest = closest_ratio(one.positions, one.cell, np.zeros(one.n_atoms, np.int32), one.pbc, limits.min_distance)
         if not source.keep and shortest < 1.0 and len(source.elements) == 1:
             raise InputError(
