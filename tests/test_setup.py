@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small
+from grs_evo.search.operators.names import OPERATORS
 
 from grs_evo.driver import setup
 from grs_evo.driver.config.run_file import parse
 from grs_evo.errors import InputError
 from grs_evo.search.counters import COUNTERS, Ledger
 from grs_evo.search.evaluation import NoCandidates
-from grs_evo.search.operators.names import OPERATORS
 from grs_evo.storage.target_file import TargetData
 
 
