@@ -99,8 +99,11 @@ generations = 14
 seed = 5
 [loss]
 skewness = 0.2
+terms = {}
+core.distances = {}
 [candidates]
 kind = "random"
+contact = 0.6
 sizes = [3, 5]
 composition = "free"
 [relax]

@@ -126,7 +126,7 @@ def test_basis_from_options_and_from_a_file(tmp_path: Path, capsys: pytest.Captu
         ([tmp_path / "ta.yace", "--elements", "Ta"], "give either"),
         ([tmp_path / "ta.yace", "--cutoff", 4.0], "--cutoff goes with --elements"),
         (["--elements", "Ta", "--n-max", "3,x"], "--n-max: is '3,x'"),
-        ([tmp_path / "no.yace"], "no.yace: cannot be read"),
+        ([tmp_path / "no.yace"], "no.yace: no such file"),
     ]:
         assert _call("basis", *arguments) == 2
         told = capsys.readouterr().err

@@ -23,7 +23,7 @@ from grs_evo.driver import session, startup
 from grs_evo.driver.config.run_file import parse
 from grs_evo.driver.distributed_target import DistributedDescriber
 from grs_evo.errors import InputError, RankExit
-from grs_evo.parallel import endings
+from grs_evo.parallel import communicator, endings
 from grs_evo.parallel.communicator import Launcher, World
 from grs_evo.parallel.coordinator import Coordinator, RoundRules
 from grs_evo.parallel.decisions import CheckpointOptions, Decision, StopOptions
@@ -352,3 +352,73 @@ def _is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+OPEN_MPI, MPICH = "Open MPI v5.0.11", "MPICH Version: 5.0.2"
+
+
+@pytest.fixture
+def variables(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Sets what launchers set, and nothing else of that kind."""
+    for name in list(os.environ):
+        if name.startswith(("OMPI_", "PMI_", "PMIX_", "SLURM_")):
+            monkeypatch.delenv(name)
+
+    def give(**values: str) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(name, value)
+
+    return give
+
+
+@pytest.mark.parametrize(
+    ("values", "library", "expected"),
+    [
+        ({}, MPICH, (1, 0, "")),
+        ({"PMI_SIZE": "3", "PMI_RANK": "2"}, MPICH, (3, 2, "PMI_SIZE")),
+        ({"PMI_SIZE": "2", "PMI_RANK": "1", "OMPI_COMM_WORLD_SIZE": "1"}, MPICH, (2, 1, "PMI_SIZE")),
+        (
+            {"PMI_SIZE": "1", "OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1"},
+            OPEN_MPI,
+            (2, 1, "OMPI_COMM_WORLD_SIZE"),
+        ),
+        ({"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "3"}, MPICH, (4, 3, "SLURM_STEP_NUM_TASKS")),
+        ({"SLURM_STEP_NUM_TASKS": "4", "SLURM_PTY_PORT": "7"}, MPICH, (1, 0, "")),
+        ({"SLURM_STEP_NUM_TASKS": "4", "SLURM_PTY_PORT": "7", "PMI_SIZE": "2"}, MPICH, (2, 0, "PMI_SIZE")),
+        ({"PMI_SIZE": "two", "OMPI_COMM_WORLD_SIZE": ""}, MPICH, (1, 0, "")),
+    ],
+)
+def test_the_library_s_own_launcher_counts(
+    variables: Callable[..., None], values: dict[str, str], library: str, expected: tuple[int, int, str]
+) -> None:
+    variables(**values)
+    found = communicator.started_by(library)
+    assert (found.n_processes, found.which, found.variable) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "alone"),
+    [
+        ({}, False),
+        ({"PMI_SIZE": "2"}, False),
+        ({"OMPI_COMM_WORLD_SIZE": "1", "PMIX_RANK": "0"}, True),
+        ({"OMPI_COMM_WORLD_SIZE": "1", "PMI_SIZE": "2"}, False),
+        ({"PMI_FD": "999", "PMI_SIZE": "1"}, True),
+        ({"PMI_FD": "99999999999999999999"}, True),
+        ({"OMPI_COMM_WORLD_SIZE": "4"}, "OMPI_COMM_WORLD_SIZE=4.*env -u OMPI_COMM_WORLD_SIZE grs-evo"),
+        ({"PMI_FD": "999", "PMI_SIZE": "2"}, "PMI_SIZE=2.*PMI_FD is closed.*env -u PMI_SIZE"),
+    ],
+)
+def test_what_an_outer_launcher_left(variables: Callable[..., None], values: dict[str, str], alone: bool | str) -> None:
+    variables(**values)
+    if isinstance(alone, bool):
+        assert communicator._is_alone(MPICH) is alone
+    else:
+        with pytest.raises(InputError, match=alone):
+            communicator._is_alone(MPICH)
+
+
+def test_pmix_of_an_outer_launcher_is_not_that_of_this_one(variables: Callable[..., None]) -> None:
+    variables(OMPI_COMM_WORLD_SIZE="1", PMIX_RANK="0", PMIX_NAMESPACE="outer", PMI_SIZE="2")
+    assert communicator._is_alone(MPICH) is False
+    assert not any(name.startswith("PMIX_") for name in os.environ)

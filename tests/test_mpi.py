@@ -286,6 +286,18 @@ def test_a_large_target_is_described_by_all_ranks(tmp_path: Path) -> None:
     assert not (tmp_path / "refused").exists()
 
 
+def test_a_target_is_stored_once_by_all_ranks(tmp_path: Path) -> None:
+    small.write(tmp_path)
+    code, text = _call(2, "target", "target.xyz", "-o", "t.h5", "--cutoff", "4.0", cwd=tmp_path)
+    assert code == 0, text
+    assert text.count("4 environments of 1 structure") == 1
+    code, text = _call(2, "target", "target.xyz", "-o", "t.h5", "--cutoff", "4.0", cwd=tmp_path)
+    assert code == 2, text
+    assert text.count("exists already") == 1
+    code, text = _call(1, "target", "target.xyz", "-o", "u.h5", "--cutoff", "4.0", cwd=tmp_path)
+    assert (tmp_path / "t.h5").read_bytes() == (tmp_path / "u.h5").read_bytes()
+
+
 def test_a_foreign_mpiexec_is_noticed(tmp_path: Path) -> None:
     """A launcher that says three, an MPI library that sees one."""
     case = small.write(tmp_path)

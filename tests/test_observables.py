@@ -91,9 +91,8 @@ def alloy(size: int, seed: int) -> Atoms:
     return atoms
 
 
-L12 = Atoms(
-    "AuCu3", scaled_positions=[[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]], cell=[3.75] * 3, pbc=True
-)
+L12 = bulk("Cu", a=3.75, cubic=True)
+L12.symbols[0] = "Au"
 COPPER = [warm(bulk("Cu", a=3.63, cubic=True) * (4, 4, 4), seed) for seed in range(2)]
 WATER = [water(4, seed) for seed in range(2)]
 SLAB = fcc111("Cu", (1, 1, 5), a=3.61, vacuum=8)
@@ -197,7 +196,7 @@ class TestJudgement:
 
 class TestBadInput:
     def test_torn_target_is_told_where(self) -> None:
-        target = warm(CUBE * (6, 6, 6), 1)
+        target = warm(CUBE * (4, 4, 14), 1)
         target.cell[2, 2] -= 1.1
         notes = describe_target(target).notes
         assert len(notes) == 1

@@ -94,12 +94,22 @@ def test_bad_structures_are_named(basis: Basis) -> None:
         Target.from_structures(on_top, basis)
     with pytest.raises(InputError, match="at least one"):
         Target.from_structures([], basis)
-    with pytest.raises(InputError, match="weight of structure 1 is 0"):
-        Target.from_structures([some(0), some(1)], basis, weights=[1, 0])
+    with pytest.raises(InputError, match="weight of structure 1 is -1"):
+        Target.from_structures([some(0), some(1)], basis, weights=[1, -1])
+    with pytest.raises(InputError, match="all structures have weight 0"):
+        Target.from_structures([some(0), some(1)], basis, weights=[0, 0])
     with pytest.raises(InputError, match="2 weights for 1"):
         Target.from_structures([some(0)], basis, weights=[1, 1])
     with pytest.raises(InputError, match="element Fe"):
         Target.from_structures(bulk("Fe"), basis)
+
+
+def test_weight_0_leaves_a_structure_out(basis: Basis) -> None:
+    both = Target.from_structures([some(0), some(1)], basis, weights=[0, 1], groups=["a", "b"], names=["x", "y"])
+    alone = Target.from_structures([some(1)], basis, names=["y"], groups=["b"])
+    assert (both.names, both.groups) == (("y",), ("b",))
+    assert np.array_equal(both.moments.mean, alone.moments.mean)
+    assert np.array_equal(both.sample_rows, alone.sample_rows)
 
 
 def test_a_target_of_one_atom(basis: Basis) -> None:

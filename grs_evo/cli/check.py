@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.driver.config.changes import check_files
+from grs_evo.driver.config.from_target import with_target_defaults
 from grs_evo.driver.config.run_file import RunFile, read
 from grs_evo.driver.config.toml import to_toml
 from grs_evo.driver.rounds import given_structures
@@ -37,6 +38,7 @@ def check(path: str | Path) -> dict[str, Any]:
     with within(str(file)):
         check_files(given, file.parent)
         target_data = make_target_data(given, file.parent)
+        given, decided = with_target_defaults(given, target_data.structures, target_data.basis)
         problem = make_problem(given, target_data, file.parent)
         given_structures(given, target_data.basis, file.parent)
     elements = target_data.basis.elements
@@ -64,7 +66,7 @@ def check(path: str | Path) -> dict[str, Any]:
         "terms": list(problem.term_names),
         "term_facts": {name: asdict(one) for name, one in facts(problem.term_names, given.loss).items()},
         "objectives": list(problem.archive.objectives or ()),
-        "notes": [*problem.objective.notes, *problem.notes],
+        "notes": [*decided, *problem.objective.notes, *problem.notes],
         "islands": problem.n_islands,
         "atoms": sorted({n for source in problem.sources for n in source.sizes}),
         "memory_bytes": _memory(given, target_data, problem),

@@ -13,6 +13,7 @@ from typing import Any
 from grs_evo import __version__
 from grs_evo.driver import rounds
 from grs_evo.driver.config.changes import check_files, extended, gather_files
+from grs_evo.driver.config.from_target import with_target_defaults
 from grs_evo.driver.config.run_file import read, seconds_of
 from grs_evo.driver.distributed_target import DistributedDescriber
 from grs_evo.driver.monitor.console import Reporter, announcing_long_setup
@@ -79,10 +80,11 @@ def run(
             target_data = make_target_data(
                 given, path.parent, DistributedDescriber(world, 1 if world.size > 1 else cores())
             )
+            given, decided = with_target_defaults(given, target_data.structures, target_data.basis)
             problem = make_problem(given, target_data, path.parent)
             rounds.given_structures(given, target_data.basis, path.parent)
             reporter.say(f"grs_evo {__version__}: {path} on {counted(world.size, 'rank')}")
-            for note in (*problem.objective.notes, *problem.notes):
+            for note in (*decided, *problem.objective.notes, *problem.notes):
                 reporter.say(note)
             rehearse(problem)
         effective, copies = gather_files(given, path.parent)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.stats import norm
 
 from grs_evo.errors import InputError
 from grs_evo.observables.catalogue import all_observables, extended
@@ -23,6 +24,8 @@ DIFFERS = "differs"
 # Share of every limit up to which a structure stands for the target: about what half of all random samples exceed.
 _BETTER = 0.55
 _MOST_REASONS = 3
+# Limits are set for the rows of two elements; 4 scatters are their usual size.
+_USUAL_ROWS, _SCATTERS = 35, 4.0
 # Beyond so many limits a deviation is large however large; what reads best is then told first.
 _LARGE = 4.0
 _FIRST_TOLD = (
@@ -105,6 +108,7 @@ def _judged(rows: list[Row], notes: tuple[str, ...], n_structures: int, n_atoms:
     for row in rows:
         if np.isnan(row.deviation):
             raise InputError(f"observables: {row.observable} of {row.subject} has no deviation; it must be a number")
+    rows = _widened(rows)
     judged = [row for row in rows if np.isfinite(row.limit)]
     worst = max((row.excess for row in judged), default=0.0)
     reasons: tuple[str, ...] = ()
@@ -114,6 +118,13 @@ def _judged(rows: list[Row], notes: tuple[str, ...], n_structures: int, n_atoms:
         grade = STANDS if worst <= _BETTER else SAMPLE
     line = f"{grade}: {'; '.join(reasons)}" if reasons else grade
     return Quality(line, grade, reasons, tuple(rows), notes, n_structures, n_atoms)
+
+
+def _widened(rows: list[Row]) -> list[Row]:
+    """Rows with limits that hold for as many as there are: of hundreds, one is further off by chance than of thirty."""
+    usual = norm.sf(_SCATTERS)
+    share = float(norm.isf(usual / max(len(rows) / _USUAL_ROWS, 1.0)) / _SCATTERS)
+    return [replace(row, limit=row.limit * share) if row.scatter > 0 else row for row in rows]
 
 
 def _reasons(rows: list[Row]) -> tuple[str, ...]:

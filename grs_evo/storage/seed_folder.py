@@ -184,7 +184,7 @@ def _copy_content(path: Path, place: Path) -> None:
 
 
 def _plain(name: str) -> str:
-    """A file name that every command can print, and that has room for what is put in front; readers go by its end."""
+    """A file name that every command can print, and short enough for what is put in front; readers go by its end."""
     text = "".join(character if character.isprintable() else "_" for character in name)
     data = text.encode()
     if len(data) <= _LONGEST_NAME:

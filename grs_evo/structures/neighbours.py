@@ -25,10 +25,14 @@ class Neighbours(NamedTuple):
     distances: NDArray[np.float64]  # (n_pairs,) Å
 
 
-def neighbours(structure: Structure, cutoff: float) -> Neighbours:
+def neighbours(structure: Structure, cutoff: float, centres: NDArray[np.int64] | None = None) -> Neighbours:
     """All ordered pairs of atoms and images nearer than `cutoff` Å, an atom's own images included.
 
     Sorted by the first atom, then the second, then the vector.
+
+    Parameters
+    ----------
+    centres : atoms that may be the first of a pair, in their order; default: all
     """
     from scipy.spatial import cKDTree
 
@@ -47,8 +51,11 @@ def neighbours(structure: Structure, cutoff: float) -> Neighbours:
         owners.append(np.flatnonzero(near))
         own.append(np.full(int(near.sum()), not (np.array(shift) - reach).any()))
     images, owner, at_home = np.concatenate(points), np.concatenate(owners), np.concatenate(own)
-    found = cKDTree(home).sparse_distance_matrix(cKDTree(images), cutoff, output_type="ndarray")
+    middle = home if centres is None else home[centres]
+    found = cKDTree(middle).sparse_distance_matrix(cKDTree(images), cutoff, output_type="ndarray")
     first, image = found["i"].astype(np.int64), found["j"].astype(np.int64)
+    if centres is not None:
+        first = centres[first]
     other = ~(at_home[image] & (owner[image] == first))
     first, image = first[other], image[other]
     vectors = images[image] - home[first]

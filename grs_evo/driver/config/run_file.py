@@ -114,7 +114,10 @@ class RunFile(Options):
     search: SearchOptions = SearchOptions()
     islands: tuple[IslandGroup, ...] = ()
     migration: MigrationOptions = MigrationOptions()
-    relax: RelaxOptions | None = Field(default=None, description="relax new structures on the loss; absent: do not")
+    relax: RelaxOptions | None = Field(
+        default=None,
+        description="relax new structures on the loss; absent: random cells towards structures are relaxed, others not",
+    )
     archive: ArchiveOptions = ArchiveOptions()
     set: SetOptions = SetOptions()
     stop: StopOptions = StopOptions()

@@ -24,7 +24,8 @@ def _table(options: BaseModel, path: str, lines: list[str]) -> None:
     for name, field in type(options).model_fields.items():
         value = getattr(options, name)
         described = field.description
-        if not value and isinstance(field.json_schema_extra, dict) and "written" in field.json_schema_extra:
+        late = isinstance(field.json_schema_extra, dict) and "written" in field.json_schema_extra
+        if late and not value and name not in options.model_fields_set:
             continue  # came after files without it, whose text and checksum stay as they are
         if isinstance(value, BaseModel) or (isinstance(value, tuple) and value and isinstance(value[0], BaseModel)):
             nested.append((name, value))

@@ -6,5 +6,5 @@
 | distance of one distribution from the target | `distribution` |
 | the loss of a structure's rows, and the slope at each row | `objective` |
 | V_eff of positions and cell, with its gradient | `effective` |
-| pairs of atoms as arrays, for terms of distances | `pairs` |
+| pairs of atoms as arrays, and their histograms, for terms of distances | `pairs`, `pair_histogram` |
 """

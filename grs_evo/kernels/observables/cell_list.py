@@ -78,31 +78,38 @@ def _near(atoms, i, ids, vectors, lengths):
     """The neighbours of `neighbours_of`, into arrays that may be too short; their number, or -1 then."""
     room = len(ids)
     limit = atoms.reach * atoms.reach
-    x, y, z = atoms.points[i, 0], atoms.points[i, 1], atoms.points[i, 2]
+    points, starts, cell, pbc = atoms.points, atoms.starts, atoms.cell, atoms.pbc
+    x, y, z = points[i, 0], points[i, 1], points[i, 2]
     n0, n1, n2 = atoms.shape[0], atoms.shape[1], atoms.shape[2]
-    cell = atoms.cell
+    a0, b0, c0 = atoms.places[i, 0], atoms.places[i, 1], atoms.places[i, 2]
+    w0, w1, w2 = atoms.wide[0], atoms.wide[1], atoms.wide[2]
     found = 0
-    for a in range(atoms.places[i, 0] - atoms.wide[0], atoms.places[i, 0] + atoms.wide[0] + 1):
-        s0 = math.floor(a / n0)
-        if s0 != 0 and not atoms.pbc[0]:
+    for a in range(a0 - w0, a0 + w0 + 1):
+        s0 = a // n0
+        if s0 != 0 and not pbc[0]:
             continue
-        for b in range(atoms.places[i, 1] - atoms.wide[1], atoms.places[i, 1] + atoms.wide[1] + 1):
-            s1 = math.floor(b / n1)
-            if s1 != 0 and not atoms.pbc[1]:
+        for b in range(b0 - w1, b0 + w1 + 1):
+            s1 = b // n1
+            if s1 != 0 and not pbc[1]:
                 continue
-            for c in range(atoms.places[i, 2] - atoms.wide[2], atoms.places[i, 2] + atoms.wide[2] + 1):
-                s2 = math.floor(c / n2)
-                if s2 != 0 and not atoms.pbc[2]:
+            row = ((a - s0 * n0) * n1 + (b - s1 * n1)) * n2
+            c = c0 - w2
+            while c <= c0 + w2:
+                # bins along the last vector follow each other in memory, image by image
+                s2 = c // n2
+                last = min(c0 + w2, s2 * n2 + n2 - 1)
+                first_bin, last_bin = row + c - s2 * n2, row + last - s2 * n2
+                c = last + 1
+                if s2 != 0 and not pbc[2]:
                     continue
-                bin_number = ((a - s0 * n0) * n1 + (b - s1 * n1)) * n2 + (c - s2 * n2)
                 px = s0 * cell[0, 0] + s1 * cell[1, 0] + s2 * cell[2, 0] - x
                 py = s0 * cell[0, 1] + s1 * cell[1, 1] + s2 * cell[2, 1] - y
                 pz = s0 * cell[0, 2] + s1 * cell[1, 2] + s2 * cell[2, 2] - z
                 at_home = s0 == 0 and s1 == 0 and s2 == 0
-                for j in range(atoms.starts[bin_number], atoms.starts[bin_number + 1]):
-                    dx = atoms.points[j, 0] + px
-                    dy = atoms.points[j, 1] + py
-                    dz = atoms.points[j, 2] + pz
+                for j in range(starts[first_bin], starts[last_bin + 1]):
+                    dx = points[j, 0] + px
+                    dy = points[j, 1] + py
+                    dz = points[j, 2] + pz
                     r2 = dx * dx + dy * dy + dz * dz
                     if r2 >= limit or (j == i and at_home):
                         continue

@@ -8,6 +8,7 @@
 | means, variances, … of the functions | `moments` |
 | sums and counts over all functions | `totals` |
 | atoms too close; the entropy of the environments | `core`, `entropy` |
+| distances of pairs of elements | `pair_distances` |
 
 A module of this package that holds a `TERM` is a term: report, score, check, weights, history and archive list it.
 Terms that are not compiled into the kernels enter by ``[loss.terms]`` of the run file (`LossOptions.terms`): those of

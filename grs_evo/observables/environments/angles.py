@@ -14,9 +14,9 @@ from grs_evo.observables.sampling import Comparison
 
 Array = NDArray[np.float64]
 
-LIMIT = 2.2
-_MEAN_LIMIT = 4.0
-_LEAST = 0.5  # degrees
+LIMIT = 2.8
+_MEAN_LIMIT = 4.5
+_LEAST = 0.75  # degrees
 _BROADENING = 5.0  # degrees
 _SHIFT = 1.0  # degrees, of all angles of a crystal that has no scatter
 

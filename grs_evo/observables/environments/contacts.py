@@ -2,7 +2,8 @@
 
 A single distance in 10^5 must not rule, and a small target must not forbid what it did not happen to show. So the
 chance that one of n environments has a contact as short is estimated: from the target's own shortest contacts, and
-below its lowest hundredth by an exponential tail, slower than the wall of any pair of atoms.
+below its lowest fiftieth by a tail that starts with the same slope and falls like that of a normal distribution;
+the wall between two atoms is steeper.
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from grs_evo.observables.counting.survey import Survey
 from grs_evo.observables.record import Observable, Row
 from grs_evo.observables.sampling import Comparison
 
-LIMIT = 3.3  # scatters of a normal distribution that are as unlikely: a chance of 1 in 1,000
+LIMIT = 3.5  # scatters of a normal distribution that are as unlikely: a chance of 1 in 2,000
 _LEAST = 0.02  # Å, how fast the tail falls at least
 _TAIL, _MOST_OF_TAIL = 0.02, 40  # share and number of the contacts that show how the tail falls
-_ALLOWED = 0.03  # Å below the target's shortest contact are no difference
+_ALLOWED = 0.03  # Å nearer than the contacts that the target shows are no difference
 _QUANTILES = (0.001, 0.01, 0.1)
 
 
@@ -55,7 +57,9 @@ def chance(nearest: NDArray[np.float64], contact: float, n: int) -> float:
         share = np.searchsorted(known, contact, side="right") / len(nearest)
     else:
         fall = max(float((edge - known[:rank]).mean()) if rank else 0.0, _LEAST)
-        share = (rank + 1) / len(nearest) * np.exp((contact - edge) / fall)
+        part = (rank + 1) / len(nearest)
+        steps = (edge - contact) / fall
+        share = part * np.exp(-steps - 0.5 * (steps / max(float(norm.isf(min(part, 0.3))), 0.5)) ** 2)
     return float(-np.expm1(-n * min(share, 1.0)))
 
 
@@ -74,8 +78,6 @@ def _compare(found: Survey, comparison: Comparison) -> list[Row]:
 
 
 def _row(found: Survey, comparison: Comparison, pair: tuple[int, int], ours: float, theirs: NDArray[np.float64]) -> Row:
-    from scipy.stats import norm
-
     a, b = pair
     name = found.pair(a, b)
     n = int(comparison.of_kind[a])
@@ -89,7 +91,7 @@ def _row(found: Survey, comparison: Comparison, pair: tuple[int, int], ours: flo
     elif comparison.exact or not known:
         deviation = LIMIT * (min(lowest, found.reach) - ours) / _ALLOWED
     else:
-        deviation = float(norm.isf(max(chance(theirs, ours, n), 1e-300) / 2))
+        deviation = float(norm.isf(max(chance(theirs, ours + _ALLOWED, n), 1e-300) / 2))
     limits = f"none below {lowest:.2f}" if known else f"none within {found.reach:g}"
     words = f"{name} contacts at {ours:.2f} Å, the target has {limits}"
     return OBSERVABLE.row(name, "shortest contact", ours, lowest, spread, LIMIT, words, deviation=deviation)

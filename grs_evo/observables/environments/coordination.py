@@ -11,7 +11,7 @@ from grs_evo.observables.counting.survey import Survey
 from grs_evo.observables.record import Observable, Row
 from grs_evo.observables.sampling import Comparison
 
-LIMIT = 4.0
+LIMIT = 4.5
 _LEAST = 0.06  # neighbours
 _NUMBERS = (
     "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",

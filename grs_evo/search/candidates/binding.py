@@ -68,7 +68,7 @@ def bind(
             templates = tuple(_scaled(one, one.n_atoms / options.number_density) for one in templates)
         reference = float(np.median([one.volume / one.n_atoms for one in templates]))
     composition = rule if rule is not None else free(len(elements), options.endpoints)
-    minimum = _minimum_distances(options, elements)
+    minimum = _minimum_distances(options, elements, where)
     possible = _possible_sizes(options, composition, templates, where)
     if options.kind == "random":
         _check_packing(options, composition, minimum, reference, possible, where)
@@ -327,13 +327,21 @@ def _scaled(structure: Structure, total: float) -> Structure:
     return structure.replace(positions=structure.positions * factor, cell=structure.cell * factor)
 
 
-def _minimum_distances(options: CandidateOptions, elements: tuple[str, ...]) -> NDArray[np.float64]:
-    if options.min_distance is not None:
-        return np.full((len(elements), len(elements)), options.min_distance)
+def _minimum_distances(options: CandidateOptions, elements: tuple[str, ...], where: str) -> NDArray[np.float64]:
+    if isinstance(options.min_distance, float | int):
+        return np.full((len(elements), len(elements)), float(options.min_distance))
     from ase.data import atomic_numbers, covalent_radii
 
     radii = np.array([covalent_radii[atomic_numbers[symbol]] for symbol in elements])
     shortest: NDArray[np.float64] = options.contact * (radii[:, None] + radii[None, :])
+    for pair, distance in (options.min_distance or {}).items():
+        names = pair.split("-")
+        if len(names) != 2 or not set(names) <= set(elements):
+            raise InputError(f"{where}.min_distance: {pair!r} is no pair of the elements {', '.join(elements)}")
+        if not distance > 0:
+            raise InputError(f"{where}.min_distance: {pair} is {distance} Å; it must be > 0")
+        a, b = (elements.index(name) for name in names)
+        shortest[a, b] = shortest[b, a] = distance
     return shortest
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import factorial, inf, prod
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,8 +63,8 @@ class CandidateOptions(Options):
         default=(0.8, 1.25),
         description="volume per atom that operators and relaxation may reach, relative to the start's reference [1]",
     )
-    min_distance: float | None = Field(
-        default=None, gt=0, description="smallest distance of two atoms; default: `contact` of the covalent radii [Å]"
+    min_distance: Annotated[float, Field(gt=0)] | dict[str, float] | None = Field(
+        default=None, description="smallest distance of two atoms; default: `contact` of the covalent radii [Å]"
     )
     contact: float = Field(
         default=0.6, gt=0, le=2, description="smallest distance as a share of the sum of covalent radii [1]"

@@ -1,0 +1,59 @@
+"""Rank 0's side of a round, fed by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+from fleet import N_STATS, ToyRecorder
+
+from grs_evo.parallel.coordinator import Coordinator, RoundRules
+from grs_evo.parallel.decisions import CheckpointOptions, StopOptions
+
+
+def _coordinator(recorder: ToyRecorder, n_islands: int = 3, generations: int = 9, every: int = 2) -> Coordinator:
+    stop, saving = StopOptions(generations=generations), CheckpointOptions(generations=every, max_cost=1.0)
+    return Coordinator(RoundRules(n_islands, N_STATS, generations, 2, stop, saving), recorder)
+
+
+def _rows(generation: int, *best: float) -> np.ndarray:
+    return np.array([[generation, 10.0, value] for value in best])
+
+
+def test_a_decision_waits_for_the_last_island_and_for_those_before() -> None:
+    coordinator = _coordinator(ToyRecorder())
+    coordinator.take_stats(1, [0, 1, 2], _rows(1, 3.0, 2.0, 1.0))
+    coordinator.take_stats(0, [2], _rows(0, 5.0))
+    assert coordinator.decisions() == []
+    coordinator.take_stats(0, [0, 1], _rows(0, 4.0, 6.0))
+    decided = [decision for decision, _ in coordinator.decisions()]
+    assert [(one.generation, one.best) for one in decided] == [(0, 4.0), (1, 1.0)]
+
+
+def test_a_checkpoint_is_saved_once_all_states_are_here() -> None:
+    recorder = ToyRecorder()
+    coordinator = _coordinator(recorder)
+    for generation in range(3):
+        coordinator.take_stats(generation, [0, 1, 2], _rows(generation, 1.0, 1.0, 1.0))
+    at = [decision.checkpoint_at for decision, _ in coordinator.decisions()]
+    due = max(at)
+    assert due >= 2
+    for generation in range(3, due + 1):
+        coordinator.take_stats(generation, [0, 1, 2], _rows(generation, 1.0, 1.0, 1.0))
+    coordinator.decisions()
+    for island in (2, 0):
+        coordinator.take_state(due, island, {"n": np.array([island])})
+        coordinator.save_due()
+        assert recorder.saved == {}
+    coordinator.take_state(due, 1, {"n": np.array([1])})
+    coordinator.save_due()
+    states, _ = recorder.saved[due]
+    assert [int(one["n"][0]) for one in states] == [0, 1, 2]
+
+
+def test_the_reason_to_halt_is_asked_until_there_is_one() -> None:
+    recorder = ToyRecorder(halt_after=0)
+    coordinator = _coordinator(recorder)
+    assert not coordinator.tick("")
+    recorder.newest = 0
+    assert coordinator.tick("")
+    assert coordinator.halt_reason == "test"
+    assert _coordinator(ToyRecorder()).tick("SIGTERM")
