@@ -12,6 +12,7 @@ from typing import Any
 
 from grs_evo import __version__
 from grs_evo.driver import rounds
+from grs_evo.driver.closing import close
 from grs_evo.driver.config.changes import check_files, extended, gather_files
 from grs_evo.driver.config.run_file import read, seconds_of
 from grs_evo.driver.distributed_target import DistributedDescriber
@@ -245,6 +246,8 @@ def _session(
             reporter.say(
                 summary(result, recorder.problem, recorder.run.output.top, session_generation, recorder.set_up_seconds)
             )
+            for line in close(recorder, result):
+                reporter.say(line)
             return result
 
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from grs_evo.errors import InputError
 from grs_evo.observables.catalogue import all_observables, extended
-from grs_evo.observables.counting.survey import survey
+from grs_evo.observables.counting.survey import Survey, survey
 from grs_evo.observables.given import structures_of
-from grs_evo.observables.record import Observable, Row
+from grs_evo.observables.record import Curve, Observable, Row
 from grs_evo.observables.reference import Reference, describe_target
-from grs_evo.observables.sampling import draw
+from grs_evo.observables.sampling import Comparison, draw
 
 STANDS = "stands for the target"
 SAMPLE = "as good as a random sample of it"
@@ -80,14 +80,25 @@ def compare(structures: Any, reference: Reference, extra: Sequence[Observable] =
     InputError
         There is no structure, one that is unsound, or one with an element that the target's elements lack.
     """
-    _, given = structures_of(structures, reference.elements, "structures")
-    target = reference.survey
-    found = survey(given, reference.elements, target.reach, target.shells, seed)
-    comparison = draw(target, found.counts, reference.exact, reference.torn, seed)
+    found, comparison = _compared(structures, reference, seed)
     rows: list[Row] = []
     for observable in extended(all_observables(), extra):
         rows += observable.compare(found, comparison)
     return _judged(rows, reference.notes, found.n_structures, found.n_atoms)
+
+
+def curves(structures: Any, reference: Reference, extra: Sequence[Observable] = (), seed: int = 0) -> list[Curve]:
+    """The distributions behind a comparison, to be drawn: g(r) of each pair, angles. As for `compare`."""
+    found, comparison = _compared(structures, reference, seed)
+    told = [one.curves for one in extended(all_observables(), extra) if one.curves is not None]
+    return [curve for make in told for curve in make(found, comparison)]
+
+
+def _compared(structures: Any, reference: Reference, seed: int) -> tuple[Survey, Comparison]:
+    _, given = structures_of(structures, reference.elements, "structures")
+    target = reference.survey
+    found = survey(given, reference.elements, target.reach, target.shells, seed)
+    return found, draw(target, found.counts, reference.exact, reference.torn, seed)
 
 
 def quality_of(
