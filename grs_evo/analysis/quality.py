@@ -107,14 +107,14 @@ def _frames(sizes: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[n
 
 
 def judge(
-    structures: Sequence[Structure], reference: Reference, subject: str, away: bool = False, early: bool = False
+    structures: Sequence[Structure], reference: Reference, subject: str, away: bool = False, early: str = ""
 ) -> Judgement:
     """Judge a structure, or several together as a set.
 
     Parameters
     ----------
     subject : what they are called; "" for a line without it
-    early : whether the search was stopped before its end, which the line then says
+    early : e.g. "stopped early", which the line then says
 
     Raises
     ------
@@ -124,7 +124,7 @@ def judge(
     found = compare(structures, reference)
     size = counted(found.n_atoms, "atom")
     several = f"{counted(found.n_structures, 'structure')}, " if found.n_structures > 1 else ""
-    before = f"{subject} ({several}{size}{'; stopped early' if early else ''}): " if subject else ""
+    before = f"{subject} ({several}{size}{'; ' + early if early else ''}): " if subject else ""
     return Judgement(subject, before + (_away_words(found) if away else words_of(found)), away, found)
 
 

@@ -41,7 +41,8 @@ def judgement_of(recorder: Recorder, result: Result) -> Judgement | None:
         else:
             structures = [min(result.archive, key=order_key).structure]
         reference = reference_of(target_data.target, target_data.basis.elements, result.seconds)
-        return None if reference is None else judge(structures, reference, subject, away, not result.finished)
+        early = "" if result.finished else "stopped early"
+        return None if reference is None else judge(structures, reference, subject, away, early)
     except InputError as error:
         return untold(subject, error)
     except Exception as error:  # an observable of another package may raise anything; the run is over and stays so
