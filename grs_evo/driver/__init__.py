@@ -8,7 +8,6 @@
 | how do ranks share the description of a large target? | `distributed_target` |
 | round after round of search; how does a representative set grow between them? | `rounds` |
 | SIGTERM, SIGUSR1 and SIGINT | `signals` |
-| what is said of the result at the end? | `closing` |
 | what is kept while it runs: archive, history, checkpoints? | `recorder` |
 | which versions and inputs made it, and is a folder unchanged? | `provenance` |
 | the run file | `config/` |

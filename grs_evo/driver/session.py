@@ -7,15 +7,16 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from grs_evo import __version__
 from grs_evo.driver import rounds
-from grs_evo.driver.closing import close
 from grs_evo.driver.config.changes import check_files, extended, gather_files
 from grs_evo.driver.config.run_file import read, seconds_of
 from grs_evo.driver.distributed_target import DistributedDescriber
+from grs_evo.driver.monitor.closing import close
 from grs_evo.driver.monitor.console import Reporter, announcing_long_setup
 from grs_evo.driver.monitor.summary import Result, summary
 from grs_evo.driver.provenance import check_same, fingerprint, moved, stamped, unchanged, versions
@@ -246,7 +247,8 @@ def _session(
             reporter.say(
                 summary(result, recorder.problem, recorder.run.output.top, session_generation, recorder.set_up_seconds)
             )
-            for line in close(recorder, result):
+            given = partial(rounds.given_structures, recorder.run, start.target_data.basis, start.folder)
+            for line in close(result, recorder.run, start.target_data, recorder.set, given):
                 reporter.say(line)
             return result
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from grs_evo.observables.counting.shells import pair_function
+from grs_evo.observables.counting.shells import BROADENING, pair_function
 from grs_evo.observables.counting.survey import COARSE, Survey
 from grs_evo.observables.record import Curve, Observable, Row
 from grs_evo.observables.sampling import Comparison
@@ -18,6 +18,7 @@ Array = NDArray[np.float64]
 LIMIT = 2.0
 # A crystal on its sites has no scatter: g(r) as it changes when all distances change by this share stands for it.
 _STRAIN = 0.005
+_CUT = 3 * BROADENING  # Å
 
 
 def _measure(found: Survey) -> dict[str, Any]:
@@ -42,10 +43,12 @@ def _pairs(found: Survey, comparison: Comparison) -> list[tuple[int, int, Array,
 
 
 def _curves(found: Survey, comparison: Comparison) -> list[Curve]:
+    # nearer to the reach, the broadening lacks what is beyond it
+    inner = comparison.target.grid < comparison.target.reach - _CUT
     return [
         Curve(
-            OBSERVABLE.name, found.pair(a, b), comparison.target.grid, ours, theirs,
-            comparison.scatters(comparison.pair_functions(a, b)), "r (Å)", "g(r)",
+            OBSERVABLE.name, found.pair(a, b), comparison.target.grid[inner], ours[inner], theirs[inner],
+            comparison.scatters(comparison.pair_functions(a, b)[:, inner]), "r (Å)", "g(r)",
         )
         for a, b, ours, theirs in _pairs(found, comparison)
     ]  # fmt: skip

@@ -65,7 +65,7 @@ def _with_structures(target: Target | None, folder: Path | None) -> Target | Non
 
 def head(one: Judged | None) -> str:
     """The line at the head of the page."""
-    return "" if one is None else f'<p class="quality">{page.text(one.judgement.line)}</p>'
+    return "" if one is None else f'<p class="quality">{page.text(_upper(one.judgement.line))}</p>'
 
 
 def observables_section(one: Judged) -> tuple[Section, list[Figure]]:
@@ -75,7 +75,12 @@ def observables_section(one: Judged) -> tuple[Section, list[Figure]]:
     title = "Observables against the target"
     if judgement.quality is None:
         return Section("observables", title, judgement.line, notes), []
-    groups = curve_figures(one.curves, judgement.quality, judgement.subject, _SMALL)
+    groups = curve_figures(
+        sorted(one.curves, key=lambda curve: curve.observable, reverse=True),
+        judgement.quality,
+        judgement.subject,
+        _SMALL,
+    )
     body = notes + _table(judgement)
     meanings = {known["name"]: known["meaning"] for known in listing()}
     for name, figures in groups:
@@ -94,7 +99,8 @@ def observables_section(one: Judged) -> tuple[Section, list[Figure]]:
 
 
 def _upper(words: str) -> str:
-    return words[:1].upper() + words[1:]
+    """With a capital letter in front, unless it begins with a symbol such as g(r)."""
+    return words if words[1:2] == "(" else words[:1].upper() + words[1:]
 
 
 def _table(judgement: Judgement) -> str:
