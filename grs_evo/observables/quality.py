@@ -25,6 +25,8 @@ _BETTER = 0.55
 _MOST_REASONS = 3
 # Beyond so many limits a deviation is large however large; what reads best is then told first.
 _LARGE = 4.0
+# The deviation of a contact grows slowly, since it tells how unlikely it is.
+_LARGE_AT_ONCE = ("contacts",)
 _FIRST_TOLD = (
     "periodicity", "molecules", "composition", "contacts", "coordination", "density", "first peak",
     "short-range order", "angles", "pair distribution",
@@ -132,7 +134,8 @@ def _reasons(rows: list[Row]) -> tuple[str, ...]:
 
     def order(row: Row) -> tuple[float, int, float]:
         told = _FIRST_TOLD.index(row.observable) if row.observable in _FIRST_TOLD else 0
-        return -min(row.excess, _LARGE), told, -row.excess
+        large = _LARGE if row.observable in _LARGE_AT_ONCE else min(row.excess, _LARGE)
+        return -large, told, -row.excess
 
     ranked = sorted(rows, key=order)
     firsts: list[Row] = []
