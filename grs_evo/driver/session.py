@@ -19,7 +19,7 @@ from grs_evo.driver.monitor.console import Reporter, announcing_long_setup
 from grs_evo.driver.monitor.summary import Result, summary
 from grs_evo.driver.provenance import check_same, fingerprint, moved, stamped, unchanged, versions
 from grs_evo.driver.recorder import Recorder
-from grs_evo.driver.setup import make_problem, make_target_data, rehearse, store_target
+from grs_evo.driver.setup import decided, make_problem, make_target_data, rehearse, store_target
 from grs_evo.driver.signals import listening
 from grs_evo.driver.startup import Start, receive, receive_start, send_start
 from grs_evo.errors import InputError, RankExit, StorageError, exit_code_of, names_refused, within
@@ -79,10 +79,11 @@ def run(
             target_data = make_target_data(
                 given, path.parent, DistributedDescriber(world, 1 if world.size > 1 else cores())
             )
+            given, by_target = decided(given, target_data)
             problem = make_problem(given, target_data, path.parent)
             rounds.given_structures(given, target_data.basis, path.parent)
             reporter.say(f"grs_evo {__version__}: {path} on {counted(world.size, 'rank')}")
-            for note in (*problem.objective.notes, *problem.notes):
+            for note in (*by_target, *problem.objective.notes, *problem.notes):
                 reporter.say(note)
             rehearse(problem)
         effective, copies = gather_files(given, path.parent)

@@ -25,6 +25,7 @@ from grs_evo.loss.terms.table import needs_covariance, weights
 from grs_evo.potential.relaxation import RelaxOptions
 from grs_evo.search import island
 from grs_evo.search.candidates.binding import bind
+from grs_evo.search.candidates.by_target import by_target
 from grs_evo.search.candidates.parents import PARENTS, parent_cell
 from grs_evo.search.candidates.source import CandidateOptions, Source, candidate
 from grs_evo.search.fresh_candidates import NoCandidates
@@ -230,6 +231,38 @@ def make_basis(
             options.taper_in,
             options.taper,
         )
+
+
+def decided(run: RunFile, target_data: TargetData) -> tuple[RunFile, tuple[str, ...]]:
+    """The run file with what its candidates leave to the target written out, and a line about each such decision.
+
+    Raises
+    ------
+    InputError
+        The target does not tell what candidates are to be.
+    """
+    if run.target.alloy is not None:
+        return run, ()
+    notes: dict[str, None] = {}
+
+    def settled(options: CandidateOptions | None, where: str) -> CandidateOptions | None:
+        if options is None:
+            return None
+        found, told = by_target(options, target_data.basis.elements, target_data.structures, where)
+        notes.update(dict.fromkeys(told))
+        return found
+
+    changes: dict[str, Any] = {}
+    if any(one.candidates is None for one in run.each_island()):
+        changes["candidates"] = settled(run.candidates, "candidates")
+    own = "islands.candidates"
+    if not run.islands and run.search.candidates is not None:
+        changes["search"] = run.search.model_copy(update={"candidates": settled(run.search.candidates, own)})
+    if any(group.candidates is not None for group in run.islands):
+        changes["islands"] = tuple(
+            group.model_copy(update={"candidates": settled(group.candidates, own)}) for group in run.islands
+        )
+    return run.model_copy(update=changes), tuple(notes)
 
 
 def make_problem(run: RunFile, target_data: TargetData, folder: Path) -> Problem:
