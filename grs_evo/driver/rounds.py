@@ -81,7 +81,7 @@ def search(world: World, start: Start, signal_flag: SignalFlag, recorder: Record
         islands = island_functions(problem, run_.seed, round_, before)
         ending, coordinator = _round(world, start, islands, routes, signal_flag, recorder, point, round_)
         if ending.halted or not rounds_:
-            return _result(recorder, start, ending, coordinator)
+            return _result(recorder, start, ending, coordinator, set_progress)
         new: Sequence[Individual] = ()
         grown, done = None, ""
         if recorder is not None and coordinator is not None:
@@ -94,7 +94,7 @@ def search(world: World, start: Start, signal_flag: SignalFlag, recorder: Record
             done, new = array_text(arrays["done"]), unpack(arrays)
         set_progress = set_progress.added(new, grown)
         if done:
-            return _result(recorder, start, ending, coordinator)
+            return _result(recorder, start, ending, coordinator, set_progress)
         problem, round_, before, point = set_progress.problem, round_ + 1, dict(ending.states), None
 
 
@@ -142,17 +142,32 @@ def _round(
     return run_round(worker, states), coordinator
 
 
-def _result(recorder: Recorder | None, start: Start, ending: Ending, coordinator: Coordinator | None) -> Result:
+def _result(
+    recorder: Recorder | None,
+    start: Start,
+    ending: Ending,
+    coordinator: Coordinator | None,
+    set_progress: SetProgress,
+) -> Result:
+    short = bool(sets.shortfall(set_progress.state, start.run.set, _smallest(set_progress.problem)))
+    short = short and start.run.set.rounds > 0
     if recorder is None or coordinator is None:
         # rank 0 alone knows the reasons; the exit code of the others follows from how the round ended
         finished = not ending.halted or ending.why == "seconds"
-        return Result(start.folder, finished, ending.why, ending.generation, 0.0)
+        return Result(start.folder, finished, ending.why, ending.generation, 0.0, short=short)
     recorder.pace = coordinator.pace
     finished = not ending.halted or coordinator.halt_reason == "seconds"
     reason = recorder.last_reason if not ending.halted else coordinator.halt_reason
     recorder.end("finished" if finished else "stopped", reason, ending.generation)
     return Result(
-        start.folder, finished, reason, ending.generation, recorder.seconds(), tuple(recorder.newest), recorder.hash
+        start.folder,
+        finished,
+        reason,
+        ending.generation,
+        recorder.seconds(),
+        tuple(recorder.newest),
+        recorder.hash,
+        short=short,
     )
 
 
@@ -236,18 +251,24 @@ def judge(
     """Rank 0, after a round: what joins the set, the set then, and why it is done if it is."""
     options = set_progress.run.set
     candidates: list[Individual] = []
-    # Moving away, a structure is wanted once; a set may hold the same one twice, if that fits the target.
-    taken = {one.content for one in set_progress.state.individuals} if options.bootstrap != "none" else set()
+    # Moving away, a crystal is wanted once; a set may hold the same one twice, if that fits the target.
+    moving = options.bootstrap != "none"
+    taken = sets.Known(one.structure for one in set_progress.state.individuals if moving)
     for arrays in final:
         state = IslandState.from_arrays(arrays)
-        population, archive = (
-            [one for one in group if one.content not in taken] for group in (state.population, state.archive)
-        )
-        candidates += sets.offer(population, archive, options.offered)
+        candidates += sets.offer(state.population, state.archive, options.offered, taken.__contains__)
     cover = _cover(target_data) if options.coverage is not None else None
-    grown, done = sets.extend_set(set_progress.state, candidates, set_progress.problem.objective, options, cover)
+    smallest = _smallest(set_progress.problem)
+    grown, done = sets.extend_set(
+        set_progress.state, candidates, set_progress.problem.objective, options, cover, smallest
+    )
     new = list(grown.individuals[len(set_progress.state.individuals) :])
     return new, grown, done
+
+
+def _smallest(problem: Problem) -> int:
+    """Atoms of the smallest structure that the islands can offer."""
+    return min(source.limits.sizes[0] for source in problem.sources)
 
 
 def _cover(target_data: TargetData) -> Callable[[Sequence[Structure]], float]:
