@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 
 import pinned_runs
+import pytest
+import small
 
 import grs_evo
 from grs_evo.errors import EXIT_SHORT
@@ -45,3 +49,26 @@ def test_a_bootstrap_takes_no_crystal_twice(tmp_path: Path) -> None:
     crystals = [crystal_of(one.structure) for one in read_archive(result.folder).set]
     assert len(crystals) > 6
     assert sum(same_crystal(a, b) for k, a in enumerate(crystals) for b in crystals[:k]) == 0
+
+
+@pytest.mark.parametrize("n_ranks", [0, pytest.param(2, marks=pytest.mark.mpi)])
+def test_a_run_that_ends_in_its_first_generation_keeps_what_was_evaluated(n_ranks: int, tmp_path: Path) -> None:
+    if n_ranks and shutil.which("mpiexec") is None:
+        pytest.skip("no mpiexec: install the extra mpich or openmpi")
+    text = small.RELAXED.replace("population = 4", "population = 5000").replace("generations = 5", "seconds = 3")
+    path = small.write(tmp_path, text.replace("max_evaluations = 30\nstage_evaluations = 6", 'cell = "full"'))
+    code, said = pinned_runs.call(n_ranks, "run", path, "--out", tmp_path / "out", cwd=tmp_path)
+    assert code == 0, said
+    found = re.search(r"first generation was not complete: (\d+) of 15000 structures were evaluated", said)
+    assert found is not None, said
+    archive = read_archive(tmp_path / "out")
+    assert 0 < len(archive.individuals) <= int(found[1])
+    assert "finished (seconds) before the first generation was complete" in said
+    assert f"({len(archive.individuals)} structure" in said
+    # what reads archives reads this one
+    code, said = pinned_runs.call(0, "export", tmp_path / "out", "-o", tmp_path / "best.extxyz", cwd=tmp_path)
+    assert code == 0, said
+    code, said = pinned_runs.call(0, "report", tmp_path / "out", cwd=tmp_path)
+    assert code == 0, said
+    code, said = pinned_runs.call(0, "status", tmp_path / "out", cwd=tmp_path)
+    assert code == 0, said

@@ -27,7 +27,8 @@ from grs_evo.parallel.topology import Routes, shares, sources
 from grs_evo.parallel.worker import IslandFunctions, RoundPlan, SignalFlag, Worker
 from grs_evo.search import island
 from grs_evo.search.population import representative_set as sets
-from grs_evo.search.population.individual import Individual, pack, unpack
+from grs_evo.search.population.archive import merge as merge_archives
+from grs_evo.search.population.individual import Individual, best_distinct, pack, unpack
 from grs_evo.search.problem import Problem
 from grs_evo.search.state import IslandState
 from grs_evo.storage.checkpoint import Checkpoint
@@ -37,6 +38,9 @@ from grs_evo.structures.structure import Structure
 from grs_evo.targets.moments import merge
 from grs_evo.targets.overlap import check_overlap
 
+# Individuals of a first generation that a rank holds beside the states of its islands, at most.
+_MOST_HELD = 2000
+
 
 def island_functions(problem: Problem, seed: int, round_: int, before: Mapping[int, IslandState]) -> IslandFunctions:
     """How the islands of a round are started, advanced, and sent.
@@ -45,15 +49,36 @@ def island_functions(problem: Problem, seed: int, round_: int, before: Mapping[i
     ----------
     before : states of own islands at the end of the round before, from which they start
     """
+    first = FirstGeneration(problem)
+    # what a later round was doing when it ended is of no use: its loss is of a set that then does not grow
+    told = first.add if round_ == 0 else None
     return IslandFunctions(
         n_terms=len(problem.term_names),
-        start=lambda k, poll: island.start(problem, k, seed, round_, before.get(k), poll),
+        start=lambda k, poll: island.start(problem, k, seed, round_, before.get(k), poll, told),
         advance=lambda state, immigrants, seeds, poll: island.advance(state, problem, immigrants, seeds, poll),
         stats=island.stats,
         emigrants=island.emigrants,
         pack=IslandState.to_arrays,
         unpack=IslandState.from_arrays,
+        first=lambda: (first.count, first.individuals),
     )
+
+
+class FirstGeneration:
+    """What own islands have of generation 0, for a run that ends before it is complete."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.count = 0  # individuals evaluated
+        self.individuals: list[Individual] = []  # those that would be in an archive, and some more
+        self._problem = problem
+
+    def add(self, one: Individual) -> None:
+        self.count += 1
+        self.individuals.append(one)
+        if len(self.individuals) >= _MOST_HELD:
+            kept = merge_archives([self.individuals], self._problem.archive, self._problem.term_names)
+            # all of them may be worth keeping: then the next look is as far away
+            self.individuals = kept if len(kept) < _MOST_HELD // 2 else best_distinct(kept, _MOST_HELD // 2)
 
 
 def search(world: World, start: Start, signal_flag: SignalFlag, recorder: Recorder | None) -> Result:
