@@ -16,6 +16,7 @@ from grs_evo.descriptors.basis import Basis, build_basis
 from grs_evo.descriptors.options import BasisOptions
 from grs_evo.driver.config.changes import map_files
 from grs_evo.driver.config.run_file import AlloyOptions, RunFile, TargetOptions, read
+from grs_evo.driver.config.without_effect import without_effect
 from grs_evo.errors import InputError, within
 from grs_evo.files import is_there
 from grs_evo.loss.lattice import make_lattice_objective, reference_structures
@@ -299,6 +300,7 @@ def make_problem(run: RunFile, target_data: TargetData, folder: Path) -> Problem
         migration=run.migration,
         relax=run.relax,
         notes=(
+            *without_effect(run, islands, sources),
             *_space_notes(sources),
             *_table_notes(objective, islands, sources),
             *_operator_notes(run, islands, sources, lattices),

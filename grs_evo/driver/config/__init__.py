@@ -4,5 +4,6 @@
 |---|---|
 | which tables and keys are there? | `run_file` |
 | which files does it name; what may change at a resume? | `changes` |
+| which options have no effect? | `without_effect` |
 | how are options written as TOML? | `toml` |
 """
