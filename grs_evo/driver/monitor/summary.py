@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from grs_evo.errors import EXIT_EARLY
+from grs_evo.errors import EXIT_EARLY, EXIT_SHORT
 from grs_evo.search.population.individual import Individual, order_key, short_uid
 from grs_evo.search.problem import Problem
 from grs_evo.storage.archive_file import row_of
@@ -27,10 +27,13 @@ class Result:
     seconds: float
     archive: tuple[Individual, ...] = ()  # on rank 0
     archive_hash: str = ""  # on rank 0
+    short: bool = False  # its representative set has not the size that was asked for
 
     @property
     def exit_code(self) -> int:
-        return 0 if self.finished else EXIT_EARLY
+        if not self.finished:
+            return EXIT_EARLY
+        return EXIT_SHORT if self.short else 0
 
 
 def summary(result: Result, problem: Problem, top: int, session_generation: int, set_up_seconds: float) -> str:
