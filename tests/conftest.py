@@ -12,8 +12,9 @@ import pytest
 # twice because both need it at the same moment: first files that compile different kernels, then the longest ones, of
 # which those that start many processes find everything compiled.
 FIRST = (
-    "test_lattice.py",
-    "test_relax.py",
+    "test_loss_lattice.py",
+    "test_potential_relaxation.py",
+    "test_torture.py",
     "test_mpi.py",
     "test_resume.py",
     "test_scaling.py",

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import FIRST
 
 import grs_evo
 
@@ -172,3 +173,7 @@ def test_one_version_everywhere() -> None:
     assert f'name: "{author["name"]}"' in (ROOT / "CITATION.cff").read_text()
     released = re.findall(r"^## \[(\d[^\]]*)\]", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
     assert not released or released[0] == grs_evo.__version__
+
+
+def test_the_order_of_test_files_names_files() -> None:
+    assert [name for name in FIRST if not (ROOT / "tests" / name).is_file()] == []
