@@ -137,8 +137,6 @@ def store_target(
     """
     if is_there(out):
         raise InputError(f"{out}: exists already; choose another --out")
-    if not out.parent.is_dir():
-        raise InputError(f"{out}: cannot be made, {out.parent} is no folder; choose another --out")
     given = {"files": tuple(files), "types": tuple(types), "format": format, "weights": dict(weights or {})}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value}
     if run_file is None:

@@ -140,7 +140,7 @@ def offer(
 
     Parameters
     ----------
-    refused : whether a structure is not wanted, asked for as few as are needed
+    refused : whether a structure is not wanted, wanted as few as are needed
     """
     pool = {one.uid: one for one in (*archive, *population)}
     ordered = sorted(pool.values(), key=order_key)
