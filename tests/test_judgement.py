@@ -163,6 +163,10 @@ def test_the_report_says_it_at_its_head(folder: Path, tmp_path: Path) -> None:
     assert 'id="observables"' in html
     assert 'data-plot="pair-distribution-1"' in html
     assert 'data-plot="angles-1"' in html
+    status = json.loads((folder / "status.json").read_text())
+    (folder / "status.json").write_text(json.dumps({**status, "state": "stopped"}))
+    assert "; stopped early): " in write_report(folder, tmp_path / "early.html").read_text()
+    (folder / "status.json").write_text(json.dumps(status))
     alone = write_report(folder / "archive.h5", tmp_path / "alone.html")
     assert 'class="quality"' in alone.read_text()
     (tmp_path / "archive.h5").write_bytes((folder / "archive.h5").read_bytes())

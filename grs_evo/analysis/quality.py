@@ -27,6 +27,7 @@ _REPEATS = 10
 # s to count an atom, on one core, and the share of a run's time that this may take; a second it may always take.
 _COUNTING = 5e-5
 _SHARE = 0.05
+_NOTHING = 1e-6  # what rounding leaves of a difference
 # Deviations are told up to this many limits.
 _FAR = 99.0
 
@@ -173,4 +174,6 @@ def most_off(rows: Sequence[Mapping[str, Any]], count: int) -> dict[str, list[st
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+    if value is None:
+        return "-"
+    return "0" if abs(value) < _NOTHING else f"{value:.4g}"

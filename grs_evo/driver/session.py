@@ -16,7 +16,6 @@ from grs_evo.driver import rounds
 from grs_evo.driver.config.changes import check_files, extended, gather_files
 from grs_evo.driver.config.run_file import read, seconds_of
 from grs_evo.driver.distributed_target import DistributedDescriber
-from grs_evo.driver.monitor.closing import close
 from grs_evo.driver.monitor.console import Reporter, announcing_long_setup
 from grs_evo.driver.monitor.summary import Result, summary
 from grs_evo.driver.provenance import check_same, fingerprint, moved, stamped, unchanged, versions
@@ -248,6 +247,8 @@ def _session(
             reporter.say(
                 summary(result, recorder.problem, recorder.run.output.top, session_generation, recorder.set_up_seconds)
             )
+            from grs_evo.driver.monitor.closing import close  # rank 0 alone needs what it imports
+
             given = partial(rounds.given_structures, recorder.run, start.target_data.basis, start.folder)
             for line in close(result, recorder.run, start.target_data, recorder.set, given):
                 reporter.say(line)
