@@ -79,14 +79,15 @@ def test_a_run_that_ends_in_its_first_generation_keeps_what_was_evaluated(n_rank
 
 def test_a_run_far_from_its_target_says_what_that_means(tmp_path: Path) -> None:
     path = pinned_runs.write(tmp_path, "lattice")
-    text = path.read_text().replace("a = 3.75", "a = 3.0").replace('composition = "free"', "fractions = {Au = 1.0}")
+    text = path.read_text().replace("a = 3.75", "a = 2.5").replace('composition = "free"', "fractions = {Au = 1.0}")
     path.write_text(text.replace("generations = 14", "generations = 0").replace('scale = "reference"\n', ""))
     code, said = pinned_runs.call(0, "run", path, cwd=tmp_path)
     assert code == 0, said
     (line,) = [line for line in said.splitlines() if line.startswith("no match ")]
     assert re.search(r"the loss is \S+, \S+ times the sampling noise: no match; the largest term is \w+ \(", line), line
-    assert "another composition: Au 100 % (target 25 %), Cu 0 % (target 75 %)" in line
-    assert "another density: 1.9" in line
+    assert "another composition: " in line
+    assert "Au 100 % (target 25 %)" in line
+    assert "another density: 3.3" in line
 
 
 def test_score_says_why_a_structure_is_no_match(tmp_path: Path) -> None:
