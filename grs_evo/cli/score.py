@@ -15,7 +15,7 @@ from grs_evo.errors import InputError, within
 from grs_evo.files import is_folder
 from grs_evo.loss.objective import Objective, make_objective
 from grs_evo.loss.options import LossOptions
-from grs_evo.loss.quality import quality, score, score_table
+from grs_evo.loss.quality import quality, score, score_table, why_far
 from grs_evo.loss.terms.table import facts
 from grs_evo.search.candidates.binding import bind
 from grs_evo.search.candidates.source import CandidateOptions, candidate
@@ -80,6 +80,7 @@ def scores(
                 "over_noise": judged.noise_ratio,
                 "random": judged.baseline,
                 "over_random": judged.baseline_ratio,
+                "no_match": why_far(objective, one, judged.evaluation.terms, target_data.structures),
                 "functions": off,
                 "quality": judged_by(one),
             }
@@ -149,6 +150,8 @@ def text_of(found: list[dict[str, Any]]) -> str:
             lines.append("  the target has no sampling noise: its environments are all alike")
         if np.isfinite(one["over_random"]):
             lines.append(f"  {one['over_random']:.4g} times the median of random candidates ({one['random']:.4g})")
+        if one["no_match"]:
+            lines.append(f"  {one['no_match']}")
         if one["functions"]:
             heads = list(one["functions"][0])
             rows = [[_cell(row[head]) for head in heads] for row in one["functions"]]

@@ -245,7 +245,14 @@ def _session(
             reporter.close()
             session_generation = recorder.extra["session_generation"]
             reporter.say(
-                summary(result, recorder.problem, recorder.run.output.top, session_generation, recorder.set_up_seconds)
+                summary(
+                    result,
+                    recorder.problem,
+                    recorder.run.output.top,
+                    session_generation,
+                    recorder.set_up_seconds,
+                    None if recorder.run.set.rounds else recorder.target_data.structures,
+                )
             )
             from grs_evo.driver.monitor.closing import close  # rank 0 alone needs what it imports
 
