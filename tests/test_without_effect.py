@@ -46,6 +46,11 @@ def test_an_option_without_effect_is_told(text: str, table: str, option: str, wh
     assert note.startswith(f"{table}.{name}: has no effect, {why}")
 
 
+def test_a_relaxation_in_which_nothing_moves_is_told(tmp_path: Path) -> None:
+    (note,) = notes(small.write(tmp_path, small.RELAXED.replace("[relax]\n", "[relax]\npositions = false\n")))
+    assert note == "relax: has no effect, positions is false and cell is 'none': nothing may move"
+
+
 @pytest.mark.parametrize("name", pinned_runs.RUNS)
 def test_options_with_an_effect_are_not_told(name: str, tmp_path: Path) -> None:
     assert notes(pinned_runs.write(tmp_path, name)) == []

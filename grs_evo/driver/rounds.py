@@ -278,10 +278,10 @@ def judge(
     candidates: list[Individual] = []
     # Moving away, a crystal is wanted once; a set may hold the same one twice, if that fits the target.
     moving = options.bootstrap != "none"
-    taken = sets.Known(one.structure for one in set_progress.state.individuals if moving)
+    taken = sets.Known(one.structure for one in set_progress.state.individuals) if moving else None
     for arrays in final:
         state = IslandState.from_arrays(arrays)
-        candidates += sets.offer(state.population, state.archive, options.offered, taken.__contains__)
+        candidates += sets.offer(state.population, state.archive, options.offered, taken)
     cover = _cover(target_data) if options.coverage is not None else None
     smallest = _smallest(set_progress.problem)
     grown, done = sets.extend_set(

@@ -42,6 +42,8 @@ def without_effect(run: RunFile, islands: Sequence[IslandOptions], sources: Sequ
         ("set", _of_set(run.set)),
     ):
         notes.update(dict.fromkeys(f"{table}.{name}: has no effect, {why}" for name, why in found))
+    if run.relax is not None and not run.relax.positions and run.relax.cell == "none":
+        notes["relax: has no effect, positions is false and cell is 'none': nothing may move"] = None
     return tuple(notes)
 
 

@@ -17,7 +17,7 @@ from pydantic import Field
 from grs_evo.loss.objective import Objective
 from grs_evo.options import Options
 from grs_evo.search.population.individual import Individual, order_key
-from grs_evo.structures.same_crystal import crystal_of, same_crystal
+from grs_evo.structures.same_crystal import Crystal, crystal_of, same_crystal
 from grs_evo.structures.structure import Structure, content_hash
 from grs_evo.targets.moments import Moments, empty, merge
 from grs_evo.targets.target import Target
@@ -108,10 +108,18 @@ def resume(objective: Objective, individuals: Sequence[Individual], given: Seque
 class Known:
     """Structures, and whether another is one of them: the same bits, or the same crystal in whatever cell."""
 
-    def __init__(self, structures: Iterable[Structure]) -> None:
-        known = list(structures)
-        self._contents = {content_hash(one) for one in known}
-        self._crystals = [crystal for one in known if (crystal := crystal_of(one)) is not None]
+    def __init__(self, structures: Iterable[Structure] = ()) -> None:
+        self._contents: set[str] = set()
+        self._crystals: list[Crystal] = []
+        for one in structures:
+            self.add(one)
+
+    def add(self, structure: Structure) -> None:
+        """One more."""
+        self._contents.add(content_hash(structure))
+        crystal = crystal_of(structure)
+        if crystal is not None:
+            self._crystals.append(crystal)
 
     def __contains__(self, structure: Structure) -> bool:
         if content_hash(structure) in self._contents:
@@ -134,22 +142,25 @@ def offer(
     population: Sequence[Individual],
     archive: Sequence[Individual],
     count: int,
-    refused: Callable[[Structure], bool] = lambda _: False,
+    taken: Known | None = None,
 ) -> list[Individual]:
     """What an island offers after a round: the `count` lowest values of archive and population, each structure once.
 
     Parameters
     ----------
-    refused : whether a structure is not wanted, wanted as few as are needed
+    taken : crystals that are not wanted again; each other one then is offered once, in one of its cells
     """
     pool = {one.uid: one for one in (*archive, *population)}
     ordered = sorted(pool.values(), key=order_key)
-    offered, seen = [], set()
+    offered, seen, own = [], set(), Known()
     for one in ordered:
         key = (one.value, one.content)
         if key not in seen:
             seen.add(key)
-            if not refused(one.structure):
+            if taken is None:
+                offered.append(one)
+            elif one.structure not in taken and one.structure not in own:
+                own.add(one.structure)
                 offered.append(one)
         if len(offered) == count:
             break
