@@ -13,7 +13,7 @@ from grs_evo.driver import setup
 from grs_evo.driver.config.run_file import parse
 from grs_evo.errors import InputError
 from grs_evo.search.counters import COUNTERS, Ledger
-from grs_evo.search.evaluation import NoCandidates
+from grs_evo.search.fresh_candidates import NoCandidates
 from grs_evo.search.operators.table import operator_names
 from grs_evo.storage.target_file import TargetData
 
