@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 # Exit codes of the command line and of ranks that leave together; 74 and 75 are EX_IOERR and EX_TEMPFAIL of sysexits.h.
 EXIT_INPUT = 2
+EXIT_SHORT = 3  # a representative set came to its end short of the structures or environments it was to have
 EXIT_STORAGE = 74
 EXIT_EARLY = 75  # stopped by a signal, a request or --max-time, with a checkpoint: may be queued again
 

@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,7 +28,6 @@ ERRORS = {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC, "EINTR": errno.EINTR, "ESTAL
 KINDS = {"write": WRITE, "fsync": FSYNC, "rename": RENAME}
 # s; a run takes a fraction of one
 _PATIENCE = 120
-_COMPILES = 1200
 _GENERATIONS = 6
 RUN = small.LATTICE.replace("generations = 12", f"generations = {_GENERATIONS}").replace("islands = 5", "islands = 2")
 
@@ -52,11 +52,11 @@ def tried(count: int, seed: int) -> dict[str, object]:
             [sys.executable, __file__, "--inside", str(count), str(seed)],
             env=environment,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
             text=True,
         )
     if done.returncode:
-        raise RuntimeError(done.stdout + done.stderr)
+        raise RuntimeError(done.stdout)
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -79,8 +79,12 @@ class Bench:
         self.expected = ""
 
     def prepare(self) -> None:
+        from grs_evo.driver.session import run
+
+        # here, so that the forked processes have all modules and compiled functions
+        run(self.run_file, self.place / "warm", quiet=True)
         self.disk.mkdir()
-        assert self.call("run", self.run_file, "--out", self.disk / "case", patience=_COMPILES) == 0
+        assert self.call("run", self.run_file, "--out", self.disk / "case") == 0, self.said()
         self.expected = self.hash(self.disk)
         short = self.place / "short.toml"
         short.write_text(RUN.replace(f"generations = {_GENERATIONS}", "generations = 2"))
@@ -104,14 +108,12 @@ class Bench:
             return ("run", self.run_file, "--out", self.disk / "case")
         return ("resume", self.disk / "case", "--extend", f"stop.generations={_GENERATIONS}")
 
-    def call(
-        self, *arguments: object, arm: tuple[int, int, int, int] | None = None, patience: float = _PATIENCE
-    ) -> int:
+    def call(self, *arguments: object, arm: tuple[int, int, int, int] | None = None) -> int:
         """The command line in a forked process; its exit code, -1 when it hangs."""
         child = os.fork()
         if child == 0:
             self._child(list(map(str, arguments)), arm)
-        end = time.monotonic() + patience
+        end = time.monotonic() + _PATIENCE
         while True:
             pid, status = os.waitpid(child, os.WNOHANG)
             if pid:
@@ -126,6 +128,7 @@ class Bench:
         from grs_evo.cli.commands import main
 
         code = 1
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             out = os.open(self.place / "said", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(out, 1), os.dup2(out, 2)
@@ -261,11 +264,7 @@ class Bench:
 
 def inside(count: int, seed: int) -> dict[str, object]:
     """Under the shim: try faults; counts, and whatever was wrong."""
-    import scipy.linalg  # noqa: F401
-
-    import grs_evo.driver.session
-    import grs_evo.report.report  # noqa: F401
-
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     became: Counter[str] = Counter()
     wrong = []
     with tempfile.TemporaryDirectory() as folder:
@@ -276,6 +275,9 @@ def inside(count: int, seed: int) -> dict[str, object]:
             became[end] += 1
             if fault:
                 wrong.append(f"{number}: {done}: {fault}")
+                print(wrong[-1], file=sys.stderr, flush=True)
+            if number % 50 == 49:
+                print(f"{number + 1} faults", file=sys.stderr, flush=True)
     return {
         "faults": count,
         "became": dict(became),

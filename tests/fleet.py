@@ -124,6 +124,9 @@ class ToyWork:
     def emigrants(self, state: Toy, generation: int) -> Sequence[Individual]:
         return next((batch for emitted, batch in state.outbox if emitted == generation), ())
 
+    def first(self) -> tuple[int, list]:
+        return 0, []
+
     def pack(self, state: Toy) -> dict:
         everybody = [state.best, *(one for _, batch in state.outbox for one in batch)]
         return {
@@ -170,6 +173,9 @@ class ToyRecorder:
 
     def save(self, generation: int, states: Sequence, decision: Decision, final: bool) -> None:
         self.saved[generation] = ([{k: v.copy() for k, v in one.items()} for one in states], decision)
+
+    def save_first(self, evaluated: int, individuals: Sequence) -> None:
+        self.first = (evaluated, list(individuals))
 
 
 def run_on_threads(

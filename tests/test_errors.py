@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from grs_evo.errors import InputError, Quit, WrongType, expect, nearest, type_of, within
+from grs_evo.errors import InputError, RankExit, WrongType, expect, nearest, type_of, within
 
 
 def test_the_nearest_name_is_offered() -> None:
@@ -27,4 +27,4 @@ def test_a_place_comes_first_and_once() -> None:
     for text in ("wrong", "run.toml: wrong"):
         with pytest.raises(InputError, match=r"^run\.toml: wrong$"), within("run.toml"):
             raise InputError(text)
-    assert Quit(2).code == 2
+    assert RankExit(2).code == 2

@@ -120,10 +120,8 @@ def test_odd_names_are_refused_in_every_command(tmp_path: Path, arguments: tuple
     odd = [os.fsencode(word).replace(LONG.encode(), name) for word in arguments]
     code, text = _call(tmp_path, *odd)
     assert "Traceback" not in text, text
-    in_no_folder = (
-        kind == "no text" and arguments[0] == "target" and arguments[3] == LONG
-    )  # a place that cannot be written
-    assert code == (74 if in_no_folder else 2), text
+    unwritable = arguments[0] == "target" and arguments[3] == LONG  # a place that cannot be written
+    assert code == (74 if unwritable else 2), text
     assert len(text.strip().splitlines()) == 1, text
 
 

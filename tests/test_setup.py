@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small
-from grs_evo.search.operators.names import OPERATORS
 
 from grs_evo.driver import setup
 from grs_evo.driver.config.run_file import parse
 from grs_evo.errors import InputError
 from grs_evo.search.counters import COUNTERS, Ledger
-from grs_evo.search.evaluation import NoCandidates
+from grs_evo.search.fresh_candidates import NoCandidates
+from grs_evo.search.operators.table import operator_names
 from grs_evo.storage.target_file import TargetData
 
 
@@ -68,7 +68,7 @@ def test_the_rehearsal_finds_what_has_no_candidates(tmp_path: Path, monkeypatch:
     setup.rehearse(problem)
 
     def nothing(*_: object) -> None:
-        counts = (np.zeros(len(names), np.int64) for names in (COUNTERS, OPERATORS, OPERATORS))
+        counts = (np.zeros(len(names), np.int64) for names in (COUNTERS, operator_names(), operator_names()))
         raise NoCandidates(0, Ledger(*counts, next_uid=0, generation=0))
 
     monkeypatch.setattr(setup.island, "start", nothing)

@@ -3,6 +3,7 @@
 | what | module |
 |---|---|
 | how do distributions of environments compare? | `distributions/` |
+| does what was found stand for the target, in a line? | `quality` |
 | what did a search do? | `runs/` |
 | which archives, targets and files were named? | `sources` |
 | figures as data, and as files | `figures/` |

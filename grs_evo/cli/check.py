@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.driver.config.changes import check_files
-from grs_evo.driver.config.from_target import with_target_defaults
 from grs_evo.driver.config.run_file import RunFile, read
 from grs_evo.driver.config.toml import to_toml
 from grs_evo.driver.rounds import given_structures
-from grs_evo.driver.setup import make_problem, make_target_data
+from grs_evo.driver.setup import decided, make_problem, make_target_data
 from grs_evo.errors import within
 from grs_evo.loss.terms.table import facts
 from grs_evo.storage.target_file import TargetData
@@ -38,7 +37,7 @@ def check(path: str | Path) -> dict[str, Any]:
     with within(str(file)):
         check_files(given, file.parent)
         target_data = make_target_data(given, file.parent)
-        given, decided = with_target_defaults(given, target_data.structures, target_data.basis)
+        given, by_target = decided(given, target_data)
         problem = make_problem(given, target_data, file.parent)
         given_structures(given, target_data.basis, file.parent)
     elements = target_data.basis.elements
@@ -66,7 +65,7 @@ def check(path: str | Path) -> dict[str, Any]:
         "terms": list(problem.term_names),
         "term_facts": {name: asdict(one) for name, one in facts(problem.term_names, given.loss).items()},
         "objectives": list(problem.archive.objectives or ()),
-        "notes": [*decided, *problem.objective.notes, *problem.notes],
+        "notes": [*by_target, *problem.objective.notes, *problem.notes],
         "islands": problem.n_islands,
         "atoms": sorted({n for source in problem.sources for n in source.sizes}),
         "memory_bytes": _memory(given, target_data, problem),

@@ -41,7 +41,11 @@ def cli() -> None:
 @click.option("--max-time", help="End this session after so long, with a checkpoint: 90s, 50m, 1.5h.")
 @click.option("--quiet", is_flag=True, help="Nothing on the screen but errors.")
 def run(run_file: Path, out: Path | None, seed: int | None, max_time: str | None, quiet: bool) -> None:
-    """Begin a run. Under mpiexec its islands are shared out over the ranks."""
+    """Begin a run. Under mpiexec its islands are shared out over the ranks.
+
+    Exit codes: 0 finished; 2 something given is wrong; 3 finished, but the representative set is short of set.count or
+    set.environments; 74 the run folder cannot be written; 75 stopped early, `grs-evo resume` goes on.
+    """
     from grs_evo.driver.session import run as run_
 
     sys.exit(run_(run_file, out, seed=seed, max_time=_seconds(max_time), quiet=quiet).exit_code)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from grs_evo.analysis.quality import judge, most_off, reference_of, untold
 from grs_evo.driver.config.run_file import read
 from grs_evo.driver.setup import make_problem
 from grs_evo.errors import InputError, within
 from grs_evo.files import is_folder
 from grs_evo.loss.objective import Objective, make_objective
 from grs_evo.loss.options import LossOptions
-from grs_evo.loss.quality import quality, score, score_table
+from grs_evo.loss.quality import quality, score, score_table, why_far
 from grs_evo.loss.terms.table import facts
 from grs_evo.search.candidates.binding import bind
 from grs_evo.search.candidates.source import CandidateOptions, candidate
@@ -27,6 +28,8 @@ from grs_evo.text import table_of
 
 # random candidates whose median loss is compared with
 _N_RANDOM = 64
+# observables listed that are most off
+_N_OBSERVABLES = 6
 
 
 def scores(
@@ -57,6 +60,7 @@ def scores(
     """
     path = Path(target)
     target_data, objective, problem = _relative_loss(path)
+    judged_by = _judged_by(target_data)
     found = []
     for entry in read_structures(list(files), target_data.basis.elements, types=types, format=format):
         one = entry.structure
@@ -76,10 +80,31 @@ def scores(
                 "over_noise": judged.noise_ratio,
                 "random": judged.baseline,
                 "over_random": judged.baseline_ratio,
+                "no_match": why_far(objective, one, judged.evaluation.terms, target_data.structures),
                 "functions": off,
+                "quality": judged_by(one),
             }
         )
     return found
+
+
+def _judged_by(target_data: TargetData) -> Callable[[Structure], dict[str, Any] | None]:
+    """How structures compare with the target by the observables; None where the target has no structures."""
+
+    def told(one: Structure) -> dict[str, Any] | None:
+        try:
+            if refused is not None:
+                raise refused
+            return None if reference is None else judge([one], reference, "").to_dict()
+        except InputError as error:
+            return untold("", error).to_dict()
+
+    reference, refused = None, None
+    try:
+        reference = reference_of(target_data.target, target_data.basis.elements)
+    except InputError as error:
+        refused = error
+    return told
 
 
 def _relative_loss(path: Path) -> tuple[TargetData, Objective, Problem | None]:
@@ -111,6 +136,9 @@ def text_of(found: list[dict[str, Any]]) -> str:
     lines = []
     for one in found:
         lines += [f"{one['structure']}: {one['n_atoms']} atoms, V_eff {one['value']:.6g}"]
+        judged = one["quality"]
+        if judged is not None:
+            lines.append(f"  {judged['line']}")
         wide = max(12, *map(len, one["terms"]))
         lines += [
             f"  {name:<{wide}} {value:<12.6g} {one['meanings'].get(name, '')}".rstrip()
@@ -122,11 +150,18 @@ def text_of(found: list[dict[str, Any]]) -> str:
             lines.append("  the target has no sampling noise: its environments are all alike")
         if np.isfinite(one["over_random"]):
             lines.append(f"  {one['over_random']:.4g} times the median of random candidates ({one['random']:.4g})")
+        if one["no_match"]:
+            lines.append(f"  {one['no_match']}")
         if one["functions"]:
             heads = list(one["functions"][0])
             rows = [[_cell(row[head]) for head in heads] for row in one["functions"]]
             lines += ["", "  functions most off, in standard deviations of the target", table_of(rows, heads), ""]
-    return "\n".join(lines)
+        if judged is not None and judged["rows"]:
+            lines += ["", "  observables most off, in scatters of as many environments of the target"]
+            off = most_off(judged["rows"], _N_OBSERVABLES)
+            lines += [table_of(list(zip(*off.values(), strict=True)), list(off)), ""]
+    notes = {note: None for one in found if one["quality"] is not None for note in one["quality"]["notes"]}
+    return "\n".join([*lines, *notes])
 
 
 def _cell(value: Any) -> str:

@@ -53,7 +53,7 @@ def status(path: str | Path) -> dict[str, Any]:
         why = f"an error ended it, see {', '.join(map(str, failed))}" if failed else "its processes are gone"
         found["state"], found["stop_reason"] = "interrupted", why
     if alive and found["state"] != "running":
-        found["state"], found["stop_reason"] = "running", ""
+        found["state"], found["stop_reason"], found["quality"] = "running", "", None
     kept = files(folder.checkpoints)
     found["newest_checkpoint"] = kept[0].name if kept else None
     found["folder"] = str(folder.path)
@@ -76,6 +76,8 @@ def _known(found: dict[str, Any]) -> dict[str, Any]:
     ):
         known["islands"] = []
     others = {name: value for name, value in found.items() if name not in known}
+    judged = others.get("quality")
+    others["quality"] = judged if isinstance(judged, dict) and isinstance(judged.get("line"), str) else None
     saved = others.get("checkpoints")
     if not (isinstance(saved, dict) and _is_number(saved.get("saved")) and _is_number(saved.get("share"))):
         others.pop("checkpoints", None)
@@ -103,6 +105,8 @@ def text_of(found: dict[str, Any]) -> str:
     if saved:
         lines[-1] += f" ({saved['saved']} saved this session, {100 * saved['share']:.2f} % of its time)"
     lines += [f"{name:<12} {value:.6g}" for name, value in found["best"].items()]
+    if found["quality"]:
+        lines.append(f"quality      {found['quality']['line']}")
     if found["islands"]:
         heads = ["island", "strategy", "best", "evaluations", "migrants", "seeds", "diversity", "rejected"]
         rows = []

@@ -11,13 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.errors import InputError
+from grs_evo.structures.files.xyz import ENERGY_KEYS, FORCE_KEYS, GROUP_KEYS
 from grs_evo.structures.reading import each_atoms
 from grs_evo.structures.structure import is_atoms
-
-# Where programs put them, beside ASE's own calculators.
-_ENERGY_KEYS = ("energy", "REF_energy", "dft_energy", "DFT_energy", "Energy", "free_energy")
-_FORCE_KEYS = ("forces", "REF_forces", "dft_forces", "DFT_forces", "force")
-_GROUP_KEYS = ("group", "config_type", "Group")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +49,7 @@ def read_labelled(
         elif isinstance(one, Labelled):
             yield one
         elif is_atoms(one):
-            group = next((str(one.info[key]) for key in _GROUP_KEYS if key in one.info), "")
+            group = next((str(one.info[key]) for key in GROUP_KEYS if key in one.info), "")
             yield labelled(one, f"structure {k}", group)
         else:
             raise InputError(f"structure {k}: is {type(one).__name__}; it must be ase.Atoms or the name of a file")
@@ -68,8 +64,8 @@ def labelled(atoms: Any, source: str, group: str) -> Labelled:
         Labels that are not finite, or forces of another shape.
     """
     results = getattr(atoms.calc, "results", {}) if atoms.calc is not None else {}
-    energy = next((x for x in (*_found(results, _ENERGY_KEYS), *_found(atoms.info, _ENERGY_KEYS))), None)
-    forces = next((x for x in (*_found(results, _FORCE_KEYS), *_found(atoms.arrays, _FORCE_KEYS))), None)
+    energy = next((x for x in (*_found(results, ENERGY_KEYS), *_found(atoms.info, ENERGY_KEYS))), None)
+    forces = next((x for x in (*_found(results, FORCE_KEYS), *_found(atoms.arrays, FORCE_KEYS))), None)
     try:
         value = None if energy is None else float(energy)
         field = None if forces is None else np.asarray(forces, dtype=np.float64)

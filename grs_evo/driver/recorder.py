@@ -32,6 +32,8 @@ Arrays = dict[str, NDArray[Any]]
 
 # s between two looks for a stop request, new seeds, and whether the folder is still ours
 _LOOK = 0.5
+# Strategies whose first generation is a population; of the others it is a number of evaluations.
+_POPULATED = ("genetic", "gradient")
 # Rows of history kept per island; of longer runs every second, fourth, … generation is.
 _HISTORY_ROWS = 20_000
 
@@ -178,6 +180,24 @@ class Recorder:
         checkpoint.save(saved, self.folder.checkpoints, self.run.checkpoint.keep, self.ownership.check)
         self.write_archive([one["history"] for one in states])
         self.reporter.note(f"saved generation {generation}")
+
+    def save_first(self, evaluated: int, individuals: Sequence[Individual]) -> None:
+        """Generation 0 was not completed: what was evaluated goes into the archive, without history."""
+        if self.round:
+            return
+        wanted = sum(
+            one.population if one.strategy in _POPULATED else one.walk.evaluations for one in self.problem.islands
+        )
+        kept = ""
+        if individuals:
+            self.newest = merge([individuals], self.problem.archive, self.problem.term_names)
+            self.hash = archive_hash(self.newest)
+            self.write_archive([])
+            kept = ", the best of them are kept in archive.h5"
+        self.reporter.say(
+            f"the first generation was not complete: {evaluated} of {wanted} structures were evaluated{kept}; "
+            "a session that follows begins it anew"
+        )
 
     def _gather(self, states: Sequence[Arrays]) -> None:
         """The archive of the run from those of its islands."""

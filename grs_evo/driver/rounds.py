@@ -27,7 +27,8 @@ from grs_evo.parallel.topology import Routes, shares, sources
 from grs_evo.parallel.worker import IslandFunctions, RoundPlan, SignalFlag, Worker
 from grs_evo.search import island
 from grs_evo.search.population import representative_set as sets
-from grs_evo.search.population.individual import Individual, pack, unpack
+from grs_evo.search.population.archive import merge as merge_archives
+from grs_evo.search.population.individual import Individual, best_distinct, pack, unpack
 from grs_evo.search.problem import Problem
 from grs_evo.search.state import IslandState
 from grs_evo.storage.checkpoint import Checkpoint
@@ -37,6 +38,9 @@ from grs_evo.structures.structure import Structure
 from grs_evo.targets.moments import merge
 from grs_evo.targets.overlap import check_overlap
 
+# Individuals of a first generation that a rank holds beside the states of its islands, at most.
+_MOST_HELD = 2000
+
 
 def island_functions(problem: Problem, seed: int, round_: int, before: Mapping[int, IslandState]) -> IslandFunctions:
     """How the islands of a round are started, advanced, and sent.
@@ -45,15 +49,36 @@ def island_functions(problem: Problem, seed: int, round_: int, before: Mapping[i
     ----------
     before : states of own islands at the end of the round before, from which they start
     """
+    first = FirstGeneration(problem)
+    # what a later round was doing when it ended is of no use: its loss is of a set that then does not grow
+    told = first.add if round_ == 0 else None
     return IslandFunctions(
         n_terms=len(problem.term_names),
-        start=lambda k, poll: island.start(problem, k, seed, round_, before.get(k), poll),
+        start=lambda k, poll: island.start(problem, k, seed, round_, before.get(k), poll, told),
         advance=lambda state, immigrants, seeds, poll: island.advance(state, problem, immigrants, seeds, poll),
         stats=island.stats,
         emigrants=island.emigrants,
         pack=IslandState.to_arrays,
         unpack=IslandState.from_arrays,
+        first=lambda: (first.count, first.individuals),
     )
+
+
+class FirstGeneration:
+    """What own islands have of generation 0, for a run that ends before it is complete."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.count = 0  # individuals evaluated
+        self.individuals: list[Individual] = []  # those that would be in an archive, and some more
+        self._problem = problem
+
+    def add(self, one: Individual) -> None:
+        self.count += 1
+        self.individuals.append(one)
+        if len(self.individuals) >= _MOST_HELD:
+            kept = merge_archives([self.individuals], self._problem.archive, self._problem.term_names)
+            # all of them may be worth keeping: then the next look is as far away
+            self.individuals = kept if len(kept) < _MOST_HELD // 2 else best_distinct(kept, _MOST_HELD // 2)
 
 
 def search(world: World, start: Start, signal_flag: SignalFlag, recorder: Recorder | None) -> Result:
@@ -81,7 +106,7 @@ def search(world: World, start: Start, signal_flag: SignalFlag, recorder: Record
         islands = island_functions(problem, run_.seed, round_, before)
         ending, coordinator = _round(world, start, islands, routes, signal_flag, recorder, point, round_)
         if ending.halted or not rounds_:
-            return _result(recorder, start, ending, coordinator)
+            return _result(recorder, start, ending, coordinator, set_progress)
         new: Sequence[Individual] = ()
         grown, done = None, ""
         if recorder is not None and coordinator is not None:
@@ -94,7 +119,7 @@ def search(world: World, start: Start, signal_flag: SignalFlag, recorder: Record
             done, new = array_text(arrays["done"]), unpack(arrays)
         set_progress = set_progress.added(new, grown)
         if done:
-            return _result(recorder, start, ending, coordinator)
+            return _result(recorder, start, ending, coordinator, set_progress)
         problem, round_, before, point = set_progress.problem, round_ + 1, dict(ending.states), None
 
 
@@ -142,17 +167,32 @@ def _round(
     return run_round(worker, states), coordinator
 
 
-def _result(recorder: Recorder | None, start: Start, ending: Ending, coordinator: Coordinator | None) -> Result:
+def _result(
+    recorder: Recorder | None,
+    start: Start,
+    ending: Ending,
+    coordinator: Coordinator | None,
+    set_progress: SetProgress,
+) -> Result:
+    short = bool(sets.shortfall(set_progress.state, start.run.set, _smallest(set_progress.problem)))
+    short = short and start.run.set.rounds > 0
     if recorder is None or coordinator is None:
         # rank 0 alone knows the reasons; the exit code of the others follows from how the round ended
         finished = not ending.halted or ending.why == "seconds"
-        return Result(start.folder, finished, ending.why, ending.generation, 0.0)
+        return Result(start.folder, finished, ending.why, ending.generation, 0.0, short=short)
     recorder.pace = coordinator.pace
     finished = not ending.halted or coordinator.halt_reason == "seconds"
     reason = recorder.last_reason if not ending.halted else coordinator.halt_reason
     recorder.end("finished" if finished else "stopped", reason, ending.generation)
     return Result(
-        start.folder, finished, reason, ending.generation, recorder.seconds(), tuple(recorder.newest), recorder.hash
+        start.folder,
+        finished,
+        reason,
+        ending.generation,
+        recorder.seconds(),
+        tuple(recorder.newest),
+        recorder.hash,
+        short=short,
     )
 
 
@@ -236,18 +276,24 @@ def judge(
     """Rank 0, after a round: what joins the set, the set then, and why it is done if it is."""
     options = set_progress.run.set
     candidates: list[Individual] = []
-    # Moving away, a structure is wanted once; a set may hold the same one twice, if that fits the target.
-    taken = {one.content for one in set_progress.state.individuals} if options.bootstrap != "none" else set()
+    # Moving away, a crystal is wanted once; a set may hold the same one twice, if that fits the target.
+    moving = options.bootstrap != "none"
+    taken = sets.Known(one.structure for one in set_progress.state.individuals) if moving else None
     for arrays in final:
         state = IslandState.from_arrays(arrays)
-        population, archive = (
-            [one for one in group if one.content not in taken] for group in (state.population, state.archive)
-        )
-        candidates += sets.offer(population, archive, options.offered)
+        candidates += sets.offer(state.population, state.archive, options.offered, taken)
     cover = _cover(target_data) if options.coverage is not None else None
-    grown, done = sets.extend_set(set_progress.state, candidates, set_progress.problem.objective, options, cover)
+    smallest = _smallest(set_progress.problem)
+    grown, done = sets.extend_set(
+        set_progress.state, candidates, set_progress.problem.objective, options, cover, smallest
+    )
     new = list(grown.individuals[len(set_progress.state.individuals) :])
     return new, grown, done
+
+
+def _smallest(problem: Problem) -> int:
+    """Atoms of the smallest structure that the islands can offer."""
+    return min(source.limits.sizes[0] for source in problem.sources)
 
 
 def _cover(target_data: TargetData) -> Callable[[Sequence[Structure]], float]:

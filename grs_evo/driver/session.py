@@ -7,20 +7,20 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from grs_evo import __version__
 from grs_evo.driver import rounds
 from grs_evo.driver.config.changes import check_files, extended, gather_files
-from grs_evo.driver.config.from_target import with_target_defaults
 from grs_evo.driver.config.run_file import read, seconds_of
 from grs_evo.driver.distributed_target import DistributedDescriber
 from grs_evo.driver.monitor.console import Reporter, announcing_long_setup
 from grs_evo.driver.monitor.summary import Result, summary
 from grs_evo.driver.provenance import check_same, fingerprint, moved, stamped, unchanged, versions
 from grs_evo.driver.recorder import Recorder
-from grs_evo.driver.setup import make_problem, make_target_data, rehearse, store_target
+from grs_evo.driver.setup import decided, make_problem, make_target_data, rehearse, store_target
 from grs_evo.driver.signals import listening
 from grs_evo.driver.startup import Start, receive, receive_start, send_start
 from grs_evo.errors import InputError, RankExit, StorageError, exit_code_of, names_refused, within
@@ -80,11 +80,11 @@ def run(
             target_data = make_target_data(
                 given, path.parent, DistributedDescriber(world, 1 if world.size > 1 else cores())
             )
-            given, decided = with_target_defaults(given, target_data.structures, target_data.basis)
+            given, by_target = decided(given, target_data)
             problem = make_problem(given, target_data, path.parent)
             rounds.given_structures(given, target_data.basis, path.parent)
             reporter.say(f"grs_evo {__version__}: {path} on {counted(world.size, 'rank')}")
-            for note in (*decided, *problem.objective.notes, *problem.notes):
+            for note in (*by_target, *problem.objective.notes, *problem.notes):
                 reporter.say(note)
             rehearse(problem)
         effective, copies = gather_files(given, path.parent)
@@ -245,8 +245,20 @@ def _session(
             reporter.close()
             session_generation = recorder.extra["session_generation"]
             reporter.say(
-                summary(result, recorder.problem, recorder.run.output.top, session_generation, recorder.set_up_seconds)
+                summary(
+                    result,
+                    recorder.problem,
+                    recorder.run.output.top,
+                    session_generation,
+                    recorder.set_up_seconds,
+                    None if recorder.run.set.rounds else recorder.target_data.structures,
+                )
             )
+            from grs_evo.driver.monitor.closing import close  # rank 0 alone needs what it imports
+
+            given = partial(rounds.given_structures, recorder.run, start.target_data.basis, start.folder)
+            for line in close(result, recorder.run, start.target_data, recorder.set, given):
+                reporter.say(line)
             return result
 
 

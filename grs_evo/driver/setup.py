@@ -15,7 +15,9 @@ from threadpoolctl import threadpool_limits
 from grs_evo.descriptors.basis import Basis, build_basis
 from grs_evo.descriptors.options import BasisOptions
 from grs_evo.driver.config.changes import map_files
+from grs_evo.driver.config.from_target import with_target_defaults
 from grs_evo.driver.config.run_file import AlloyOptions, RunFile, TargetOptions, read
+from grs_evo.driver.config.without_effect import without_effect
 from grs_evo.errors import InputError, within
 from grs_evo.files import is_there
 from grs_evo.loss.lattice import make_lattice_objective, reference_structures
@@ -25,6 +27,7 @@ from grs_evo.loss.terms.table import needs_covariance, weights
 from grs_evo.potential.relaxation import RelaxOptions
 from grs_evo.search import island
 from grs_evo.search.candidates.binding import bind
+from grs_evo.search.candidates.by_target import by_target
 from grs_evo.search.candidates.parents import PARENTS, parent_cell
 from grs_evo.search.candidates.source import CandidateOptions, Source, candidate
 from grs_evo.search.fresh_candidates import NoCandidates
@@ -134,8 +137,6 @@ def store_target(
     """
     if is_there(out):
         raise InputError(f"{out}: exists already; choose another --out")
-    if not out.parent.is_dir():
-        raise InputError(f"{out}: cannot be made, {out.parent} is no folder; choose another --out")
     given = {"files": tuple(files), "types": tuple(types), "format": format, "weights": dict(weights or {})}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value}
     if run_file is None:
@@ -232,6 +233,40 @@ def make_basis(
         )
 
 
+def decided(run: RunFile, target_data: TargetData) -> tuple[RunFile, tuple[str, ...]]:
+    """The run file with what it leaves to the target written out, and a line about each such decision.
+
+    Raises
+    ------
+    InputError
+        The target does not tell what candidates are to be.
+    """
+    if run.target.alloy is not None:
+        return run, ()
+    notes: dict[str, None] = {}
+
+    def settled(options: CandidateOptions | None, where: str) -> CandidateOptions | None:
+        if options is None:
+            return None
+        found, told = by_target(options, target_data.basis.elements, target_data.structures, where)
+        notes.update(dict.fromkeys(told))
+        return found
+
+    changes: dict[str, Any] = {}
+    if any(one.candidates is None for one in run.each_island()):
+        changes["candidates"] = settled(run.candidates, "candidates")
+    own = "islands.candidates"
+    if not run.islands and run.search.candidates is not None:
+        changes["search"] = run.search.model_copy(update={"candidates": settled(run.search.candidates, own)})
+    if any(group.candidates is not None for group in run.islands):
+        changes["islands"] = tuple(
+            group.model_copy(update={"candidates": settled(group.candidates, own)}) for group in run.islands
+        )
+    settled_run = run.model_copy(update=changes)
+    found, told = with_target_defaults(settled_run, target_data.structures, target_data.basis)
+    return found, (*notes, *told)
+
+
 def make_problem(run: RunFile, target_data: TargetData, folder: Path) -> Problem:
     """What the islands of a run work on; the same on every rank.
 
@@ -266,6 +301,7 @@ def make_problem(run: RunFile, target_data: TargetData, folder: Path) -> Problem
         migration=run.migration,
         relax=run.relax,
         notes=(
+            *without_effect(run, islands, sources),
             *_space_notes(sources),
             *_table_notes(objective, islands, sources),
             *_operator_notes(run, islands, sources, lattices),

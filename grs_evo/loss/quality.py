@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from grs_evo.errors import InputError
 from grs_evo.loss.objective import Evaluation, Objective
 from grs_evo.loss.scaling import features
+from grs_evo.loss.terms.table import weights
 from grs_evo.structures.structure import Structure
 from grs_evo.targets.moments import MOMENT_NAMES
 
@@ -165,3 +166,71 @@ def over_noise(objective: Objective, loss: float, n_atoms: int) -> RelativeLoss:
     if not noise > LEAST_NOISE:
         return RelativeLoss(n_atoms, 0.0, float("nan"))
     return RelativeLoss(n_atoms, noise, loss / noise)
+
+
+# Times the sampling noise, or times a spread where there is no noise, beyond which a loss is no match at all.
+_FAR = 100.0
+# Enough to tell a hundredfold from the noise.
+_FEW_DRAWS = 50
+# Relative differences that are worth a word.
+_DENSITY_OFF = 0.03
+# Parts of the value that are sums of others, or no distance from the target.
+_NO_PARTS = ("structure", "raw", "set", "entropy")
+
+
+def why_far(
+    objective: Objective, structure: Structure, terms: NDArray[np.float64], targets: Sequence[Structure] = ()
+) -> str:
+    """What a loss of very many times the sampling noise means, in one line; empty for a smaller one.
+
+    Parameters
+    ----------
+    terms : (n_terms,) of the structure, as in `Evaluation`
+    targets : structures of the target, for its density; may be empty
+    """
+    by_name = dict(zip(objective.term_names, map(float, terms), strict=True))
+    weighed = weights(objective.options)
+    parts = {name: value * weighed.get(name, 1.0) for name, value in by_name.items() if name not in _NO_PARTS}
+    loss = by_name.get("structure", 0.0) + parts.get("core", 0.0)
+    # searches that move away, and sets, are not to come near
+    if not np.isfinite(loss) or min(weighed.values(), default=0.0) < 0 or "set" in by_name or not parts:
+        return ""
+    if len(objective.target.sample_rows) == 0:
+        return ""
+    noise = sampling_noise(objective, structure.n_atoms, draws=_FEW_DRAWS) if loss > _FAR * LEAST_NOISE else 0.0
+    known = noise > LEAST_NOISE
+    if loss <= _FAR * (noise if known else 1.0):
+        return ""
+    largest = max(parts, key=lambda name: parts[name])
+    measure = f"{loss / noise:.2g} times the sampling noise" if known else "and the target's environments are all alike"
+    causes = "; ".join(_differences(objective, structure, by_name, targets)) or (
+        "composition and density are the target's, so its atoms have other neighbours: another phase, or a poor start"
+    )
+    worst = f"the largest term is {largest} ({parts[largest]:.3g})"
+    return f"the loss is {loss:.3g}, {measure}: no match; {worst}; {causes}"
+
+
+def _differences(
+    objective: Objective, structure: Structure, terms: Mapping[str, float], targets: Sequence[Structure]
+) -> list[str]:
+    """Plain differences of a structure from the target: composition, density, overlaps."""
+    elements = objective.basis.elements
+    found = []
+    ours = structure.counts(len(elements)) / structure.n_atoms
+    theirs = objective.target.moments.counts / objective.target.moments.counts.sum()
+    # whole atoms come no nearer than this
+    off = np.flatnonzero(np.abs(ours - theirs) > 1.0 / structure.n_atoms)
+    if len(off):
+        told = ", ".join(f"{elements[k]} {100 * ours[k]:.3g} % (target {100 * theirs[k]:.3g} %)" for k in off)
+        found.append(f"another composition: {told}")
+    periodic = [one for one in targets if one.pbc.all()]
+    if periodic and structure.pbc.all():
+        density = sum(one.n_atoms for one in periodic) / sum(one.volume for one in periodic)
+        ratio = structure.n_atoms / structure.volume / density
+        if abs(ratio - 1.0) > _DENSITY_OFF:
+            found.append(f"another density: {ratio:.3g} times the target's")
+    if terms.get("core", 0.0) > 0:
+        found.append("atoms overlap: some are nearer than the core distances (term core)")
+    if targets and all((one.pbc != structure.pbc).any() for one in targets):
+        found.append(f"periodic along {structure.pbc.tolist()}, the target along {targets[0].pbc.tolist()}")
+    return found

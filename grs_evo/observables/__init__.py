@@ -6,7 +6,7 @@ that of as many environments drawn from the target. No loss and no basis has a p
 | what | module |
 |---|---|
 | what can be told of a structure, and which observables are there? | `catalogue` |
-| does a structure or a set stand for a target, and why not? | `quality` |
+| does a structure or a set stand for a target, and why not? which curves show it? | `quality` |
 | what is a target like, and what is wrong with it? | `reference` |
 | how much do as many environments of the target scatter? | `sampling` |
 | how does an observable say what it is? | `record` |
@@ -22,20 +22,22 @@ To add an observable, add a module with an `OBSERVABLE` to `environments` or `ce
 from __future__ import annotations
 
 from grs_evo.observables.catalogue import all_observables, listing, observe
-from grs_evo.observables.quality import DIFFERS, SAMPLE, STANDS, Quality, compare, quality_of
-from grs_evo.observables.record import Observable, Row
+from grs_evo.observables.quality import DIFFERS, SAMPLE, STANDS, Quality, compare, curves, quality_of
+from grs_evo.observables.record import Curve, Observable, Row
 from grs_evo.observables.reference import Reference, describe_target
 
 __all__ = [
     "DIFFERS",
     "SAMPLE",
     "STANDS",
+    "Curve",
     "Observable",
     "Quality",
     "Reference",
     "Row",
     "all_observables",
     "compare",
+    "curves",
     "describe_target",
     "listing",
     "observe",

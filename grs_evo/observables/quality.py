@@ -11,11 +11,11 @@ from scipy.stats import norm
 
 from grs_evo.errors import InputError
 from grs_evo.observables.catalogue import all_observables, extended
-from grs_evo.observables.counting.survey import survey
+from grs_evo.observables.counting.survey import Survey, survey
 from grs_evo.observables.given import structures_of
-from grs_evo.observables.record import Observable, Row
+from grs_evo.observables.record import Curve, Observable, Row
 from grs_evo.observables.reference import Reference, describe_target
-from grs_evo.observables.sampling import draw
+from grs_evo.observables.sampling import Comparison, draw
 
 STANDS = "stands for the target"
 SAMPLE = "as good as a random sample of it"
@@ -28,6 +28,8 @@ _MOST_REASONS = 3
 _USUAL_ROWS, _SCATTERS = 35, 4.0
 # Beyond so many limits a deviation is large however large; what reads best is then told first.
 _LARGE = 4.0
+# The deviation of a contact grows slowly, since it tells how unlikely it is.
+_LARGE_AT_ONCE = ("contacts",)
 _FIRST_TOLD = (
     "periodicity", "molecules", "composition", "contacts", "coordination", "density", "first peak",
     "short-range order", "angles", "pair distribution",
@@ -83,14 +85,25 @@ def compare(structures: Any, reference: Reference, extra: Sequence[Observable] =
     InputError
         There is no structure, one that is unsound, or one with an element that the target's elements lack.
     """
-    _, given = structures_of(structures, reference.elements, "structures")
-    target = reference.survey
-    found = survey(given, reference.elements, target.reach, target.shells, seed)
-    comparison = draw(target, found.counts, reference.exact, reference.torn, seed)
+    found, comparison = _compared(structures, reference, seed)
     rows: list[Row] = []
     for observable in extended(all_observables(), extra):
         rows += observable.compare(found, comparison)
     return _judged(rows, reference.notes, found.n_structures, found.n_atoms)
+
+
+def curves(structures: Any, reference: Reference, extra: Sequence[Observable] = (), seed: int = 0) -> list[Curve]:
+    """The distributions behind a comparison, to be drawn: g(r) of each pair, angles. As for `compare`."""
+    found, comparison = _compared(structures, reference, seed)
+    told = [one.curves for one in extended(all_observables(), extra) if one.curves is not None]
+    return [curve for make in told for curve in make(found, comparison)]
+
+
+def _compared(structures: Any, reference: Reference, seed: int) -> tuple[Survey, Comparison]:
+    _, given = structures_of(structures, reference.elements, "structures")
+    target = reference.survey
+    found = survey(given, reference.elements, target.reach, target.shells, seed)
+    return found, draw(target, found.counts, reference.exact, reference.torn, seed)
 
 
 def quality_of(
@@ -132,7 +145,8 @@ def _reasons(rows: list[Row]) -> tuple[str, ...]:
 
     def order(row: Row) -> tuple[float, int, float]:
         told = _FIRST_TOLD.index(row.observable) if row.observable in _FIRST_TOLD else 0
-        return -min(row.excess, _LARGE), told, -row.excess
+        large = _LARGE if row.observable in _LARGE_AT_ONCE else min(row.excess, _LARGE)
+        return -large, told, -row.excess
 
     ranked = sorted(rows, key=order)
     firsts: list[Row] = []

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from grs_evo.observables.counting.survey import Survey
 from grs_evo.observables.sampling import Comparison
 
@@ -43,6 +46,20 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A distribution of a structure or set beside the target's, to be drawn."""
+
+    observable: str  # name of the observable it belongs to
+    subject: str  # what it is told of: a pair such as "Al-Al", or three elements
+    x: NDArray[np.float64]  # (n,)
+    value: NDArray[np.float64]  # (n,) of the structure or set
+    target: NDArray[np.float64]  # (n,)
+    scatter: NDArray[np.float64]  # (n,) of as many environments drawn from the target
+    x_title: str  # with its unit
+    y_title: str
+
+
 @dataclass(frozen=True)
 class Observable:
     """A thing that a person checks in a structure.
@@ -56,6 +73,8 @@ class Observable:
     unit: str  # "" for a pure number
     measure: Callable[[Survey], dict[str, Any]]  # plain values by subject, of a structure or set
     compare: Callable[[Survey, Comparison], list[Row]]  # rows against a target
+    # distributions to be drawn against a target's; None: it is told by numbers alone
+    curves: Callable[[Survey, Comparison], list[Curve]] | None = None
 
     def row(
         self,

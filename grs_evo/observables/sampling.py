@@ -79,6 +79,11 @@ class Comparison:
                 found = max(found, float(known.std()) * self.widening)
         return found
 
+    def scatters(self, drawn: Array) -> Array:
+        """(n,) the same for each number of a curve (n_draws, n)."""
+        each = [drawn[kind].std(axis=0) for kind in (self.blocks, ~self.blocks) if kind.any()]
+        return np.asarray(np.max(each, axis=0) * self.widening, np.float64)
+
     def limit(self, drawn: Array, scatter: float, least: float) -> float:
         """A limit in scatters that no draw (n_draws,) comes near: few atoms, and frames of many kinds, have tails."""
         known = drawn[np.isfinite(drawn)]

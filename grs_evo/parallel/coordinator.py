@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.parallel.decisions import NEVER, CheckpointOptions, Decision, Pace, StopOptions, Totals, judge
-from grs_evo.search.population.individual import Individual, pack
+from grs_evo.search.population.individual import Individual, pack, unpack
 from grs_evo.structures.structure import Structure
 
 Arrays = dict[str, NDArray[Any]]
@@ -37,6 +37,9 @@ class Hooks(Protocol):
 
     def save(self, generation: int, states: Sequence[Arrays], decision: Decision, final: bool) -> None:
         """Put the states of all islands, in their order, on disk."""
+
+    def save_first(self, evaluated: int, individuals: Sequence[Individual]) -> None:
+        """Generation 0 was not completed: put on disk what there is of it."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ class Coordinator:
         self._decisions: dict[int, Decision] = {} if previous is None else {start: previous}
         self._next = start + 1
         self._saving = -1
+        self._first: dict[int, Arrays] = {}  # rank -> what it has of generation 0, when halted
 
     def take_stats(self, generation: int, islands: Sequence[int], rows: NDArray[np.float64]) -> None:
         """Rows of some islands at one generation."""
@@ -145,9 +149,21 @@ class Coordinator:
         now = time.monotonic()
         self.pace = self.pace.saved(generation, now, now - before)
 
-    def take_halted(self, rank: int, generation: int) -> None:
-        """A rank gave up the generation under way; `generation` is the newest it completed."""
+    def take_halted(self, rank: int, generation: int, arrays: Arrays) -> None:
+        """A rank gave up the generation under way; `generation` is the newest it completed.
+
+        Parameters
+        ----------
+        arrays : see `worker.Worker.halted`
+        """
         self.halted[rank] = generation
+        self._first[rank] = arrays
+
+    def save_first(self) -> None:
+        """Save what all ranks together have of generation 0."""
+        parts = [self._first[rank] for rank in sorted(self._first)]
+        evaluated = sum(int(part["numbers"][2]) for part in parts)
+        self.hooks.save_first(evaluated, [one for part in parts for one in unpack(part)])
 
     def tick(self, heard: str) -> bool:
         """Whether all ranks should stop now; called often."""

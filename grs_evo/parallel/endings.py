@@ -11,7 +11,7 @@ from typing import Any
 
 from grs_evo.errors import InputError, RankExit, StorageError, exit_code_of
 from grs_evo.parallel.communicator import World, wait
-from grs_evo.parallel.messages import Tag, numbers, text_array
+from grs_evo.parallel.messages import Tag, encode, numbers, text_array
 from grs_evo.parallel.worker import Halted, Worker
 
 # s that ranks get to leave in good order after an error
@@ -87,14 +87,14 @@ def _finish(worker: Worker) -> None:
 def _halt(worker: Worker) -> None:
     """Every rank gives up the generation under way; the newest one that all have is saved."""
     if worker.coordinator is None:
-        worker.world.post(0, Tag.HALTED, numbers(worker.plan.round, worker.generation))
+        worker.world.post(0, Tag.HALTED, encode(worker.halted()))
         wait(lambda: worker.dump_at is not None or worker.ended, worker.serve)
         if worker.dump_at is not None and worker.dump_at >= 0:
             worker.send_states(worker.dump_at)
         wait(lambda: worker.ended, worker.serve)
         return
     coordinator = worker.coordinator
-    coordinator.take_halted(worker.world.rank, worker.generation)
+    coordinator.take_halted(worker.world.rank, worker.generation, worker.halted())
     wait(lambda: len(coordinator.halted) == worker.world.size, worker.serve)
     common = worker.dump_at = min(coordinator.halted.values())
     worker.world.post_all(Tag.DUMP, numbers(worker.plan.round, common))
@@ -102,6 +102,8 @@ def _halt(worker: Worker) -> None:
         worker.send_states(common)
         wait(lambda: coordinator.can_save(common), worker.serve)
         coordinator.save_final(common)
+    else:
+        coordinator.save_first()
     worker.world.post_all(Tag.END, numbers(worker.plan.round, common))
 
 

@@ -22,7 +22,7 @@ from grs_evo.parallel.decisions import NEVER, Decision
 from grs_evo.parallel.messages import Tag, array_text, decode, encode, text_array
 from grs_evo.parallel.timing import PartClock
 from grs_evo.parallel.topology import Routes, arrange, pack_emigrants, unpack_emigrants
-from grs_evo.search.population.individual import Individual, unpack
+from grs_evo.search.population.individual import Individual, pack, unpack
 from grs_evo.structures.structure import Structure
 
 Arrays = dict[str, NDArray[Any]]
@@ -56,6 +56,8 @@ class IslandFunctions:
     emigrants: Callable[[Any, int], Sequence[Individual]]  # (state, generation) -> who left at its end
     pack: Callable[[Any], Arrays]  # state -> named arrays
     unpack: Callable[[Mapping[str, NDArray[Any]]], Any]  # the inverse of pack
+    # how many individuals were evaluated in generation 0, and those worth keeping should it not be completed
+    first: Callable[[], tuple[int, Sequence[Individual]]] = lambda: (0, ())
 
 
 @dataclass(frozen=True)
@@ -211,6 +213,12 @@ class Worker:
             else:
                 self.coordinator.take_state(generation, island, arrays)
 
+    def halted(self) -> Arrays:
+        """What rank 0 has to know of this rank when all are halted, such as what there is of generation 0."""
+        count, individuals = self.islands.first() if self.generation <= self.routes.delay else (0, ())
+        state = np.array([self.plan.round, self.generation, count], np.int64)
+        return {"numbers": state, **pack(individuals, self.islands.n_terms)}
+
     # -- messages ----------------------------------------------------------------------------------------------------
 
     def poll(self, now: bool = False) -> None:
@@ -271,7 +279,8 @@ class Worker:
         elif tag == Tag.HALT:
             self.halting, self.why = True, array_text(block)
         elif tag == Tag.HALTED:
-            self.rank_0().take_halted(source, int(decode(block)["numbers"][1]))
+            arrays = decode(block)
+            self.rank_0().take_halted(source, int(arrays["numbers"][1]), arrays)
         elif tag == Tag.DUMP:
             self.dump_at = int(decode(block)["numbers"][1])
         elif tag == Tag.END:

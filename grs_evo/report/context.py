@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from grs_evo.analysis.quality import moves_away
 from grs_evo.driver.config.run_file import RunFile, parse
 from grs_evo.driver.setup import make_problem
 from grs_evo.errors import InputError
@@ -41,11 +42,7 @@ class Context:
     @property
     def away(self) -> bool:
         """Whether the search moves away from the target: the weights' sign."""
-        o = self.loss
-        if o is None:
-            return False
-        moments = o.mean + o.variance + o.skewness + o.kurtosis + o.covariance
-        return (o.w_structure if o.w_structure != 0 else o.w_set) * moments < 0
+        return self.loss is not None and moves_away(self.loss)
 
     @property
     def moving(self) -> bool:

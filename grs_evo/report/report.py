@@ -15,7 +15,7 @@ from grs_evo.report import page, structure_view
 from grs_evo.report.context import context_of
 from grs_evo.report.formatting import without_folders
 from grs_evo.report.page import Tile
-from grs_evo.report.sections import match, overview, search, structures
+from grs_evo.report.sections import match, observables, overview, search, structures
 from grs_evo.report.sections.structures import Found
 from grs_evo.storage.archive_file import Archive, read_archive
 from grs_evo.structures import symmetry
@@ -72,7 +72,13 @@ def compose(archive: Archive, title: str, folder: Path | None = None) -> str:
     if grown is not None:
         first = replace(first, body=first.body + page.figure(grown))
     front, figures = search.front_section(found)
-    sections = [overview.overview_section(archive, target, found.context, versions), first, front]
+    judged = observables.judged(found, target, folder, status)
+    sections = [overview.overview_section(archive, target, found.context, versions), first]
+    if judged is not None:
+        told, more = observables.observables_section(judged)
+        sections.append(told)
+        figures += more
+    sections.append(front)
     figures += [grown] if grown is not None else []
     tiles = _tiles(found, target)
     if target is not None:
@@ -89,7 +95,7 @@ def compose(archive: Archive, title: str, folder: Path | None = None) -> str:
         title=title,
         over="grs_evo report",
         lead=_lead(found, target),
-        summary=page.tiles(tiles),
+        summary=observables.head(judged) + page.tiles(tiles),
         sections=sections,
         figures=figures,
         scenes=scenes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +79,7 @@ class Ledger:
     next_uid: int
     generation: int  # being made
     poll: Poll | None = None
+    evaluated: Callable[[Any], None] | None = None  # told of every new individual
 
     def count(self, name: str, by: int = 1) -> None:
         """Add to one of COUNTERS."""

@@ -134,7 +134,7 @@ def _individual(
     if not (np.isfinite(value) and np.isfinite(terms).all()):
         ledger.reject("evaluation")
         return None
-    return Individual(
+    made = Individual(
         proposal.structure,
         value=float(value),
         terms=np.array(terms, dtype=np.float64),
@@ -145,3 +145,6 @@ def _individual(
         generation=ledger.generation,
         evaluation=evaluation,
     )
+    if ledger.evaluated is not None:
+        ledger.evaluated(made)
+    return made

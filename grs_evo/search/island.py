@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -46,6 +46,7 @@ def start(
     round: int = 0,
     previous: IslandState | None = None,
     poll: Poll | None = None,
+    evaluated: Callable[[Individual], None] | None = None,
 ) -> IslandState:
     """Generation 0 of an island, evaluated.
 
@@ -54,6 +55,7 @@ def start(
     seed : of the run
     round : of a search for a representative set; each has its own random stream
     previous : the island's last state of the round before, whose counters and uids go on, and its best if `carried`
+    evaluated : told of every new individual, so that something is left of a generation that `poll` ends
     """
     key = (island,) if round == 0 else (island, round)
     carried: list[Structure] = []
@@ -74,7 +76,7 @@ def start(
         next_uid=island << UID_BITS if previous is None else previous.next_uid,
         history=np.empty((0, n_stats)),
     )
-    return advance(empty, problem, seeds=carried, poll=poll)
+    return advance(empty, problem, seeds=carried, poll=poll, evaluated=evaluated)
 
 
 def advance(
@@ -83,6 +85,7 @@ def advance(
     immigrants: Sequence[Individual] = (),
     seeds: Sequence[Structure] = (),
     poll: Poll | None = None,
+    evaluated: Callable[[Individual], None] | None = None,
 ) -> IslandState:
     """One generation.
 
@@ -92,11 +95,18 @@ def advance(
     seeds : structures from outside, evaluated here and counted; those that break the island's limits (on a lattice:
         whose sites are not the island's, in their order) are refused and counted
     poll : called between individuals; what it raises ends the generation and leaves `state` as it was
+    evaluated : told of every new individual
     """
     options = problem.islands[state.island]
     rng = rng_from_array(state.rng_state)
     ledger = Ledger(
-        state.counters.copy(), state.tries.copy(), state.successes.copy(), state.next_uid, state.generation + 1, poll
+        state.counters.copy(),
+        state.tries.copy(),
+        state.successes.copy(),
+        state.next_uid,
+        state.generation + 1,
+        poll,
+        evaluated,
     )
     arrivals = _evaluated_seeds(seeds, state.island, problem, ledger)
     ledger.count("accepted_seeds", len(arrivals))

@@ -8,5 +8,6 @@
 | which suffix a format has | `formats` |
 | pairs within a distance | `neighbours` |
 | space groups, conventional cells | `symmetry` |
+| are two structures one crystal? | `same_crystal` |
 | counts and fractions of elements | `composition` |
 """

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import small
-from fleet import ToyDesk, digest, sail
+from fleet import ToyRecorder, digest, sail
 from systems import IN_CELLS, ON_FCC, toy_problem
 
 import grs_evo
@@ -147,7 +147,7 @@ class ThreeColumns(Islands):
         return np.array([state.generation, state.counter("evaluations"), best])
 
 
-def on_ranks(n_ranks: int, n_islands: int, migration: MigrationOptions) -> ToyDesk:
+def on_ranks(n_ranks: int, n_islands: int, migration: MigrationOptions) -> ToyRecorder:
     islands = [IslandOptions(population=8, operators=ADAPTIVE)] * n_islands
     taken = MigrantOptions(emigrants=migration.emigrants, interval=migration.interval)
     work = ThreeColumns(toy_problem(ON_FCC, islands, migration=taken), 3)

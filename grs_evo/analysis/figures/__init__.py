@@ -6,6 +6,7 @@
 | what was found: fronts, cost, sets as they grow | `results` |
 | how it was found: convergence, operators, ancestors | `search` |
 | how environments lie to the target: distributions, coverage | `environments` |
+| g(r) and bond angles against the target | `observables` |
 | PNG, SVG, PDF and CSV files (matplotlib) | `files` |
 
 The report's page draws the same figures in a browser (`grs_evo.report.plot`).

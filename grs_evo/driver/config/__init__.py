@@ -5,5 +5,6 @@
 | which tables and keys are there? | `run_file` |
 | which files does it name; what may change at a resume? | `changes` |
 | what does the target decide where the run file leaves it open? | `from_target` |
+| which options have no effect? | `without_effect` |
 | how are options written as TOML? | `toml` |
 """

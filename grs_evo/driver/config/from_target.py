@@ -38,7 +38,7 @@ def with_target_defaults(
 ) -> tuple[RunFile, tuple[str, ...]]:
     """The run file with core distances, smallest distances, the term of pair distances, and relaxation.
 
-    For searches of random cells towards a target of structures only: on given sites distances are no question, and a
+    For searches of random cells towards a target of structures only: on given sites there is nothing to decide, and a
     set is to stand for the target as a whole.
 
     Returns

@@ -5,4 +5,5 @@
 | lines and the live panel | `console` |
 | status.json | `status_file` |
 | the closing lines | `summary` |
+| whether what was found stands for the target | `closing` |
 """

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from grs_evo.errors import EXIT_EARLY
+from grs_evo.errors import EXIT_EARLY, EXIT_SHORT
+from grs_evo.loss.quality import why_far
 from grs_evo.search.population.individual import Individual, order_key, short_uid
 from grs_evo.search.problem import Problem
 from grs_evo.storage.archive_file import row_of
+from grs_evo.structures.structure import Structure
 from grs_evo.text import counted, duration, table_of
 
 # Terms that the table leaves out.
@@ -27,13 +29,23 @@ class Result:
     seconds: float
     archive: tuple[Individual, ...] = ()  # on rank 0
     archive_hash: str = ""  # on rank 0
+    short: bool = False  # its representative set has not the size that was asked for
 
     @property
     def exit_code(self) -> int:
-        return 0 if self.finished else EXIT_EARLY
+        if not self.finished:
+            return EXIT_EARLY
+        return EXIT_SHORT if self.short else 0
 
 
-def summary(result: Result, problem: Problem, top: int, session_generation: int, set_up_seconds: float) -> str:
+def summary(
+    result: Result,
+    problem: Problem,
+    top: int,
+    session_generation: int,
+    set_up_seconds: float,
+    targets: Sequence[Structure] | None = None,
+) -> str:
     """The table at the end, and where everything is.
 
     Parameters
@@ -42,6 +54,7 @@ def summary(result: Result, problem: Problem, top: int, session_generation: int,
     top : rows of the table
     session_generation : last generation before this session, -1 for none
     set_up_seconds : s of this session before its first generation
+    targets : the target's structures, to compare the best with; None: it is not to match alone, as one of a set
     """
     folder = result.folder
     how = "finished" if result.finished else "stopped"
@@ -57,6 +70,10 @@ def summary(result: Result, problem: Problem, top: int, session_generation: int,
             _footer(problem.term_names),
             "",
         ]
+        best = min(result.archive, key=order_key)
+        far = "" if targets is None else why_far(problem.objective, best.structure, best.terms, targets)
+        if far:
+            lines += [f"no match    of the best structure, {far}", ""]
         size = counted(len(result.archive), "structure")
         lines.append(f"archive     {folder / 'archive.h5'} ({size}, hash {result.archive_hash})")
         lines.append(f"structures  grs-evo export {folder} -o best.extxyz --top 10")

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.errors import InputError
-from grs_evo.kernels.observables.cell_list import cell_list
+from grs_evo.kernels.observables.cell_list import CellList, cell_list
 from grs_evo.kernels.observables.environments import environment_rows
 from grs_evo.kernels.observables.pairs import count_pairs
 from grs_evo.observables.counting.extent import filled_volume
@@ -26,6 +26,9 @@ from grs_evo.structures.structure import Structure
 FINE = 0.01  # Å, bins of the histogram of distances
 COARSE = 0.05  # Å, bins of the rows of single environments
 ANGLE = 5.0  # degrees
+# Distances of a crystal often lie on the edge of a bin, 3.75 Å: rounding must not put some to either side of it.
+# By a power of two, which rounds the least.
+_STRETCH = 1.0 + 2.0**-23
 # The reach in units of the distance between neighbours of a close packing of that density: past the second shell.
 _SHELLS_SEEN = 2.2
 _LEAST_REACH, _MOST_REACH = 5.5, 12.0  # Å
@@ -146,7 +149,7 @@ def survey(
             n_fine = round(reach / FINE)
             histogram = np.zeros((len(elements), len(elements), n_fine), np.int64)
         assert reach is not None
-        cells = cell_list(structure.positions, structure.cell, structure.species, structure.pbc, reach)
+        cells = _cells(structure, reach)
         found = count_pairs(cells, len(elements), n_fine)
         histogram += found.histogram
         counts.append(structure.counts(len(elements)))
@@ -163,6 +166,11 @@ def survey(
     own = find_shells(histogram, result.of_kind, result.densities, FINE) if shells is None else shells
     result = replace(result, shells=own)
     return replace(result, rows=_rows(result, rng), known={})
+
+
+def _cells(structure: Structure, reach: float) -> CellList:
+    stretched = structure.replace(positions=_STRETCH * structure.positions, cell=_STRETCH * structure.cell)
+    return cell_list(stretched.positions, stretched.cell, stretched.species, stretched.pbc, reach)
 
 
 def _keep(kept: list[tuple[int, Structure]], number: int, structure: Structure, rng: np.random.Generator) -> None:
@@ -194,7 +202,7 @@ def _rows(found: Survey, rng: np.random.Generator) -> Rows:
         if used >= budget:
             break
         structure, frame = found.kept[k], found.kept_frames[k]
-        cells = cell_list(structure.positions, structure.cell, structure.species, structure.pbc, found.reach)
+        cells = _cells(structure, found.reach)
         for chosen in _regions(structure, budget - used, rng):
             made = environment_rows(cells, chosen, n_coarse, n_angles, found.shells.minimum)
             parts.append(

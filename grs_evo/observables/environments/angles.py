@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from grs_evo.observables.counting.shells import broadened
 from grs_evo.observables.counting.survey import ANGLE, Survey
-from grs_evo.observables.record import Observable, Row
+from grs_evo.observables.record import Curve, Observable, Row
 from grs_evo.observables.sampling import Comparison
 
 Array = NDArray[np.float64]
@@ -40,7 +41,8 @@ def _counts(found: Survey, a: int, column: int) -> Array:
 def _shape(counts: Array) -> Array:
     """(..., n_angles) distribution of angles per degree; 0 where there are none."""
     total = counts.sum(axis=-1, keepdims=True)
-    return broadened(counts, ANGLE, _BROADENING) / np.where(total > 0, total, 1.0) / ANGLE
+    shape = broadened(counts, ANGLE, _BROADENING) / np.where(total > 0, total, 1.0) / ANGLE
+    return np.asarray(shape, np.float64)
 
 
 def _mean(counts: Array) -> Array:
@@ -59,9 +61,9 @@ def _measure(found: Survey) -> dict[str, Any]:
     return result
 
 
-def _compare(found: Survey, comparison: Comparison) -> list[Row]:
+def _told(found: Survey, comparison: Comparison) -> Iterator[tuple[str, Array, Array, Array]]:
+    """(name, own counts, the target's, those of each draw) of the angles that both have."""
     target = comparison.target
-    rows = []
     for b, a, c, column in _triples(found):
         if not all(comparison.usable(k) for k in (a, b, c)):
             continue
@@ -70,11 +72,25 @@ def _compare(found: Survey, comparison: Comparison) -> list[Row]:
         if not ours.any() or not theirs.any():
             continue
         drawn = comparison.sums(a, np.asarray(comparison.rows_of(a, "angles"))[:, column])
-        rows += _rows(found, comparison, _name(found, b, a, c), ours, theirs, drawn)
-    return rows
+        yield _name(found, b, a, c), ours, theirs, drawn
 
 
-def _rows(found: Survey, comparison: Comparison, name: str, ours: Array, theirs: Array, drawn: Array) -> list[Row]:
+def _curves(found: Survey, comparison: Comparison) -> list[Curve]:
+    middle = np.asarray((np.arange(round(180.0 / ANGLE)) + 0.5) * ANGLE, np.float64)
+    return [
+        Curve(
+            OBSERVABLE.name, name, middle, _shape(ours), _shape(theirs), comparison.scatters(_shape(drawn)),
+            "angle (°)", "share per degree",
+        )
+        for name, ours, theirs, drawn in _told(found, comparison)
+    ]  # fmt: skip
+
+
+def _compare(found: Survey, comparison: Comparison) -> list[Row]:
+    return [row for name, *counts in _told(found, comparison) for row in _rows(comparison, name, *counts)]
+
+
+def _rows(comparison: Comparison, name: str, ours: Array, theirs: Array, drawn: Array) -> list[Row]:
     mean, other = float(_mean(ours)), float(_mean(theirs))
     scatter = comparison.scatter(_mean(drawn), _LEAST)
     limit = comparison.limit(_mean(drawn), scatter, _MEAN_LIMIT)
@@ -97,4 +113,5 @@ OBSERVABLE = Observable(
     "°",
     _measure,
     _compare,
+    _curves,
 )

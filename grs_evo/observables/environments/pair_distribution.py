@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from grs_evo.observables.counting.shells import pair_function
+from grs_evo.observables.counting.shells import BROADENING, pair_function
 from grs_evo.observables.counting.survey import COARSE, Survey
-from grs_evo.observables.record import Observable, Row
+from grs_evo.observables.record import Curve, Observable, Row
 from grs_evo.observables.sampling import Comparison
+
+Array = NDArray[np.float64]
 
 # In medians of what as many random environments, or a block of them, differ by.
 LIMIT = 2.0
 # A crystal on its sites has no scatter: g(r) as it changes when all distances change by this share stands for it.
 _STRAIN = 0.005
+_CUT = 3 * BROADENING  # Å
 
 
 def _measure(found: Survey) -> dict[str, Any]:
@@ -25,16 +29,35 @@ def _measure(found: Survey) -> dict[str, Any]:
     return result
 
 
-def _compare(found: Survey, comparison: Comparison) -> list[Row]:
+def _pairs(found: Survey, comparison: Comparison) -> list[tuple[int, int, Array, Array]]:
+    """(a, b, own g(r), the target's) of each pair that both have."""
     target = comparison.target
-    rows = []
-    r = target.grid
+    result = []
     for a, b in found.pairs():
         if not (comparison.usable(a) and comparison.usable(b)) or not target.histogram[a, b].any():
             continue
         density = float(target.densities[b])
-        theirs = pair_function(target.coarse(a, b), COARSE, density)
-        ours = pair_function(found.coarse(a, b), COARSE, density)
+        ours, theirs = (pair_function(of.coarse(a, b), COARSE, density) for of in (found, target))
+        result.append((a, b, ours, theirs))
+    return result
+
+
+def _curves(found: Survey, comparison: Comparison) -> list[Curve]:
+    # nearer to the reach, the broadening lacks what is beyond it
+    inner = comparison.target.grid < comparison.target.reach - _CUT
+    return [
+        Curve(
+            OBSERVABLE.name, found.pair(a, b), comparison.target.grid[inner], ours[inner], theirs[inner],
+            comparison.scatters(comparison.pair_functions(a, b)[:, inner]), "r (Å)", "g(r)",
+        )
+        for a, b, ours, theirs in _pairs(found, comparison)
+    ]  # fmt: skip
+
+
+def _compare(found: Survey, comparison: Comparison) -> list[Row]:
+    rows = []
+    r = comparison.target.grid
+    for a, b, ours, theirs in _pairs(found, comparison):
         strained = np.interp(r * (1 + _STRAIN), r, theirs)
         drawn = np.sqrt(((comparison.pair_functions(a, b) - theirs) ** 2).mean(axis=1))
         least = float(np.sqrt(((strained - theirs) ** 2).mean()))
@@ -52,4 +75,5 @@ OBSERVABLE = Observable(
     "",
     _measure,
     _compare,
+    _curves,
 )

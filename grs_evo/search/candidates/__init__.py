@@ -3,6 +3,8 @@
 | what | module |
 |---|---|
 | draw a structure | `source` |
+| what the run file leaves to the target | `by_target` |
+| the lattice under a target, its vacuum, what sits where | `target_lattice` |
 | options and elements into a source | `binding` |
 | what is refused: distance, density, size, composition | `limits` |
 | all supercells of a lattice | `supercells` |

@@ -14,10 +14,10 @@ from grs_evo.search.candidates.limits import Fixed, Limits
 from grs_evo.search.candidates.parents import PARENTS, parent_cell, sites_per_volume
 from grs_evo.search.candidates.source import CandidateOptions, Source
 from grs_evo.search.candidates.supercells import build, heights, supercells
+from grs_evo.search.candidates.target_lattice import target_lattice
 from grs_evo.structures.composition import Composition, assignable, free, site_mask
 from grs_evo.structures.reading import each_atoms
 from grs_evo.structures.structure import Structure, from_atoms
-from grs_evo.structures.symmetry import conventional
 
 # Packing fraction of spheres of the minimum distance that pushing apart has no hope of (random close packing is 0.64).
 _MAX_PACKING = 0.68
@@ -231,8 +231,13 @@ def _parent(
             + nearest(options.lattice, allowed)
         )
     if options.lattice == "target":
-        cell, sites = _found_parent(one, cubic, options.symprec, where)
-        return cell, sites, None, periodic
+        found = target_lattice(one, cubic, options.symprec, where)
+        if options.kind == "lattice" and (np.array(options.repeat)[~found.pbc] > 1).any():
+            raise InputError(
+                f"{where}.repeat: is {list(options.repeat)}, but the target is periodic along {found.pbc.tolist()} "
+                "only; it must be 1 along the others, where the vacuum is"
+            )
+        return found.cell, found.sites, None, found.pbc
     kinds = None
     if options.sites is not None:
         # Sublattices with different elements are different kinds of site for the symmetry.
@@ -241,18 +246,6 @@ def _parent(
         if len(kinds) != one.n_atoms:
             kinds = None
     return one.cell, one.positions @ np.linalg.inv(one.cell), kinds, one.pbc
-
-
-def _found_parent(
-    target: Structure, cubic: bool, symprec: float, where: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The lattice under the target's atoms, whatever sits on it."""
-    found = conventional(target.cell, target.positions @ np.linalg.inv(target.cell), cubic, symprec)
-    if found is None:
-        raise InputError(
-            f"{where}.lattice: spglib finds no parent lattice in the target within symprec = {symprec:g} Å"
-        )
-    return found
 
 
 def _read(options: CandidateOptions, elements: tuple[str, ...], folder: Path | str, where: str) -> list[Structure]:

@@ -6,7 +6,7 @@ distribution of all environments of the set against the target) most is taken fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -17,7 +17,8 @@ from pydantic import Field
 from grs_evo.loss.objective import Objective
 from grs_evo.options import Options
 from grs_evo.search.population.individual import Individual, order_key
-from grs_evo.structures.structure import Structure
+from grs_evo.structures.same_crystal import Crystal, crystal_of, same_crystal
+from grs_evo.structures.structure import Structure, content_hash
 from grs_evo.targets.moments import Moments, empty, merge
 from grs_evo.targets.target import Target
 
@@ -104,6 +105,29 @@ def resume(objective: Objective, individuals: Sequence[Individual], given: Seque
     return state
 
 
+class Known:
+    """Structures, and whether another is one of them: the same bits, or the same crystal in whatever cell."""
+
+    def __init__(self, structures: Iterable[Structure] = ()) -> None:
+        self._contents: set[str] = set()
+        self._crystals: list[Crystal] = []
+        for one in structures:
+            self.add(one)
+
+    def add(self, structure: Structure) -> None:
+        """One more."""
+        self._contents.add(content_hash(structure))
+        crystal = crystal_of(structure)
+        if crystal is not None:
+            self._crystals.append(crystal)
+
+    def __contains__(self, structure: Structure) -> bool:
+        if content_hash(structure) in self._contents:
+            return True
+        crystal = crystal_of(structure) if self._crystals else None
+        return crystal is not None and any(same_crystal(crystal, one) for one in self._crystals)
+
+
 def _with_added(state: SetState, one: Individual, moments: Moments, loss: float) -> SetState:
     """The set with one individual more, which makes its moments and its loss these."""
     return replace(state, individuals=(*state.individuals, one), moments=moments, losses=(*state.losses, loss))
@@ -114,16 +138,30 @@ def empty_set(objective: Objective) -> Moments:
     return empty(objective.basis.sizes, covariance=objective.options.covariance != 0)
 
 
-def offer(population: Sequence[Individual], archive: Sequence[Individual], count: int) -> list[Individual]:
-    """What an island offers after a round: the `count` lowest values of archive and population, each structure once."""
+def offer(
+    population: Sequence[Individual],
+    archive: Sequence[Individual],
+    count: int,
+    taken: Known | None = None,
+) -> list[Individual]:
+    """What an island offers after a round: the `count` lowest values of archive and population, each structure once.
+
+    Parameters
+    ----------
+    taken : crystals that are not wanted again; each other one then is offered once, in one of its cells
+    """
     pool = {one.uid: one for one in (*archive, *population)}
     ordered = sorted(pool.values(), key=order_key)
-    offered, seen = [], set()
+    offered, seen, own = [], set(), Known()
     for one in ordered:
         key = (one.value, one.content)
         if key not in seen:
             seen.add(key)
-            offered.append(one)
+            if taken is None:
+                offered.append(one)
+            elif one.structure not in taken and one.structure not in own:
+                own.add(one.structure)
+                offered.append(one)
         if len(offered) == count:
             break
     return offered
@@ -135,6 +173,7 @@ def extend_set(
     objective: Objective,
     options: SetOptions,
     cover: Callable[[Sequence[Structure]], float] | None = None,
+    smallest: int = 1,
 ) -> tuple[SetState, str | None]:
     """Add candidates greedily, and say why the set is done, if it is.
 
@@ -143,6 +182,7 @@ def extend_set(
     candidates : of all islands; their order does not matter
     objective : of the round; its set is ignored, the state's counts
     cover : share of the target that some structures cover, for the stop at `coverage`
+    smallest : atoms of the smallest structure that can be offered, for the end at `environments`
 
     Returns
     -------
@@ -153,12 +193,16 @@ def extend_set(
     parts: dict[int, Moments] = {}
     grown, done = state, None
     taken: set[int] = set()
+    passed: set[int] = set()  # the same crystals as some taken in this round
     for _ in range(options.accept):
-        best = _best_addition(grown, pool, taken, parts, alone, options)
+        best = _best_addition(grown, pool, taken | passed, parts, alone, options)
         if best is None:
             break
         k, moments, loss = best
         taken.add(k)
+        if options.bootstrap != "none" and len(taken) < options.accept:
+            known = Known([pool[k].structure])
+            passed |= {j for j, one in enumerate(pool) if j not in taken | passed and one.structure in known}
         grown = _with_added(grown, pool[k], moments, loss)
         done = _goal_reached(grown, options)
         if done is not None:
@@ -166,7 +210,7 @@ def extend_set(
     grown = replace(grown, idle=0 if taken else state.idle + 1, round=state.round + 1)
     if done is None and taken:
         done = _coverage_reached(grown, options, cover)
-    return grown, done if done is not None else _given_up(grown, options)
+    return grown, done if done is not None else _given_up(grown, options, smallest)
 
 
 def _best_addition(
@@ -250,8 +294,32 @@ def _coverage_reached(
     return f"coverage {share:.3g} reached" if share >= options.coverage else None
 
 
-def _given_up(state: SetState, options: SetOptions) -> str | None:
+def shortfall(state: SetState, options: SetOptions, smallest: int = 1) -> str:
+    """How far a set is from the size it is to have, such as "3 of 9 structures"; empty where nothing is missing.
+
+    Parameters
+    ----------
+    smallest : atoms of the smallest structure that could be added; what it does not fit into is not missing
+    """
+    if options.count is None and options.environments is None:
+        return ""
+    missing = []
+    if options.count is not None:
+        found = len(state.individuals)
+        missing.append((found < options.count, f"{found} of {options.count} structures"))
+    if options.environments is not None:
+        full = state.n_atoms + smallest > options.environments
+        missing.append((not full, f"{state.n_atoms} of {options.environments} environments"))
+    return ", ".join(text for _, text in missing) if all(lacks for lacks, _ in missing) else ""
+
+
+def _given_up(state: SetState, options: SetOptions, smallest: int) -> str | None:
     """Why no further round follows although the set is not complete; None when one does."""
     if state.idle >= options.patience:
-        return f"no candidate lowered the set loss in {state.idle} round{'s' if state.idle > 1 else ''}"
-    return f"{options.rounds} rounds done" if state.round >= options.rounds else None
+        why = f"no candidate lowered the set loss in {state.idle} round{'s' if state.idle > 1 else ''}"
+    elif state.round >= options.rounds:
+        why = f"{options.rounds} rounds done"
+    else:
+        return None
+    short = shortfall(state, options, smallest)
+    return f"{why}, short of its size: {short}" if short else why

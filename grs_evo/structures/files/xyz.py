@@ -1,7 +1,7 @@
 """XYZ files, plain and extended: of each frame the number of atoms, a comment line with keys, and the atoms.
 
-Of the keys `Lattice`, `Properties`, `pbc`, the group and `occupancy` count; what else a comment line or further columns
-hold, such as energies, forces, stress and virial of whatever form, does not concern this program.
+Of the keys `Lattice`, `Properties`, `pbc`, the group and `occupancy` count. Energies, forces and stress are kept where
+they have the usual names and forms; what else a comment line or further columns hold does not concern this program.
 """
 
 from __future__ import annotations
@@ -11,12 +11,18 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from grs_evo.structures.files.elements import check_symbols
 from grs_evo.structures.files.text import Lines, shown
 
 # Keys of ase.Atoms.info that name the group a structure belongs to.
 GROUP_KEYS = ("group", "config_type", "Group")
+# What programs call a structure's energy (key, eV), its forces (columns, eV/Å) and its stress (key, 9 or 6 numbers).
+ENERGY_KEYS = ("energy", "REF_energy", "dft_energy", "DFT_energy", "Energy", "free_energy")
+FORCE_KEYS = ("forces", "REF_forces", "dft_forces", "DFT_forces", "force")
+STRESS_KEYS = ("stress", "virial")
+_VOIGT = [0, 5, 4, 5, 1, 3, 4, 3, 2]
 _CLOSING = {'"': '"', "'": "'", "{": "}", "[": "]"}
 _TRUTH = dict.fromkeys(("T", "true", "True", "TRUE", "1"), True) | dict.fromkeys(
     ("F", "false", "False", "FALSE", "0"), False
@@ -32,6 +38,7 @@ class _Columns(NamedTuple):
     number: int | None
     position: int
     type: int | None
+    forces: tuple[str, int] | None  # name and first of three
 
 
 def frames(lines: Lines, named: bool) -> Iterator[Callable[[], Any]]:
@@ -110,6 +117,7 @@ def _keys(lines: Lines, comment: str) -> dict[str, str]:
 def _columns(lines: Lines, properties: str, plain: bool) -> _Columns:
     words = properties.split(":")
     at: dict[str, int] = {}
+    forces: tuple[str, int] | None = None
     width = 0
     for name, kind, count in zip(words[::3], words[1::3], words[2::3], strict=False):
         n = lines.whole_number(count, f"the number of columns of {shown(name, 20)}")
@@ -122,12 +130,14 @@ def _columns(lines: Lines, properties: str, plain: bool) -> _Columns:
             lines.fail(f"Properties has {name}:{kind}:{count}; {name}:{wanted[0][0]}:{wanted[1]} belongs there")
         if name != "type" or (kind, n) == ("I", 1):
             at[name] = width
+        if name in FORCE_KEYS and (kind, n) == ("R", 3) and forces is None:
+            forces = (name, width)
         width += n
     if len(words) % 3 or "pos" not in at or not ({"species", "Z"} & set(at)):
         lines.fail(
             f"Properties = {shown(properties, 60)!r}; name:type:columns with pos:R:3 and species:S:1 or Z:I:1 is needed"
         )
-    return _Columns(None if plain else width, at.get("species"), at.get("Z"), at["pos"], at.get("type"))
+    return _Columns(None if plain else width, at.get("species"), at.get("Z"), at["pos"], at.get("type"), forces)
 
 
 def _cell(lines: Lines, keys: dict[str, str]) -> tuple[list[list[float]] | None, list[bool] | None]:
@@ -195,6 +205,8 @@ def _atoms(
                     lines.fail_file(f"the frame that ends at line {lines.number} has {symbol} with Z = {number}")
         types, symbols = None, [chemical_symbols[number] for number in numbers]
     info = {key: _value(keys[key]) for key in GROUP_KEYS if key in keys}
+    info.update((key, _value(keys[key])) for key in ENERGY_KEYS if key in keys)
+    info.update((key, stress) for key in STRESS_KEYS if key in keys and (stress := _stress(keys[key])) is not None)
     if "occupancy" in keys:
         info["occupancy"] = keys["occupancy"]
     atoms = Atoms(symbols=symbols, positions=positions, cell=cell, pbc=pbc, info=info)
@@ -203,7 +215,19 @@ def _atoms(
     elif columns.type is not None:
         kinds = [lines.whole_number(row[columns.type], "an atom type") for row in rows]
         atoms.arrays["type"] = np.array(kinds, dtype=np.int64)
+    if columns.forces is not None:
+        name, first = columns.forces
+        atoms.arrays[name] = lines.table(rows, [first + k for k in range(3)], "a force")
     return atoms
+
+
+def _stress(text: str) -> NDArray[np.float64] | None:
+    """(3, 3) from nine numbers or from six in Voigt's order; None for what is neither."""
+    try:
+        numbers = np.array([float(word) for word in text.replace(",", " ").split()])
+    except ValueError:
+        return None
+    return numbers[_VOIGT].reshape(3, 3) if len(numbers) == 6 else numbers.reshape(3, 3) if len(numbers) == 9 else None
 
 
 def _value(text: str) -> int | float | bool | str:

@@ -1,0 +1,137 @@
+"""What candidates are where the run file leaves it to the target: fixed sites of a crystal, or random cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from grs_evo.errors import InputError
+from grs_evo.loss.lattice import MOST_SITES
+from grs_evo.search.candidates.source import CandidateOptions
+from grs_evo.search.candidates.target_lattice import (
+    TargetLattice,
+    is_without_symmetry,
+    sublattices,
+    target_lattice,
+)
+from grs_evo.structures.composition import largest_remainder
+from grs_evo.structures.structure import Structure
+
+# What says that candidates are to sit on given sites.
+_ON_SITES = ("kind", "lattice", "file", "a", "c_over_a", "cubic", "repeat", "sites", "pinned", "fixed", "symprec")
+# A lattice of more sites, no two of one kind, is a snapshot of a disordered system.
+_MOST_OF_A_CRYSTAL = 16
+# Atoms of a random cell: near 54, as the target's fractions come out best.
+_USUAL_SIZE, _SIZES = 54, range(48, 65)
+
+
+def by_target(
+    options: CandidateOptions, elements: Sequence[str], targets: Sequence[Structure], where: str = "candidates"
+) -> tuple[CandidateOptions, tuple[str, ...]]:
+    """Candidate options with what the target decides written out, and a line about each such decision.
+
+    A disordered or large target gets random cells at its density and composition, where nothing says otherwise. A
+    crystal whose sites are of several kinds keeps on each kind the elements that the target has there; what is periodic
+    in some directions only is repeated along these alone.
+
+    Parameters
+    ----------
+    targets : the target's structures; without any nothing is decided
+    where : the section of the run file, for messages
+
+    Raises
+    ------
+    InputError
+        A disordered target with vacuum, of which no cell can be drawn; structures of a compound on different lattices.
+    """
+    if not targets or options.lattice != "target" or options.kind not in ("lattice", "supercells"):
+        return options, ()
+    first = targets[0]
+    lattice = target_lattice(first, options.cubic and options.kind == "lattice", options.symprec, where)
+    if not options.model_fields_set.intersection(_ON_SITES):
+        why = _why_random(lattice, options)
+        if why:
+            return _random(options, elements, targets, why, where)
+    changes: dict[str, Any] = {}
+    notes: list[str] = []
+    repeat = tuple(int(n) if periodic else 1 for n, periodic in zip(options.repeat, first.pbc, strict=True))
+    if options.kind == "lattice" and "repeat" not in options.model_fields_set and repeat != options.repeat:
+        changes["repeat"] = repeat
+        notes.append(f"{where}.repeat: {list(repeat)}, since the target has vacuum where it is not periodic")
+    if options.sites is None and len(elements) > 1:
+        sites = _sites(options, elements, targets, lattice, where)
+        if sites is not None:
+            changes["sites"] = sites
+            told = ", ".join(f"{sites.count(one)} of {'/'.join(one)}" for one in dict.fromkeys(sites))
+            notes.append(f"{where}.sites: as in the target, {told} in the parent cell; give sites for others")
+    return (_with(options, changes), tuple(notes)) if changes else (options, ())
+
+
+def _with(options: CandidateOptions, changes: dict[str, Any]) -> CandidateOptions:
+    """The options with changes, checked as if they were given."""
+    return CandidateOptions.model_validate({**options.model_dump(exclude_unset=True), **changes})
+
+
+def _why_random(lattice: TargetLattice, options: CandidateOptions) -> str:
+    """Why candidates cannot well be occupations of the target's own sites; empty where they can."""
+    n_parent = len(lattice.sites)
+    repeat = np.where(lattice.pbc, options.repeat, 1)
+    if n_parent * int(np.prod(repeat)) > MOST_SITES:
+        return f"the target's parent cell has {n_parent} sites, more than a crystal's"
+    if n_parent > _MOST_OF_A_CRYSTAL and is_without_symmetry(lattice, options.symprec):
+        return f"no two of the target's {n_parent} sites are alike, as in a melt or glass"
+    return ""
+
+
+def _random(
+    options: CandidateOptions, elements: Sequence[str], targets: Sequence[Structure], why: str, where: str
+) -> tuple[CandidateOptions, tuple[str, ...]]:
+    if not all(one.pbc.all() for one in targets) and options.number_density is None:
+        raise InputError(
+            f"{where}.kind: {why}, and it has vacuum, so that no random cell can be drawn like it; give "
+            f'kind = "templates" with a file of structures to start from, or kind = "random" with number_density [1/Å³]'
+        )
+    changes: dict[str, Any] = {"kind": "random"}
+    if options.sizes is None and options.counts is None:
+        size = _size(options, elements, targets)
+        changes["sizes"] = (size, size)
+    made = _with(options, changes)
+    size_told = "" if made.sizes is None else f" of {made.sizes[0]} atoms"
+    if made.sizes is not None and made.sizes[0] < made.sizes[1]:
+        size_told = f" of {made.sizes[0]} to {made.sizes[1]} atoms"
+    return made, (f"{where}: random cells{size_told} at the target's density: {why}; give kind for others",)
+
+
+def _size(options: CandidateOptions, elements: Sequence[str], targets: Sequence[Structure]) -> int:
+    """Atoms of a random cell: about 54, such that whole atoms come nearest to the fractions; at most the target's."""
+    most = max(one.n_atoms for one in targets)
+    if most <= _SIZES[-1]:
+        return most
+    total = np.sum([one.counts(len(elements)) for one in targets], axis=0)
+    fractions = total / total.sum()
+    if options.fractions is not None:
+        fractions = np.array([options.fractions.get(element, 0.0) for element in elements])
+    off = {n: round(float(np.abs(largest_remainder(fractions, n) / n - fractions).max()), 9) for n in _SIZES}
+    return min(_SIZES, key=lambda n: (off[n], abs(n - _USUAL_SIZE)))
+
+
+def _sites(
+    options: CandidateOptions,
+    elements: Sequence[str],
+    targets: Sequence[Structure],
+    lattice: TargetLattice,
+    where: str,
+) -> tuple[tuple[str, ...], ...] | None:
+    """Elements of each site of the parent cell; None where any may sit anywhere."""
+    allowed = sublattices(targets, lattice, len(elements), options.symprec)
+    if allowed is None:
+        raise InputError(
+            f"{where}.sites: the target's structures do not lie on one lattice, so they do not tell which elements its "
+            f"{len(lattice.sites)} sites allow; give them in order, e.g. sites = [[{elements[0]!r}], "
+            f"[{', '.join(map(repr, elements[:2]))}], …], or another kind of candidates"
+        )
+    if allowed.all():
+        return None
+    return tuple(tuple(elements[k] for k in np.flatnonzero(row).tolist()) for row in allowed)

@@ -1,0 +1,229 @@
+"""What is said of the result at the end of a run, in its status, in scores and in the report."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small
+from ase.build import bulk
+from ase.io import write
+
+from grs_evo.analysis import quality
+from grs_evo.analysis.figures.observables import curve_figures
+from grs_evo.analysis.quality import judge, most_off, reference_of, untold
+from grs_evo.cli.commands import main
+from grs_evo.descriptors.basis import build_basis
+from grs_evo.driver.config.run_file import read as read_run
+from grs_evo.driver.monitor import closing
+from grs_evo.driver.monitor.summary import Result
+from grs_evo.errors import InputError
+from grs_evo.observables import curves, describe_target
+from grs_evo.report.report import write_report
+from grs_evo.storage.archive_file import read_archive
+from grs_evo.storage.target_file import TargetData
+from grs_evo.structures.structure import from_atoms
+from grs_evo.targets.target import Target
+
+ELEMENTS = ("Cu", "Au")
+
+
+def _call(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(one) for one in arguments])
+    return int(ended.value.code or 0)
+
+
+def crystal(repeat: int = 2):
+    atoms = bulk("Cu", "fcc", a=3.75, cubic=True)
+    atoms.symbols[0] = "Au"
+    return atoms * (repeat, repeat, repeat)
+
+
+def warm(seed: int, repeat: int = 3):
+    atoms = crystal(repeat)
+    atoms.positions += np.random.default_rng(seed).normal(0, 0.06, atoms.positions.shape)
+    return atoms
+
+
+def spoiled():
+    """One gold atom pushed towards its neighbour."""
+    atoms = crystal()
+    atoms.positions[0] += 0.35 * atoms.get_distance(0, 1, mic=True, vector=True)
+    return atoms
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("judged")
+    assert _call("run", small.write(place)) == 0
+    return place / "case"
+
+
+def ended(folder: Path, **changes: object) -> list[str]:
+    """The closing lines of a run, as if it had ended otherwise."""
+    data = TargetData.read(folder / "target.h5")
+    found = read_archive(folder)
+    result = Result(folder, True, "generations", 12, 100.0, tuple(found.individuals), "")
+    return closing.close(replace(result, **changes), read_run(folder / "run.toml"), data, (), list)
+
+
+def test_the_last_line_of_a_run_judges(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _call("run", small.write(tmp_path)) == 0
+    last = capsys.readouterr().err.rstrip().splitlines()[-1]
+    assert last.startswith("best structure (")
+    assert " atoms): " in last
+    told = json.loads((tmp_path / "case" / "status.json").read_text())["quality"]
+    assert told["line"] == last
+    assert told["subject"] == "best structure"
+    assert set(told["rows"][0]) >= {"observable", "subject", "value", "target", "scatter", "deviation"}
+    assert _call("status", tmp_path / "case") == 0
+    assert f"quality      {last}" in capsys.readouterr().out
+    assert _call("status", tmp_path / "case", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["quality"] == told
+
+
+@pytest.mark.parametrize("odd", [None, 3, "x", [], {}, {"line": 3}])
+def test_a_status_without_quality_is_as_before(
+    folder: Path, tmp_path: Path, odd: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    known = json.loads((copy / "status.json").read_text())
+    (copy / "status.json").write_text(json.dumps({**known, "quality": odd}))
+    assert _call("status", copy, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["quality"] is None
+    assert _call("status", copy) == 0
+    assert "\nquality" not in capsys.readouterr().out
+
+
+def test_what_is_stopped_early_says_so(folder: Path) -> None:
+    assert "stopped early" not in ended(folder)[-1]
+    assert "; stopped early): " in ended(folder, finished=False)[-1]
+    assert ended(folder, archive=()) == []
+
+
+@pytest.mark.parametrize("error", [InputError("no atoms\nthere"), ValueError("odd")])
+def test_no_observable_ends_a_run(folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(closing, "judge", fails)
+    line = ended(folder)[-1]
+    assert line.startswith("best structure: not compared with the target: ")
+    assert str(error).split()[-1] in line
+    assert "\n" not in line
+    told = json.loads((folder / "status.json").read_text())["quality"]
+    assert told["line"] == line
+    assert told["grade"] is None
+
+
+def test_a_spoiled_cell_differs_by_its_contacts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "target.extxyz", [warm(k) for k in range(4)])
+    write(tmp_path / "cells.extxyz", [warm(9, 2), spoiled()])
+    assert _call("target", tmp_path / "target.extxyz", "-o", tmp_path / "t.h5", "--cutoff", 4) == 0
+    capsys.readouterr()
+    assert _call("score", tmp_path / "cells.extxyz", "--target", tmp_path / "t.h5", "--json") == 0
+    good, bad = (one["quality"] for one in json.loads(capsys.readouterr().out))
+    assert good["grade"] != "differs"
+    assert good["reasons"] == []
+    assert bad["grade"] == "differs"
+    assert re.fullmatch(r"(Cu-Au|Au-Cu) contacts at 1\.72 Å, the target has none below 2\.\d\d", bad["reasons"][0]), (
+        bad["reasons"]
+    )
+    assert len(bad["reasons"]) <= 3
+    assert _call("score", tmp_path / "cells.extxyz", "--target", tmp_path / "t.h5") == 0
+    text = capsys.readouterr().out
+    assert f"  {good['line']}\n" in text
+    assert f"  {bad['line']}\n" in text
+    assert text.count("observables most off") == 2
+
+
+def test_a_target_without_structures_is_not_judged_by(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = TargetData.read(folder / "target.h5")
+    bare = TargetData(data.basis, replace(data.target, structures=()), ())
+    (tmp_path / "t.h5").write_bytes(bare.to_file())
+    write(tmp_path / "cell.extxyz", crystal())
+    assert _call("score", tmp_path / "cell.extxyz", "--target", tmp_path / "t.h5", "--json") == 0
+    assert json.loads(capsys.readouterr().out)[0]["quality"] is None
+    assert reference_of(bare.target, ELEMENTS) is None
+
+
+def test_the_report_says_it_at_its_head(folder: Path, tmp_path: Path) -> None:
+    line = ended(folder)[-1]
+    html = write_report(folder, tmp_path / "r.html").read_text()
+    assert f'<p class="quality">{line[0].upper()}{line[1:]}</p>' in html
+    assert html.index('class="quality"') < html.index("<nav")
+    assert 'id="observables"' in html
+    assert 'data-plot="pair-distribution-1"' in html
+    assert 'data-plot="angles-1"' in html
+    status = json.loads((folder / "status.json").read_text())
+    (folder / "status.json").write_text(json.dumps({**status, "state": "stopped"}))
+    assert "; stopped early): " in write_report(folder, tmp_path / "early.html").read_text()
+    (folder / "status.json").write_text(json.dumps(status))
+    alone = write_report(folder / "archive.h5", tmp_path / "alone.html")
+    assert 'class="quality"' in alone.read_text()
+    (tmp_path / "archive.h5").write_bytes((folder / "archive.h5").read_bytes())
+    assert 'class="quality"' not in write_report(tmp_path / "archive.h5", tmp_path / "bare.html").read_text()
+
+
+def test_a_search_that_moves_away_is_told_how_far() -> None:
+    reference = describe_target([warm(k) for k in range(4)], ELEMENTS)
+    far = judge([from_atoms(spoiled(), ELEMENTS)], reference, "farthest structure", away=True)
+    assert far.line.startswith("farthest structure (32 atoms): away from the target by ")
+    assert " scatters: " in far.line
+    near = judge([from_atoms(warm(9, 2), ELEMENTS)], reference, "farthest structure", away=True)
+    assert "not away from the target by any observable" in near.line
+    both = judge([from_atoms(warm(k, 2), ELEMENTS) for k in (8, 9)], reference, "representative set")
+    assert both.line.startswith("representative set (2 structures, 64 atoms): ")
+
+
+def test_frames_are_counted_by_their_weights(folder: Path) -> None:
+    sizes = np.full(6, 100)
+    assert quality._frames(sizes, np.ones(6)).tolist() == list(range(6))
+    drawn = np.bincount(quality._frames(sizes, np.array([1.0, 1, 1, 1, 1, 3])), minlength=6)
+    assert drawn[5] == pytest.approx(3 * drawn[0], abs=2)
+    many = quality._frames(np.full(5000, 100), np.ones(5000))
+    assert len(many) == len(set(many.tolist())) == 200
+
+
+def test_a_target_too_large_for_a_short_run_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    basis = build_basis(ELEMENTS, n_max=(1,), l_max=(0,), cutoff=3.0)
+    target = Target.from_structures(crystal(), basis)
+    monkeypatch.setattr(quality, "_MOST", 10)
+    monkeypatch.setattr(quality, "_COUNTING", 1.0)
+    with pytest.raises(InputError, match="grs-evo report"):
+        reference_of(target, ELEMENTS, 20.0)
+    assert reference_of(target, ELEMENTS, 1e4) is not None
+
+
+def test_curves_have_the_worst_first_and_the_rest_to_choose_from() -> None:
+    reference = describe_target([warm(k) for k in range(4)], ELEMENTS)
+    cell = from_atoms(spoiled(), ELEMENTS)
+    told = judge([cell], reference, "best structure")
+    assert told.quality is not None
+    groups = dict(curve_figures(curves([cell], reference), told.quality, "best structure", 3))
+    assert set(groups) == {"pair distribution", "angles"}
+    assert [len(figures) for figures in groups.values()] == [3, 3]
+    *_, last = groups["angles"]
+    assert len(last.choices) == 4  # of the six by their elements, two are drawn
+    assert len(set(last.table["subject"])) == len(last.choices)
+    worst = groups["pair distribution"][0]
+    assert worst.series[0].band is not None
+    assert worst.legend
+
+
+def test_rows_without_a_limit_come_last() -> None:
+    row = {"observable": "a", "subject": "", "quantity": "q", "unit": "Å", "value": 1.0, "target": None,
+           "scatter": 0.1, "deviation": 9.0}  # fmt: skip
+    told = most_off([{**row, "limit": None}, {**row, "observable": "b", "limit": 3.0}], 2)
+    assert told["observable"] == ["b", "a"]
+    assert told["quantity"][0] == "q (Å)"
+    assert told["target"] == ["-", "-"]
+    assert untold("", "x\ny").line == "not compared with the target: x y"
