@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import small
-from fleet import ToyRecorder, digest, sail
+from fleet import ToyRecorder, digest, run_on_threads
 from systems import IN_CELLS, ON_FCC, toy_problem
 
 import grs_evo
@@ -151,7 +151,7 @@ def on_ranks(n_ranks: int, n_islands: int, migration: MigrationOptions) -> ToyRe
     islands = [IslandOptions(population=8, operators=ADAPTIVE)] * n_islands
     taken = MigrantOptions(emigrants=migration.emigrants, interval=migration.interval)
     work = ThreeColumns(toy_problem(ON_FCC, islands, migration=taken), 3)
-    _, kept = sail(n_ranks, n_islands, generations=6, options=migration, work=work)  # type: ignore[arg-type]
+    _, kept = run_on_threads(n_ranks, n_islands, generations=6, options=migration, work=work)  # type: ignore[arg-type]
     return kept
 
 

@@ -204,7 +204,7 @@ def _atoms(
                 if atomic_numbers[symbol] != number:
                     lines.fail_file(f"the frame that ends at line {lines.number} has {symbol} with Z = {number}")
         types, symbols = None, [chemical_symbols[number] for number in numbers]
-    info = {key: _value(keys[key]) for key in GROUP_KEYS if key in keys}
+    info: dict[str, Any] = {key: _value(keys[key]) for key in GROUP_KEYS if key in keys}
     info.update((key, _value(keys[key])) for key in ENERGY_KEYS if key in keys)
     info.update((key, stress) for key in STRESS_KEYS if key in keys and (stress := _stress(keys[key])) is not None)
     if "occupancy" in keys:
