@@ -14,7 +14,7 @@ from fleet import ToyRecorder, digest, run_on_threads
 from systems import IN_CELLS, ON_FCC, toy_problem
 
 import grs_evo
-from grs_evo.driver.session import Islands
+from grs_evo.driver.rounds import island_functions
 from grs_evo.errors import InputError
 from grs_evo.parallel.topology import MigrationOptions
 from grs_evo.search.candidates.limits import Limits
@@ -139,18 +139,17 @@ def test_nothing_of_it_is_left():
         IslandState.from_arrays(inside)
 
 
-class ThreeColumns(Islands):
-    """Islands whose rows are those that the stand-in's recorder reads."""
-
-    def stats(self, state: IslandState) -> np.ndarray:
-        best = min(one.value for one in state.archive)
-        return np.array([state.generation, state.counter("evaluations"), best])
+def three_columns(state: IslandState) -> np.ndarray:
+    """The row that the stand-in's recorder reads."""
+    best = min(one.value for one in state.archive)
+    return np.array([state.generation, state.counter("evaluations"), best])
 
 
 def on_ranks(n_ranks: int, n_islands: int, migration: MigrationOptions) -> ToyRecorder:
     islands = [IslandOptions(population=8, operators=ADAPTIVE)] * n_islands
     taken = MigrantOptions(emigrants=migration.emigrants, interval=migration.interval)
-    work = ThreeColumns(toy_problem(ON_FCC, islands, migration=taken), 3)
+    functions = island_functions(toy_problem(ON_FCC, islands, migration=taken), 3, 0, {})
+    work = replace(functions, stats=three_columns)
     _, kept = run_on_threads(n_ranks, n_islands, generations=6, options=migration, work=work)  # type: ignore[arg-type]
     return kept
 
