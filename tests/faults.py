@@ -77,6 +77,8 @@ class Bench:
         self.disk = place / "disk"
         self.half = place / "half"
         self.expected = ""
+        self.content: dict[int, bytes] = {}  # of files that are on disk, by inode
+        self.entries: dict[int, list[tuple[int, bool, str]]] = {}  # of folders: inode, whether a folder, name
 
     def prepare(self) -> None:
         from grs_evo.driver.session import run
@@ -100,6 +102,14 @@ class Bench:
     def begin(self, what: str) -> None:
         shutil.rmtree(self.disk)
         shutil.copytree(self.half, self.disk) if what == "resume" else self.disk.mkdir()
+        # all of that is on disk
+        self.content, self.entries = {}, {}
+        for path in (self.disk, *self.disk.rglob("*")):
+            number = path.stat().st_ino
+            if path.is_dir():
+                self.entries[number] = [(one.stat().st_ino, one.is_dir(), one.name) for one in path.iterdir()]
+            else:
+                self.content[number] = path.read_bytes()
         shutil.rmtree(self.journal, ignore_errors=True)
         self.journal.mkdir()
 
@@ -181,7 +191,7 @@ class Bench:
         if error == "cut":
             if code not in (0, 137):
                 return done, "ended", f"exit {code}: {said}"
-            self._lose_what_was_not_flushed(what)
+            self._lose_what_was_not_flushed()
         elif code not in (0, 74, 2):
             return done, "ended", f"exit {code}: {said}"
         elif code and said.strip().count("grs-evo: ") != 1:
@@ -217,15 +227,10 @@ class Bench:
             return ended, f"cannot be resumed: {self.said()}"
         return f"{ended}, resumed", "" if self.hash(self.disk) == self.expected else "resumed to another archive"
 
-    def _lose_what_was_not_flushed(self, what: str) -> None:
+    def _lose_what_was_not_flushed(self) -> None:
         """Put the disk into the state after a power cut: what fsync was called for, and what was there before."""
-        content: dict[int, bytes] = {}
-        entries: dict[int, list[tuple[int, bool, str]]] = {}
+        content, entries = dict(self.content), dict(self.entries)
         root = self.disk.stat().st_ino
-        entries[root] = []
-        if what == "resume":  # all of the copy was on disk when the run was resumed
-            for path in [self.disk, *self.disk.rglob("*")]:
-                self._there_before(path, content, entries)
         for file in sorted(self.journal.iterdir(), key=lambda path: int(path.name.partition("-")[0])):
             number = int(file.name.partition("-")[2])
             head, _, rest = file.read_bytes().partition(b"\n")
@@ -236,20 +241,6 @@ class Bench:
                 entries[number] = [(int(ino), folder == "1", name) for ino, folder, name in rows]
         shutil.rmtree(self.disk)
         self._restore(self.disk, root, content, entries)
-
-    def _there_before(
-        self, path: Path, content: dict[int, bytes], entries: dict[int, list[tuple[int, bool, str]]]
-    ) -> None:
-        """Of the folder that a resume began with; by the names that it still has."""
-        source = self.half / path.relative_to(self.disk)
-        if not source.exists():
-            return
-        number = path.stat().st_ino
-        if path.is_dir():
-            names = [one.name for one in path.iterdir() if (source / one.name).exists()]
-            entries[number] = [((path / one).stat().st_ino, (path / one).is_dir(), one) for one in names]
-        else:
-            content[number] = source.read_bytes()
 
     def _restore(
         self, path: Path, number: int, content: dict[int, bytes], entries: dict[int, list[tuple[int, bool, str]]]
