@@ -110,14 +110,15 @@ class Session:
     def end(self, seconds: float) -> tuple[int, str]:
         """Exit code and output, once all processes have gone."""
         finish = time.monotonic() + seconds
-        while self.process.poll() is None or self.members():
-            if time.monotonic() > finish:
-                left = self.members()
-                for pid in left:
-                    _send(pid, signal.SIGKILL)
-                raise AssertionError(f"still there after {seconds} s: {left}; {self._text()}")
-            time.sleep(0.05)
-        return self.process.returncode, self._text()
+        with self._errors:
+            while self.process.poll() is None or self.members():
+                if time.monotonic() > finish:
+                    left = self.members()
+                    for pid in left:
+                        _send(pid, signal.SIGKILL)
+                    raise AssertionError(f"still there after {seconds} s: {left}; {self._text()}")
+                time.sleep(0.05)
+            return self.process.returncode, self._text()
 
     def _text(self) -> str:
         self._errors.seek(0)
