@@ -8,14 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small
+from ase.build import bulk
+from ase.io import write
 
 from grs_evo.driver import setup
 from grs_evo.driver.config.run_file import parse
+from grs_evo.driver.config.toml import to_toml
 from grs_evo.errors import InputError
 from grs_evo.search.counters import COUNTERS, Ledger
 from grs_evo.search.fresh_candidates import NoCandidates
 from grs_evo.search.operators.table import operator_names
 from grs_evo.storage.target_file import TargetData
+from grs_evo.targets.target import Target
 
 
 def _problem(folder: Path, text: str = small.LATTICE):
@@ -77,3 +81,44 @@ def test_the_rehearsal_finds_what_has_no_candidates(tmp_path: Path, monkeypatch:
     small.write(tmp_path)
     relaxed = replace(problem, relax=parse(small.RELAXED, "case").relax)
     setup.rehearse(relaxed)  # a few steps of relaxation say nothing about the run
+
+
+METAL, NITROGEN = "{Ti = 0.5, Al = 0.5}", "{N = 1.0}"
+ROCKSALT = """
+[target]
+files = ["tin.xyz"]
+alloy = {lattice = "file", composition = COMPOSITION}
+[basis]
+n_max = [2, 1]
+l_max = [0, 1]
+cutoff = 3.2
+[candidates]
+kind = "lattice"
+lattice = "file"
+file = "tin.xyz"
+sites = [["Ti", "Al"], ["N"], ["Ti", "Al"], ["N"], ["Ti", "Al"], ["N"], ["Ti", "Al"], ["N"]]
+[stop]
+generations = 1
+"""
+
+
+def test_a_random_alloy_has_a_composition_for_each_site(tmp_path: Path) -> None:
+    """Metals share their sublattice, nitrogen has its own: the exact means of the Python side."""
+    atoms = bulk("TiN", "rocksalt", a=4.24, cubic=True)
+    write(tmp_path / "tin.xyz", atoms, format="extxyz")
+    order = "[" + ", ".join(METAL if symbol == "Ti" else NITROGEN for symbol in atoms.get_chemical_symbols()) + "]"
+    run = parse(ROCKSALT.replace("COMPOSITION", order), "run.toml")
+    assert run.target.alloy is not None
+    assert run.target.alloy.occupants == ("Ti", "Al", "N")
+    data = setup.make_target_data(run, tmp_path)
+    each = [{"Ti": 0.5, "Al": 0.5} if symbol == "Ti" else {"N": 1.0} for symbol in atoms.get_chemical_symbols()]
+    wanted = Target.random_alloy(atoms, data.basis, each)
+    assert data.target.mean_is_exact
+    assert np.allclose(data.target.moments.central("per_element")[0], wanted.moments.central("per_element")[0])
+    assert parse(to_toml(run), "run.toml") == run
+    for composition, words in (
+        (f"[{METAL}, {NITROGEN}]", "2 sites given for a lattice of 8"),
+        (order.replace("N = 1.0", "N = 0.9"), "sum to 0.9"),
+    ):
+        with pytest.raises(InputError, match=words):
+            setup.make_target_data(parse(ROCKSALT.replace("COMPOSITION", composition), "run.toml"), tmp_path)

@@ -96,7 +96,7 @@ def _read_target(
     given = (options.weights, options.types, options.format, folder)
     try:
         if options.alloy is not None:
-            occupants = options.alloy.composition
+            occupants = options.alloy.occupants
             elements, entries = read_sites(options.files, elements, occupants, *given[1:])
         elif elements is None:
             elements, entries = read_with_elements(options.files, *given)
@@ -214,12 +214,12 @@ def make_basis(
         if target.files:
             with within("target.files"):
                 if target.alloy is not None:
-                    occupants = target.alloy.composition
+                    occupants = target.alloy.occupants
                     found, _ = read_sites(target.files, None, occupants, target.types, target.format, folder)
                 else:
                     found = elements_of(target.files, target.types, target.format, folder, target.weights)
         elif target.alloy is not None:
-            found = tuple(target.alloy.composition)
+            found = target.alloy.occupants
     with within("basis", "."):
         return build_basis(
             found,

@@ -38,9 +38,18 @@ class AlloyOptions(Options):
         default="fcc", description="sc, bcc, fcc, hcp, diamond, or file: the sites of the one in `files`"
     )
     a: float | None = Field(default=None, gt=0, description="lattice constant; needed unless lattice is file [Å]")
-    composition: dict[str, float] = Field(description="fraction of each element; they add up to 1 [1]")
+    composition: dict[str, float] | tuple[dict[str, float], ...] = Field(
+        description="fraction of each element, which add up to 1: one table for all sites, or a list with one for each"
+        " site of the lattice's cell, in its order [1]"
+    )
     samples: int = Field(default=4096, ge=16, le=10_000_000, description="environments drawn [1]")
     seed: int = Field(default=0, ge=0, description="of these draws [1]")
+
+    @property
+    def occupants(self) -> tuple[str, ...]:
+        """All elements of the composition, in the order in which they are named."""
+        tables = (self.composition,) if isinstance(self.composition, dict) else self.composition
+        return tuple(dict.fromkeys(symbol for table in tables for symbol in table))
 
 
 class TargetOptions(Options):
