@@ -28,7 +28,7 @@ from grs_evo.observables import (
 from grs_evo.structures.neighbours import neighbours
 from grs_evo.structures.structure import from_atoms
 
-DATA = Path("/work/shared/data")
+DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
 def strained(atoms: Atoms, volume: float) -> Atoms:
