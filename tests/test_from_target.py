@@ -71,6 +71,12 @@ def test_atoms_that_never_meet_have_no_contact(basis) -> None:
     assert set(shortest_contacts([alone], basis)) == {"Cu-Cu"}
 
 
+def test_a_contact_beyond_the_pair_s_own_cutoff_is_none() -> None:
+    """The repulsion of a default must not reach beyond the cutoff that the run file gives the pair."""
+    short = grs_evo.build_basis(ELEMENTS, (3, 1), (0, 1), {"Cu-Cu": 4.0, "Cu-Au": 2.0, "Au-Au": 4.0})
+    assert set(shortest_contacts(structures(), short)) == {"Cu-Cu", "Au-Au"}
+
+
 def test_random_cells_take_contacts_pairs_and_relaxation_from_the_target(basis) -> None:
     run, notes = with_target_defaults(parse(RUN, "run.toml"), structures(), basis)
     contacts = shortest_contacts(structures(), basis)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from grs_evo.errors import InputError
 from grs_evo.structures.files.xyz import ENERGY_KEYS, FORCE_KEYS, GROUP_KEYS
-from grs_evo.structures.reading import each_atoms
+from grs_evo.structures.reading import by_atomic_number, each_atoms
 from grs_evo.structures.structure import is_atoms
 
 
@@ -53,6 +53,11 @@ def read_labelled(
             yield labelled(one, f"structure {k}", group)
         else:
             raise InputError(f"structure {k}: is {type(one).__name__}; it must be ase.Atoms or the name of a file")
+
+
+def elements_of(structures: Iterable[Labelled]) -> tuple[str, ...]:
+    """All elements that occur in some structures, by atomic number."""
+    return by_atomic_number({symbol for one in structures for symbol in one.atoms.get_chemical_symbols()})
 
 
 def labelled(atoms: Any, source: str, group: str) -> Labelled:

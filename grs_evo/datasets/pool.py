@@ -6,11 +6,8 @@ few as hold their Gram matrix: exactly where the pool is small, by a random sket
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +15,9 @@ from threadpoolctl import threadpool_limits
 
 from grs_evo.datasets.design import DesignRows, design_rows
 from grs_evo.descriptors.basis import Basis
+from grs_evo.descriptors.describe import Workers
 from grs_evo.errors import InputError
 from grs_evo.structures.structure import Structure
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 # Errors that a fit reckons with, per row: their ratio weighs energies against forces.
 ENERGY_SIGMA = 1e-3  # eV per atom
@@ -119,8 +114,8 @@ def make_pool(
             return number, structure.n_atoms, "no two atoms are within the cutoff"
         return number, structure.n_atoms, _part(rows, np.random.default_rng((seed, number)) if sketched else None)
 
-    with threadpool_limits(1):
-        for number, size, one in in_order(part, enumerate(structures), threads):
+    with threadpool_limits(1), Workers(threads) as workers:
+        for number, size, one in workers.in_order(part, enumerate(structures)):
             if isinstance(one, str):
                 refused.append((number, one))
                 continue
@@ -167,22 +162,3 @@ def _part(rows: DesignRows, rng: np.random.Generator | None) -> _Part:
     else:
         kept = forces
     return _Part(rows.energy, (forces**2).sum(axis=0), kept.astype(np.float32), forces.T @ forces)
-
-
-def in_order(task: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
-    """Results of a task for each item, in their order; at most two more than there are threads wait or run."""
-    if threads <= 1:
-        yield from map(task, items)
-        return
-    waiting: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(threads) as team:
-        try:
-            for item in items:
-                waiting.append(team.submit(task, item))
-                if len(waiting) > threads + 2:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for left in waiting:
-                left.cancel()

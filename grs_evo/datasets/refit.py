@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from grs_evo.datasets.design import design_rows, model_basis
-from grs_evo.datasets.labels import Labelled, read_labelled
-from grs_evo.datasets.pool import ENERGY_SIGMA, FORCE_SIGMA, in_order
+from grs_evo.datasets.labels import Labelled, elements_of, read_labelled
+from grs_evo.datasets.pool import ENERGY_SIGMA, FORCE_SIGMA
 from grs_evo.descriptors.basis import Basis
+from grs_evo.descriptors.describe import Workers
 from grs_evo.descriptors.yace.file import write_yace
 from grs_evo.errors import InputError
 from grs_evo.structures.structure import from_atoms
@@ -120,10 +121,7 @@ def refit(
     if len(given) < 2:
         raise InputError(f"refit: {len(given)} structures to fit on; at least 2 are needed")
     if basis is None:
-        from ase.data import atomic_numbers
-
-        symbols = {symbol for one in given for symbol in one.atoms.get_chemical_symbols()}
-        elements = sorted(symbols, key=lambda s: atomic_numbers[s])
+        elements = elements_of(given)
         basis = model_basis(elements, [from_atoms(one.atoms, elements, one.source) for one in given])
     rows = labelled_rows(given, basis, threads)
     potential = fit(rows, basis, seed)
@@ -162,8 +160,8 @@ def labelled_rows(structures: Sequence[Labelled], basis: Basis, threads: int = 1
             one.source,
         )
 
-    with threadpool_limits(1):
-        return list(in_order(made, structures, threads))
+    with threadpool_limits(1), Workers(threads) as workers:
+        return list(workers.in_order(made, structures))
 
 
 def fit(rows: Sequence[Rows], basis: Basis, seed: int = 0) -> Potential:

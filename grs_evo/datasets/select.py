@@ -11,7 +11,7 @@ import numpy as np
 from grs_evo.datasets import clusters
 from grs_evo.datasets.design import model_basis
 from grs_evo.datasets.information import Aim, predicted_variance
-from grs_evo.datasets.labels import Labelled, read_labelled
+from grs_evo.datasets.labels import Labelled, elements_of, read_labelled
 from grs_evo.datasets.pool import Pool, make_pool
 from grs_evo.datasets.rules import CHOOSE, DRAWS, INTERRUPTED, Task
 from grs_evo.descriptors.basis import Basis
@@ -142,16 +142,8 @@ def select(
 
 def basis_for(structures: Sequence[Labelled], cutoff: float | None = None) -> Basis:
     """The basis that `select` and `refit` take for these structures, with another cutoff (Å) if given."""
-    elements = _elements(structures)
+    elements = elements_of(structures)
     return model_basis(elements, [from_atoms(one.atoms, elements, one.source) for one in structures], cutoff)
-
-
-def _elements(structures: Sequence[Labelled]) -> tuple[str, ...]:
-    """All that occur, by atomic number."""
-    from ase.data import atomic_numbers
-
-    found = {symbol for one in structures for symbol in one.atoms.get_chemical_symbols()}
-    return tuple(sorted(found, key=lambda symbol: atomic_numbers[symbol]))
 
 
 def _readable(
@@ -159,7 +151,7 @@ def _readable(
 ) -> tuple[list[tuple[int, Labelled]], list[Structure], list[tuple[int, str, str]], tuple[str, ...]]:
     """(index, structure) of what can be used, the bare structures, what cannot be with the reason, and the elements."""
     everything = list(given)
-    elements = tuple(basis.elements) if basis is not None else _elements(everything)
+    elements = tuple(basis.elements) if basis is not None else elements_of(everything)
     kept: list[tuple[int, Labelled]] = []
     structures: list[Structure] = []
     skipped: list[tuple[int, str, str]] = []

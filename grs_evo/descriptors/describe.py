@@ -334,14 +334,14 @@ def map_chunks(
     yield from _chunks(structure, basis, CHUNK, threads, source, then=reduced, starts=starts)
 
 
-class _Threads:
-    """Some threads that work on the same arrays; where it is one, it is the caller itself."""
+class Workers:
+    """Some threads that share tasks; where it is one, it is the caller itself."""
 
     def __init__(self, threads: int) -> None:
         self.threads = max(1, threads)
         self.pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
 
-    def __enter__(self) -> _Threads:
+    def __enter__(self) -> Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -352,14 +352,14 @@ class _Threads:
         """Results of a task for each share, when all have ended."""
         return list(map(task, range(shares)) if self.pool is None else self.pool.map(task, range(shares)))
 
-    def in_order(self, task: Callable[[int], Any], starts: Iterable[int]) -> Iterator[Any]:
-        """Results of a task for each start, in their order; at most one more than there are threads wait or run."""
+    def in_order(self, task: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        """Results of a task for each item, in their order; at most one more than there are threads wait or run."""
         if self.pool is None:
-            yield from map(task, starts)
+            yield from map(task, items)
             return
         waiting: deque[Future[Any]] = deque()
-        for start in starts:
-            waiting.append(self.pool.submit(task, start))
+        for item in items:
+            waiting.append(self.pool.submit(task, item))
             if len(waiting) > self.threads:
                 yield waiting.popleft().result()
         while waiting:
@@ -385,7 +385,7 @@ def _chunks(
     n, species = structure.n_atoms, structure.species
     chunk = min(chunk, n)
     own = threading.local()
-    with _Threads(threads) as workers:
+    with Workers(threads) as workers:
         work = _sorted_images(structure, tables, chunk, workers, source)
         if into is None or not _by_place(work, n, workers):
             work.atoms[:n] = np.arange(n)
@@ -416,7 +416,7 @@ def _chunks(
         yield from workers.in_order(one, range(0, n, chunk) if starts is None else starts)
 
 
-def _sorted_images(structure: Structure, tables: Tables, chunk: int, workers: _Threads, source: str) -> Work:
+def _sorted_images(structure: Structure, tables: Tables, chunk: int, workers: Workers, source: str) -> Work:
     """Scratch that holds the sorted images of a large structure. The threads also are the first to touch its memory."""
     positions, cell, species, pbc = structure.positions, structure.cell, structure.species, structure.pbc
     n, shares = structure.n_atoms, min(workers.threads, MOST_PARTS)
@@ -437,7 +437,7 @@ def _sorted_images(structure: Structure, tables: Tables, chunk: int, workers: _T
     return work
 
 
-def _by_place(work: Work, n: int, workers: _Threads) -> bool:
+def _by_place(work: Work, n: int, workers: Workers) -> bool:
     """Put the atoms into the order in which they lie; an atom is missed only where two coincide, which is refused."""
     shares = min(workers.threads, MOST_PARTS)
     workers.all(lambda k: images.count_home(work, k, shares), shares)

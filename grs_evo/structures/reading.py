@@ -128,7 +128,7 @@ def read_with_elements(
         for symbol in atoms.get_chemical_symbols():
             known.setdefault(symbol, len(known))
         entries.append(Entry(from_atoms(atoms, tuple(known), source), source, group, 1.0))
-    elements = _by_number(known)
+    elements = by_atomic_number(known)
     place = np.array([elements.index(symbol) for symbol in known], dtype=np.int32)
     if not np.array_equal(place, np.arange(len(place))):
         for k, entry in enumerate(entries):
@@ -157,7 +157,7 @@ def read_sites(
     found = list(each_atoms(files, types, format, folder, nameless=True))
     if elements is None:
         named = {symbol for _, _, atoms in found for symbol in atoms.get_chemical_symbols()}
-        elements = _by_number(named if named >= set(occupants) else set(occupants))
+        elements = by_atomic_number(named if named >= set(occupants) else set(occupants))
     entries = []
     for source, group, atoms in found:
         symbols = [one if one in elements else elements[0] for one in atoms.get_chemical_symbols()]
@@ -262,10 +262,11 @@ def elements_of(
     found: set[str] = set()
     for _, _, atoms in _kept(each_atoms(files, types, format, folder), weights, set()):
         found.update(atoms.get_chemical_symbols())
-    return _by_number(found)
+    return by_atomic_number(found)
 
 
-def _by_number(symbols: Iterable[str]) -> tuple[str, ...]:
+def by_atomic_number(symbols: Iterable[str]) -> tuple[str, ...]:
+    """Chemical symbols in the order of the periodic table."""
     from ase.data import atomic_numbers
 
     return tuple(sorted(symbols, key=lambda symbol: int(atomic_numbers[symbol])))

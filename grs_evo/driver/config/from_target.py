@@ -55,8 +55,8 @@ def with_target_defaults(
         core = {pair: round(contact / (1.0 + loss.core.width), 3) for pair, contact in contacts.items()}
         loss = loss.model_copy(update={"core": loss.core.model_copy(update={"distances": core})})
     if contacts and not candidates.model_fields_set & {"min_distance", "contact"}:
-        room = _room(structures)
-        nearest = {pair: round(min(_NEARER * contact, room), 3) for pair, contact in contacts.items()}
+        widest = _widest_spacing(structures)
+        nearest = {pair: round(min(_NEARER * contact, widest), 3) for pair, contact in contacts.items()}
         candidates = candidates.model_copy(update={"min_distance": nearest})
     if loss is not run.loss or candidates is not run.candidates:
         told = ", ".join(f"{pair} {contact:.2f} Å" for pair, contact in contacts.items())
@@ -77,7 +77,7 @@ def with_target_defaults(
 
 
 def shortest_contacts(structures: Sequence[Structure], basis: Basis) -> dict[str, float]:
-    """Å by pair of elements, e.g. ``"Al-Ni"``; pairs that never come near are missing."""
+    """Å by pair of elements, e.g. ``"Al-Ni"``; pairs that never come within their cutoff are missing."""
     n_el = len(basis.elements)
     reach = float(min(basis.cutoff.max(), 6.0))
     found: dict[tuple[int, int], list[np.ndarray]] = {}
@@ -95,14 +95,15 @@ def shortest_contacts(structures: Sequence[Structure], basis: Basis) -> dict[str
     contacts = {}
     for (a, b), parts in sorted(found.items()):
         nearest = np.concatenate(parts)
-        nearest = nearest[nearest > _NO_BOND * (radii[a] + radii[b])]
+        own_reach = min(reach, float(basis.cutoff[a, b]), float(basis.cutoff[b, a]))
+        nearest = nearest[(nearest > _NO_BOND * (radii[a] + radii[b])) & (nearest < own_reach)]
         if len(nearest):
             low = float(np.quantile(nearest, _LOW, method="higher"))
             contacts[f"{basis.elements[a]}-{basis.elements[b]}"] = low
     return contacts
 
 
-def _room(structures: Sequence[Structure]) -> float:
+def _widest_spacing(structures: Sequence[Structure]) -> float:
     """Å, the largest distance that atoms placed at random at the target's density can be kept apart."""
     periodic = [one for one in structures if one.pbc.all()]
     if not periodic:
