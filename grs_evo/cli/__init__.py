@@ -3,6 +3,7 @@
 | command | module |
 |---|---|
 | all of them, and exit codes | `commands` |
+| options of those that read structure files | `files` |
 | check | `check` |
 | refit | `refit` |
 | score | `score` |

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from grs_evo import __version__
+from grs_evo.cli.files import format_option, symbols, types_option
 from grs_evo.cli.refit import refit
 from grs_evo.cli.select import select
 from grs_evo.errors import EXIT_INPUT, EXIT_STORAGE, InputError, RankExit, StorageError, names_refused
@@ -22,10 +23,6 @@ from grs_evo.text import to_json
 
 if TYPE_CHECKING:
     from grs_evo.descriptors.basis import Basis
-
-# Options of all commands that read structure files.
-_types = click.option("--types", help="Element of each atom type of LAMMPS files that name none, in order: Au,Cu.")
-_format = click.option("--format", "format_", help="ASE's name of the structure files' format, if not clear: vasp, …")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -197,7 +194,7 @@ def basis(file: Path | None, elements: str | None, n_max: str | None, l_max: str
     else:
         usual = BasisOptions()
         made = build_basis(
-            _symbols(elements or ""),
+            symbols(elements or ""),
             _whole_numbers("--n-max", n_max) or usual.n_max,
             _whole_numbers("--l-max", l_max) or usual.l_max,
             cutoff,
@@ -236,8 +233,8 @@ def _whole_numbers(option: str, text: str | None) -> list[int] | None:
 )
 @click.option("--cutoff", type=float, help="Cutoff of all pairs in Å, when there is no run file.")
 @click.option("--covariance", is_flag=True, help="Keep the full covariance as well.")
-@_types
-@_format
+@types_option
+@format_option
 @click.option(
     "--weights", multiple=True, metavar="GROUP=NUMBER", help="Weight of every environment of a group; others count 1."
 )
@@ -267,7 +264,7 @@ def target(
             run_file=run_file,
             cutoff=cutoff,
             covariance=covariance,
-            types=_symbols(types or ""),
+            types=symbols(types or ""),
             format=format_,
             weights=_numbers("--weights", weights),
         )
@@ -278,8 +275,8 @@ def target(
 @click.argument("structures", nargs=-1, required=True)
 @click.option("--target", "target_", required=True, type=click.Path(path_type=Path), help="target.h5 or a run folder.")
 @click.option("--functions", default=10, show_default=True, help="List so many functions that are most off.")
-@_types
-@_format
+@types_option
+@format_option
 @click.option("--json", "json_", is_flag=True, help="For programs.")
 def score(
     structures: tuple[str, ...], target_: Path, functions: int, types: str | None, format_: str | None, json_: bool
@@ -287,16 +284,12 @@ def score(
     """Tell how well structures (FILE, FILE@-1, FILE::10 for every tenth) stand for a target, and what is off."""
     from grs_evo.cli.score import scores, text_of
 
-    found = scores(structures, target_, functions, _symbols(types or ""), format_)
+    found = scores(structures, target_, functions, symbols(types or ""), format_)
     click.echo(to_json(found, indent=1) if json_ else text_of(found))
 
 
 cli.add_command(select)
 cli.add_command(refit)
-
-
-def _symbols(text: str) -> list[str]:
-    return [part for part in text.replace(",", " ").replace("-", " ").split() if part]
 
 
 def _numbers(option: str, pairs: tuple[str, ...]) -> dict[str, float]:

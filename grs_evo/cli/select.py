@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from grs_evo.cli.files import format_option, symbols, types_option
 from grs_evo.errors import EXIT_EARLY, InputError
 from grs_evo.files import write_whole
 from grs_evo.text import counted, table_of, to_json
@@ -37,8 +38,8 @@ _NAMED = 5
 @click.option("--per", "groups", metavar="KEY", help="Strata of --by stratified: a key of the structures' info.")
 @click.option("--cutoff", type=float, help="Cutoff of the linear model in Å. Default: twice the nearest distance.")
 @click.option("--seed", default=0, show_default=True, help="Of draws.")
-@click.option("--types", help="Element of each atom type of LAMMPS files that name none, in order: Au,Cu.")
-@click.option("--format", "format_", help="ASE's name of the structure files' format, if not clear: vasp, …")
+@types_option
+@format_option
 @click.option("--threads", type=click.IntRange(1), help="Threads that describe. Default: one per core.")
 @click.option("--json", "json_", is_flag=True, help="For programs.")
 def select(
@@ -66,7 +67,7 @@ def select(
     from grs_evo.datasets.select import basis_for
     from grs_evo.datasets.select import select as select_
 
-    kinds = [part for part in (types or "").replace(",", " ").split() if part]
+    kinds = symbols(types or "")
     read = [list(read_labelled(names, kinds, format_)) for names in (pool, target, given)]
     signal.signal(signal.SIGTERM, _interrupt)  # as an interrupt: what was chosen is kept
     found = select_(
