@@ -5,7 +5,8 @@ numba, llvmlite, numpy and scipy. The table has one entry per such combination; 
 that compare with it are skipped, saying so. ``python tests/pinned_runs.py`` adds the entry of this machine, after it
 has made every run twice in one process and, where there is an mpiexec, on one, two and three ranks. Do that with a
 version whose results are known to be right (one at which these tests pass elsewhere), never to make a failing test
-pass.
+pass. Where a change means other results, ``--changed`` replaces the table by this machine's entry and prints old and
+new archive hashes, for the changelog.
 """
 
 from __future__ import annotations
@@ -260,8 +261,11 @@ def unknown() -> str:
     return f"no archive hashes for {here}; `python tests/pinned_runs.py`, at a version known to be right, adds them"
 
 
-def record() -> int:
-    """Make every run, check that it gives one archive on any number of ranks, and put what it is into the table."""
+def record(changed: bool) -> int:
+    """Make every run, check that it gives one archive on any number of ranks, and put what it is into the table.
+
+    `changed`: results are meant to differ from the table's, whose entries for other machines no longer hold.
+    """
     before, runs, odd = known() or {}, {}, []
     ranks = [0, 0, 1, 2, 3] if shutil.which("mpiexec") else [0, 0]
     for name in NAMES:
@@ -273,17 +277,19 @@ def record() -> int:
             print(f"{name:<8} {on:<12} archive {found[-1]['archive']} numbers {found[-1]['numbers']}", flush=True)
         if any(one != found[0] for one in found):
             odd.append(f"{name}: differs from run to run")
-        if before.get(name, found[0]) != found[0]:
+        if changed:
+            print(f"{name}: {before[name]['archive'] if name in before else 'none'} -> {found[0]['archive']}")
+        elif before.get(name, found[0]) != found[0]:
             odd.append(f"{name}: {found[0]}, but the table has {before[name]}")
         runs[name] = found[0]
     if odd:
         print("the table is left as it is:", *odd, sep="\n", file=sys.stderr)
         return 1
-    kept = [entry for entry in table() if entry["made_with"] != combination()]
+    kept = [] if changed else [entry for entry in table() if entry["made_with"] != combination()]
     TABLE.write_text(json.dumps([*kept, {"made_with": combination(), "runs": runs}], indent=1) + "\n")
     print(f"{TABLE}: has the archives of {' '.join(f'{name} {value}' for name, value in combination().items())}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(record())
+    sys.exit(record(changed=sys.argv[1:] == ["--changed"]))

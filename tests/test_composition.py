@@ -86,3 +86,25 @@ def test_repair_goes_through_a_third_element():
     assert fixed.tolist() == [1, 2]
     assert not assignable(np.array([2, 0, 0]), allowed)
     assert assignable(np.array([1, 0, 1]), allowed)
+
+
+def test_every_composition_has_the_same_chance():
+    """Eight sites of two elements: nine compositions, a ninth each, the pure ones among them; limits cut, no more."""
+    generator, draws = rng(3), 9000
+    seen = np.bincount([free(2).draw(generator, 8)[0] for _ in range(draws)], minlength=9)
+    assert np.abs(seen / draws - 1 / 9).max() < 0.015  # 4.5 standard deviations
+    limited = Composition("limits", np.array([0.25, 0.0, 0.0]), np.array([1.0, 0.5, 1.0]))
+    seen = {}
+    for _ in range(draws):
+        counts = tuple(limited.draw(generator, 8))
+        seen[counts] = seen.get(counts, 0) + 1
+    allowed = [(a, b, 8 - a - b) for a in range(2, 9) for b in range(min(4, 8 - a) + 1)]
+    assert sorted(seen) == allowed
+    assert np.abs(np.array(list(seen.values())) / draws - 1 / len(allowed)).max() < 0.009
+
+
+def test_each_sublattice_has_every_composition_with_the_same_chance():
+    generator, draws = rng(4), 6000
+    allowed = np.array([[1, 1, 0], [0, 1, 1]], bool)
+    first = [int((draw_occupation(generator, free(3), allowed, 10)[::2] == 0).sum()) for _ in range(draws)]
+    assert np.abs(np.bincount(first, minlength=6) / draws - 1 / 6).max() < 0.022

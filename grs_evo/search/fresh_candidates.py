@@ -13,8 +13,10 @@ from grs_evo.search.problem import Problem
 from grs_evo.search.repeats import Keys, Repeats, content_key
 from grs_evo.structures.structure import Structure
 
-# Rounds in which what failed is made anew, at most.
+# Rounds in which what failed is made anew, at most; and candidates that fail before none at all is an error. A walk
+# that starts again asks for one: five that fail (pure cells that relax out of the volumes allowed) say too little.
 ROUNDS = 5
+ENOUGH = 100
 # Individuals in a row for which all tries gave repeats and nothing else, before a generation gives up: hardly any
 # structure is left that was not evaluated yet.
 FRUITLESS = 5
@@ -58,10 +60,11 @@ def fresh(
     refuse = problem.islands[island].genetic.memory > 0
     repeats = Repeats(np.empty(0, np.uint64) if known is None else known, refuse)
     found: list[Individual] = []
-    for _ in range(ROUNDS):
+    rounds = max(ROUNDS, -(-ENOUGH // count)) if required and count else ROUNDS
+    for i in range(rounds):
         batch, used_up = _unseen(count - len(found), island, problem, rng, ledger, repeats)
         found += [one for one in evaluate(batch, island, problem, ledger, rng) if one is not None]
-        if len(found) >= count or used_up:
+        if len(found) >= count or used_up or (found and i + 1 >= ROUNDS):
             break
     if not found and count and required:
         raise NoCandidates(island, ledger)

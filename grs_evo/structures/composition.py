@@ -65,9 +65,8 @@ class Composition:
         if self.fixed:
             return low.copy()
         for _ in range(_TRIES):
-            shares = rng.standard_exponential(self.n_elements)
-            counts = largest_remainder(shares / shares.sum(), n)
-            if (counts >= low).all() and (counts <= high).all():
+            counts = low + uniform_counts(rng, n - int(low.sum()), self.n_elements)
+            if (counts <= high).all():
                 return counts
         return clip(counts, low, high)
 
@@ -87,6 +86,13 @@ class Composition:
 def free(n_elements: int, endpoints: bool = True) -> Composition:
     """Anything goes."""
     return Composition("free", np.zeros(n_elements), np.ones(n_elements), endpoints)
+
+
+def uniform_counts(rng: np.random.Generator, n: int, n_elements: int) -> Counts:
+    """Counts of n atoms, drawn with the same chance from all that add up to n (bars among n atoms in a row)."""
+    bars = np.sort(rng.choice(n + n_elements - 1, n_elements - 1, replace=False))
+    counts: Counts = np.diff(bars, prepend=-1, append=n + n_elements - 1) - 1
+    return counts
 
 
 def largest_remainder(fractions: NDArray[np.float64], n: int) -> Counts:
@@ -193,8 +199,7 @@ def _draw_per_class(rng: np.random.Generator, mask: Allowed) -> NDArray[np.int32
     for code in np.unique(codes):
         sites = np.flatnonzero(codes == code)
         elements = np.flatnonzero(mask[sites[0]]).astype(np.int32)
-        shares = rng.standard_exponential(len(elements))
-        species[sites] = rng.permutation(np.repeat(elements, largest_remainder(shares / shares.sum(), len(sites))))
+        species[sites] = rng.permutation(np.repeat(elements, uniform_counts(rng, len(sites), len(elements))))
     return species
 
 

@@ -139,7 +139,7 @@ def test_each_rule_stops(options, words, size):
     accept = 3 if "coverage" in options else 12
     rule = SetOptions(rounds=9, accept=accept, **options)
     state, why = extend_set(
-        begin(objective()), individuals(12), objective(), rule, cover=lambda chosen: 0.2 * len(chosen)
+        begin(objective()), individuals(12, 2), objective(), rule, cover=lambda chosen: 0.2 * len(chosen)
     )
     assert len(state.individuals) == size
     assert (why is None) if words is None else (words in why)
@@ -167,7 +167,7 @@ def test_the_reverse_search_moves_its_target():
 
 
 def test_an_island_offers_each_structure_once():
-    pool = individuals(8)
+    pool = individuals(8, 2)
     twin = Individual(pool[0].structure, pool[0].value, pool[0].terms, uid=999)
     offered = offer([*pool, twin], pool[:3], 20)
     assert len(offered) == 8

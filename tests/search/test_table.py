@@ -67,7 +67,7 @@ def states_of(problem: Any, island: int = 0, generations: int = 8) -> list[Islan
 def test_one_from_outside_is_tried_counted_and_adapted(candidates):
     with registered(ALTERNATE, JOIN):
         problem = toy_problem(candidates, [IslandOptions(population=24, operators=ADAPTIVE)])
-        states = states_of(problem, generations=20)
+        states = states_of(problem, generations=40)
         last = dict(zip(stat_names(problem.term_names), stats(states[-1]), strict=True))
         columns = [name for name in last if name.startswith("tries_")]
         assert columns == [f"tries_{name}" for name in (*BUILT_IN, "alternate", "join_halves")]
@@ -167,7 +167,7 @@ def test_neither_ranks_nor_other_islands_make_a_difference():
 
 
 def test_a_run_from_its_file_to_its_archive_and_on(tmp_path: Path):
-    text = small.LATTICE.replace("generations = 12", "generations = 4") + "[search.operators]\nweights = {WEIGHTS}\n"
+    text = small.LATTICE.replace("generations = 12", "generations = 6") + "[search.operators]\nweights = {WEIGHTS}\n"
     case = small.write(tmp_path, text.replace("{WEIGHTS}", "{alternate = 5.0}"))
     with pytest.raises(InputError, match=r"search\.operators\.weights: 'alternate' is not an operator"):
         grs_evo.run(case, quiet=True)
