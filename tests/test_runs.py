@@ -52,7 +52,7 @@ def test_every_run_has_what_the_others_have() -> None:
     folders = sorted({path.parent for path in FILES})
     assert len(folders) >= 8
     for folder in folders:
-        assert {"run.toml", "README.md", "launch.slurm"} <= {path.name for path in folder.iterdir()}, folder
+        assert {"run.toml", "README.md"} <= {path.name for path in folder.iterdir()}, folder
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)

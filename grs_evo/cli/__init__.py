@@ -5,6 +5,7 @@
 | all of them, and exit codes | `commands` |
 | options of those that read structure files | `files` |
 | check | `check` |
+| init | `help` |
 | refit | `refit` |
 | score | `score` |
 | select | `select` |

@@ -1,0 +1,6 @@
+"""Commands for whoever begins.
+
+| command | module |
+|---|---|
+| init | `init` |
+"""

@@ -1,0 +1,124 @@
+"""Run files for random cells that are relaxed: melts and glasses; and pieces of slabs to start from."""
+
+from __future__ import annotations
+
+import io
+from math import ceil
+
+import numpy as np
+from ase.data import atomic_numbers, covalent_radii
+
+from grs_evo.errors import InputError
+from grs_evo.observables.counting.extent import filled
+from grs_evo.starting.kind import Draft, Kind, Wanted, basis_table, run_file, table, target_table
+from grs_evo.starting.look import Seen, basis_for, cutoff_for, size_for
+from grs_evo.structures.neighbours import neighbours
+from grs_evo.structures.structure import Structure, to_atoms
+
+# Bases for mixtures: radial functions and angles. Higher ranks of several elements take minutes to relax on.
+_MELT, _GLASS = ([6, 2], [0, 2]), ([6, 3], [0, 3])
+_PIECES = 8
+_SEED = 1
+# Atoms nearer than this share of their covalent radii, across the seam of a piece, are one too many.
+_TOO_NEAR = 0.8
+_SHORTEST = 6.0  # Å, edge of a piece
+
+
+def relax_table(cell: str = "none") -> list[str]:
+    """[relax]."""
+    return table(
+        "relax",
+        ("positions = true", "new structures are relaxed on the loss"),
+        (f'cell = "{cell}"', 'or "shape", "volume", "full": what of the cell moves as well'),
+    )
+
+
+def _melt(wanted: Wanted) -> Draft:
+    return _random_cells(wanted, "melt", _MELT, 54)
+
+
+def _glass(wanted: Wanted) -> Draft:
+    return _random_cells(wanted, "glass", _GLASS, 96)
+
+
+def _random_cells(wanted: Wanted, name: str, mixture: tuple[list[int], list[int]], around: int) -> Draft:
+    seen = wanted.seen
+    assert seen is not None
+    if seen.vacuum:
+        raise InputError(
+            f"init {name}: {wanted.names[0]} has vacuum, of which no random cell can be drawn; for a slab or film "
+            "`grs-evo init slab`"
+        )
+    size = wanted.atoms or size_for(seen, around)
+    n_max, l_max = basis_for(1) if len(seen.elements) == 1 else mixture
+    text = run_file(
+        f"{size} atoms that stand for {wanted.called}.",
+        target_table(wanted),
+        basis_table(n_max, l_max, cutoff_for(seen.density)),
+        table(
+            "candidates",
+            ('kind = "random"', "cells of all shapes, atoms at random and apart"),
+            (f"sizes = [{size}, {size}]", "smallest and largest number of atoms"),
+            ("density = [1.0, 1.0]", "the target's"),
+        ),
+        relax_table(),
+        table(
+            "search",
+            ("islands = 4", "shared out over the ranks there are"),
+            ("population = 6", "each: a relaxed structure takes a second or so"),
+        ),
+        table("migration", ("interval = 2", ""), ("emigrants = 1", "")),
+        table("stop", ("generations = 8", "more: a better cell; the loss is told as it falls")),
+    )
+    return Draft(text, notes=(f"{size} atoms at {seen.density:.4f} atoms per Å³",))
+
+
+def slab_starts(seen: Seen, size: int) -> str:
+    """Pieces of about `size` atoms of a slab, film or wire, cut along what is periodic, as extended XYZ."""
+    rng = np.random.default_rng(_SEED)
+    structure = seen.first
+    axes = np.flatnonzero(filled(structure))
+    if not len(axes):
+        raise InputError(f"{seen.files[0]}: is not periodic along any direction, so no pieces can be cut out of it")
+    share = min(1.0, (size / structure.n_atoms) ** (1.0 / len(axes)))
+    edges = share * np.linalg.norm(structure.cell[axes], axis=1)
+    if edges.min() < _SHORTEST:
+        enough = ceil(structure.n_atoms * (_SHORTEST / np.linalg.norm(structure.cell[axes], axis=1).min()) ** len(axes))
+        raise InputError(
+            f"init slab: pieces of {size} atoms of {seen.files[0]} would be {edges.min():.1f} Å long; give --atoms "
+            f"{enough} or more, or make a set of cells with `grs-evo init set`"
+        )
+    pieces = [_piece(structure, axes, share, rng.random(len(axes)), seen.elements) for _ in range(_PIECES)]
+    out = io.StringIO()
+    from ase.io import write
+
+    write(out, [to_atoms(one, seen.elements) for one in pieces], format="extxyz")
+    return out.getvalue()
+
+
+def _piece(
+    structure: Structure, axes: np.ndarray, share: float, origin: np.ndarray, elements: tuple[str, ...]
+) -> Structure:
+    fractional = structure.positions @ np.linalg.inv(structure.cell)
+    inside = (fractional[:, axes] - origin) % 1.0
+    kept = np.flatnonzero((inside < share).all(1))
+    new = fractional[kept]
+    new[:, axes] = inside[kept] / share
+    cell = structure.cell.copy()
+    cell[axes] *= share
+    cut = Structure(new @ cell, cell, structure.species[kept], structure.pbc)
+    radii = np.array([covalent_radii[atomic_numbers[symbol]] for symbol in elements])
+    pairs = neighbours(cut, float(2.0 * _TOO_NEAR * radii.max()))
+    near = _TOO_NEAR * (radii[cut.species[pairs.first]] + radii[cut.species[pairs.second]])
+    bad = (pairs.distances < near) & (pairs.first < pairs.second)
+    stays = np.ones(cut.n_atoms, np.bool_)
+    for first, second in zip(pairs.first[bad], pairs.second[bad], strict=True):
+        if stays[first]:
+            stays[second] = False
+    return cut.replace(positions=cut.positions[stays], species=cut.species[stays])
+
+
+KINDS = (
+    Kind("melt", "a small cell with the environments of a liquid", "a snapshot or several", "liquid-ta", _melt),
+    Kind("glass", "the same for a glass or network, with finer angles", "a snapshot or several", "", _glass),
+)
