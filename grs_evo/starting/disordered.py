@@ -74,7 +74,7 @@ def _random_cells(wanted: Wanted, name: str, mixture: tuple[list[int], list[int]
 
 
 def slab_starts(seen: Seen, size: int) -> str:
-    """Pieces of about `size` atoms of a slab, film or wire, cut along what is periodic, as extended XYZ."""
+    """Pieces of about `size` atoms of a slab or film, cut along what is periodic, as extended XYZ."""
     rng = np.random.default_rng(_SEED)
     structure = seen.first
     axes = np.flatnonzero(filled(structure))

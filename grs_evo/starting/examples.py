@@ -23,7 +23,7 @@ def folder_of_examples() -> Path:
 
 
 def examples() -> dict[str, str]:
-    """Name of each run, and its question: the heading of its README."""
+    """Name of each run, and the heading of its README."""
     found = {}
     for path in sorted(folder_of_examples().glob("*/README.md")):
         found[path.parent.name] = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
