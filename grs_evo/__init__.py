@@ -27,6 +27,7 @@ _PUBLIC = {
     "build_basis": "descriptors.basis",
     "describe": "descriptors.describe",
     "export": "exporters.export",
+    "label": "datasets.labelling.join",
     "make_objective": "loss.objective",
     "pullback": "descriptors.describe",
     "read_archive": "storage.archive_file",

@@ -6,6 +6,7 @@
 | options of those that read structure files | `files` |
 | check | `check` |
 | init | `help` |
+| label | `label` |
 | refit | `refit` |
 | score | `score` |
 | select | `select` |

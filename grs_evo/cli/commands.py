@@ -17,6 +17,7 @@ import click
 from grs_evo import __version__
 from grs_evo.cli.files import format_option, symbols, types_option
 from grs_evo.cli.help.init import init
+from grs_evo.cli.label import label
 from grs_evo.cli.refit import refit
 from grs_evo.cli.select import select
 from grs_evo.errors import EXIT_INPUT, EXIT_STORAGE, InputError, RankExit, StorageError, names_refused
@@ -292,6 +293,7 @@ def score(
 cli.add_command(init)
 cli.add_command(select)
 cli.add_command(refit)
+cli.add_command(label)
 
 
 def _numbers(option: str, pairs: tuple[str, ...]) -> dict[str, float]:

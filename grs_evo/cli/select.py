@@ -106,9 +106,7 @@ def write_selection(selection: Selection, path: Path) -> None:
     StorageError
         The file cannot be written.
     """
-    from io import StringIO
-
-    from ase.io import write
+    from grs_evo.datasets.labels import as_text
 
     if path.suffix not in (".xyz", ".extxyz"):
         raise InputError(f"{path}: selections are written as extended XYZ; give a name that ends in .extxyz")
@@ -121,9 +119,7 @@ def write_selection(selection: Selection, path: Path) -> None:
         if one.group:
             copy.info.setdefault("group", one.group)
         atoms.append(copy)
-    text = StringIO()
-    write(text, atoms, format="extxyz")
-    write_whole(path, text.getvalue().encode())
+    write_whole(path, as_text(atoms).encode())
 
 
 def text_of(selection: Selection, n_pool: int) -> str:

@@ -13,4 +13,5 @@
 | which structures to take; what remains at each size | `select` |
 | the rules by which they are taken | `rules` |
 | fit on a set, errors on another | `refit` |
+| results of calculators to the structures they belong to | `labelling` |
 """

@@ -88,3 +88,14 @@ def labelled(atoms: Any, source: str, group: str) -> Labelled:
 
 def _found(holder: Any, keys: Sequence[str]) -> Iterator[Any]:
     return (holder[key] for key in keys if key in holder and holder[key] is not None)
+
+
+def as_text(atoms: Iterable[Any]) -> str:
+    """Extended XYZ of `ase.Atoms` with the energies, forces and stresses of their calculators."""
+    from io import StringIO
+
+    from ase.io import write
+
+    text = StringIO()
+    write(text, list(atoms), format="extxyz")
+    return text.getvalue()
