@@ -29,7 +29,7 @@ def test_a_text_is_as_it_was(name: str) -> None:
 
 
 def test_there_are_so_many_public_names() -> None:
-    assert len(grs_evo.__all__) == len(set(grs_evo.__all__)) == 32
+    assert len(grs_evo.__all__) == len(set(grs_evo.__all__)) == 33
     assert set(grs_evo.__all__) <= set(dir(grs_evo))
 
 
