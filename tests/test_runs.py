@@ -7,7 +7,9 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
+import pinned_runs
 import pytest
+import stated_tables
 from ase.neighborlist import neighbor_list
 
 from grs_evo.cli.check import check
@@ -103,6 +105,17 @@ def test_ordering_side_by_side(tmp_path: Path) -> None:
     assert not solved[4], "an unbiased walk needs millions"
     spent = [(history["evaluations"] + history["incremental"])[history["island"] == k][-1] for k in range(6)]
     assert max(spent) <= 1000
+
+
+@pytest.mark.long
+@pytest.mark.skipif(
+    pinned_runs.known() is None, reason="bits of this machine are not those that the tables were made with"
+)
+@pytest.mark.parametrize("name", stated_tables.TABLES)
+def test_tables_of_readmes_are_what_the_runs_give(name: str, tmp_path: Path) -> None:
+    page = (RUNS / name / "README.md").read_text()
+    for row in stated_tables.made(name, tmp_path / "out"):
+        assert f"\n{row}\n" in page, "python tests/stated_tables.py writes the tables anew"
 
 
 @pytest.mark.long
