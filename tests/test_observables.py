@@ -262,6 +262,17 @@ class TestRecords:
             observe(L12, extra=[extra, extra])
 
 
+def test_two_ions_exchanged_in_a_hot_salt() -> None:
+    """No contact need be too short and no mean changes, but one atom has the wrong neighbours."""
+    salt = bulk("NaCl", "rocksalt", a=5.8, cubic=True) * (3, 3, 3)
+    target = describe_target([warm(salt, seed, 0.3) for seed in range(3)])
+    for seed in range(10, 14):
+        assert compare(warm(salt, seed, 0.3), target).good
+        wrong = compare(swapped(warm(salt, seed, 0.3), 0, 1), target)
+        odd = {(row.observable, row.quantity) for row in wrong.rows if row.excess > 1}
+        assert {observable for observable, _ in odd} & {"contacts", "coordination"}
+
+
 @pytest.mark.skipif(not DATA.exists(), reason="the targets of the issue are not on this machine")
 class TestTargets:
     def test_torn_glass(self) -> None:

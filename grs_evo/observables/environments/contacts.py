@@ -3,11 +3,13 @@
 A single distance in 10^5 must not rule, and a small target must not forbid what it did not happen to show. So the
 chance that one of n environments has a contact as short is estimated: from the target's own shortest contacts, and
 below its lowest fiftieth by a tail that starts with the same slope and falls like that of a normal distribution;
-the wall between two atoms is steeper.
+the wall between two atoms is steeper. Likewise by how much one element is nearer to an atom than another one: two ions
+that were exchanged need have no contact that is too short alone.
 """
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ LIMIT = 3.5  # scatters of a normal distribution that are as unlikely: a chance 
 _LEAST = 0.02  # Å, how fast the tail falls at least
 _TAIL, _MOST_OF_TAIL = 0.02, 40  # share and number of the contacts that show how the tail falls
 _ALLOWED = 0.03  # Å nearer than the contacts that the target shows are no difference
+_FEW = 20  # atoms of the target, to tell what is usual
 _QUANTILES = (0.001, 0.01, 0.1)
 
 
@@ -74,7 +77,44 @@ def _compare(found: Survey, comparison: Comparison) -> list[Row]:
         if len(theirs) == 0 or not np.isfinite(ours[0]):
             continue
         rows.append(_row(found, comparison, (a, b), float(ours[0]), theirs))
+    # what a contact that is too short says already need not be said again
+    if not comparison.exact and all(row.excess <= 1 for row in rows):
+        for a in np.flatnonzero(comparison.of_kind).tolist():
+            for b, c in permutations(np.flatnonzero(comparison.of_kind).tolist(), 2):
+                if all(comparison.usable(k) for k in (a, b, c)):
+                    rows += _gap_rows(found, comparison, a, b, c)
     return rows
+
+
+def _gaps(found: Survey, a: int, b: int, c: int, torn: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sorted: by how much farther away the nearest of element b is than that of element c, of each atom of a."""
+    nearest = found.nearest[found.kinds == a].astype(np.float64)
+    nearest = nearest[np.isfinite(nearest).all(axis=1) & (nearest >= torn[a]).all(axis=1)]
+    return np.sort(nearest[:, b] - nearest[:, c])
+
+
+def _gap_rows(found: Survey, comparison: Comparison, a: int, b: int, c: int) -> list[Row]:
+    """Whether an atom has an element nearer than another one as no atom of the target has: what is left of two ions
+    that were exchanged, where neither distance alone is too short."""
+    ours = _gaps(found, a, b, c, np.zeros_like(comparison.torn))
+    theirs = _gaps(comparison.target, a, b, c, comparison.torn)
+    if len(ours) == 0 or len(theirs) < _FEW:
+        return []
+    value, lowest = float(ours[0]), float(theirs[0])
+    unlikely = chance(theirs, value + _ALLOWED, int(comparison.of_kind[a]))
+    deviation = 0.0 if value >= lowest - _ALLOWED else float(norm.isf(max(unlikely, 1e-300) / 2))
+    central, near, far = (found.elements[k] for k in (a, b, c))
+    bound = "at most" if lowest < 0 else "at least"
+    words = (
+        f"the {near} nearest to a {central} is {_nearer(value)} than the nearest {far}, in the target {bound} "
+        f"{_nearer(lowest)}"
+    )
+    quantity = f"nearest {near} less nearest {far}"
+    return [OBSERVABLE.row(central, quantity, value, lowest, float(theirs.std()), LIMIT, words, deviation=deviation)]
+
+
+def _nearer(gap: float) -> str:
+    return f"{abs(gap):.2f} Å {'nearer' if gap < 0 else 'farther'}"
 
 
 def _row(found: Survey, comparison: Comparison, pair: tuple[int, int], ours: float, theirs: NDArray[np.float64]) -> Row:
@@ -99,7 +139,7 @@ def _row(found: Survey, comparison: Comparison, pair: tuple[int, int], ours: flo
 
 OBSERVABLE = Observable(
     "contacts",
-    "distance from an atom to its nearest of an element: the shortest, and low quantiles",
+    "distance from an atom to its nearest of an element: the shortest, low quantiles, and which element is nearer",
     "Å",
     _measure,
     _compare,

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from grs_evo.observables.counting.survey import Survey
 from grs_evo.observables.record import Observable, Row
@@ -13,6 +14,8 @@ from grs_evo.observables.sampling import Comparison
 
 LIMIT = 4.5
 _LEAST = 0.06  # neighbours
+_ODD = 3.5  # scatters of a normal distribution that are as unlikely: a chance of 1 in 2,000
+_LEAST_SPREAD = 0.5  # neighbours, of single atoms
 _NUMBERS = (
     "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
 )  # fmt: skip
@@ -46,6 +49,8 @@ def _compare(found: Survey, comparison: Comparison) -> list[Row]:
         usable = comparison.usable(a) and comparison.usable(b) and target.shells.minimum[a, b] > 0
         if usable and len(_of(found, a, b)):
             rows += [_mean_row(found, comparison, a, b), _share_row(found, comparison, a, b)]
+            if not comparison.exact:
+                rows.append(_odd_row(found, comparison, a, b))
     return rows
 
 
@@ -80,6 +85,44 @@ def _share_row(found: Survey, comparison: Comparison, a: int, b: int) -> Row:
     words = f"{100 * value:.0f} % of {first} have {number} {second}, in the target {100 * target:.0f} %"
     pair = found.pair(a, b)
     return OBSERVABLE.row(pair, f"share of {first} with {usual} {second}", value, target, scatter, limit, words)
+
+
+def _odd_row(found: Survey, comparison: Comparison, a: int, b: int) -> Row:
+    """The number of neighbours that is least to be expected: one ion in the place of one of the other sign changes no
+    mean, but no atom of the target has so few counter-ions."""
+    first, second = found.elements[a], found.elements[b]
+    ours, theirs = _of(found, a, b), _of(comparison.target, a, b)
+    value, deviation = _rarest(ours, theirs)
+    least, most = int(theirs.min()), int(theirs.max())
+    words = f"a {first} has {value} {second} around it, those of the target {least} to {most}"
+    nearest, spread = float(np.clip(value, least, most)), float(theirs.std())
+    quantity = f"rarest number of {second} around {first}"
+    return OBSERVABLE.row(found.pair(a, b), quantity, float(value), nearest, spread, _ODD, words, deviation=deviation)
+
+
+def _rarest(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> tuple[int, float]:
+    """The count that is least to be expected, and how unlikely it is, in scatters of a normal distribution."""
+    few, many = int(ours.min()), int(ours.max())
+    chances = {few: _chance(theirs, few, len(ours)), many: _chance(-theirs, -many, len(ours))}
+    value = min(chances, key=lambda number: chances[number])
+    if theirs.min() <= value <= theirs.max():
+        return value, 0.0
+    return value, float(norm.isf(max(chances[value], 1e-300) / 2))
+
+
+def _chance(theirs: NDArray[np.int64], number: int, n: int) -> float:
+    """Chance that one of n atoms has so few neighbours or fewer.
+
+    Below the fewest that the target shows, the share of its atoms with these falls as a normal distribution does.
+    """
+    least = int(theirs.min())
+    if number >= least:
+        share = float((theirs <= number).mean())
+    else:
+        spread = max(float(theirs.std()), _LEAST_SPREAD)
+        tail = norm.logcdf((np.array([number, least]) - theirs.mean()) / spread)
+        share = float((theirs == least).mean() * np.exp(tail[0] - tail[1]))
+    return float(-np.expm1(-n * min(share, 1.0)))
 
 
 OBSERVABLE = Observable(
