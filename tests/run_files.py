@@ -235,7 +235,7 @@ def fault(text: str, folder: Path) -> tuple[str, str]:
         begun = time.monotonic()
         code, said = _answer(arguments, folder)
         told = f"{arguments[0]} ended with {code} after {time.monotonic() - begun:.1f} s: {said[-1500:]}"
-        errors = [line for line in said.splitlines() if line.startswith(("Error", "error", "grs-evo: "))]
+        errors = re.findall(r"^grs-evo: (?!warning)", said, re.MULTILINE)
         if code not in (_CODES | {75} if arguments[0] == "run" else {0, 2}) or _INNER.search(said):
             return "wrong", told
         if code == 2 and (not said.strip() or len(said) > 4000 or len(errors) > 1):

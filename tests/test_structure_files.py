@@ -6,13 +6,16 @@ import bz2
 import gzip
 import lzma
 import os
+import re
 import time
+import warnings
 from pathlib import Path
 
 import mutated
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.build import bulk
 from ase.io import write
 
 from grs_evo.errors import InputError
@@ -110,6 +113,29 @@ def test_announced_atoms_of_formats_that_ase_reads(tmp_path: Path) -> None:
     lines = (tmp_path / "a.gro").read_text().splitlines(keepends=True)
     (tmp_path / "a.gro").write_text("".join(lines[:4] + lines[5:]))
     refused(tmp_path / "a.gro", "announces 6 atoms and has 5", format="gromacs")
+
+
+# Formats that ASE alone reads and that say how many atoms they hold.
+ANNOUNCING = ("cfg", "cube", "dlp4", "eon", "gpumd", "gromacs", "jsv", "mol", "rmc6f", "sdf", "struct", "xsf")
+
+
+@pytest.mark.parametrize("format", ANNOUNCING)
+def test_an_atom_less_than_announced_is_refused(tmp_path: Path, format: str) -> None:
+    """Every line with three decimal numbers or more: none that an atom's place stands in can go unnoticed."""
+    salt = bulk("NaCl", "rocksalt", a=5.6, cubic=True)
+    path = tmp_path / f"a.{format}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of writers, which turn cells and shorten names
+        write(path, salt, format=format)
+    (whole,) = read_structures(path, ("Na", "Cl"), format=format)
+    lines = path.read_text().split("\n")
+    for at in (i for i, line in enumerate(lines) if len(re.findall(r"-?\d+\.\d+", line)) >= 3):
+        path.write_text("\n".join(lines[:at] + lines[at + 1 :]))
+        try:
+            (found,) = read_structures(path, ("Na", "Cl"), format=format)
+        except InputError:
+            continue
+        assert found.structure.n_atoms == whole.structure.n_atoms, lines[at]
 
 
 @pytest.mark.parametrize("suffix", ["traj", "extxyz"])

@@ -20,6 +20,8 @@ _ANNOUNCED = {
     "gromacs": re.compile(r"\A[^\n]*\n\s*(\d+)\s*\n"),
     "cfg": re.compile(r"^\s*Number of particles\s*=\s*(\d+)", re.MULTILINE),
     "espresso-in": re.compile(r"\bnat\s*=\s*(\d+)", re.IGNORECASE),
+    "rmc6f": re.compile(r"^Number of atoms:\s*(\d+)", re.MULTILINE),
+    "abinit-in": re.compile(r"^\s*natom\s+(\d+)", re.MULTILINE | re.IGNORECASE),
     "jsv": re.compile(r"^asymmetric_unit_cell\s+(\d+)", re.MULTILINE),
     "mol": re.compile(r"\A(?:[^\n]*\n){3}([ \d]{3})"),
 }
