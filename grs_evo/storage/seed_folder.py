@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from grs_evo.errors import InputError, StorageError
-from grs_evo.files import write_whole
+from grs_evo.files import sync_to_disk, write_whole
 from grs_evo.structures.reading import read_structures
 from grs_evo.structures.structure import Structure
 from grs_evo.text import counted
@@ -167,12 +167,15 @@ class SeedFolder:
 
 
 def _move(path: Path, place: Path) -> None:
-    """Move a file; of a link, which may mean another file tomorrow, the content."""
+    """Move a file, so that a power cut leaves it moved; of a link, which may mean another tomorrow, the content."""
     if path.is_symlink():
         _copy_content(path, place)
         path.unlink()
     else:
+        sync_to_disk(path)  # whoever dropped it may not have
         os.replace(path, place)
+        sync_to_disk(place.parent)
+    sync_to_disk(path.parent)
 
 
 def _copy_content(path: Path, place: Path) -> None:
