@@ -5,7 +5,7 @@
 | all of them, and exit codes | `commands` |
 | options of those that read structure files | `files` |
 | check | `check` |
-| init | `help` |
+| guide, init | `help` |
 | label | `label` |
 | refit | `refit` |
 | score | `score` |

@@ -16,6 +16,7 @@ import click
 
 from grs_evo import __version__
 from grs_evo.cli.files import format_option, symbols, types_option
+from grs_evo.cli.help.guide import guide
 from grs_evo.cli.help.init import init
 from grs_evo.cli.label import label
 from grs_evo.cli.refit import refit
@@ -290,6 +291,7 @@ def score(
     click.echo(to_json(found, indent=1) if json_ else text_of(found))
 
 
+cli.add_command(guide)
 cli.add_command(init)
 cli.add_command(select)
 cli.add_command(refit)

@@ -92,7 +92,7 @@ out="$here"/{shlex.quote(stem)}-out
 # module load python mpich
 # source ~/venv/bin/activate
 export OMP_NUM_THREADS=1                 # ranks are the parallelism
-# export GRS_EVO_CACHE_DIR=/scratch/$USER/grs-evo    # compiled code, where the home folder is small or slow
+# export NUMBA_CACHE_DIR=/scratch/$USER/numba    # compiled code, where the home folder is small or slow
 
 # It saves and ends with code 75 shortly before the time is up; what is there goes on.
 if [ -f "$out/run.toml" ]; then

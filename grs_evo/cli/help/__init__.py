@@ -3,4 +3,5 @@
 | command | module |
 |---|---|
 | init | `init` |
+| guide | `guide` |
 """
