@@ -38,7 +38,12 @@ plugins:
       handlers:
         python:
           paths: [{package}]
-          options: {{docstring_style: numpy, show_source: false, heading_level: 2, show_root_heading: true, show_root_full_path: false}}
+          options:
+            docstring_style: numpy
+            show_source: false
+            heading_level: 2
+            show_root_heading: true
+            show_root_full_path: false
 nav:
 {nav}
 """
