@@ -14,13 +14,21 @@ EXIT_SHORT = 3  # a representative set came to its end short of the structures o
 EXIT_STORAGE = 74
 EXIT_EARLY = 75  # stopped by a signal, a request or --max-time, with a checkpoint: may be queued again
 
+# Characters of a message that a user reads.
+_LONGEST = 2000
+
 
 class InputError(ValueError):
     """Something the user gave is wrong.
 
     The message is one line that names the file, the key or structure, the value with its unit, and what is allowed.
-    The command line prints it once and exits with code 2.
+    The command line prints it once and exits with code 2. Where it repeats a list of thousands, its middle is left out.
     """
+
+    def __init__(self, message: str = "") -> None:
+        if len(message) > _LONGEST:
+            message = f"{message[: _LONGEST - 500]} … {message[-500:]}"
+        super().__init__(message)
 
 
 class WrongType(InputError, TypeError):

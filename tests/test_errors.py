@@ -28,3 +28,11 @@ def test_a_place_comes_first_and_once() -> None:
         with pytest.raises(InputError, match=r"^run\.toml: wrong$"), within("run.toml"):
             raise InputError(text)
     assert RankExit(2).code == 2
+
+
+def test_a_message_that_repeats_thousands_of_values_keeps_its_ends() -> None:
+    text = str(InputError(f"run.toml: n_max = {[1] * 3000} has 3000 entries"))
+    assert text.startswith("run.toml: n_max = [1, 1, ")
+    assert text.endswith(" has 3000 entries")
+    assert " … " in text
+    assert len(text) < 2100
