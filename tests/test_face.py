@@ -28,6 +28,7 @@ from grs_evo import (
     relax,
     write_target,
 )
+from grs_evo.datasets.labels import read_labelled
 from grs_evo.descriptors.basis import Basis
 from grs_evo.loss.objective import Objective
 from grs_evo.structures.structure import from_atoms
@@ -181,6 +182,36 @@ def test_targets_in_files(tmp_path: Path, basis: Basis, target: Target) -> None:
         read_target(path)
     with pytest.raises(InputError, match=r"none\.h5"):
         read_target(tmp_path / "none.h5")
+
+
+def test_structures_of_pymatgen_can_stand_for_atoms(basis: Basis, objective: Objective) -> None:
+    """Where pymatgen is not installed, by what alone is used of it: `to_ase_atoms`."""
+    atoms = frames()[1]
+    try:
+        from pymatgen.core import Lattice, Structure
+
+        other: Any = Structure(Lattice(atoms.cell[:]), ["Cu"] * len(atoms), atoms.positions, coords_are_cartesian=True)
+        shared: Any = Structure(Lattice.cubic(3.7), [{"Cu": 0.5, "Au": 0.5}], [[0, 0, 0]])
+    except ImportError:
+
+        class Other:
+            def __init__(self, fails: bool) -> None:
+                self.fails = fails
+
+            def to_ase_atoms(self) -> Atoms:
+                if self.fails:
+                    raise ValueError("ASE Atoms only supports ordered structures")
+                return atoms.copy()
+
+        other, shared = Other(False), Other(True)
+    assert objective.evaluate(other).value == pytest.approx(objective.evaluate(atoms).value, rel=1e-9)
+    assert Target.from_structures([other, atoms], basis).n_environments == 8
+    assert Target.from_structures(other, basis).n_environments == 4
+    assert relax(other, objective, RelaxOptions(max_evaluations=5)).structure.get_chemical_symbols() == ["Cu"] * 4
+    assert grs_evo.describe(other, basis).shape == grs_evo.describe(atoms, basis).shape
+    assert len(list(read_labelled([other, atoms]))) == 2
+    with pytest.raises(InputError, match=r"cannot be turned into ase.Atoms .*ordered structures"):
+        objective.evaluate(shared)
 
 
 def test_every_public_name_is_there() -> None:

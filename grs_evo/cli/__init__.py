@@ -6,6 +6,7 @@
 | options of those that read structure files | `files` |
 | check | `check` |
 | guide, init | `help` |
+| export | `output` |
 | label | `label` |
 | refit | `refit` |
 | score | `score` |

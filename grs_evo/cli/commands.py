@@ -19,6 +19,7 @@ from grs_evo.cli.files import format_option, symbols, types_option
 from grs_evo.cli.help.guide import guide
 from grs_evo.cli.help.init import init
 from grs_evo.cli.label import label
+from grs_evo.cli.output.export import export
 from grs_evo.cli.refit import refit
 from grs_evo.cli.select import select
 from grs_evo.errors import EXIT_INPUT, EXIT_STORAGE, InputError, RankExit, StorageError, names_refused
@@ -65,57 +66,6 @@ def resume(folder: Path, max_time: str | None, extend: tuple[str, ...], same_mac
 
     result = resume_(folder, max_time=_seconds(max_time), extend=extend, same_machine=same_machine, quiet=quiet)
     sys.exit(result.exit_code)
-
-
-@cli.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="File to write.")
-@click.option(
-    "--format",
-    "format_",
-    help="Where the suffix does not tell: extxyz, poscar, cif, lammps, espresso, vasp (a folder per structure), db "
-    "(ase.db) or chemiscope.",
-)
-@click.option("--top", type=int, help="Only the best so many.")
-@click.option("--unique", is_flag=True, help="Leave out structures that are the same crystal as a better one.")
-@click.option("--set", "set_", is_flag=True, help="The representative set instead of the archive.")
-@click.option("--pareto", is_flag=True, help="Only the Pareto front of the archive.")
-@click.option("--pseudo", multiple=True, metavar="EL=FILE", help="Pseudopotential of an element, for pw.x inputs.")
-@click.option("--ecutwfc", type=float, help="Plane-wave cutoff of pw.x inputs in Ry.")
-def export(
-    folder: Path,
-    out: Path,
-    format_: str | None,
-    top: int | None,
-    unique: bool,
-    set_: bool,
-    pareto: bool,
-    pseudo: tuple[str, ...],
-    ecutwfc: float | None,
-) -> None:
-    """Write structures of a run's archive, best first; cells and positions as they are."""
-    from grs_evo.exporters.export import export as export_
-
-    if set_ and pareto:
-        raise InputError("--set, --pareto: ask for different structures; give one of them")
-    pseudos = {}
-    for given in pseudo:
-        element, equals, file = given.partition("=")
-        if not (element and equals and file):
-            raise InputError(f"--pseudo {given}: must be ELEMENT=FILE, e.g. Ta=Ta.pbe-spn-kjpaw.UPF")
-        pseudos[element] = file
-    files = export_(
-        folder,
-        out,
-        format=format_,
-        top=top,
-        unique=unique,
-        which="set" if set_ else "pareto" if pareto else "archive",
-        pseudos=pseudos,
-        ecutwfc=ecutwfc,
-        say=lambda text: click.echo(f"grs-evo: {text}", err=True),
-    )
-    click.echo("\n".join(str(path) for path in files))
 
 
 @cli.command()
@@ -293,6 +243,7 @@ def score(
 
 cli.add_command(guide)
 cli.add_command(init)
+cli.add_command(export)
 cli.add_command(select)
 cli.add_command(refit)
 cli.add_command(label)

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.errors import InputError
-from grs_evo.structures.files.xyz import ENERGY_KEYS, FORCE_KEYS, GROUP_KEYS
+from grs_evo.structures.files.xyz import ENERGY_KEYS, FORCE_KEYS, GROUP_KEYS, STRESS_KEYS
 from grs_evo.structures.reading import by_atomic_number, each_atoms
-from grs_evo.structures.structure import is_atoms
+from grs_evo.structures.structure import ase_of, is_atoms
+
+_VOIGT = [0, 5, 4, 5, 1, 3, 4, 3, 2]  # of xx, yy, zz, yz, xz, xy, ASE's order
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +51,9 @@ def read_labelled(
         elif isinstance(one, Labelled):
             yield one
         elif is_atoms(one):
-            group = next((str(one.info[key]) for key in GROUP_KEYS if key in one.info), "")
-            yield labelled(one, f"structure {k}", group)
+            atoms = ase_of(one, f"structure {k}")
+            group = next((str(atoms.info[key]) for key in GROUP_KEYS if key in atoms.info), "")
+            yield labelled(atoms, f"structure {k}", group)
         else:
             raise InputError(f"structure {k}: is {type(one).__name__}; it must be ase.Atoms or the name of a file")
 
@@ -84,6 +87,19 @@ def labelled(atoms: Any, source: str, group: str) -> Labelled:
         atom = int(np.argwhere(~np.isfinite(field))[0, 0])
         raise InputError(f"{source}: the force on atom {atom} is {field[atom]} eV/Å; it must be finite")
     return Labelled(atoms, source, group, value, field)
+
+
+def stress_of(atoms: Any) -> NDArray[np.float64] | None:
+    """(3, 3) eV/Å³, positive under tension, of calculator or info; None where there is none."""
+    results = getattr(atoms.calc, "results", {}) if atoms.calc is not None else {}
+    holders = ((results, ("stress",)), (atoms.info, STRESS_KEYS))
+    for holder, keys in holders:
+        for key in keys:
+            if holder.get(key) is not None:
+                given = np.asarray(holder[key], np.float64)
+                full = given[_VOIGT].reshape(3, 3) if given.shape == (6,) else given.reshape(3, 3)
+                return -full / atoms.get_volume() if key == "virial" else full
+    return None
 
 
 def _found(holder: Any, keys: Sequence[str]) -> Iterator[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,23 +13,11 @@ import numpy as np
 from grs_evo.errors import InputError, nearest
 from grs_evo.exporters import formats as exchange
 from grs_evo.exporters.formats import Calculation
-from grs_evo.files import write_whole
+from grs_evo.exporters.table import EXPORTERS, Context, Exporter
 from grs_evo.search.population.archive import dominated
-from grs_evo.search.population.individual import Individual, order_key
+from grs_evo.search.population.individual import Individual, order_key, read_uid, short_uid
 from grs_evo.storage.archive_file import Archive, annotated, lacks_seal, read_archive
-from grs_evo.structures.formats import FORMATS
 from grs_evo.structures.symmetry import ask_spglib
-
-# our name -> file suffixes that tell it
-_SUFFIXES: dict[str, tuple[str, ...]] = {
-    **{name: one.suffixes for name, one in FORMATS.items()},
-    "espresso": (".pwi", ".in"),
-    "vasp": (),
-    "db": (".db",),
-    "chemiscope": (".json", ".json.gz"),
-}
-# Of these every structure has a file of its own.
-_APART = ("poscar", "lammps", "espresso", "vasp")
 
 WHICH = ("archive", "pareto", "set")
 
@@ -41,6 +30,7 @@ def export(
     top: int | None = None,
     unique: bool = False,
     which: str = "archive",
+    uids: Sequence[str | int] = (),
     pseudos: Mapping[str, str] | None = None,
     ecutwfc: float | None = None,
     say: Callable[[str], None] = lambda _: None,
@@ -50,12 +40,15 @@ def export(
     Parameters
     ----------
     source : run folder, archive file, or an archive that was read
-    out : a file; its suffix tells the format. Formats with one structure per file get ``name-001.suffix`` and so on
-    format : where the suffix does not tell: extxyz, poscar, cif, lammps, espresso (pw.x inputs), vasp (a folder with
-        a POSCAR in a folder of its own for each), db (ase.db) or chemiscope
+    out : a file; its suffix tells the format. Formats with one structure per file get ``name-001.suffix`` and so on;
+        ``"-"`` is standard output, for formats that are text
+    format : where the suffix does not tell: one of `table.EXPORTERS`, such as extxyz (the one of standard output),
+        poscar, cif, lammps, espresso (pw.x inputs), vasp (a folder with a POSCAR in a folder of its own for each), db
+        (ase.db), chemiscope, traj, cp2k, abinit, castep, gpaw
     top : only so many
     unique : leave out structures that are the same crystal as an earlier one (equal up to symmetry and supercell)
     which : ``"archive"``, ``"pareto"`` for its Pareto front alone, or ``"set"`` for the representative set
+    uids : only these, as shown on screen (``"3/29"``) or as files hold them
     pseudos : element -> name of its pseudopotential file, for pw.x inputs
     ecutwfc : plane-wave cutoff of pw.x inputs, Ry
     say : told, in one line, what a user should know of what was read, or has to do before what was written is of use
@@ -76,31 +69,62 @@ def export(
         say(notice)
     name_of = "the archive" if isinstance(source, Archive) else str(source)
     path = Path(out)
-    name = _format_of(path, format)
+    to_screen = str(out) == "-"
+    exporter = EXPORTERS[_format_of(path, "extxyz" if to_screen and format is None else format)]
     if which not in WHICH:
         raise InputError(f"which: is {which!r}; must be one of {', '.join(WHICH)}{nearest(which, WHICH)}")
     if top is not None and top < 1:
         raise InputError(f"--top {top}: must be at least 1")
-    calculation = _calculation(name, pseudos or {}, ecutwfc, archive.elements)
-    found: Iterable[Individual] = _chosen(archive, which, name_of)
+    calculation = _calculation(exporter.name, pseudos or {}, ecutwfc, archive.elements)
+    found: Iterable[Individual] = _named(_chosen(archive, which, name_of), uids, name_of)
     chosen = list(itertools.islice(distinct(found) if unique else found, top))
     if not chosen:
         raise InputError(f"{name_of}: holds no structures to export")
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: cannot be written, {path.parent} is no folder")
-    if name in _APART and (old := exchange.left_over(path, len(chosen), folders=name == "vasp")):
-        raise InputError(
-            f"{old[0]}: is left of an earlier export{f', with {len(old) - 1} more,' if old[1:] else ''} and would "
-            f"stand among the {len(chosen)} of this one; remove it or choose another --out"
-        )
+    if not to_screen:
+        _check_place(path, exporter, len(chosen))
     atoms = [annotated(one, archive.elements, archive.term_names, archive.seed) for one in chosen]
-    absent = calculation.missing(atoms) if name == "espresso" else []
+    absent = calculation.missing(atoms) if exporter.name == "espresso" else []
     if absent:
         say(
             f"no pseudopotential was given for {', '.join(absent)}: pw.x will stop there until these inputs name one; "
             f"--pseudo {absent[0]}=FILE does"
         )
-    return _write(path, name, atoms, archive.elements, calculation)
+    context = Context(archive.elements, calculation)
+    if not to_screen:
+        return exporter.write(path, atoms, context)
+    sys.stdout.buffer.write(_text(exporter, atoms, context))
+    return []
+
+
+def _check_place(path: Path, exporter: Exporter, count: int) -> None:
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: cannot be written, {path.parent} is no folder")
+    if exporter.is_apart and (old := exchange.left_over(path, count, folders=exporter.folders)):
+        raise InputError(
+            f"{old[0]}: is left of an earlier export{f', with {len(old) - 1} more,' if old[1:] else ''} and would "
+            f"stand among the {count} of this one; remove it or choose another --out"
+        )
+
+
+def _text(exporter: Exporter, atoms: Sequence[Any], context: Context) -> bytes:
+    """What goes to standard output."""
+    if exporter.together is not None:
+        return exporter.together(atoms, context)
+    if exporter.each is None:
+        raise InputError(f"-o -: {exporter.name} is no text for standard output; give a name")
+    if len(atoms) > 1:
+        raise InputError(f"-o -: {exporter.name} holds one structure, and these are {len(atoms)}; give --top 1")
+    return exporter.each(atoms[0], context)
+
+
+def _named(individuals: list[Individual], uids: Sequence[str | int], name: str) -> list[Individual]:
+    """Those with one of some uids, all where none is given."""
+    wanted = [read_uid(str(uid)) for uid in uids]
+    found = {one.uid for one in individuals}
+    for uid in wanted:
+        if uid not in found:
+            raise InputError(f"{name}: holds no structure with the uid {short_uid(uid)}")
+    return [one for one in individuals if not uids or one.uid in wanted]
 
 
 def _calculation(name: str, pseudos: Mapping[str, str], ecutwfc: float | None, elements: Sequence[str]) -> Calculation:
@@ -133,38 +157,18 @@ def _chosen(archive: Archive, which: str, name: str) -> list[Individual]:
 
 def _format_of(path: Path, format: str | None) -> str:
     if format is not None:
-        if format.lower() not in _SUFFIXES:
+        if format.lower() not in EXPORTERS:
             raise InputError(
-                f"--format {format}: is unknown; allowed are {', '.join(_SUFFIXES)}{nearest(format, tuple(_SUFFIXES))}"
+                f"--format {format}: is unknown; allowed are {', '.join(EXPORTERS)}{nearest(format, tuple(EXPORTERS))}"
             )
         return format.lower()
     if path.name.upper().startswith("POSCAR") or path.name.upper().startswith("CONTCAR"):
         return "poscar"
-    for name, suffixes in _SUFFIXES.items():
-        if suffixes and path.name.lower().endswith(suffixes):
-            return name
-    known = ", ".join(suffix for suffixes in _SUFFIXES.values() for suffix in suffixes)
+    for exporter in EXPORTERS.values():
+        if exporter.suffixes and path.name.lower().endswith(exporter.suffixes):
+            return exporter.name
+    known = ", ".join(suffix for exporter in EXPORTERS.values() for suffix in exporter.suffixes)
     raise InputError(f"{path}: the suffix {path.suffix!r} tells no format; known are {known}, or give --format")
-
-
-def _write(path: Path, name: str, atoms: list[Any], elements: Sequence[str], calculation: Calculation) -> list[Path]:
-    if name == "espresso":
-        return exchange.quantum_espresso(path, atoms, calculation)
-    if name == "vasp":
-        return exchange.vasp_folders(path, atoms)
-    if name == "db":
-        return exchange.database(path, atoms)
-    if name == "chemiscope":
-        return exchange.chemiscope(path, atoms)
-    if name in ("extxyz", "cif"):
-        write_whole(path, exchange.extended_xyz(atoms) if name == "extxyz" else exchange.cif(atoms))
-        return [path]
-    files = []
-    for k, one in enumerate(atoms, start=1):
-        place = path if len(atoms) == 1 else exchange.numbered(path, k, len(atoms))
-        write_whole(place, exchange.poscar(one) if name == "poscar" else exchange.lammps_data(one, elements))
-        files.append(place)
-    return files
 
 
 def distinct(individuals: Iterable[Individual], tolerance: float = 1e-3) -> Iterator[Individual]:

@@ -164,6 +164,24 @@ def database(path: Path, atoms: Sequence[Any]) -> list[Path]:
     return [path]
 
 
+def trajectory(path: Path, atoms: Sequence[Any]) -> list[Path]:
+    """ASE's own binary file, with what is known of each structure in its info."""
+    from ase.io.trajectory import TrajectoryWriter
+
+    opened: Any = TrajectoryWriter  # ASE gives no types
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part.traj")
+    try:
+        with opened(str(beside), "w") as frames:
+            for one in atoms:
+                frames.write(one)
+        write_whole(path, beside.read_bytes())
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        beside.unlink(missing_ok=True)
+    return [path]
+
+
 def chemiscope(path: Path, atoms: Sequence[Any]) -> list[Path]:
     """A chemiscope data set (JSON, compressed where the name ends in .gz) with the structures and their numbers."""
     try:

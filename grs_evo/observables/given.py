@@ -9,7 +9,7 @@ from typing import Any
 
 from grs_evo.errors import InputError, WrongType, type_of
 from grs_evo.structures.reading import read_with_elements
-from grs_evo.structures.structure import Structure, checked_structure, is_atoms
+from grs_evo.structures.structure import Structure, ase_of, checked_structure, is_atoms
 
 
 def structures_of(given: Any, elements: Sequence[str] | None, name: str) -> tuple[tuple[str, ...], Iterable[Structure]]:
@@ -53,6 +53,7 @@ def _numbers(kept: Sequence[Any], name: str) -> dict[str, int]:
     for k, one in enumerate(kept):
         if not is_atoms(one):
             raise WrongType(f"{name}[{k}]: is {type_of(one)}; it must be ase.Atoms or a Structure")
+    kept = [ase_of(one, f"{name}[{k}]") for k, one in enumerate(kept)]
     pairs = chain.from_iterable(zip(one.get_chemical_symbols(), one.get_atomic_numbers(), strict=True) for one in kept)
     return {symbol: int(number) for symbol, number in pairs}
 

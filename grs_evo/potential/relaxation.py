@@ -18,7 +18,7 @@ from grs_evo.kernels.relaxation import surface
 from grs_evo.loss.objective import Objective, make_objective
 from grs_evo.loss.terms.evaluation import Arrays
 from grs_evo.options import Options
-from grs_evo.structures.structure import Structure, as_structure
+from grs_evo.structures.structure import Structure, as_structure, ase_of
 from grs_evo.targets.target import Target
 
 _MODES = {
@@ -238,6 +238,7 @@ def _relax_atoms(
     """The same for ase.Atoms: FixAtoms constraints are taken over, and Atoms come back."""
     from ase.constraints import FixAtoms
 
+    atoms = ase_of(atoms)
     start = as_structure(atoms, objective.basis.elements, "relax(structure, objective, options)")
     stays = np.zeros(len(atoms), dtype=bool) if fixed is None else np.array(fixed, dtype=bool)
     for constraint in atoms.constraints:

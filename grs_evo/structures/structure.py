@@ -57,8 +57,26 @@ class Structure:
 
 
 def is_atoms(value: Any) -> bool:
-    """Whether a value is, or can stand for, `ase.Atoms`."""
-    return hasattr(value, "get_chemical_symbols") and hasattr(value, "get_positions")
+    """Whether a value is, or can stand for, `ase.Atoms`: pymatgen's structures and molecules can."""
+    return hasattr(value, "to_ase_atoms") or (
+        hasattr(value, "get_chemical_symbols") and hasattr(value, "get_positions")
+    )
+
+
+def ase_of(value: Any, source: str = "structure") -> Any:
+    """What can stand for `ase.Atoms` as such; all else as it is.
+
+    Raises
+    ------
+    InputError
+        A structure of pymatgen whose sites several elements share.
+    """
+    if not hasattr(value, "to_ase_atoms"):
+        return value
+    try:
+        return value.to_ase_atoms()
+    except ValueError as error:
+        raise InputError(f"{source}: cannot be turned into ase.Atoms ({' '.join(str(error).split())})") from None
 
 
 def as_structure(given: Any, elements: Sequence[str], call: str, source: str = "structure") -> Structure:
@@ -87,7 +105,7 @@ def from_atoms(atoms: Any, elements: Sequence[str], source: str = "structure") -
 
     Parameters
     ----------
-    atoms : ase.Atoms
+    atoms : ase.Atoms, or a structure of pymatgen
     elements : element symbols of the basis, in its order
     source : how error messages call the structure, e.g. ``"liquid.extxyz[0]"``
 
@@ -97,6 +115,7 @@ def from_atoms(atoms: Any, elements: Sequence[str], source: str = "structure") -
         No ase.Atoms, no atoms, NaN positions, a periodic direction without a cell vector, a singular cell, or an
         element that is not in `elements`.
     """
+    atoms = ase_of(atoms, source)
     if not hasattr(atoms, "get_chemical_symbols"):
         given = f"{type(atoms).__name__} {str(atoms)[:40]!r}"
         raise InputError(f"{source}: is a {given}; it must be ase.Atoms, such as ase.io.read gives, or a Structure")

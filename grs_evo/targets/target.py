@@ -15,7 +15,7 @@ from grs_evo.descriptors.basis import Basis
 from grs_evo.descriptors.describe import CHUNK, describe_compact
 from grs_evo.errors import InputError, expect
 from grs_evo.structures.reading import as_entries
-from grs_evo.structures.structure import Structure, as_structure, is_atoms
+from grs_evo.structures.structure import Structure, as_structure, ase_of, is_atoms
 from grs_evo.targets.chunks import Job, Worker, parts_of
 from grs_evo.targets.moments import Moments, merge, merge_all, moments_of
 from grs_evo.targets.overlap import check_overlap, checked_parts, overlap_reach, whole_part
@@ -345,6 +345,7 @@ class Target:
 
 def _bare_sites(atoms: Any) -> Structure:
     """The sites of some ase.Atoms, whatever elements stand on them."""
+    atoms = ase_of(atoms, "lattice")
     symbols = sorted(set(atoms.get_chemical_symbols())) if is_atoms(atoms) else []
     return as_structure(atoms, symbols, "Target.random_alloy(lattice, basis, composition)", "lattice")
 

@@ -19,6 +19,7 @@ from grs_evo.files import is_folder, write_whole
 from grs_evo.search.population.individual import short_uid
 from grs_evo.storage.archive_file import annotated, read_archive
 from grs_evo.structures.reading import each_atoms
+from grs_evo.structures.structure import ase_of, is_atoms
 
 # Å; outputs give positions with five digits or more.
 TOLERANCE = 0.01
@@ -128,8 +129,8 @@ def _structures(given: Any) -> list[_Place]:
             ]
         elif isinstance(one, str | Path):
             places += [_Place(atoms, source) for source, _, atoms in each_atoms(one)]
-        elif hasattr(one, "get_chemical_symbols"):
-            places.append(_Place(one, f"structure {len(places)}"))
+        elif is_atoms(one):
+            places.append(_Place(ase_of(one), f"structure {len(places)}"))
         else:
             raise InputError(
                 f"structure {len(places)}: is {type(one).__name__}; it must be ase.Atoms or the name of a file"

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from grs_evo.datasets.labels import labelled
+from grs_evo.datasets.labels import labelled, stress_of
 from grs_evo.errors import InputError
 from grs_evo.files import is_folder, is_there
-from grs_evo.structures.files.xyz import STRESS_KEYS
 from grs_evo.structures.reading import each_atoms
 
 # Names of outputs that are looked for in folders; of those beside each other the first is read.
@@ -23,7 +22,6 @@ OUTPUTS = ("vasprun.xml*", "OUTCAR*", "*.pwo", "*.out", "*.castep", "*.extxyz", 
 _INPUTS = ("POSCAR", ".pwi", ".in", ".inp", ".cell", ".poscar", ".vasp")
 _UID = re.compile(rb"\bgrs_uid=(\d+)")
 _HEAD = 2048
-_VOIGT = [0, 5, 4, 5, 1, 3, 4, 3, 2]  # of xx, yy, zz, yz, xz, xy, ASE's order
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,20 +88,7 @@ def _result(atoms: Any, source: str, beside: int | None) -> Result:
         lacking = "energy" if energy is None else "forces"
         raise InputError(f"{source}: has no {lacking}; is the calculation complete, and did it compute them?")
     uid = atoms.info.get("grs_uid", beside)
-    return Result(atoms, source, None if uid is None else int(uid), float(energy), found.forces, _stress(atoms))
-
-
-def _stress(atoms: Any) -> NDArray[np.float64] | None:
-    """(3, 3) eV/Å³; None where none was computed."""
-    calculated = getattr(atoms.calc, "results", {}) if atoms.calc is not None else {}
-    if calculated.get("stress") is not None:
-        given = np.asarray(calculated["stress"], np.float64)
-        return given[_VOIGT].reshape(3, 3) if given.shape == (6,) else given.reshape(3, 3)
-    for key in STRESS_KEYS:
-        if key in atoms.info:
-            given = np.asarray(atoms.info[key], np.float64)
-            return -given / atoms.get_volume() if key == "virial" else given
-    return None
+    return Result(atoms, source, None if uid is None else int(uid), float(energy), found.forces, stress_of(atoms))
 
 
 def _uid_beside(output: Path) -> int | None:

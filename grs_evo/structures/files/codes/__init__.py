@@ -2,7 +2,7 @@
 
 | what | module |
 |---|---|
-| LAMMPS: text dumps, data files, units of length | `dump`, `data`, `units` |
+| LAMMPS: text dumps, data files; units | `dump`, `data`, `units` |
 | VASP: POSCAR, XDATCAR; DFTB+: GEN | `vasp` |
 | ATAT | `atat` |
 | FitSNAP's JSON | `fitsnap` |

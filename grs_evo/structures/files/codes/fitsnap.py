@@ -1,4 +1,4 @@
-"""FitSNAP's JSON: a comment line and an object `Dataset` with one or more configurations."""
+"""FitSNAP's JSON: a comment line and an object `Dataset` with one or more configurations, with their labels."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from grs_evo.errors import InputError
+from grs_evo.structures.files.codes.units import BAR
 from grs_evo.structures.files.elements import check_symbols
 from grs_evo.structures.files.text import opened, shown
 
@@ -97,12 +98,39 @@ def _atoms(one: Any, data: Mapping[str, Any], source: str) -> Any:
             f"{source}: announces NumAtoms = {announced}, and has {len(symbols)} AtomTypes and {len(positions)} rows of"
             " Positions, three numbers each; they must be as many"
         )
-    return Atoms(
+    atoms = Atoms(
         symbols=symbols,
         positions=positions * _length(data, "PositionsStyle", source),
         cell=cell * _length(data, "LatticeStyle", source),
         pbc=True,
     )
+    _add_labels(atoms, one, data, source)
+    return atoms
+
+
+def _add_labels(atoms: Any, one: Mapping[str, Any], data: Mapping[str, Any], source: str) -> None:
+    """Energy, forces and stress, where they are there in FitSNAP's usual units; a stress of FitSNAP's is a pressure."""
+    for key, style, unit, shape in (
+        ("Energy", "EnergyStyle", "electronvolt", ()),
+        ("Forces", "ForcesStyle", "electronvoltperangstrom", (len(atoms), 3)),
+        ("Stress", "StressStyle", "bar", (3, 3)),
+    ):
+        if one.get(key) is None or str(data.get(style, unit)).lower() != unit:
+            continue
+        try:
+            value = np.asarray(one[key], dtype=float)
+        except (ValueError, TypeError, OverflowError):
+            value = np.empty(0)
+        if value.shape != shape:
+            raise InputError(
+                f"{source}: {key} must be {'a number' if not shape else f'{shape[0]} rows of three numbers'}"
+            )
+        if key == "Energy":
+            atoms.info["energy"] = float(value)
+        elif key == "Forces":
+            atoms.arrays["forces"] = value
+        else:
+            atoms.info["stress"] = -value * BAR
 
 
 def _length(data: Mapping[str, Any], key: str, source: str) -> float:

@@ -1,4 +1,4 @@
-"""LAMMPS's units of length."""
+"""Units of programs: LAMMPS's of length, FitSNAP's of stress."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from grs_evo.structures.files.text import Lines, shown
 
 # CODATA 2018, m
 _BOHR = 0.529177210903
+# eV/Å³, CODATA 2018
+BAR = 1.0 / 1602176.634
 # Å per unit of length
 _LENGTHS = {
     "metal": 1.0,
