@@ -90,6 +90,21 @@ def test_one_archive_on_any_number_of_ranks(expected: str, tmp_path: Path, n_ran
     assert found["evaluations"] > 5 * 6
 
 
+def test_a_set_that_teaches_is_one_on_any_number_of_ranks(tmp_path: Path) -> None:
+    rule = '[set]\nobjective = "information"\nrounds = 3\naccept = 2\ncount = 4\n'
+    text = small.LATTICE.replace("generations = 12", "generations = 2").replace("variance = 0.5", "w_set = 0.5")
+    found = []
+    for n_ranks in (1, 2):
+        folder = tmp_path / str(n_ranks)
+        folder.mkdir()
+        code, told = _call(n_ranks, "run", small.write(folder, text, rule), cwd=folder)
+        assert code == 0, told
+        archive = read_archive(folder / "case")
+        found.append(([one.content for one in archive.set], archive.archive_hash))
+    assert len(found[0][0]) == 4
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("n_ranks", [1, 3])
 def test_a_wrong_run_file_is_told_once(tmp_path: Path, n_ranks: int) -> None:
     case = small.write(tmp_path, small.LATTICE.replace("population", "popluation"))

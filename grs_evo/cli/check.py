@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from grs_evo.driver.config.changes import check_files
 from grs_evo.driver.config.run_file import RunFile, read
 from grs_evo.driver.config.toml import to_toml
-from grs_evo.driver.rounds import given_structures
+from grs_evo.driver.sets.progress import given_structures
 from grs_evo.driver.setup import decided, make_problem, make_target_data
 from grs_evo.errors import within
 from grs_evo.loss.terms.table import facts

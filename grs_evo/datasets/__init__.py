@@ -14,4 +14,5 @@
 | the rules by which they are taken | `rules` |
 | fit on a set, errors on another | `refit` |
 | results of calculators to the structures they belong to | `labelling` |
+| sets that a search grows by what they teach | `growth` |
 """

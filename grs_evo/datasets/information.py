@@ -46,6 +46,43 @@ def log_trace(gram: NDArray[np.float64], aim: Aim) -> float:
     return float(np.log(max(energy, 1e-300)) + np.log(max(forces, 1e-300)))
 
 
+class Inverse:
+    """The inverse of a set's Gram matrix, and the predicted variance of an aim, as rows come and go.
+
+    Parameters
+    ----------
+    gram : (d, d) of the rows that are there
+    aim : (d, d) of which the trace with the inverse is taken
+    ridge : λ
+    """
+
+    def __init__(self, gram: NDArray[np.float64], aim: NDArray[np.float64], ridge: float = RIDGE) -> None:
+        self.aim = aim
+        self.matrix: NDArray[np.float64] = np.asarray(np.linalg.inv(gram + ridge * np.eye(len(gram))), np.float64)
+
+    @property
+    def trace(self) -> float:
+        return float((self.matrix * self.aim).sum())
+
+    def gain(self, rows: NDArray[np.float64]) -> float:
+        """By how much rows would lower the trace."""
+        half = rows @ self.matrix
+        small = np.eye(len(rows)) + half @ rows.T
+        return float(np.trace(np.linalg.solve(small, half @ self.aim @ half.T)))
+
+    def loss(self, rows: NDArray[np.float64]) -> float:
+        """By how much rows that are there would raise it by going."""
+        half = rows @ self.matrix
+        small = np.eye(len(rows)) - half @ rows.T
+        return float(np.trace(np.linalg.solve(small, half @ self.aim @ half.T)))
+
+    def change(self, rows: NDArray[np.float64], sign: float = 1.0) -> None:
+        """Rows come (1) or go (-1)."""
+        half = rows @ self.matrix
+        self.matrix -= sign * half.T @ np.linalg.solve(np.eye(len(rows)) + sign * half @ rows.T, half)
+        self.matrix = (self.matrix + self.matrix.T) / 2.0
+
+
 class Greedy:
     """A set that grows by the structure whose rows lower the predicted variance most, per atom (or per cost).
 
@@ -64,24 +101,23 @@ class Greedy:
             else predicted_variance(pool.energy_gram + pool.force_gram, aim)
         )
         self.aim = aim.energy / max(whole[0], 1e-300) + aim.forces / max(whole[1], 1e-300)
-        self.inverse = np.linalg.inv(start + RIDGE * np.eye(pool.n_columns))
+        self._inverse = Inverse(start, self.aim)
 
     def gain(self, k: int) -> float:
         """By how much structure k would lower the trace, per cost."""
-        rows = self.pool.rows(k)
-        half = rows @ self.inverse
-        small = np.eye(len(rows)) + half @ rows.T
-        return float(np.trace(np.linalg.solve(small, half @ self.aim @ half.T))) / float(self.cost[k])
+        return self._inverse.gain(self.pool.rows(k)) / float(self.cost[k])
 
     def add(self, k: int) -> None:
-        rows = self.pool.rows(k)
-        half = rows @ self.inverse
-        self.inverse -= half.T @ np.linalg.solve(np.eye(len(rows)) + half @ rows.T, half)
-        self.inverse = (self.inverse + self.inverse.T) / 2.0
+        self._inverse.change(self.pool.rows(k))
 
     @property
     def trace(self) -> float:
-        return float((self.inverse * self.aim).sum())
+        return self._inverse.trace
+
+    @property
+    def inverse(self) -> NDArray[np.float64]:
+        """(d, d) of the Gram matrix with its ridge."""
+        return self._inverse.matrix
 
 
 def greedy_order(

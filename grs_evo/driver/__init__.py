@@ -6,7 +6,8 @@
 | how do all ranks get what rank 0 found? | `startup` |
 | how do a run file and structures become a basis, a target and a search problem? | `setup` |
 | how do ranks share the description of a large target? | `distributed_target` |
-| round after round of search; how does a representative set grow between them? | `rounds` |
+| round after round of search | `rounds` |
+| how does a representative set grow between them? | `sets/` |
 | SIGTERM, SIGUSR1 and SIGINT | `signals` |
 | what is kept while it runs: archive, history, checkpoints? | `recorder` |
 | which versions and inputs made it, and is a folder unchanged? | `provenance` |

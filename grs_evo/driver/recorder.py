@@ -146,7 +146,7 @@ class Recorder:
         self.set = list(accepted)
         self.extra["accepted"] = list(counts)
 
-    def end_round(self, final: Sequence[Arrays], accepted: Sequence[Individual], done: str) -> None:
+    def end_round(self, final: Sequence[Arrays], accepted: Sequence[Individual], done: str, note: str = "") -> None:
         """A round is over: its history is kept, and the set shown to readers of the archive."""
         self.set = list(accepted)
         histories = [one["history"] for one in final]
@@ -154,7 +154,8 @@ class Recorder:
         kept = [self.tagged(island, history) for island, history in enumerate(histories)]
         self.past = np.concatenate([self.past, *kept])
         self.steps_before += int(histories[0][-1, self.column["generation"]]) + 1
-        self.reporter.say(f"round {self.round}: {len(self.set)} structures in the set{': ' + done if done else ''}")
+        told = ": ".join(text for text in (f"{len(self.set)} structures in the set", note, done) if text)
+        self.reporter.say(f"round {self.round}: {told}")
         self.last_reason = done or self.last_reason
 
     # -- saving ------------------------------------------------------------------------------------------------------

@@ -6,20 +6,18 @@ sent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Mapping
 
-from grs_evo.descriptors.basis import Basis
-from grs_evo.driver.config.run_file import RunFile
+import numpy as np
+
 from grs_evo.driver.monitor.summary import Result
 from grs_evo.driver.recorder import Recorder
-from grs_evo.driver.setup import make_problem, with_objective
+from grs_evo.driver.sets.judgement import Judge
+from grs_evo.driver.sets.progress import SetProgress, again, begin, smallest
+from grs_evo.driver.setup import make_problem
 from grs_evo.driver.startup import Start, broadcast, receive
-from grs_evo.errors import within
-from grs_evo.loss.objective import Objective
 from grs_evo.parallel.communicator import World
-from grs_evo.parallel.coordinator import Arrays, Coordinator, RoundRules
+from grs_evo.parallel.coordinator import Coordinator, RoundRules
 from grs_evo.parallel.decisions import NEVER, Decision
 from grs_evo.parallel.endings import Ending, run_round
 from grs_evo.parallel.messages import array_text, text_array
@@ -32,11 +30,6 @@ from grs_evo.search.population.individual import Individual, best_distinct, pack
 from grs_evo.search.problem import Problem
 from grs_evo.search.state import IslandState
 from grs_evo.storage.checkpoint import Checkpoint
-from grs_evo.storage.target_file import TargetData
-from grs_evo.structures.reading import read_structures
-from grs_evo.structures.structure import Structure
-from grs_evo.targets.moments import merge
-from grs_evo.targets.overlap import check_overlap
 
 # Individuals of a first generation that a rank holds beside the states of its islands, at most.
 _MOST_HELD = 2000
@@ -100,6 +93,7 @@ def search(world: World, start: Start, signal_flag: SignalFlag, recorder: Record
     problem = set_progress.problem if rounds_ else problem
     round_ = 0 if point is None else point.round
     before: dict[int, IslandState] = {}
+    judge = Judge(start.target_data)
     while True:
         if recorder is not None:
             recorder.begin_round(problem, round_, set_progress.state.individuals, set_progress.accepted)
@@ -107,17 +101,16 @@ def search(world: World, start: Start, signal_flag: SignalFlag, recorder: Record
         ending, coordinator = _round(world, start, islands, routes, signal_flag, recorder, point, round_)
         if ending.halted or not rounds_:
             return _result(recorder, start, ending, coordinator, set_progress)
-        new: Sequence[Individual] = ()
-        grown, done = None, ""
         if recorder is not None and coordinator is not None:
-            new, grown, reason = judge(set_progress, coordinator.final, start.target_data)
-            done = reason or ""
-            recorder.end_round(coordinator.final, (*set_progress.state.individuals, *new), done)
-            broadcast(world, {"done": text_array(done), **pack(new, len(problem.term_names))})
+            judged = judge(set_progress, coordinator.final)
+            set_progress, done = judged.progress, judged.done
+            recorder.end_round(coordinator.final, set_progress.state.individuals, done, judged.note)
+            told = pack(judged.told, len(problem.term_names))
+            broadcast(world, {"done": text_array(done), "changes": np.array([judged.changes]), **told})
         else:
             arrays = receive(world)
-            done, new = array_text(arrays["done"]), unpack(arrays)
-        set_progress = set_progress.added(new, grown)
+            done = array_text(arrays["done"])
+            set_progress = set_progress.after(unpack(arrays), int(arrays["changes"][0]))
         if done:
             return _result(recorder, start, ending, coordinator, set_progress)
         problem, round_, before, point = set_progress.problem, round_ + 1, dict(ending.states), None
@@ -174,7 +167,7 @@ def _result(
     coordinator: Coordinator | None,
     set_progress: SetProgress,
 ) -> Result:
-    short = bool(sets.shortfall(set_progress.state, start.run.set, _smallest(set_progress.problem)))
+    short = bool(sets.shortfall(set_progress.state, start.run.set, smallest(set_progress.problem)))
     short = short and start.run.set.rounds > 0
     if recorder is None or coordinator is None:
         # rank 0 alone knows the reasons; the exit code of the others follows from how the round ended
@@ -194,115 +187,3 @@ def _result(
         recorder.hash,
         short=short,
     )
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# the representative set
-
-
-@dataclass(frozen=True, eq=False)
-class SetProgress:
-    """What rounds have made so far."""
-
-    run: RunFile
-    problem: Problem  # of the round under way
-    state: sets.SetState
-    accepted: tuple[int, ...] = ()  # structures added after each round
-
-    def added(self, new: Sequence[Individual], state: sets.SetState | None = None) -> SetProgress:
-        """The set and the problem after a round.
-
-        Parameters
-        ----------
-        state : the set after the round where it is known already, else it is computed from `new`
-        """
-        objective = self.problem.objective
-        grown = state if state is not None else _grown(self.state, new, objective)
-        following = sets.next_objective(objective, grown, new, self.run.set)
-        return SetProgress(self.run, with_objective(self.problem, following), grown, (*self.accepted, len(new)))
-
-
-def begin(run: RunFile, problem: Problem, folder: Path) -> SetProgress:
-    """Before the first round: the given structures alone."""
-    state = sets.begin(problem.objective, given_structures(run, problem.objective.basis, folder))
-    return SetProgress(run, with_objective(problem, problem.objective.with_set(state.moments)), state)
-
-
-def given_structures(run: RunFile, basis: Basis, folder: Path) -> list[Structure]:
-    """What the set of a run starts from.
-
-    Raises
-    ------
-    InputError
-        A file that cannot be read, an element outside the basis, atoms that overlap.
-    """
-    if run.set.given is None:
-        return []
-    with within("set.given"):
-        entries = read_structures(run.set.given, basis.elements, types=run.target.types, folder=folder)
-        for entry in entries:
-            check_overlap(entry.structure, basis, entry.source)
-    return [entry.structure for entry in entries]
-
-
-def again(set_progress: SetProgress, individuals: Sequence[Individual], accepted: Sequence[int]) -> SetProgress:
-    """Go through the earlier rounds of a resumed run again, in which these individuals were accepted."""
-    start = 0
-    for count in accepted:
-        set_progress = set_progress.added(individuals[start : start + count])
-        start += count
-    return set_progress
-
-
-def _grown(state: sets.SetState, new: Sequence[Individual], objective: Objective) -> sets.SetState:
-    moments, losses = state.moments, list(state.losses)
-    for one in new:
-        moments = merge(moments, objective.moments_of(one.structure))
-        losses.append(sets.set_loss(moments, objective))
-    idle = 0 if new else state.idle + 1
-    return replace(
-        state,
-        individuals=(*state.individuals, *new),
-        moments=moments,
-        losses=tuple(losses),
-        idle=idle,
-        round=state.round + 1,
-    )
-
-
-def judge(
-    set_progress: SetProgress, final: Sequence[Arrays], target_data: TargetData
-) -> tuple[list[Individual], sets.SetState, str | None]:
-    """Rank 0, after a round: what joins the set, the set then, and why it is done if it is."""
-    options = set_progress.run.set
-    candidates: list[Individual] = []
-    # Moving away, a crystal is wanted once; a set may hold the same one twice, if that fits the target.
-    moving = options.bootstrap != "none"
-    taken = sets.Known(one.structure for one in set_progress.state.individuals) if moving else None
-    for arrays in final:
-        state = IslandState.from_arrays(arrays)
-        candidates += sets.offer(state.population, state.archive, options.offered, taken)
-    cover = _cover(target_data) if options.coverage is not None else None
-    smallest = _smallest(set_progress.problem)
-    grown, done = sets.extend_set(
-        set_progress.state, candidates, set_progress.problem.objective, options, cover, smallest
-    )
-    new = list(grown.individuals[len(set_progress.state.individuals) :])
-    return new, grown, done
-
-
-def _smallest(problem: Problem) -> int:
-    """Atoms of the smallest structure that the islands can offer."""
-    return min(source.limits.sizes[0] for source in problem.sources)
-
-
-def _cover(target_data: TargetData) -> Callable[[Sequence[Structure]], float]:
-    from grs_evo.analysis.distributions.coverage import coverage
-    from grs_evo.analysis.distributions.environments import of_structures, of_target
-
-    target = of_target(target_data.target).wide(target_data.basis)
-
-    def share(structures: Sequence[Structure]) -> float:
-        return float(coverage(target, of_structures(structures, target_data.basis).wide(target_data.basis)).v_rep)
-
-    return share

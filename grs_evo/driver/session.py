@@ -20,6 +20,7 @@ from grs_evo.driver.monitor.console import Reporter, announcing_long_setup
 from grs_evo.driver.monitor.summary import Result, summary
 from grs_evo.driver.provenance import check_same, fingerprint, moved, stamped, unchanged, versions
 from grs_evo.driver.recorder import Recorder
+from grs_evo.driver.sets.progress import given_structures
 from grs_evo.driver.setup import decided, make_problem, make_target_data, rehearse, store_target
 from grs_evo.driver.signals import listening
 from grs_evo.driver.startup import Start, receive, receive_start, send_start
@@ -82,7 +83,7 @@ def run(
             )
             given, by_target = decided(given, target_data)
             problem = make_problem(given, target_data, path.parent)
-            rounds.given_structures(given, target_data.basis, path.parent)
+            given_structures(given, target_data.basis, path.parent)
             reporter.say(f"grs_evo {__version__}: {path} on {counted(world.size, 'rank')}")
             for note in (*by_target, *problem.objective.notes, *problem.notes):
                 reporter.say(note)
@@ -256,7 +257,7 @@ def _session(
             )
             from grs_evo.driver.monitor.closing import close  # rank 0 alone needs what it imports
 
-            given = partial(rounds.given_structures, recorder.run, start.target_data.basis, start.folder)
+            given = partial(given_structures, recorder.run, start.target_data.basis, start.folder)
             for line in close(result, recorder.run, start.target_data, recorder.set, given):
                 reporter.say(line)
             return result

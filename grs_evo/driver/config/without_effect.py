@@ -211,6 +211,11 @@ def _of_set(options: SetOptions) -> Found:
         "bootstrap_weight": "" if options.bootstrap == "merge" else f"bootstrap is {options.bootstrap!r}",
         "slack": "" if options.bootstrap == "none" else f"bootstrap is {options.bootstrap!r}",
     }
+    if options.objective == "information":
+        ranked = "objective is 'information'"
+        reasons |= {"slack": ranked, "offered": f"{ranked}: all that islands have is offered"}
+    else:
+        reasons["information"] = "objective is 'moments'"
     yield from _stated(options, reasons)
 
 

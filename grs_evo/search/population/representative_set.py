@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from grs_evo.loss.objective import Objective
 from grs_evo.options import Options
@@ -23,8 +23,39 @@ from grs_evo.targets.moments import Moments, empty, merge
 from grs_evo.targets.target import Target
 
 
+class InformationOptions(Options):
+    """How a set is judged by what it teaches a linear potential (method §11)."""
+
+    energies: float = Field(
+        default=0.3, ge=0, description="weight of the target's energies over that of its forces, 0: forces alone [1]"
+    )
+    ridge: float = Field(
+        default=0.01, gt=0, description="what is known of a coefficient beforehand, in rows of the target [1]"
+    )
+    cost: float = Field(default=1.0, ge=0, description="a structure of n atoms costs n to this power [1]")
+    misfit: float = Field(
+        default=0.5,
+        ge=0,
+        description="rows of a structure weigh less by this power of its squared distance from the target's "
+        "environments, where a linear model errs; 0: they do not [1]",
+    )
+    cutoff: float | None = Field(
+        default=None, gt=0, description="of the linear potential; default: twice the target's nearest distance [Å]"
+    )
+    exchange: int = Field(
+        default=4, ge=0, description="most structures of the set that give way to better ones after a round [1]"
+    )
+
+
 class SetOptions(Options):
     """How a representative set grows and when it is done."""
+
+    objective: Literal["moments", "information"] = Field(
+        default="moments",
+        description="what structures are added by: moments, the set looks like the target (set loss); information, a "
+        "linear potential learns most about the target from the set, for training data",
+    )
+    information: InformationOptions = InformationOptions()
 
     rounds: int = Field(default=0, ge=0, description="most rounds of search; 0: no set, one search only [1]")
     accept: int = Field(default=1, ge=1, description="most structures added after a round [1]")
@@ -59,6 +90,15 @@ class SetOptions(Options):
         gt=0,
         description="merge: weight of an environment of the new structure over one of the target's [1]",
     )
+
+    @model_validator(mode="after")
+    def _towards(self) -> SetOptions:
+        if self.objective == "information" and self.bootstrap != "none":
+            raise ValueError(
+                f"objective is 'information' and bootstrap {self.bootstrap!r}: a set that moves away from its target "
+                "does not learn about it; give one"
+            )
+        return self
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +143,14 @@ def resume(objective: Objective, individuals: Sequence[Individual], given: Seque
         moments = merge(state.moments, objective.moments_of(one.structure))
         state = _with_added(state, one, moments, set_loss(moments, objective))
     return state
+
+
+def rebuilt(
+    before: SetState, objective: Objective, individuals: Sequence[Individual], given: Sequence[Structure], changes: int
+) -> SetState:
+    """The set after a round in which so many structures came or went: these individuals, from nothing."""
+    state = resume(objective, individuals, given)
+    return replace(state, round=before.round + 1, idle=0 if changes else before.idle + 1)
 
 
 class Known:
@@ -204,13 +252,13 @@ def extend_set(
             known = Known([pool[k].structure])
             passed |= {j for j, one in enumerate(pool) if j not in taken | passed and one.structure in known}
         grown = _with_added(grown, pool[k], moments, loss)
-        done = _goal_reached(grown, options)
+        done = goal_reached(grown, options)
         if done is not None:
             break
     grown = replace(grown, idle=0 if taken else state.idle + 1, round=state.round + 1)
     if done is None and taken:
-        done = _coverage_reached(grown, options, cover)
-    return grown, done if done is not None else _given_up(grown, options, smallest)
+        done = coverage_reached(grown, options, cover)
+    return grown, done if done is not None else given_up(grown, options, smallest)
 
 
 def _best_addition(
@@ -274,9 +322,9 @@ def distances(individuals: Sequence[Individual], objective: Objective) -> NDArra
     return np.array([alone.moments_loss(alone.moments_of(one.structure)).terms[k] for one in individuals])
 
 
-def _goal_reached(state: SetState, options: SetOptions) -> str | None:
+def goal_reached(state: SetState, options: SetOptions) -> str | None:
     """Why the set is complete as far as loss and size tell; None when it is not."""
-    if options.tolerance is not None and state.loss <= options.tolerance:
+    if options.objective == "moments" and options.tolerance is not None and state.loss <= options.tolerance:
         return f"set loss {state.loss:.4g} is at or below the tolerance {options.tolerance:g}"
     if options.count is not None and len(state.individuals) >= options.count:
         return f"{len(state.individuals)} structures found"
@@ -285,9 +333,10 @@ def _goal_reached(state: SetState, options: SetOptions) -> str | None:
     return None
 
 
-def _coverage_reached(
+def coverage_reached(
     state: SetState, options: SetOptions, cover: Callable[[Sequence[Structure]], float] | None
 ) -> str | None:
+    """Why the set is complete as far as its coverage tells; None when it is not."""
     if options.coverage is None or cover is None:
         return None
     share = cover([one.structure for one in state.individuals])
@@ -313,10 +362,11 @@ def shortfall(state: SetState, options: SetOptions, smallest: int = 1) -> str:
     return ", ".join(text for _, text in missing) if all(lacks for lacks, _ in missing) else ""
 
 
-def _given_up(state: SetState, options: SetOptions, smallest: int) -> str | None:
+def given_up(state: SetState, options: SetOptions, smallest: int) -> str | None:
     """Why no further round follows although the set is not complete; None when one does."""
     if state.idle >= options.patience:
-        why = f"no candidate lowered the set loss in {state.idle} round{'s' if state.idle > 1 else ''}"
+        what = "lowered the set loss" if options.objective == "moments" else "joined the set"
+        why = f"no candidate {what} in {state.idle} round{'s' if state.idle > 1 else ''}"
     elif state.round >= options.rounds:
         why = f"{options.rounds} rounds done"
     else:
