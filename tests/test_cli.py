@@ -114,6 +114,16 @@ def test_warnings_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert not any(".py" in line for line in lines)
 
 
+def test_thousands_of_warnings_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "far.extxyz", [bulk("Ta", "sc", a=9.0 + 0.01 * k) for k in range(40)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        _call("target", tmp_path / "far.extxyz", "--cutoff", "4", "-o", tmp_path / "target.h5")
+    lines = [line for line in capsys.readouterr().err.splitlines() if "no neighbour" in line]
+    assert len(lines) == 6
+    assert lines[-1].startswith("grs-evo: warning: 35 more such as: ")
+
+
 def test_basis_from_options_and_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _call("basis", "--elements", "Ta", "--n-max", "3,1", "--l-max", "0 1", "--cutoff", 4.5) == 0
     told = capsys.readouterr().out

@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 import warnings
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from grs_evo.cli.label import label
 from grs_evo.cli.output.export import export
 from grs_evo.cli.refit import refit
 from grs_evo.cli.select import select
-from grs_evo.errors import EXIT_INPUT, EXIT_STORAGE, InputError, RankExit, StorageError, names_refused
+from grs_evo.errors import InputError, RankExit, StorageError, exit_code_of, names_refused
 from grs_evo.text import to_json
 
 if TYPE_CHECKING:
@@ -275,9 +276,10 @@ def main(arguments: list[str] | None = None) -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     code: Any = 1
+    told = _Warnings()
     try:
         with warnings.catch_warnings(), names_refused():
-            warnings.showwarning = _warn
+            warnings.showwarning = told.show
             _print_any_name()
             cli.main(args=arguments, prog_name="grs-evo", standalone_mode=False)
         code = 0
@@ -288,18 +290,16 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         code = error.exit_code
-    except InputError as error:
+    except (InputError, StorageError) as error:
         _complain(error)
-        code = EXIT_INPUT
-    except StorageError as error:
-        _complain(error)
-        code = EXIT_STORAGE
+        code = exit_code_of(error)
     except RankExit as error:
         code = error.code
     except KeyboardInterrupt:
         code = 130
     except BaseException as error:
         code = _crash(error)
+    told.tell_rest()
     with suppress(OSError):  # nobody reads it any more
         sys.stdout.flush()
     sys.exit(code)
@@ -312,9 +312,28 @@ def _print_any_name() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _warn(message: Warning | str, *_: object, **__: object) -> None:
-    """A warning is for the user: what it says, without the line of source that Python adds."""
-    _to_stderr(f"grs-evo: warning: {' '.join(str(message).split())}")
+# Warnings of one kind that are shown; a data set may give cause for thousands.
+_MOST_WARNINGS = 5
+
+
+class _Warnings:
+    """Warnings for the user: what they say, without the line of source that Python adds; the first few of each kind."""
+
+    def __init__(self) -> None:
+        self._count: Counter[type[Warning]] = Counter()
+        self._last: dict[type[Warning], str] = {}
+
+    def show(self, message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+        self._count[category] += 1
+        if self._count[category] <= _MOST_WARNINGS:
+            self._last[category] = " ".join(str(message).split())
+            _to_stderr(f"grs-evo: warning: {self._last[category]}")
+
+    def tell_rest(self) -> None:
+        """Say how many were not shown, and what they are like."""
+        for category, count in self._count.items():
+            if count > _MOST_WARNINGS:
+                _to_stderr(f"grs-evo: warning: {count - _MOST_WARNINGS} more such as: {self._last[category]}")
 
 
 def _complain(error: Exception) -> None:
