@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from loss_systems import gold_copper
 
-from grs_evo.kernels.loss import distribution, effective
+from grs_evo.kernels.loss import effective, norms
 from grs_evo.loss.options import CoreOptions, LossOptions
 from grs_evo.loss.plan import blank_plan
 
@@ -30,6 +30,6 @@ def test_options_come_through() -> None:
     plan = blank_plan(gold_copper(), options)
     assert plan.alpha.tolist() == [0.0, 1.0, 0.0, 0.5, 0.0]
     assert plan.active.tolist() == [True, True, False, True, False]  # mean and variance are always reported
-    assert (plan.norm, plan.delta, plan.pooled, plan.w_set) == (distribution.HUBER, 0.3, False, -0.1)
+    assert (plan.norm, plan.delta, plan.pooled, plan.w_set) == (norms.HUBER, 0.3, False, -0.1)
     assert (plan.core_kind, plan.core_strength) == (effective.ZBL, 2.0)
     assert (blank_plan(gold_copper(), LossOptions(core=CoreOptions(kind="none"))).core_outer == 0.0).all()

@@ -35,6 +35,8 @@ JIT = not config.DISABLE_JIT
 # Functions called by compiled code only: without the wrappers that would make them callable from Python and C, which
 # take longer to compile than most of the functions.
 inner = njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+# Functions with many arrays as arguments, called in one place: each array costs 40 cycles to hand over.
+merged = njit(cache=True, error_model="numpy", inline="always")
 # Entry points, called from Python.
 entry = njit(cache=True, error_model="numpy", no_cfunc_wrapper=True, nogil=True)
 
@@ -109,6 +111,14 @@ def _load(builder, pointer, vector, align):
 
 def _store(builder, value, pointer, align):
     builder.store(value, builder.bitcast(pointer, value.type.as_pointer()), align=align)
+
+
+def _first_lanes(builder, left):
+    """The mask of the first `left` lanes."""
+    index = ir.Constant(ir.VectorType(_I64, LANES), [ir.Constant(_I64, k) for k in range(LANES)])
+    spread = builder.insert_element(ir.Constant(index.type, ir.Undefined), left, ir.Constant(_I32, 0))
+    spread = builder.shuffle_vector(spread, ir.Constant(index.type, ir.Undefined), _constant([0] * LANES))
+    return builder.icmp_signed("<", index, spread)
 
 
 def _transposed(builder, rows):
@@ -222,6 +232,79 @@ if JIT:
             return context.get_dummy_value()
 
         return types.none(array, types.int64, lanes), codegen
+
+    @intrinsic
+    def load_part(typingctx, array, index, left, other):
+        """array[index : index + 8], of which only `left` exist: the rest is `other`, and is not touched."""
+
+        def codegen(context, builder, sig, args):
+            array, index, left, other = args
+            pointer = _address(context, builder, sig.args[0], array, index, _F64)
+            wide = builder.bitcast(pointer, _V.as_pointer())
+
+            def masked():
+                mask = _first_lanes(builder, left)
+                read = _declared(builder, "llvm.masked.load.v8f64.p0", _V, [wide.type, _I32, mask.type, _V])
+                return builder.call(read, [wide, ir.Constant(_I32, 8), mask, _wide(builder, other)])
+
+            if COMPRESS:  # a mask costs nothing
+                return masked()
+            with builder.if_else(builder.icmp_signed(">=", left, ir.Constant(_I64, LANES))) as (then, otherwise):
+                with then:
+                    whole, whole_from = _load(builder, pointer, _V, 8), builder.basic_block
+                with otherwise:
+                    part, part_from = masked(), builder.basic_block
+            value = builder.phi(_V)
+            value.add_incoming(whole, whole_from)
+            value.add_incoming(part, part_from)
+            return value
+
+        return lanes(array, types.int64, types.int64, types.float64), codegen
+
+    @intrinsic
+    def store_part(typingctx, array, index, left, value):
+        """array[index : index + 8] = value, the first `left` of them only."""
+
+        def codegen(context, builder, sig, args):
+            array, index, left, value = args
+            pointer = _address(context, builder, sig.args[0], array, index, _F64)
+            # a load that follows a masked store waits until it is in the cache
+            with builder.if_else(builder.icmp_signed(">=", left, ir.Constant(_I64, LANES))) as (then, otherwise):
+                with then:
+                    _store(builder, value, pointer, 8)
+                with otherwise:
+                    mask, place = _first_lanes(builder, left), builder.bitcast(pointer, _V.as_pointer())
+                    kinds = [_V, place.type, _I32, mask.type]
+                    write = _declared(builder, "llvm.masked.store.v8f64.p0", ir.VoidType(), kinds)
+                    builder.call(write, [value, place, ir.Constant(_I32, 8), mask])
+            return context.get_dummy_value()
+
+        return types.none(array, types.int64, types.int64, lanes), codegen
+
+    def _by_lane(name):
+        @intrinsic
+        def function(typingctx, a):
+            def codegen(context, builder, sig, args):
+                return builder.call(_declared(builder, f"llvm.{name}.v8f64", _V, [_V]), list(args))
+
+            return lanes(lanes), codegen
+
+        return function
+
+    root = _by_lane("sqrt")
+    magnitude = _by_lane("fabs")
+
+    @intrinsic
+    def sign(typingctx, a):
+        """1, −1, or 0 where a is 0."""
+
+        def codegen(context, builder, sig, args):
+            zero = ir.Constant(_V, None)
+            up, down = _wide(builder, ir.Constant(_F64, 1.0)), _wide(builder, ir.Constant(_F64, -1.0))
+            below = builder.select(builder.fcmp_ordered("<", args[0], zero), down, zero)
+            return builder.select(builder.fcmp_ordered(">", args[0], zero), up, below)
+
+        return lanes(lanes), codegen
 
     @intrinsic
     def item(typingctx, array, index):
@@ -500,6 +583,18 @@ else:
 
     def store(array, index, value):
         array[index : index + LANES] = value
+
+    def load_part(array, index, left, other):
+        count = max(0, min(left, LANES))
+        part = np.full(LANES, other)
+        part[:count] = array[index : index + count]
+        return part
+
+    def store_part(array, index, left, value):
+        count = max(0, min(left, LANES))
+        array[index : index + count] = value[:count]
+
+    root, magnitude, sign = np.sqrt, np.abs, np.sign
 
     def item(array, index):
         return array[index]

@@ -15,7 +15,7 @@ from grs_evo.descriptors.program import Program
 from grs_evo.kernels.ace.tables import aligned
 from grs_evo.kernels.lattice import lattice as kernel
 from grs_evo.kernels.lattice.lattice import LatticeLoss, LatticeTables, LatticeWork, MomentLoss
-from grs_evo.kernels.loss import distribution
+from grs_evo.kernels.loss import distribution, norms
 from grs_evo.kernels.loss.effective import core_of_pair
 from grs_evo.structures.composition import draw_occupation, free
 from grs_evo.structures.neighbours import SitePairs
@@ -251,8 +251,8 @@ def _moment_loss(plan: distribution.LossPlan, p: int, found: Sequence[Coincidenc
         weight, offset_k, share = factor[k] * scale, rest[k] * scale, 1.0 / n_desc
         if weight == 0.0 and offset_k == 0.0:
             continue
-        if offset_k == 0.0 and plan.norm != distribution.HUBER:
-            share *= abs(weight) if plan.norm == distribution.L1 else weight * weight
+        if offset_k == 0.0 and plan.norm != norms.HUBER:
+            share *= abs(weight) if plan.norm == norms.L1 else weight * weight
             weight = 1.0
         key = (int(home[k]), float(weight), float(offset_k))
         merged[key] = merged.get(key, 0.0) + share

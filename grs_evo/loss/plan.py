@@ -11,12 +11,12 @@ import numpy as np
 from ase.data import atomic_numbers
 
 from grs_evo.descriptors.basis import Basis
-from grs_evo.kernels.loss import distribution, effective
+from grs_evo.kernels.loss import effective, norms
 from grs_evo.kernels.loss.distribution import LossPlan
 from grs_evo.loss.options import LossOptions
 from grs_evo.loss.scaling import check_core, core_distances
 
-_NORMS = {"l1": distribution.L1, "l2": distribution.L2, "huber": distribution.HUBER}
+_NORMS = {"l1": norms.L1, "l2": norms.L2, "huber": norms.HUBER}
 _CORES = {"none": 0, "polynomial": effective.POLYNOMIAL, "zbl": effective.ZBL}
 
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from grs_evo.errors import InputError, expect
 from grs_evo.kernels.ace.engine import GROW, OK, Work
-from grs_evo.kernels.loss.distribution import HUBER
+from grs_evo.kernels.loss.norms import HUBER
 from grs_evo.kernels.relaxation import minimise as compiled
 from grs_evo.kernels.relaxation import surface
 from grs_evo.loss.objective import Objective, make_objective

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from grs_evo.descriptors.basis import build_basis
 from grs_evo.kernels.calls import call_value
-from grs_evo.kernels.loss.distribution import HUBER
+from grs_evo.kernels.loss.norms import HUBER
 from grs_evo.kernels.relaxation import surface
 from grs_evo.loss.objective import Objective, make_objective
 from grs_evo.loss.quality import sampling_noise

@@ -23,10 +23,11 @@ from grs_evo.kernels.lattice.occupation import (
     site_rows,
     whole,
 )
-from grs_evo.kernels.loss.distribution import CORE, L1, L2, LossPlan, LossWork, norm_of
+from grs_evo.kernels.loss.distribution import CORE, LossPlan, LossWork
+from grs_evo.kernels.loss.norms import L1, L2, norm_of
 from grs_evo.kernels.loss.objective import moments_loss, rows_loss
 from grs_evo.kernels.simd import LANES as VECTOR
-from grs_evo.kernels.simd import fma, item, load, splat, store
+from grs_evo.kernels.simd import fma, item, load, pointer, splat, store
 
 __all__ = [
     "BLOCK",
@@ -171,7 +172,7 @@ def _moment_value(moment, norm, delta, gaps, residual):
         for c in range(moment.offset.shape[0]):
             residual[c] = moment.offset[c]
         _project(gaps, moment.weights, moment.n_components, residual)
-        return norm_of(residual, moment.n_components, norm, delta)
+        return norm_of(pointer(residual), moment.n_components, norm, delta)
     size = 0.0
     square = delta * delta
     for c in range(moment.n_components):

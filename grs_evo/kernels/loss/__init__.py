@@ -3,6 +3,8 @@
 | what | module |
 |---|---|
 | moments of rows, and how they merge | `moments` |
+| norms of residuals, and their slopes | `norms` |
+| covariances, where they are compared | `covariance` |
 | distance of one distribution from the target | `distribution` |
 | the loss of a structure's rows, and the slope at each row | `objective` |
 | V_eff of positions and cell, with its gradient | `effective` |

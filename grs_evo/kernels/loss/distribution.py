@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from grs_evo.kernels.loss.moments import blend, blend_adjoint
+from grs_evo.kernels.loss.covariance import covariance_adjoint, covariance_residual
+from grs_evo.kernels.loss.moments import blend, blend_adjoint, blend_two, blend_two_adjoint
+from grs_evo.kernels.loss.norms import clear, norm_of, norm_slope, project, project_back, residuals, times
+from grs_evo.kernels.simd import LANES, beyond, inner, load_part, merged, pointer, root, store_part
 
 # Positions of the parts in a full row of terms.
 STRUCTURE, MEAN, VARIANCE, SKEWNESS, KURTOSIS, COVARIANCE, SET, CORE, ENTROPY, MATCHED, RAW = range(11)
 N_TERMS = 11
-L1, L2, HUBER = range(3)
 
 
 class LossPlan(NamedTuple):
@@ -66,6 +67,7 @@ class LossWork(NamedTuple):
     dfeature: NDArray[np.float64]
     dcentral: NDArray[np.float64]
     dmerged: NDArray[np.float64]
+    polynomial: NDArray[np.float64]
     covariance: NDArray[np.float64]
     merged_covariance: NDArray[np.float64]
     dcovariance: NDArray[np.float64]
@@ -95,6 +97,7 @@ def make_loss_work(plan: LossPlan) -> LossWork:
         dfeature=wide(),
         dcentral=wide(),
         dmerged=wide(),
+        polynomial=wide(),
         covariance=np.zeros(flat),
         merged_covariance=np.zeros(flat),
         dcovariance=np.zeros(flat),
@@ -106,225 +109,166 @@ def make_loss_work(plan: LossPlan) -> LossWork:
     )
 
 
-@njit(cache=True, error_model="numpy")
-def norm_of(x, n, norm, delta):
-    """Mean |x|, root mean square, or mean of the pseudo-Huber function √(x² + δ²) − δ."""
+@inner
+def _total(counts):
     total = 0.0
-    if norm == L1:
-        for k in range(n):
-            total += abs(x[k])
-        return total / n
-    if norm == L2:
-        for k in range(n):
-            total += x[k] * x[k]
-        return np.sqrt(total / n)
-    square = delta * delta
-    for k in range(n):
-        # x²/(√(x² + δ²) + δ) is √(x² + δ²) − δ without its cancellation at small x
-        total += x[k] * x[k] / (np.sqrt(x[k] * x[k] + square) + delta)
-    return total / n
-
-
-@njit(cache=True, error_model="numpy")
-def norm_slope(x, n, norm, delta, dx):
-    """Derivative of `norm_of` with respect to each x; 0 at x = 0 for every norm."""
-    share = 1.0 / n
-    if norm == L1:
-        for k in range(n):
-            dx[k] = share if x[k] > 0.0 else (-share if x[k] < 0.0 else 0.0)
-    elif norm == L2:
-        size = norm_of(x, n, norm, delta)
-        factor = share / size if size > 0.0 else 0.0
-        for k in range(n):
-            dx[k] = factor * x[k]
-    else:
-        square = delta * delta
-        for k in range(n):
-            dx[k] = share * x[k] / np.sqrt(x[k] * x[k] + square)
-
-
-@njit(cache=True, error_model="numpy")
-def _features(central, counts, plan, pool, feature):
-    """Central moments of the distribution compared (pooled or per element), and the four features made of them."""
-    total = 0.0
-    for e in range(plan.sizes.shape[0]):
+    for e in range(counts.shape[0]):
         total += counts[e]
-    for e in range(plan.sizes.shape[0]):
-        share = 1.0
-        if plan.pooled and total > 0.0:
-            share = counts[e] / total
-        for k in range(plan.offsets[e], plan.offsets[e + 1]):
-            m, c2, c3, c4 = blend(share, central[0, k], central[1, k], central[2, k], central[3, k], 0.0, 0.0, 0.0, 0.0)
-            pool[0, k] = m
-            pool[1, k] = c2
-            pool[2, k] = c3
-            pool[3, k] = c4
-            feature[0, k] = m
-            feature[1, k] = c2
-    if plan.active[2] or plan.active[3]:
-        for k in range(pool.shape[1]):
-            safe = pool[1, k] + plan.floor[k]
-            feature[2, k] = pool[2, k] / (safe * np.sqrt(safe))
-            feature[3, k] = pool[3, k] / (safe * safe)
+    return total
 
 
-@njit(cache=True, error_model="numpy")
-def _features_adjoint(central, counts, plan, pool, dfeature, dcentral):
-    """Overwrite dcentral with the derivative with respect to each block's mean, c2, c3, c4."""
-    higher = plan.active[2] or plan.active[3]
-    total = 0.0
-    for e in range(plan.sizes.shape[0]):
-        total += counts[e]
-    for e in range(plan.sizes.shape[0]):
-        share = 1.0
-        if plan.pooled and total > 0.0:
-            share = counts[e] / total
-        for k in range(plan.offsets[e], plan.offsets[e + 1]):
-            g1 = dfeature[0, k]
-            g2 = dfeature[1, k]
-            g3 = 0.0
-            g4 = 0.0
-            if higher:
-                safe = pool[1, k] + plan.floor[k]
-                root = np.sqrt(safe)
-                g3 = dfeature[2, k] / (safe * root)
-                g4 = dfeature[3, k] / (safe * safe)
-                g2 += -1.5 * g3 * pool[2, k] / safe - 2.0 * g4 * pool[3, k] / safe
-            h1, h2, h3, h4 = blend_adjoint(
-                share, central[0, k], central[1, k], central[2, k], 0.0, 0.0, 0.0, g1, g2, g3, g4
-            )
-            dcentral[0, k] = h1
-            dcentral[1, k] = h2
-            dcentral[2, k] = h3
-            dcentral[3, k] = h4
+@inner
+def _share(e, counts, total, pooled):
+    """How much of the distribution compared element e's environments are: all of its own, or their part of the pool."""
+    return counts[e] / total if pooled and total > 0.0 else 1.0
 
 
-@njit(cache=True, error_model="numpy")
-def _covariance_residual(central, counts, covariance, plan, residual):
-    """Scaled difference of each block's covariance from the target's.
+@merged
+def _features(central, counts, plan, higher, pool, feature):
+    """Central moments of the distribution compared (pooled or per element), and the four features made of them.
 
-    Entries between the blocks of two elements are −mean·mean' in the pooled distribution: fixed by the means, and so
-    not counted again.
+    With `higher` only: the pool, and the third and fourth feature.
     """
-    total = 0.0
+    total, n_desc = _total(counts), central.shape[1]
+    own, mixed, out, floor = pointer(central), pointer(pool), pointer(feature), pointer(plan.floor)
     for e in range(plan.sizes.shape[0]):
-        total += counts[e]
-    for e in range(plan.sizes.shape[0]):
-        n = plan.sizes[e]
-        share = 1.0
-        if plan.pooled and total > 0.0:
-            share = counts[e] / total
-        cross = share * (1.0 - share)
-        for a in range(n):
-            row = plan.starts[e] + a * n
-            ka = plan.offsets[e] + a
-            inverse_a = np.sqrt(plan.inverse[1, ka])
-            for b in range(n):
-                kb = plan.offsets[e] + b
-                value = share * covariance[row + b] + cross * central[0, ka] * central[0, kb]
-                residual[row + b] = (value - plan.target_covariance[row + b]) * inverse_a * np.sqrt(plan.inverse[1, kb])
+        share = _share(e, counts, total, plan.pooled)
+        for k in range(plan.offsets[e], plan.offsets[e + 1], LANES):
+            left = plan.offsets[e + 1] - k
+            mean, c2 = load_part(own, k, left, 0.0), load_part(own, n_desc + k, left, 0.0)
+            if higher:
+                c3, c4 = load_part(own, 2 * n_desc + k, left, 0.0), load_part(own, 3 * n_desc + k, left, 0.0)
+                m, b2, b3, b4 = blend(share, mean, c2, c3, c4, 0.0, 0.0, 0.0, 0.0)
+                safe = b2 + load_part(floor, k, left, 1.0)
+                store_part(mixed, n_desc + k, left, b2)
+                store_part(mixed, 2 * n_desc + k, left, b3)
+                store_part(mixed, 3 * n_desc + k, left, b4)
+                store_part(out, 2 * n_desc + k, left, b3 / (safe * root(safe)))
+                store_part(out, 3 * n_desc + k, left, b4 / (safe * safe))
+            else:
+                m, b2 = blend_two(share, mean, c2, 0.0, 0.0)
+            store_part(out, k, left, m)
+            store_part(out, n_desc + k, left, b2)
 
 
-@njit(cache=True, error_model="numpy")
-def _covariance_adjoint(central, counts, plan, dresidual, weight, dcentral, dcovariance):
-    """Overwrite dcovariance, add to dcentral[0]."""
-    total = 0.0
+@merged
+def _features_adjoint(central, counts, plan, higher, pool, dfeature, dcentral):
+    """Overwrite dcentral with the derivative with respect to each block's mean, c2, and with `higher` c3, c4."""
+    total, n_desc = _total(counts), central.shape[1]
+    own, mixed, slopes, out = pointer(central), pointer(pool), pointer(dfeature), pointer(dcentral)
+    floor = pointer(plan.floor)
     for e in range(plan.sizes.shape[0]):
-        total += counts[e]
-    for e in range(plan.sizes.shape[0]):
-        n = plan.sizes[e]
-        share = 1.0
-        if plan.pooled and total > 0.0:
-            share = counts[e] / total
-        cross = share * (1.0 - share)
-        for a in range(n):
-            row = plan.starts[e] + a * n
-            ka = plan.offsets[e] + a
-            inverse_a = np.sqrt(plan.inverse[1, ka])
-            for b in range(n):
-                kb = plan.offsets[e] + b
-                g = weight * dresidual[row + b] * inverse_a * np.sqrt(plan.inverse[1, kb])
-                dcovariance[row + b] = share * g
-                dcentral[0, ka] += cross * g * central[0, kb]
-                dcentral[0, kb] += cross * g * central[0, ka]
+        share = _share(e, counts, total, plan.pooled)
+        for k in range(plan.offsets[e], plan.offsets[e + 1], LANES):
+            left = plan.offsets[e + 1] - k
+            g1, g2 = load_part(slopes, k, left, 0.0), load_part(slopes, n_desc + k, left, 0.0)
+            mean = load_part(own, k, left, 0.0)
+            if higher:
+                safe = load_part(mixed, n_desc + k, left, 0.0) + load_part(floor, k, left, 1.0)
+                g3 = load_part(slopes, 2 * n_desc + k, left, 0.0) / (safe * root(safe))
+                g4 = load_part(slopes, 3 * n_desc + k, left, 0.0) / (safe * safe)
+                b3, b4 = load_part(mixed, 2 * n_desc + k, left, 0.0), load_part(mixed, 3 * n_desc + k, left, 0.0)
+                g2 = g2 - (1.5 * g3 * b3 + 2.0 * g4 * b4) / safe
+                c2, c3 = load_part(own, n_desc + k, left, 0.0), load_part(own, 2 * n_desc + k, left, 0.0)
+                h1, h2, h3, h4 = blend_adjoint(share, mean, c2, c3, 0.0, 0.0, 0.0, g1, g2, g3, g4)
+                store_part(out, 2 * n_desc + k, left, h3)
+                store_part(out, 3 * n_desc + k, left, h4)
+            else:
+                h1, h2 = blend_two_adjoint(share, mean, 0.0, g1, g2)
+            store_part(out, k, left, h1)
+            store_part(out, n_desc + k, left, h2)
 
 
-@njit(cache=True, error_model="numpy")
-def distribution_loss(central, counts, covariance, plan, norm, delta, gradient, work, terms, dcentral, dcovariance):
+@merged
+def _compare_moment(p, plan, norm, delta, gradient, work, terms):
+    """Feature p against the target's: fills terms[MEAN + p] and, with `gradient`, work.dfeature[p].
+
+    Returns (value descended, |feature − target| averaged).
+    """
+    n_desc, n, alpha = plan.target.shape[1], plan.n_components[p], plan.alpha[p]
+    feature, target = beyond(pointer(work.feature), p * n_desc), beyond(pointer(plan.target), p * n_desc)
+    inverse, slope = beyond(pointer(plan.inverse), p * n_desc), beyond(pointer(work.dfeature), p * n_desc)
+    x, dx = pointer(work.residual), pointer(work.dresidual)
+    width = plan.axes.shape[2]
+    axes = beyond(pointer(plan.axes), p * n_desc * width)
+    if n == 0:
+        away = residuals(feature, target, inverse, n_desc, x)
+        n_x = n_desc
+    else:
+        away = project(feature, target, axes, n_desc, width, n, x)
+        n_x = n
+    size = norm_of(x, n_x, plan.norm, plan.delta)
+    terms[MEAN + p] = size
+    if not gradient:
+        return 0.0, away / n_desc
+    if alpha == 0.0:
+        clear(slope, n_desc)
+        return 0.0, away / n_desc
+    if norm != plan.norm or delta != plan.delta:
+        size = norm_of(x, n_x, norm, delta)
+    norm_slope(x, n_x, norm, delta, size, alpha, dx)
+    if n == 0:
+        times(dx, inverse, n_desc, slope)
+    else:
+        project_back(dx, axes, n_desc, width, n, slope)
+    return alpha * size, away / n_desc
+
+
+@merged
+def _compare_covariance(central, counts, covariance, plan, norm, delta, gradient, work, terms, dcentral, dcovariance):
+    """The same for the covariance: adds to dcentral, overwrites dcovariance. Returns the value descended."""
+    total, n, alpha = _total(counts), plan.target_covariance.shape[0], plan.alpha[4]
+    x, dx = pointer(work.residual), pointer(work.dresidual)
+    for e in range(plan.sizes.shape[0]):
+        covariance_residual(e, _share(e, counts, total, plan.pooled), central, covariance, plan, work.residual)
+    size = norm_of(x, n, plan.norm, plan.delta)
+    terms[COVARIANCE] = size
+    if not gradient:
+        return 0.0
+    if norm != plan.norm or delta != plan.delta:
+        size = norm_of(x, n, norm, delta)
+    norm_slope(x, n, norm, delta, size, alpha, dx)
+    for e in range(plan.sizes.shape[0]):
+        share = _share(e, counts, total, plan.pooled)
+        covariance_adjoint(e, share, central, plan, work.dresidual, dcentral, dcovariance)
+    return alpha * size
+
+
+@merged
+def distribution_loss(
+    central, counts, covariance, plan, higher, norm, delta, gradient, work, terms, dcentral, dcovariance
+):
     """Σ_p α_p ΔM_p of one distribution against the target (eqs. 13, 14).
 
     Returns the value in the norm that is descended; fills terms[STRUCTURE … COVARIANCE, MATCHED, RAW] in the norm that
-    is reported, and, with `gradient`, dcentral (4, n_desc) and dcovariance of the value descended.
+    is reported, and, with `gradient`, dcentral (4, n_desc) and dcovariance of the value descended. `higher`: whether
+    third and fourth moments are there, and wanted.
     """
-    n_desc = plan.target.shape[1]
-    _features(central, counts, plan, work.pool, work.feature)
-    value = 0.0
-    reported = 0.0
-    raw = 0.0
-    matched = 0.0
-    compared = 0.0
-    x = work.residual
-    dx = work.dresidual
-    if gradient:
-        work.dfeature[:, :] = 0.0
-    for p in range(4):
+    _features(central, counts, plan, higher, work.pool, work.feature)
+    value, reported, raw, matched, compared = 0.0, 0.0, 0.0, 0.0, 0.0
+    for p in range(4 if higher else 2):
         if not plan.active[p]:
+            if gradient:
+                work.dfeature[p, :] = 0.0
             continue
-        feature = work.feature[p]
-        target = plan.target[p]
-        inverse = plan.inverse[p]
-        away = 0.0
-        for k in range(n_desc):
-            away += abs(feature[k] - target[k])
-        raw += plan.alpha[p] * away / n_desc
-        n = plan.n_components[p]
-        if n == 0:
-            n = n_desc
-            for k in range(n_desc):
-                x[k] = (feature[k] - target[k]) * inverse[k]
-        else:
-            xs = x[:n]
-            xs[:] = 0.0
-            for k in range(n_desc):
-                gap = feature[k] - target[k]
-                if gap != 0.0:
-                    axis = plan.axes[p, k]
-                    for c in range(n):
-                        xs[c] += axis[c] * gap
-        size = norm_of(x, n, plan.norm, plan.delta)
-        terms[MEAN + p] = size
-        reported += plan.alpha[p] * size
-        if plan.reward != 0.0 and plan.alpha[p] != 0.0:
+        alpha = plan.alpha[p]
+        descended, away = _compare_moment(p, plan, norm, delta, gradient, work, terms)
+        value += descended
+        reported += alpha * terms[MEAN + p]
+        raw += alpha * away
+        if plan.reward != 0.0 and alpha != 0.0:
+            n = plan.n_components[p] if plan.n_components[p] != 0 else plan.target.shape[1]
             for k in range(n):
-                if abs(x[k]) <= plan.tolerance:
+                if abs(work.residual[k]) <= plan.tolerance:
                     matched += 1.0
             compared += n
-        if gradient and plan.alpha[p] != 0.0:
-            value += plan.alpha[p] * norm_of(x, n, norm, delta)
-            norm_slope(x, n, norm, delta, dx)
-            out = work.dfeature[p]
-            if plan.n_components[p] == 0:
-                for k in range(n_desc):
-                    out[k] = plan.alpha[p] * dx[k] * inverse[k]
-            else:
-                for k in range(n_desc):
-                    axis = plan.axes[p, k]
-                    slope = 0.0
-                    for c in range(n):
-                        slope += axis[c] * dx[c]
-                    out[k] = plan.alpha[p] * slope
     if gradient:
-        _features_adjoint(central, counts, plan, work.pool, work.dfeature, dcentral)
+        _features_adjoint(central, counts, plan, higher, work.pool, work.dfeature, dcentral)
     if plan.active[4]:
-        n = plan.target_covariance.shape[0]
-        _covariance_residual(central, counts, covariance, plan, x)
-        size = norm_of(x, n, plan.norm, plan.delta)
-        terms[COVARIANCE] = size
-        reported += plan.alpha[4] * size
-        if gradient:
-            value += plan.alpha[4] * norm_of(x, n, norm, delta)
-            norm_slope(x, n, norm, delta, dx)
-            _covariance_adjoint(central, counts, plan, dx, plan.alpha[4], dcentral, dcovariance)
+        value += _compare_covariance(
+            central, counts, covariance, plan, norm, delta, gradient, work, terms, dcentral, dcovariance
+        )
+        reported += plan.alpha[4] * terms[COVARIANCE]
     terms[STRUCTURE] = reported
     terms[RAW] = raw
     terms[MATCHED] = matched / compared if compared > 0.0 else 0.0

@@ -10,78 +10,88 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from grs_evo.kernels.loss.covariance import (
+    covariance_of_rows,
+    covariance_rows_adjoint,
+    merged_covariance,
+    merged_covariance_adjoint,
+)
 from grs_evo.kernels.loss.distribution import ENTROPY, MATCHED, SET, STRUCTURE, distribution_loss
-from grs_evo.kernels.loss.moments import blend, blend_adjoint, central_adjoint, central_into
+from grs_evo.kernels.loss.moments import (
+    blend,
+    blend_adjoint,
+    blend_two,
+    blend_two_adjoint,
+    central_adjoint,
+    central_into,
+)
+from grs_evo.kernels.loss.norms import rescale
+from grs_evo.kernels.simd import LANES, beyond, fma, inner, load_part, merged, pointer, splat, store_part
+from grs_evo.kernels.simd import total as sum_of_lanes
 
 
-@njit(cache=True, error_model="numpy")
-def _merge_set(central, counts, covariance, plan, work):
+@merged
+def _merge_set(central, counts, covariance, plan, higher, work):
     """The set's environments and the structure's together."""
+    n_desc = central.shape[1]
+    own, old, out = pointer(central), pointer(plan.set_central), pointer(work.merged)
     for e in range(plan.sizes.shape[0]):
         both = counts[e] + plan.set_counts[e]
         work.merged_counts[e] = both
         share = counts[e] / both if both > 0.0 else 0.0
-        old = plan.set_central
-        for k in range(plan.offsets[e], plan.offsets[e + 1]):
-            m, c2, c3, c4 = blend(
-                share,
-                central[0, k], central[1, k], central[2, k], central[3, k],
-                old[0, k], old[1, k], old[2, k], old[3, k],
-            )  # fmt: skip
-            work.merged[0, k] = m
-            work.merged[1, k] = c2
-            work.merged[2, k] = c3
-            work.merged[3, k] = c4
+        for k in range(plan.offsets[e], plan.offsets[e + 1], LANES):
+            left, two, three, four = plan.offsets[e + 1] - k, n_desc + k, 2 * n_desc + k, 3 * n_desc + k
+            mean_a, mean_b = load_part(own, k, left, 0.0), load_part(old, k, left, 0.0)
+            a2, b2 = load_part(own, two, left, 0.0), load_part(old, two, left, 0.0)
+            if higher:
+                a3, b3 = load_part(own, three, left, 0.0), load_part(old, three, left, 0.0)
+                a4, b4 = load_part(own, four, left, 0.0), load_part(old, four, left, 0.0)
+                m, c2, c3, c4 = blend(share, mean_a, a2, a3, a4, mean_b, b2, b3, b4)
+                store_part(out, three, left, c3)
+                store_part(out, four, left, c4)
+            else:
+                m, c2 = blend_two(share, mean_a, a2, mean_b, b2)
+            store_part(out, k, left, m)
+            store_part(out, two, left, c2)
         if plan.active[4]:
-            n = plan.sizes[e]
-            cross = share * (1.0 - share)
-            for a in range(n):
-                row = plan.starts[e] + a * n
-                ka = plan.offsets[e] + a
-                for b in range(n):
-                    kb = plan.offsets[e] + b
-                    work.merged_covariance[row + b] = (
-                        share * covariance[row + b]
-                        + (1.0 - share) * plan.set_covariance[row + b]
-                        + cross * (central[0, ka] - old[0, ka]) * (central[0, kb] - old[0, kb])
-                    )
+            merged_covariance(e, share, central, covariance, plan, work.merged_covariance)
 
 
-@njit(cache=True, error_model="numpy")
-def _merge_set_adjoint(central, counts, plan, work, weight, dcentral, dcovariance):
+@inner
+def _add_times(x, at, left, factor, more):
+    """x[at : at + 8] += factor × more, the first `left` of them only."""
+    store_part(x, at, left, fma(more, splat(factor), load_part(x, at, left, 0.0)))
+
+
+@merged
+def _merge_set_adjoint(central, counts, plan, higher, work, weight, dcentral, dcovariance):
     """Add weight × the derivative through the merge to dcentral and dcovariance."""
-    g = work.dmerged
-    old = plan.set_central
+    n_desc = central.shape[1]
+    own, old, slopes, out = pointer(central), pointer(plan.set_central), pointer(work.dmerged), pointer(dcentral)
     for e in range(plan.sizes.shape[0]):
         if counts[e] == 0.0:
             continue
         share = counts[e] / work.merged_counts[e]
-        for k in range(plan.offsets[e], plan.offsets[e + 1]):
-            h1, h2, h3, h4 = blend_adjoint(
-                share,
-                central[0, k], central[1, k], central[2, k],
-                old[0, k], old[1, k], old[2, k],
-                g[0, k], g[1, k], g[2, k], g[3, k],
-            )  # fmt: skip
-            dcentral[0, k] += weight * h1
-            dcentral[1, k] += weight * h2
-            dcentral[2, k] += weight * h3
-            dcentral[3, k] += weight * h4
+        for k in range(plan.offsets[e], plan.offsets[e + 1], LANES):
+            left, two, three, four = plan.offsets[e + 1] - k, n_desc + k, 2 * n_desc + k, 3 * n_desc + k
+            mean_a, mean_b = load_part(own, k, left, 0.0), load_part(old, k, left, 0.0)
+            g1, g2 = load_part(slopes, k, left, 0.0), load_part(slopes, two, left, 0.0)
+            if higher:
+                a2, b2 = load_part(own, two, left, 0.0), load_part(old, two, left, 0.0)
+                a3, b3 = load_part(own, three, left, 0.0), load_part(old, three, left, 0.0)
+                g3, g4 = load_part(slopes, three, left, 0.0), load_part(slopes, four, left, 0.0)
+                h1, h2, h3, h4 = blend_adjoint(share, mean_a, a2, a3, mean_b, b2, b3, g1, g2, g3, g4)
+                _add_times(out, three, left, weight, h3)
+                _add_times(out, four, left, weight, h4)
+            else:
+                h1, h2 = blend_two_adjoint(share, mean_a, mean_b, g1, g2)
+            _add_times(out, k, left, weight, h1)
+            _add_times(out, two, left, weight, h2)
         if plan.active[4]:
-            n = plan.sizes[e]
-            cross = share * (1.0 - share)
-            for a in range(n):
-                row = plan.starts[e] + a * n
-                ka = plan.offsets[e] + a
-                for b in range(n):
-                    kb = plan.offsets[e] + b
-                    slope = weight * work.dmerged_covariance[row + b]
-                    dcovariance[row + b] += share * slope
-                    dcentral[0, ka] += cross * slope * (central[0, kb] - old[0, kb])
-                    dcentral[0, kb] += cross * slope * (central[0, ka] - old[0, ka])
+            merged_covariance_adjoint(e, share, weight, central, work.dmerged_covariance, plan, dcentral, dcovariance)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", no_cfunc_wrapper=True)
 def moments_loss(central, counts, covariance, plan, norm, delta, gradient, work, terms):
     """w_1 Q + w_2 Q^set of a structure given by its moments; the parts that need rows or distances are left at 0.
 
@@ -89,8 +99,9 @@ def moments_loss(central, counts, covariance, plan, norm, delta, gradient, work,
     """
     terms[:] = 0.0
     value = 0.0
+    higher = plan.active[2] or plan.active[3]
     if plan.w_set != 0.0:
-        _merge_set(central, counts, covariance, plan, work)
+        _merge_set(central, counts, covariance, plan, higher, work)
     # One place calls distribution_loss, first for the set and then for the structure: each call is a copy to compile.
     of, of_counts, of_covariance = work.merged, work.merged_counts, work.merged_covariance
     slope, slope_covariance, into = work.dmerged, work.dmerged_covariance, work.set_terms
@@ -98,62 +109,24 @@ def moments_loss(central, counts, covariance, plan, norm, delta, gradient, work,
     for turn in range(2):
         if turn == 1 or weight != 0.0:
             value += weight * distribution_loss(
-                of, of_counts, of_covariance, plan, norm, delta, gradient, work, into, slope, slope_covariance
+                of, of_counts, of_covariance, plan, higher, norm, delta, gradient, work, into, slope, slope_covariance
             )
         of, of_counts, of_covariance = central, counts, covariance
         slope, slope_covariance, into = work.dcentral, work.dcovariance, terms
         weight = plan.w_structure
     if gradient and plan.w_structure != 1.0:
-        work.dcentral[:, :] *= plan.w_structure
-        if plan.active[4]:
-            work.dcovariance[:] *= plan.w_structure
+        rescale(pointer(work.dcentral), (4 if higher else 2) * central.shape[1], plan.w_structure)
+        rescale(pointer(work.dcovariance), work.dcovariance.shape[0], plan.w_structure)
     reported = plan.w_structure * terms[STRUCTURE] - plan.reward * terms[MATCHED]
     if plan.w_set != 0.0:
         terms[SET] = work.set_terms[STRUCTURE]
         reported += plan.w_set * terms[SET]
         if gradient:
-            _merge_set_adjoint(central, counts, plan, work, plan.w_set, work.dcentral, work.dcovariance)
+            _merge_set_adjoint(central, counts, plan, higher, work, plan.w_set, work.dcentral, work.dcovariance)
     return value, reported
 
 
-@njit(cache=True, error_model="numpy")
-def _covariance(rows, species, plan, counts, mean, flat):
-    """Covariance of each block, 1/N."""
-    flat[:] = 0.0
-    for i in range(species.shape[0]):
-        e = species[i]
-        n = plan.sizes[e]
-        m = mean[plan.offsets[e] : plan.offsets[e + 1]]
-        row = rows[i]
-        share = 1.0 / counts[e]
-        for a in range(n):
-            left = share * (row[a] - m[a])
-            line = flat[plan.starts[e] + a * n : plan.starts[e] + (a + 1) * n]
-            for b in range(n):
-                line[b] += left * (row[b] - m[b])
-
-
-@njit(cache=True, error_model="numpy")
-def _covariance_rows_adjoint(rows, species, plan, counts, mean, slope, drows):
-    """Add the derivative through each block's covariance to drows."""
-    for i in range(species.shape[0]):
-        e = species[i]
-        n = plan.sizes[e]
-        m = mean[plan.offsets[e] : plan.offsets[e + 1]]
-        row = rows[i]
-        out = drows[i]
-        share = 1.0 / counts[e]
-        for a in range(n):
-            d = share * (row[a] - m[a])
-            line = slope[plan.starts[e] + a * n : plan.starts[e] + (a + 1) * n]
-            mixed = 0.0
-            for b in range(n):
-                out[b] += d * line[b]
-                mixed += line[b] * (row[b] - m[b])
-            out[a] += share * mixed
-
-
-@njit(cache=True, error_model="numpy")
+@merged
 def _entropy(rows, species, plan, weight, drows):
     """Nearest-neighbour entropy of the environments, softened; returns S and adds weight × dS/drows.
 
@@ -165,18 +138,22 @@ def _entropy(rows, species, plan, weight, drows):
     n_atoms = species.shape[0]
     near = np.zeros((n_atoms, n_atoms))
     smallest = np.full(n_atoms, np.inf)
+    first, target, spread, width = pointer(rows), pointer(drows), pointer(plan.spread), rows.shape[1]
     for i in range(n_atoms):
         e = species[i]
         n = plan.sizes[e]
-        scale = plan.spread[plan.offsets[e] : plan.offsets[e + 1]]
+        scale, row = beyond(spread, plan.offsets[e]), beyond(first, i * width)
         for j in range(i):
             if species[j] != e or n == 0:
                 continue
-            square = 0.0
-            for k in range(n):
-                gap = (rows[i, k] - rows[j, k]) * scale[k]
-                square += gap * gap
-            square = square / n + plan.softness
+            other = beyond(first, j * width)
+            squares = splat(0.0)
+            for k in range(0, n, LANES):
+                gap = (load_part(row, k, n - k, 0.0) - load_part(other, k, n - k, 0.0)) * load_part(
+                    scale, k, n - k, 0.0
+                )
+                squares = fma(gap, gap, squares)
+            square = sum_of_lanes(squares) / n + plan.softness
             near[i, j] = square
             near[j, i] = square
             smallest[i] = min(smallest[i], square)
@@ -199,7 +176,7 @@ def _entropy(rows, species, plan, weight, drows):
         for i in range(n_atoms):
             e = species[i]
             n = plan.sizes[e]
-            scale = plan.spread[plan.offsets[e] : plan.offsets[e + 1]]
+            scale, row, out = beyond(spread, plan.offsets[e]), beyond(first, i * width), beyond(target, i * width)
             for j in range(i):
                 if near[i, j] == 0.0:
                     continue
@@ -209,31 +186,34 @@ def _entropy(rows, species, plan, weight, drows):
                 by_j *= by_j
                 slope = (by_i * by_i / crowding[i] + by_j * by_j / crowding[j]) * 0.5 / near[i, j]
                 slope *= 2.0 * weight / (n * partners)
-                for k in range(n):
-                    gap = slope * (rows[i, k] - rows[j, k]) * scale[k] * scale[k]
-                    drows[i, k] += gap
-                    drows[j, k] -= gap
+                other, back = beyond(first, j * width), beyond(target, j * width)
+                for k in range(0, n, LANES):
+                    left, unit = n - k, load_part(scale, k, n - k, 0.0)
+                    gap = (load_part(row, k, left, 0.0) - load_part(other, k, left, 0.0)) * unit * unit * slope
+                    store_part(out, k, left, load_part(out, k, left, 0.0) + gap)
+                    store_part(back, k, left, load_part(back, k, left, 0.0) - gap)
     return total / partners
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", no_cfunc_wrapper=True)
 def rows_loss(rows, species, plan, norm, delta, gradient, work, terms, drows):
     """Loss of descriptor rows, without the core; with `gradient` overwrites drows (n_atoms, max_size).
 
     Returns (value descended, value reported).
     """
-    central_into(rows, species, plan.sizes, plan.offsets, work.counts, work.central)
+    higher = plan.active[2] or plan.active[3]
+    places = np.empty(species.shape[0], np.int64)
+    central_into(rows, species, plan.sizes, plan.offsets, work.counts, places, work.central, higher)
     if plan.active[4]:
-        _covariance(rows, species, plan, work.counts, work.central[0], work.covariance)
+        covariance_of_rows(rows, plan, work.counts, places, work.central[0], work.covariance)
     value, reported = moments_loss(work.central, work.counts, work.covariance, plan, norm, delta, gradient, work, terms)
     if gradient:
-        drows[:, :] = 0.0
-        n_powers = 4 if plan.active[2] or plan.active[3] else 2
         central_adjoint(
-            rows, species, plan.sizes, plan.offsets, work.counts, work.central, work.dcentral, n_powers, drows
-        )
+            rows, plan.sizes, plan.offsets, work.counts, places, work.central, work.dcentral, higher, work.polynomial,
+            drows,
+        )  # fmt: skip
         if plan.active[4]:
-            _covariance_rows_adjoint(rows, species, plan, work.counts, work.central[0], work.dcovariance, drows)
+            covariance_rows_adjoint(rows, plan, work.counts, places, work.central[0], work.dcovariance, drows)
     if plan.w_entropy != 0.0:
         slope = -plan.w_entropy if gradient else 0.0
         terms[ENTROPY] = -_entropy(rows, species, plan, slope, drows)
