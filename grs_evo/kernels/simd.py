@@ -512,6 +512,33 @@ if JIT:
         i = types.int64
         return types.none(source, source_rows, i, i, target, target_rows, i, i), codegen
 
+    def _append_near(context, builder, types_, limit2, left, ids, x, y, z, px, py, pz, pid, place, count):
+        """Store those of eight points that are near, from `count` (ids from `place`) on; see `keep_near`.
+
+        types_: of px, py, pz, pid.
+        """
+        fused = _declared(builder, "llvm.fmuladd.v8f64", _V, [_V, _V, _V])
+        r2 = builder.call(fused, [x, x, builder.call(fused, [y, y, builder.fmul(z, z)])])
+        within = builder.fcmp_ordered("<", r2, _wide(builder, limit2))
+        inside = builder.and_(_first_lanes(builder, left), within)
+        apart = builder.fcmp_ordered(">=", r2, _wide(builder, ir.Constant(_F64, HAIR2)))
+        mask = builder.and_(inside, apart)
+
+        def pack(value, name):
+            full_name = f"llvm.experimental.vector.compress.{name}"
+            function = _declared(builder, full_name, value.type, [value.type, mask.type, value.type])
+            return builder.call(function, [value, mask, ir.Constant(value.type, ir.Undefined)])
+
+        for type_, array, value in zip(types_, (px, py, pz), (x, y, z), strict=False):
+            _store(builder, pack(value, "v8f64"), _address(context, builder, type_, array, count, _F64), 8)
+        _store(builder, pack(ids, "v8i32"), _address(context, builder, types_[3], pid, place, _I32), 4)
+
+        def ones(bits):
+            return builder.zext(builder.ctpop(builder.bitcast(bits, ir.IntType(LANES))), _I64)
+
+        kept = ones(mask)
+        return builder.add(count, kept), builder.sub(ones(inside), kept)
+
     @intrinsic
     def keep_near(typingctx, gx, gy, gz, gid, at, left, x, y, z, limit2, px, py, pz, pid, first, count):
         """Of the `left` (at most 8) points from `at` on, append those with HAIR² <= r² < limit2.
@@ -529,39 +556,51 @@ if JIT:
                 return builder.fsub(_load(builder, pointer, _V, 8), _wide(builder, centre))
 
             dx, dy, dz = coordinate(0, gx, x), coordinate(1, gy, y), coordinate(2, gz, z)
-            fused = _declared(builder, "llvm.fmuladd.v8f64", _V, [_V, _V, _V])
-            r2 = builder.call(fused, [dx, dx, builder.call(fused, [dy, dy, builder.fmul(dz, dz)])])
-            index = ir.Constant(ir.VectorType(_I64, LANES), [ir.Constant(_I64, k) for k in range(LANES)])
-            spread = builder.insert_element(ir.Constant(index.type, ir.Undefined), left, ir.Constant(_I32, 0))
-            spread = builder.shuffle_vector(spread, ir.Constant(index.type, ir.Undefined), _constant([0] * LANES))
-            inside = builder.and_(
-                builder.icmp_signed("<", index, spread), builder.fcmp_ordered("<", r2, _wide(builder, limit2))
-            )
-            apart = builder.fcmp_ordered(">=", r2, _wide(builder, ir.Constant(_F64, HAIR2)))
-            mask = builder.and_(inside, apart)
-
-            def pack(value, name):
-                full_name = f"llvm.experimental.vector.compress.{name}"
-                function = _declared(builder, full_name, value.type, [value.type, mask.type, value.type])
-                return builder.call(function, [value, mask, ir.Constant(value.type, ir.Undefined)])
-
             ids = _load(builder, _address(context, builder, types_[3], gid, at, _I32), _VI, 4)
-            for k, array, value in ((10, px, dx), (11, py, dy), (12, pz, dz)):
-                pointer = _address(context, builder, types_[k], array, count, _F64)
-                _store(builder, pack(value, "v8f64"), pointer, 8)
-            place = builder.add(first, count)
-            _store(builder, pack(ids, "v8i32"), _address(context, builder, types_[13], pid, place, _I32), 4)
-
-            def ones(bits):
-                return builder.zext(builder.ctpop(builder.bitcast(bits, ir.IntType(LANES))), _I64)
-
-            kept = ones(mask)
-            return context.make_tuple(
-                builder, sig.return_type, [builder.add(count, kept), builder.sub(ones(inside), kept)]
-            )
+            found = _append_near(
+                context, builder, types_[10:14], limit2, left, ids, dx, dy, dz, px, py, pz, pid,
+                builder.add(first, count), count,
+            )  # fmt: skip
+            return context.make_tuple(builder, sig.return_type, found)
 
         f, i = types.float64, types.int64
         arguments = (gx, gy, gz, gid, i, i, f, f, f, f, px, py, pz, pid, i, i)
+        return types.UniTuple(i, 2)(*arguments), codegen
+
+    @intrinsic
+    def keep_listed(typingctx, images, ids, at, atoms, left, x, y, z, limit2, px, py, pz, pid, first, count):
+        """The same for the points (four numbers of `images` each) whose numbers are in ids[at …]; what goes to `pid`
+        is in ids[atoms …]."""
+
+        def codegen(context, builder, sig, args):
+            images, ids, at, atoms, left, x, y, z, limit2, px, py, pz, pid, first, count = args
+            types_, four = sig.args, ir.VectorType(_F64, 4)
+
+            def combine(one, other, pattern):
+                return builder.shuffle_vector(one, other, _constant(pattern))
+
+            points = []
+            for k in range(LANES):
+                place = _address(context, builder, types_[1], ids, builder.add(at, ir.Constant(_I64, k)), _I32)
+                number = builder.shl(builder.sext(builder.load(place), _I64), ir.Constant(_I64, 2))
+                points.append(_load(builder, _address(context, builder, types_[0], images, number, _F64), four, 8))
+            halves = [combine(points[k], points[k + 4], range(8)) for k in range(4)]
+            even, odd = (0, 8, 2, 10, 4, 12, 6, 14), (1, 9, 3, 11, 5, 13, 7, 15)
+            low, high = (0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15)
+            xz = [combine(halves[k], halves[k + 1], even) for k in (0, 2)]
+            yw = [combine(halves[k], halves[k + 1], odd) for k in (0, 2)]
+            dx = builder.fsub(combine(*xz, low), _wide(builder, x))
+            dy = builder.fsub(combine(*yw, low), _wide(builder, y))
+            dz = builder.fsub(combine(*xz, high), _wide(builder, z))
+            numbers = _load(builder, _address(context, builder, types_[1], ids, atoms, _I32), _VI, 4)
+            found = _append_near(
+                context, builder, types_[9:13], limit2, left, numbers, dx, dy, dz, px, py, pz, pid,
+                builder.add(first, count), count,
+            )  # fmt: skip
+            return context.make_tuple(builder, sig.return_type, found)
+
+        f, i = types.float64, types.int64
+        arguments = (images, ids, i, i, i, f, f, f, f, px, py, pz, pid, i, i)
         return types.UniTuple(i, 2)(*arguments), codegen
 
 else:

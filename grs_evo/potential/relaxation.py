@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from grs_evo.errors import InputError, expect
-from grs_evo.kernels.ace.engine import GROW, OK, Work
+from grs_evo.kernels.ace.engine import GROW, OK, Work, end_lists, keep_lists
 from grs_evo.kernels.loss.norms import HUBER
 from grs_evo.kernels.relaxation import minimise as compiled
 from grs_evo.kernels.relaxation import surface
@@ -127,7 +127,11 @@ def relax(
     geometry = _geometry(structure, objective, options, free)
 
     def descend(engine: Work) -> tuple[int, tuple[int, surface.Descent]]:
-        return _descend(structure, objective, options, geometry, engine, poll)
+        keep_lists(engine, n_atoms)
+        try:
+            return _descend(structure, objective, options, geometry, engine, poll)
+        finally:
+            end_lists(engine)
 
     _, (reason, descent) = objective.with_memory(n_atoms, descend)
     value = float(descent.best_value[0])

@@ -11,7 +11,8 @@ import numpy as np
 from grs_evo.kernels.ace.harmonics import harmonics
 from grs_evo.kernels.ace.radial import radial_section
 from grs_evo.kernels.ace.tables import BLOCK, CHEB, COLUMNS, DX, DY, DZ, ENV, FIELDS, R_INVERSE, RC
-from grs_evo.kernels.geometry.layout import GROW, OK, OVERLAP
+from grs_evo.kernels.geometry.kept import find_kept, image_space, list_space
+from grs_evo.kernels.geometry.layout import GROW, MODE, OK, ON, OVERLAP, SECTIONS
 from grs_evo.kernels.geometry.pairs import find_near
 from grs_evo.kernels.simd import (
     LANES,
@@ -172,6 +173,10 @@ def accumulate(species, tables, work, n_slots, keep):
     grid, shape, bins = pointer(work.grid), pointer(work.shape), pointer(work.bins)
     gx, gy, gz, gid = pointer(work.gx), pointer(work.gy), pointer(work.gz), pointer(work.gid)
     sx, sy, sz = pointer(work.sx), pointer(work.sy), pointer(work.sz)
+    kept, images, ids = pointer(work.kept), pointer(work.kept_images), pointer(work.kept_ids)
+    listed = work.kept[MODE] == ON
+    first_list = image_space(work)
+    first_atom = first_list + list_space(work) + LANES
     nobody = work.push.shape[0] // 4 - 1
     if n_slots * n_el * rows8 > work.moments.shape[0] or n_slots * n_el + 1 > work.section.shape[0]:
         work.need[0] = n_slots
@@ -194,14 +199,23 @@ def accumulate(species, tables, work, n_slots, keep):
         x, y, z = item(home, 3 * i), item(home, 3 * i + 1), item(home, 3 * i + 2)
         if not keep:
             block = np.int64(0)
-        closer, met = 0, 0
+        # the atom itself is in no kept list
+        closer, met = (1 if listed else 0), 0
         for other in range(n_el):
             which = element * n_el + other
             cutoff = item(radial, which * COLUMNS + RC)
             space = min(most_in_section, (most_blocks - block) * LANES)
-            count, more = find_near(
-                x, y, z, other, cutoff, grid, shape, bins, gx, gy, gz, gid, sx, sy, sz, pair_id, block * LANES, space
-            )
+            if listed:
+                begin, end = item(kept, SECTIONS + i * n_el + other), item(kept, SECTIONS + i * n_el + other + 1)
+                count, more = find_kept(
+                    x, y, z, begin, end, cutoff, images, ids, first_list, first_atom, sx, sy, sz, pair_id,
+                    block * LANES, space,
+                )  # fmt: skip
+            else:
+                count, more = find_near(
+                    x, y, z, other, cutoff, grid, shape, bins, gx, gy, gz, gid, sx, sy, sz, pair_id, block * LANES,
+                    space,
+                )  # fmt: skip
             if count < 0:
                 work.need[3] = 2 * most_blocks * LANES
                 return GROW

@@ -15,9 +15,10 @@ from grs_evo.kernels.ace.adjoint import pull_into
 from grs_evo.kernels.ace.density import accumulate, to_rows
 from grs_evo.kernels.ace.interpreter import run_program
 from grs_evo.kernels.ace.slots import AHEAD, block_atoms, fill_slots
-from grs_evo.kernels.ace.tables import BLOCK, Tables, Work, kernel_tables, larger_work, make_work, share_work
+from grs_evo.kernels.ace.tables import BLOCK, COLUMNS, Tables, Work, kernel_tables, larger_work, make_work, share_work
 from grs_evo.kernels.geometry.images import sort_images
-from grs_evo.kernels.geometry.layout import GROW, OK, OVERLAP
+from grs_evo.kernels.geometry.kept import renew
+from grs_evo.kernels.geometry.layout import GROW, MODE, OFF, OK, OVERLAP, STARTING, VALID
 from grs_evo.kernels.simd import HAIR, LANES, beyond, entry, inner, item, pointer, prefetch, put, transpose_rows
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "Work",
     "describe_into",
     "describe_range",
+    "end_lists",
+    "keep_lists",
     "kernel_tables",
     "larger_work",
     "make_work",
@@ -36,6 +39,20 @@ __all__ = [
     "share_work",
     "sort_images",
 ]
+
+
+# With more atoms than this lists are made afresh each time: the search for candidates goes over all pairs.
+MOST_LISTED = 2000
+
+
+def keep_lists(work: Work, n_atoms: int) -> None:
+    """From the next `describe_into` on keep lists of neighbours, for one structure that moves, until `end_lists`."""
+    work.kept[VALID] = 0
+    work.kept[MODE] = STARTING if n_atoms <= MOST_LISTED else OFF
+
+
+def end_lists(work: Work) -> None:
+    work.kept[MODE] = OFF
 
 
 @inner
@@ -102,7 +119,8 @@ def describe_into(positions, cell, species, pbc, tables, work, out):
     ----------
     positions, cell, species, pbc : arrays of a `Structure`, writable ones
     tables : Tables
-    work : Work, from `make_work(n_atoms, tables)`; holds what `pull_into` needs afterwards
+    work : Work, from `make_work(n_atoms, tables)`; holds what `pull_into` needs afterwards. Where work.kept[MODE] says
+        so (`keep_lists`), its lists of neighbours are kept from call to call
     out : (n_atoms, max_size) B of each atom's own element, the rest 0
 
     Returns
@@ -111,7 +129,10 @@ def describe_into(positions, cell, species, pbc, tables, work, out):
     atom (its number is work.need[0]) has another nearer than HAIR; NOT_FINITE, SINGULAR: positions or cell cannot be
     used.
     """
-    status = sort_images(positions, cell, species, pbc, tables.reach, tables.n_el, work)
+    if work.kept[MODE] == OFF:
+        status = sort_images(positions, cell, species, pbc, tables.reach, tables.n_el, work)
+    else:
+        status = renew(positions, cell, species, pbc, tables, COLUMNS, work)
     if status != OK:
         return status
     atoms, n = pointer(work.atoms), species.shape[0]

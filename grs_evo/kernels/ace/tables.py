@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from grs_evo.kernels.geometry.layout import MOST_PARTS, PART
+from grs_evo.kernels.geometry.layout import MOST_PARTS, PART, SECTIONS
 from grs_evo.kernels.simd import LANES
 
 # Columns of Tables.radial, one row per ordered pair (central, neighbour).
@@ -70,7 +70,7 @@ class Tables(NamedTuple):
 class Work(NamedTuple):
     """Scratch of the kernels. `need` says what was missing when a kernel returned GROW."""
 
-    need: NDArray[np.int64]  # (4,) atoms, images, bins, pairs
+    need: NDArray[np.int64]  # (5,) atoms, images, bins, pairs, candidates of kept lists
     grid: NDArray[np.float64]  # (33,) origin, width and inverse width of the bins along x, y, z; scratch of sort_images
     shape: NDArray[np.int64]  # (8,) bins along x, y, z; images; slots; pair blocks; 1 if values are kept; lone atoms
     parts: NDArray[np.float64]  # (MOST_PARTS * PART,) one row per range of atoms, see geometry/layout.py
@@ -85,6 +85,10 @@ class Work(NamedTuple):
     raw_id: NDArray[np.int32]
     raw_key: NDArray[np.int32]
     bins: NDArray[np.int32]  # first image of each bin
+    kept: NDArray[np.int64]  # lists that are kept, see geometry/kept.py; the four are empty until they are wanted
+    kept_real: NDArray[np.float64]
+    kept_images: NDArray[np.float64]  # (n_images * 8,) where images are, x y z and a 0 each, and then their shifts
+    kept_ids: NDArray[np.int32]  # each image's atom; candidates' images; candidates' atoms
     slots: NDArray[np.int32]  # atoms by program, each program's padded with -1 to whole blocks
     slot_rows: NDArray[np.int32]  # row of B of each slot
     section: NDArray[np.int64]  # (n_slots * n_el + 1,) first block of pairs of each slot and neighbour element
@@ -116,10 +120,13 @@ def _unset(n: int) -> NDArray[np.float64]:
     return buffer[skip : skip + n]
 
 
-def make_work(n_atoms: int, tables: Tables, images: int = 0, bins: int = 0, pairs: int = 0, chunk: int = 0) -> Work:
+def make_work(
+    n_atoms: int, tables: Tables, images: int = 0, bins: int = 0, pairs: int = 0, chunk: int = 0, listed: int = 0
+) -> Work:
     """Scratch for structures of up to `n_atoms` atoms; the other sizes are first guesses.
 
-    With `chunk`, space for values of that many atoms at a time, without gradients.
+    With `chunk`, space for values of that many atoms at a time, without gradients. With `listed`, space for kept lists
+    of that many candidates.
     """
     n = max(int(n_atoms), 1)
     images = max(int(images), 16 * n if n <= 4096 else 2 * n, 1024)
@@ -132,6 +139,7 @@ def make_work(n_atoms: int, tables: Tables, images: int = 0, bins: int = 0, pair
         shape=np.zeros(8, np.int64),
         parts=aligned(MOST_PARTS * PART),
         atoms=np.empty(n, np.int32),
+        **_kept_arrays(n, tables.n_el, images if listed else 0, listed),
         **own,
     )
 
@@ -149,6 +157,16 @@ def _image_arrays(images: int, bins: int) -> dict[str, NDArray[Any]]:
     }
 
 
+def _kept_arrays(n: int, n_el: int, images: int, listed: int) -> dict[str, NDArray[Any]]:
+    """Arrays of lists that are kept; only their state where there is no space for any."""
+    return {
+        "kept": np.zeros(SECTIONS + (n * n_el + 1 if listed else 0), np.int64),
+        "kept_real": np.zeros(18 + 6 * n if listed else 0),
+        "kept_images": aligned(8 * images),
+        "kept_ids": np.zeros(images + 2 * (listed + LANES) if listed else 0, np.int32),
+    }
+
+
 def _own_arrays(n: int, tables: Tables, pairs: int, keep: bool) -> dict[str, NDArray[Any]]:
     """The arrays that each thread has of its own."""
     # all pairs for a gradient, those of one atom for values only
@@ -161,7 +179,7 @@ def _own_arrays(n: int, tables: Tables, pairs: int, keep: bool) -> dict[str, NDA
     if not keep or kept * tables.n_rows_max * BLOCK * 8 > _KEPT_BYTES:
         kept = 1
     return {
-        "need": np.zeros(4, np.int64),
+        "need": np.zeros(5, np.int64),
         "slots": np.zeros(n_slots, np.int32),
         "slot_rows": np.zeros(n_slots, np.int32),
         "section": np.zeros(n_slots * tables.n_el + 1, np.int64),
@@ -194,7 +212,8 @@ def larger_images(work: Work) -> Work:
 
 def larger_work(work: Work, tables: Tables, chunk: int = 0) -> Work:
     """Scratch with space for what `work.need` says was missing, and a quarter more."""
-    atoms, images, bins, pairs = (int(k) for k in work.need)
+    atoms, images, bins, pairs, listed = (int(k) for k in work.need)
+    held = (len(work.kept_ids) - len(work.kept_images) // 8) // 2 - LANES
     return make_work(
         max(atoms, len(work.home) // 3),
         tables,
@@ -202,6 +221,7 @@ def larger_work(work: Work, tables: Tables, chunk: int = 0) -> Work:
         bins=max(bins + bins // 4, len(work.bins) - 2),
         pairs=max(pairs, len(work.sx) - 2 * LANES),
         chunk=chunk,
+        listed=max(listed + listed // 4, held, 0),
     )
 
 

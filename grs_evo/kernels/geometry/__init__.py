@@ -7,6 +7,7 @@
 |---|---|
 | periodic images within the cutoff, sorted so that neighbours lie together | `images` |
 | pairs within the cutoff, in an order that depends on the structure alone | `pairs` |
+| pairs from lists that are kept while a structure moves little | `kept` |
 | atoms of small candidates that are too close | `contacts` |
 | Hermite normal forms of supercells, up to symmetry | `hermite` |
 | how scratch is laid out, and what kernels return | `layout` |

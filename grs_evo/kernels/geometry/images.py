@@ -36,11 +36,11 @@ _RUN = 24.0
 # Bins along z per cutoff.
 _Z_BINS = 8.0
 # Positions farther than this many cells from the origin (or cells across) are as useless as NaN.
-_FAR = 1e9
+FAR = 1e9
 
 
 # Where numbers are kept in `grid`, after the origin, widths and inverse widths of the bins.
-_INVERSE, _MARGIN, _LOW, _HIGH, _BOX_LOW, _BOX_HIGH = 9, 18, 21, 24, 27, 30
+INVERSE, MARGIN, _LOW, _HIGH, _BOX_LOW, _BOX_HIGH = 9, 18, 21, 24, 27, 30
 
 
 @inner
@@ -61,11 +61,11 @@ def frame(cell, pbc, reach, grid):
             e, f = (d + 1) % 3, (d + 2) % 3
             minor = item(cell, 3 * b + e) * item(cell, 3 * c + f) - item(cell, 3 * b + f) * item(cell, 3 * c + e)
             entry = minor / det
-            put(grid, _INVERSE + 3 * d + a, entry)
+            put(grid, INVERSE + 3 * d + a, entry)
             square += entry * entry
         if not (square > 0.0 and square < math.inf):
             return SINGULAR
-        put(grid, _MARGIN + a, reach * math.sqrt(square) + 1e-9 if item(pbc, a) else 0.0)
+        put(grid, MARGIN + a, reach * math.sqrt(square) + 1e-9 if item(pbc, a) else 0.0)
     return OK
 
 
@@ -79,8 +79,8 @@ def wrap_range(first, last, positions, cell, pbc, grid, shift, home, parts, at):
     for i in range(first, last):
         px, py, pz = item(positions, 3 * i), item(positions, 3 * i + 1), item(positions, 3 * i + 2)
         for a in range(3):
-            s = px * item(grid, _INVERSE + a) + py * item(grid, _INVERSE + 3 + a) + pz * item(grid, _INVERSE + 6 + a)
-            if not abs(s) < _FAR:
+            s = px * item(grid, INVERSE + a) + py * item(grid, INVERSE + 3 + a) + pz * item(grid, INVERSE + 6 + a)
+            if not abs(s) < FAR:
                 return NOT_FINITE
             if item(pbc, a):
                 turns = np.floor(s)
@@ -124,7 +124,7 @@ def image_range(grid, shift, i):
     low = (0, 0, 0)
     high = (0, 0, 0)
     for a in range(3):
-        s, margin = item(shift, 3 * i + a), item(grid, _MARGIN + a)
+        s, margin = item(shift, 3 * i + a), item(grid, MARGIN + a)
         first, last = 0, 0
         if margin > 0.0:
             first = int(np.ceil(item(grid, _LOW + a) - margin - s))

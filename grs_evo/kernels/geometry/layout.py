@@ -13,3 +13,7 @@ PART_SPANS, PART_POSSIBLE, PART_FROM, PART_IMAGES, PART_HOME, PART = 0, 12, 13, 
 
 # Rows of it: sorting is shared out over no more threads.
 MOST_PARTS = 64
+
+# Work.kept: numbers, then the first candidate of each atom and neighbour element.
+MODE, VALID, IMAGES, BUILDS, SECTIONS = 0, 1, 2, 3, 8
+OFF, STARTING, ON = range(3)  # MODE
