@@ -31,7 +31,7 @@ from grs_evo.kernels.ace.tables import (
     make_work,
     polynomial_degree,
 )
-from grs_evo.kernels.geometry import images
+from grs_evo.kernels.geometry import images, layout
 from grs_evo.kernels.geometry.layout import GROW, NOT_FINITE, OK, OVERLAP, SINGULAR
 from grs_evo.kernels.simd import LANES, item, load, pointer, put, store, total, totals, transpose, transpose_rows
 from grs_evo.structures.structure import Structure
@@ -264,6 +264,43 @@ def test_images_sorted_in_shares_are_the_same_to_the_last_bit(shares):
     assert all(images.order_by_place(parts, k, shares, n) for k in range(shares))
     assert sorted(parts.atoms) == list(range(n))
     assert not images.order_by_place(parts, 0, shares, n + 1)
+
+
+def test_kept_lists_give_what_lists_made_at_every_step_give():
+    """Atoms wander out of the cell and the cell changes: the same bits, and those of a list in the order of a grid but
+    for the order of sums. What a jump brings in from beyond the skin is not missed."""
+    rng = np.random.default_rng(7)
+    grid = np.stack(np.meshgrid(*[np.arange(3)] * 3, indexing="ij"), axis=-1).reshape(-1, 3) * 2.6
+    tables, n = kernel_tables(ALLOY), len(grid)
+    positions, cell = grid - 4.0, np.array([[7.8, 0.1, 0], [0, 7.8, 0], [0.3, 0, 7.9]])
+    species, pbc = rng.integers(0, 2, n).astype(np.int32), np.array([True, True, False])
+    images = 4096
+    kept, fresh = (make_work(n, tables, images=images, listed=60 * n) for _ in range(2))
+    plain = make_work(n, tables, images=images)
+    engine.keep_lists(kept, n)
+    engine.keep_lists(fresh, n)
+    for step in range(40):
+        positions += rng.normal(scale=0.02, size=positions.shape)
+        if step == 20:
+            positions[3] += 1.5
+        if step > 10:
+            change = np.eye(3) + rng.normal(scale=2e-3, size=(3, 3))
+            positions, cell = np.ascontiguousarray(positions @ change), np.ascontiguousarray(cell @ change)
+        fresh.kept[layout.VALID] = 0
+        results = []
+        for work in (kept, fresh, plain):
+            out, gradient, strain = np.zeros((n, tables.max_size)), np.zeros((n, 3)), np.zeros((3, 3))
+            arrays = (positions, cell, species, pbc)
+            assert engine.describe_into(*arrays, tables, work, out) == OK
+            assert engine.pull_into(*arrays, tables, np.cos(out), work, gradient, strain) == OK
+            results.append(np.concatenate([out.ravel(), gradient.ravel(), strain.ravel()]))
+        assert np.array_equal(results[0], results[1])
+        np.testing.assert_allclose(results[0], results[2], rtol=1e-10, atol=1e-10 * np.abs(results[2]).max())
+    assert 2 < kept.kept[layout.BUILDS] < 20 < fresh.kept[layout.BUILDS]
+    positions[5] = positions[4]
+    assert engine.describe_into(positions, cell, species, pbc, tables, kept, out) == OVERLAP
+    positions[5] = np.nan
+    assert engine.describe_into(positions, cell, species, pbc, tables, kept, out) == NOT_FINITE
 
 
 def test_gradient_may_be_asked_for_twice():

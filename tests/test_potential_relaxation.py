@@ -13,6 +13,7 @@ from ase.io import read
 
 from grs_evo.descriptors.basis import Basis, build_basis
 from grs_evo.errors import InputError
+from grs_evo.kernels.geometry.layout import MODE, OFF
 from grs_evo.loss.objective import Objective, make_objective
 from grs_evo.loss.options import CoreOptions, LossOptions
 from grs_evo.loss.quality import sampling_noise
@@ -50,13 +51,14 @@ def test_never_worse_and_the_value_is_that_of_the_structure(objective: Objective
         before = objective.evaluate(start)
         for budget in (1, 2, 5, 60):
             done = relax(start, objective, RelaxOptions(method=method, max_evaluations=budget))  # type: ignore[arg-type]
-            assert done.value <= before.value
+            # a relaxation keeps its lists of neighbours, in an order of their own: the same sums but for rounding
+            assert done.value <= before.value * (1 + 1e-14)
             assert done.evaluations <= budget
             assert done.reason in REASONS
             after = objective.evaluate(done.structure)
             assert after.value == pytest.approx(done.value, rel=1e-12)
             np.testing.assert_allclose(done.terms, after.terms, rtol=1e-12)
-            assert done.improved == (done.value < before.value)
+            assert done.improved == (done.value < before.value * (1 - 1e-14))
     assert done.value < 0.6 * before.value
 
 
@@ -66,6 +68,9 @@ def test_a_budget_of_one_returns_the_start_itself(objective: Objective) -> None:
     assert done.structure is start
     assert not done.improved
     assert done.reason == "budget"
+    # lists are kept while a relaxation lasts, and by nothing else
+    assert objective.scratch.engine is not None
+    assert objective.scratch.engine.kept[MODE] == OFF
 
 
 def test_a_perfect_structure_stays(objective: Objective, basis: Basis) -> None:

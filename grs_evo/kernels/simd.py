@@ -589,9 +589,9 @@ if JIT:
             low, high = (0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15)
             xz = [combine(halves[k], halves[k + 1], even) for k in (0, 2)]
             yw = [combine(halves[k], halves[k + 1], odd) for k in (0, 2)]
-            dx = builder.fsub(combine(*xz, low), _wide(builder, x))
-            dy = builder.fsub(combine(*yw, low), _wide(builder, y))
-            dz = builder.fsub(combine(*xz, high), _wide(builder, z))
+            dx = builder.fsub(combine(xz[0], xz[1], low), _wide(builder, x))
+            dy = builder.fsub(combine(yw[0], yw[1], low), _wide(builder, y))
+            dz = builder.fsub(combine(xz[0], xz[1], high), _wide(builder, z))
             numbers = _load(builder, _address(context, builder, types_[1], ids, atoms, _I32), _VI, 4)
             found = _append_near(
                 context, builder, types_[9:13], limit2, left, numbers, dx, dy, dz, px, py, pz, pid,

@@ -13,6 +13,8 @@ import numpy as np
 from grs_evo.kernels.geometry.layout import GROW, OK
 from grs_evo.kernels.simd import COMPRESS, HAIR2, LANES, entry, inner, item, pointer, put
 
+__all__ = ["find_near", "keep_near", "nearest_in_range"]
+
 if COMPRESS:
     from grs_evo.kernels.simd import keep_near
 else:
