@@ -1,10 +1,13 @@
 """Benchmarks of the descriptor engine: time per atom, stage by stage, its growth, and the start-up.
 
     python tools/bench/engine.py [--json out.json] [--only speed growth start large] [--target liquid.extxyz]
+                                 [--log log.jsonl] [--ace-jax PYTHON] [--lammps PYTHON [--pace-plugin paceplugin.so]]
 
 Times are CPU time on one thread, the best of many repetitions, so that a busy machine disturbs them little; start-up
 and threads are wall time. Figures of different machines compare through the yardstick: the rate of a fused
-multiply-add loop on eight doubles, measured in the same run.
+multiply-add loop on eight doubles, measured again for each row. With `--log` the results are appended to a file, with
+commit and machine, and compared with the last ones of the same machine there. Peers (`peers.py`) are measured in the
+same run where a Python that has them is named.
 """
 
 from __future__ import annotations
@@ -12,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -23,6 +25,8 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from peers import peer_costs
+from record import append, stamp
 from rich.console import Console
 from rich.table import Table
 
@@ -30,9 +34,12 @@ from grs_evo.descriptors.basis import Basis, build_basis
 from grs_evo.descriptors.describe import stream_descriptors
 from grs_evo.kernels.ace import engine
 from grs_evo.kernels.ace.tables import COLUMNS, Tables, Work
+from grs_evo.kernels.calls import call_value
 from grs_evo.kernels.geometry.layout import GROW
 from grs_evo.kernels.geometry.pairs import find_near
 from grs_evo.kernels.simd import fma, item, pointer, splat, total
+from grs_evo.loss.objective import Objective, make_objective
+from grs_evo.potential.relaxation import RelaxOptions, relax
 from grs_evo.structures.structure import Structure, from_atoms
 from grs_evo.targets.target import Target
 
@@ -158,6 +165,11 @@ class Bench:
         return best(once) - best(self.search)
 
 
+def multiply_rate(budget: float = 0.6) -> float:
+    """GF/s of fused multiply-adds on eight doubles."""
+    return 100_000 * 160 / best(lambda: multiply_add(100_000), budget) / 1e9
+
+
 def bcc(cells: int, edge: float = 3.3, amplitude: float = 0.1, seed: int = 0) -> Structure:
     rng = np.random.default_rng(seed)
     corner = np.stack(np.meshgrid(*[np.arange(cells)] * 3, indexing="ij"), axis=-1).reshape(-1, 3) * edge
@@ -172,8 +184,16 @@ def alloy(cells: int, counts: tuple[int, ...], seed: int = 0) -> Structure:
     return structure.replace(species=np.random.default_rng(seed).permutation(species).astype(np.int32))
 
 
-def row(name: str, seconds: float, atoms: int, **more: Any) -> dict[str, Any]:
-    return {"what": name, "us_per_atom": seconds / atoms * 1e6, **more}
+def row(name: str, seconds: float, atoms: int, cpu: float | None = None, **more: Any) -> dict[str, Any]:
+    """One line of results, with the rate of multiply-adds at this moment.
+
+    Parameters
+    ----------
+    seconds : of one evaluation, CPU time
+    cpu : its CPU time, where `seconds` is wall time
+    """
+    spent = seconds if cpu is None else cpu
+    return {"what": name, "us_per_atom": seconds / atoms * 1e6, "cpu_s": spent, "gf": multiply_rate(0.03), **more}
 
 
 def speed(liquid: Structure | None) -> Rows:
@@ -209,19 +229,75 @@ def speed(liquid: Structure | None) -> Rows:
             neighbours=big.pairs / melt.n_atoms,
         )
     )
-    out += objective_rows()
+    out += effective_rows()
     out += vesin_rows([("Ta54", bcc(3)), (f"Ta{melt.n_atoms}", melt)])
     return out
 
 
-def objective_rows() -> Rows:
-    """The whole of V_eff through its Python face, once per call."""
-    from grs_evo.loss.objective import make_objective
-    from grs_evo.targets.target import Target
+@njit(error_model="numpy")
+def evaluate_again(times, calls, positions, cell, species, pbc, tables, engine, plan, work, rows, slopes, terms, force):
+    """V_eff with its gradient, as a relaxer calls it, many times over."""
+    strain = np.zeros((3, 3))
+    last = 0.0
+    for _ in range(times):
+        _, last, _ = call_value(
+            calls.evaluate,
+            (
+                positions, cell, species, pbc, calls, tables, engine, plan, work, plan.norm, plan.delta, True, rows,
+                slopes, terms, force, strain,
+            ),
+        )  # fmt: skip
+    return last
 
-    basis, structure = build_basis(["Ta"], cutoff=7.0), bcc(3)
-    objective = make_objective(basis, Target.from_structures([bcc(4, amplitude=0.3, seed=1)], basis))
-    return [row("Ta54: Objective.gradient, one Python call each", best(lambda: objective.gradient(structure)), 54)]
+
+def effective_rows() -> Rows:
+    """The whole of V_eff with its gradient: alone, along a relaxation, and through its Python face."""
+    rank3 = {"n_max": (8, 2, 2), "l_max": (0, 2, 2), "cutoff": 5.5}
+    systems: list[tuple[str, Structure, Structure, Basis]] = [
+        ("Ta54", bcc(3), bcc(4, amplitude=0.3, seed=1), build_basis(["Ta"], cutoff=7.0)),
+        (
+            "Co-Cr-Ni 54",
+            alloy(3, (18, 18, 18)),
+            alloy(4, (44, 42, 42), seed=1),
+            build_basis(["Co", "Cr", "Ni"], cutoff=5.5),
+        ),
+        (
+            "Fe-Cr-Si-V 54",
+            alloy(3, (19, 19, 8, 8)),
+            alloy(4, (40, 40, 24, 24), seed=1),
+            build_basis(["Fe", "Cr", "Si", "V"], **rank3),
+        ),
+    ]
+    out = []
+    for name, structure, target, basis in systems:
+        objective = make_objective(basis, Target.from_structures([target], basis))
+        objective.gradient(structure)
+        engine_work = objective.scratch.engine
+        assert engine_work is not None
+        rows, slopes = objective.row_buffers(structure.n_atoms)
+        arguments = (
+            objective.calls(engine_work), np.array(structure.positions), np.array(structure.cell),
+            np.array(structure.species), np.array(structure.pbc), objective.tables, engine_work, objective.plan,
+            objective.loss_work(), rows, slopes, np.zeros(objective.n_columns), np.zeros((structure.n_atoms, 3)),
+        )  # fmt: skip
+        alone = best(lambda arguments=arguments: evaluate_again(50, *arguments)) / 50
+        out.append(row(f"{name}: V_eff + gradient, list made anew", alone, 54, functions=max(basis.sizes)))
+        options = RelaxOptions(progress=0.0, gradient=0.0, max_evaluations=500)
+
+        def descend(start: Structure = structure, loss: Objective = objective, o: RelaxOptions = options) -> int:
+            return relax(start, loss, o).evaluations
+
+        count = descend()
+        out.append(row(f"{name}: V_eff + gradient along a relaxation", best(descend, 1.5) / count, 54))
+    objective = make_objective(systems[0][3], Target.from_structures([systems[0][2]], systems[0][3]))
+    seconds = best(lambda: objective.gradient(systems[0][1]))
+    return [*out, row("Ta54: Objective.gradient, one Python call each", seconds, 54)]
+
+
+def peer_rows(ace_jax: str | None, lammps: str | None, plugin: str | None) -> Rows:
+    """Energy and forces of Ta54 by other programs."""
+    costs = peer_costs(bcc(3), build_basis(["Ta"], cutoff=7.0), ace_jax, lammps, plugin)
+    return [row(f"Ta54: {name}", cost * 54e-6, 54) for name, cost in costs]
 
 
 def vesin_rows(systems: list[tuple[str, Structure]]) -> Rows:
@@ -273,12 +349,16 @@ def large(threads: int) -> Rows:
         Target.from_structures([structure], basis, threads=count)
 
     seconds: dict[tuple[str, int, int], float] = {}
+    spent: dict[tuple[str, int, int], float] = {}
     for name, task in (("values", stream), ("target", target)):
         for structure, count in ((few, 1), (many, 1), (many, threads)):
             key = (name, structure.n_atoms, count)
             seconds[key] = best(lambda s=structure, c=count, t=task: t(s, c), budget=2.0, clock=time.perf_counter)
+            begin = time.process_time()
+            task(structure, count)
+            spent[key] = time.process_time() - begin
     out: Rows = [
-        row(f"{name} of {n} atoms, {count} thread{'s' if count > 1 else ''}", took, n)
+        row(f"{name} of {n} atoms, {count} thread{'s' if count > 1 else ''}", took, n, spent[name, n, count])
         for (name, n, count), took in seconds.items()
     ]
     per_atom = seconds["values", many.n_atoms, 1] / many.n_atoms
@@ -294,9 +374,9 @@ _FIRST_VALUE = """
 import time, sys
 begin = time.perf_counter()
 import numpy as np
-from grs_evo.basis import build_basis
-from grs_evo.descriptors import describe, pullback
-from grs_evo.structure import Structure
+from grs_evo.descriptors.basis import build_basis
+from grs_evo.descriptors.describe import describe, pullback
+from grs_evo.structures.structure import Structure
 basis = build_basis(["Ta"], cutoff=5.0)
 cell = np.eye(3) * 6.6
 structure = Structure(np.array([[0, 0, 0], [1.6, 1.7, 1.6], [3.3, 0, 0]]), cell, [0, 0, 0], [True] * 3)
@@ -321,11 +401,6 @@ def start() -> Rows:
     return out
 
 
-def relative_loss() -> float:
-    """GF/s of fused multiply-adds on eight doubles."""
-    return 100_000 * 160 / best(lambda: multiply_add(100_000)) / 1e9
-
-
 def show(results: dict[str, Any]) -> None:
     console = Console(width=110)
     console.print(f"{results['machine']}; {results['yardstick_gf']:.0f} GF/s multiply-add, one core")
@@ -339,24 +414,14 @@ def show(results: dict[str, Any]) -> None:
         table.add_column("other")
         for line in results[name]:
             time_ = line.get("us_per_atom")
-            other = {k: v for k, v in line.items() if k not in ("what", "us_per_atom")}
+            other = {k: v for k, v in line.items() if k not in ("what", "us_per_atom", "gf")}
             table.add_row(
                 line["what"],
                 "" if time_ is None else f"{time_:.3f}",
-                "" if time_ is None else f"{time_ * results['yardstick_gf']:.0f}",
-                ", ".join(f"{k} {v:.2f}" for k, v in other.items()),
+                "" if time_ is None else f"{time_ * line['gf']:.0f}",
+                ", ".join(f"{k} {v:.3g}" for k, v in other.items()),
             )
         console.print(table)
-
-
-def processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def main() -> None:
@@ -365,6 +430,10 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=("speed", "growth", "large", "start"))
     parser.add_argument("--target", type=Path, help="a structure of liquid Ta to take instead of a made one")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--log", type=Path, help="append the results here, and compare with the last of this machine")
+    parser.add_argument("--ace-jax", help="a Python that has ace-jax")
+    parser.add_argument("--lammps", default=sys.executable, help="a Python whose LAMMPS may have pair_style pace")
+    parser.add_argument("--pace-plugin", help="the plugin that brings it pair_style pace")
     options = parser.parse_args()
     liquid = None
     if options.target is not None:
@@ -372,11 +441,11 @@ def main() -> None:
 
         liquid = from_atoms(ase.io.read(options.target), ["Ta"], str(options.target))
     results: dict[str, Any] = {
-        "machine": f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        "yardstick_gf": relative_loss(),
+        **stamp(),
+        "yardstick_gf": multiply_rate(),
     }
     parts: dict[str, Callable[[], Rows]] = {
-        "speed": lambda: speed(liquid),
+        "speed": lambda: speed(liquid) + peer_rows(options.ace_jax, options.lammps, options.pace_plugin),
         "growth": growth,
         "large": lambda: large(options.threads),
         "start": start,
@@ -384,6 +453,9 @@ def main() -> None:
     for name in options.only or parts:
         results[name] = parts[name]()
     show(results)
+    if options.log is not None:
+        for line in append(results, options.log):
+            print(f"slower: {line}")
     if options.json is not None:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
 
