@@ -35,7 +35,8 @@ from grs_evo.descriptors.describe import stream_descriptors
 from grs_evo.kernels.ace import engine
 from grs_evo.kernels.ace.tables import COLUMNS, Tables, Work
 from grs_evo.kernels.calls import call_value
-from grs_evo.kernels.geometry.layout import GROW
+from grs_evo.kernels.geometry.kept import find_kept, image_space, list_space, renew
+from grs_evo.kernels.geometry.layout import GROW, OK, SECTIONS
 from grs_evo.kernels.geometry.pairs import find_near
 from grs_evo.kernels.simd import fma, item, pointer, splat, total
 from grs_evo.loss.objective import Objective, make_objective
@@ -73,6 +74,31 @@ def search_all(species, tables, work):
             reach = item(radial, (species[i] * n_el + other) * COLUMNS)
             found, _ = find_near(
                 x, y, z, other, reach, grid, shape, bins, gx, gy, gz, gid, sx, sy, sz, pair_id, np.int64(0), room
+            )
+            pairs += found
+    return pairs
+
+
+@njit(error_model="numpy")
+def kept_all(positions, cell, species, pbc, tables, work):
+    """A list that is kept: where its images are now, and which candidates are near. Returns the number of pairs."""
+    status = renew(positions, cell, species, pbc, tables, COLUMNS, work)
+    if status != OK:
+        return -1
+    n_el, radial, home = tables.n_el, pointer(tables.radial), pointer(work.home)
+    kept, images, ids = pointer(work.kept), pointer(work.kept_images), pointer(work.kept_ids)
+    sx, sy, sz, pair_id = pointer(work.sx), pointer(work.sy), pointer(work.sz), pointer(work.pair_id)
+    room = min(work.sx.shape[0], work.pair_id.shape[0]) - 8
+    lists = image_space(work)
+    atoms = lists + list_space(work) + 8
+    pairs = 0
+    for i in range(species.shape[0]):
+        x, y, z = item(home, 3 * i), item(home, 3 * i + 1), item(home, 3 * i + 2)
+        for other in range(n_el):
+            reach = item(radial, (species[i] * n_el + other) * COLUMNS)
+            begin, end = item(kept, SECTIONS + i * n_el + other), item(kept, SECTIONS + i * n_el + other + 1)
+            found, _ = find_kept(
+                x, y, z, begin, end, reach, images, ids, lists, atoms, sx, sy, sz, pair_id, np.int64(0), room
             )
             pairs += found
     return pairs
@@ -141,6 +167,9 @@ class Bench:
     def search(self) -> None:
         search_all(self.arrays[2], self.tables, self.work)
 
+    def kept_list(self) -> None:
+        kept_all(*self.arrays, self.tables, self.work)
+
     def values(self) -> None:
         engine.describe_into(*self.arrays, self.tables, self.work, self.rows)
 
@@ -207,6 +236,12 @@ def speed(liquid: Structure | None) -> Rows:
         )
         stages = {stage: best(getattr(ta, stage)) for stage in ("images", "search", "values", "loss", "pull")}
         out += [row(f"   {stage}", seconds, 54) for stage, seconds in stages.items()]
+        engine.keep_lists(ta.work, ta.n)
+        ta.work = engine.larger_work(ta.work, ta.tables) if kept_all(*ta.arrays, ta.tables, ta.work) < 0 else ta.work
+        engine.keep_lists(ta.work, ta.n)
+        assert kept_all(*ta.arrays, ta.tables, ta.work) == ta.pairs
+        out.append(row("   kept list", best(ta.kept_list), 54))
+        out.append(row(f"{name}: loss + gradient, list kept", best(ta.loss_and_gradient), 54))
     wide = Bench(bcc(3), build_basis(["Ta"], cutoff=7.45))
     out.append(row("Ta54: values only, without the list", wide.without_list(), 54, neighbours=wide.pairs / 54))
     hea = Bench(alloy(3, (19, 19, 8, 8)), build_basis(["Fe", "Cr", "Si", "V"], (8, 2, 2), (0, 2, 2), cutoff=5.5))
