@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+
+class Shown:
+    """What notebooks show of an object: its repr, as it is."""
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(repr(self))}</pre>"
 
 
 def to_json(value: Any, **settings: Any) -> str:

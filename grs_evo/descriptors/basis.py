@@ -29,6 +29,7 @@ from grs_evo.descriptors.options import (
 )
 from grs_evo.descriptors.program import Mixing, Program, cached_program
 from grs_evo.errors import InputError
+from grs_evo.text import Shown
 
 # What sets up within a minute on one core: functions per element, a function of rank 5 or 6 being worth two or three
 # of lower rank, and coupling coefficients compared to find the independent functions among equal labels.
@@ -40,7 +41,7 @@ PAIR_TABLES = ("cutoff", "lam", "cutoff_in", "taper_in", "taper")
 
 
 @dataclass(frozen=True, eq=False)
-class Basis:
+class Basis(Shown):
     """Functions and radial parameters of every central element. [central, neighbour] indexes the pair tables."""
 
     elements: tuple[str, ...]
@@ -60,6 +61,14 @@ class Basis:
             array = np.array(getattr(self, name), dtype=np.float64, order="C")
             array.flags.writeable = False
             object.__setattr__(self, name, array)
+
+    def __repr__(self) -> str:
+        low, high = self.cutoff.min(), self.cutoff.max()
+        reach = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        ranks = max((len(label.ns) for labels in self.labels for label in labels), default=0)
+        potential = ", a potential" if self.coefficients is not None else ""
+        elements = "-".join(self.elements)
+        return f"Basis({self.n_desc} functions of {elements}, ranks to {ranks}, cutoff {reach} Å{potential})"
 
     @property
     def n_elements(self) -> int:

@@ -23,7 +23,7 @@ from grs_evo.kernels.ace.tables import Tables, Work, kernel_tables, larger_image
 from grs_evo.kernels.geometry import images
 from grs_evo.kernels.geometry.layout import GROW, MOST_PARTS, NOT_FINITE, OK, OVERLAP, SINGULAR
 from grs_evo.kernels.geometry.pairs import nearest_in_range
-from grs_evo.structures.structure import Structure, checked_structure
+from grs_evo.structures.structure import Structure, checked_structure, is_atoms
 
 # Atoms per chunk of large structures; fixed, so that sums over chunks do not depend on the machine.
 CHUNK = 2048
@@ -166,7 +166,7 @@ def describe(structure: Any, basis: Basis, *, threads: int = 1, source: str = "s
 
     Parameters
     ----------
-    structure : Structure or ase.Atoms
+    structure : Structure or ase.Atoms, or several of them: the rows of one follow those of the other
     basis : Basis
     threads : threads for large structures; the result does not depend on it
     source : how errors and warnings call the structure
@@ -180,6 +180,9 @@ def describe(structure: Any, basis: Basis, *, threads: int = 1, source: str = "s
     InputError
         NaN positions, singular cell, unknown element, or atoms on top of each other.
     """
+    if isinstance(structure, Iterable) and not is_atoms(structure):
+        several = (describe(one, basis, threads=threads, source=f"{source} {k}") for k, one in enumerate(structure))
+        return np.concatenate([np.empty((0, basis.n_desc)), *several])
     checked = checked_structure(structure, basis.elements, source)
     rows = describe_compact(checked, basis, threads=threads, source=source)
     if len(basis.elements) == 1:

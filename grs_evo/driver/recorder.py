@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from grs_evo import __version__
 from grs_evo.driver.config.run_file import RunFile
 from grs_evo.driver.config.toml import to_toml
 from grs_evo.driver.monitor.console import Reporter
-from grs_evo.driver.monitor.status_file import Snapshot, evaluations, facts, status, write_status
+from grs_evo.driver.monitor.status_file import Progress, Snapshot, evaluations, facts, progress_of, status, write_status
 from grs_evo.parallel.decisions import NEVER, Decision, Pace, Totals
 from grs_evo.search.counters import stat_names
 from grs_evo.search.island import violation
@@ -66,6 +66,7 @@ class Recorder:
     # rank -> where its time went, see `timing.COLUMNS`
     times: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
     last_reason: str = ""  # why the newest generation saved was the last of its round
+    on_generation: Callable[[Progress], Any] | None = None  # of whoever runs it in Python
 
     def __post_init__(self) -> None:
         self.names = stat_names(self.problem.term_names)
@@ -111,7 +112,10 @@ class Recorder:
         now = time.monotonic()
         if self._first is None:
             self._first = (now, evaluations(rows, self.names))
-        self.reporter.progress(facts(self.snapshot()))
+        now_known = self.snapshot()
+        self.reporter.progress(facts(now_known))
+        if self.on_generation is not None and self.on_generation(progress_of(now_known)) is True:
+            self.halted = self.halted or "on_generation"
         if now - self._told >= self._pause:
             self.write_status()
 

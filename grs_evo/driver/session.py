@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -14,9 +14,11 @@ from typing import Any
 from grs_evo import __version__
 from grs_evo.driver import rounds
 from grs_evo.driver.config.changes import check_files, extended, gather_files
-from grs_evo.driver.config.run_file import read, seconds_of
+from grs_evo.driver.config.run_file import RunFile, seconds_of
+from grs_evo.driver.config.run_file import given as given_run
 from grs_evo.driver.distributed_target import DistributedDescriber
 from grs_evo.driver.monitor.console import Reporter, announcing_long_setup
+from grs_evo.driver.monitor.status_file import Progress
 from grs_evo.driver.monitor.summary import Result, summary
 from grs_evo.driver.provenance import check_same, fingerprint, moved, stamped, unchanged, versions
 from grs_evo.driver.recorder import Recorder
@@ -42,21 +44,26 @@ from grs_evo.text import counted
 
 
 def run(
-    run_file: str | Path,
+    run_file: str | Path | Mapping[str, Any] | RunFile,
     out: str | Path | None = None,
     *,
     seed: int | None = None,
     max_time: float | str | None = None,
     quiet: bool = False,
+    on_generation: Callable[[Progress], Any] | None = None,
 ) -> Result:
     """Begin a run.
 
+    SIGTERM, SIGUSR1 and SIGINT end it with a checkpoint, but for those for which the calling script has a handler of
+    its own, which stay the script's.
+
     Parameters
     ----------
-    run_file : TOML
+    run_file : a file in TOML, or what stands in one: tables, or a `RunFile`; relative names then start here
     out : the run folder, which must be new or empty; default: the run file's name without suffix, beside it
     seed : instead of the run file's
     max_time : s of this session, or text such as ``"50m"``, after which it ends with a checkpoint
+    on_generation : called on rank 0 after every generation; the run ends with a checkpoint when it returns True
 
     Raises
     ------
@@ -65,30 +72,33 @@ def run(
     StorageError
         On rank 0: the folder cannot be written.
     """
-    path = Path(run_file)
+    path = Path(run_file) if isinstance(run_file, str | Path) else None
+    if path is None and out is None:
+        raise InputError("run: out is not given; without a run file the run folder needs a name")
     limit = None if max_time is None else seconds_of(max_time)
 
     def prepare(world: World, reporter: Reporter, leaving: ExitStack) -> tuple[Start, Recorder]:
         changes = {} if seed is None else {"seed": seed}
-        given = read(path, changes)
-        if out is None and not path.suffix:
+        given, start_of_names = given_run(run_file, changes)
+        if out is None and path is not None and not path.suffix:
             raise InputError(f"{path}: the run folder would have the name of the run file; give --out")
-        place = Path(out) if out is not None else path.with_suffix("")
+        place = Path(out) if out is not None else Path(path or "").with_suffix("")
         check_free(place)
-        with within(str(path)):
+        name = "run" if path is None else str(path)
+        with within(name):
             shares(len(given.each_island()), world.size)
-            check_files(given, path.parent)
+            check_files(given, start_of_names)
             target_data = make_target_data(
-                given, path.parent, DistributedDescriber(world, 1 if world.size > 1 else cores())
+                given, start_of_names, DistributedDescriber(world, 1 if world.size > 1 else cores())
             )
             given, by_target = decided(given, target_data)
-            problem = make_problem(given, target_data, path.parent)
-            given_structures(given, target_data.basis, path.parent)
-            reporter.say(f"grs_evo {__version__}: {path} on {counted(world.size, 'rank')}")
+            problem = make_problem(given, target_data, start_of_names)
+            given_structures(given, target_data.basis, start_of_names)
+            reporter.say(f"grs_evo {__version__}: {name} on {counted(world.size, 'rank')}")
             for note in (*by_target, *problem.objective.notes, *problem.notes):
                 reporter.say(note)
             rehearse(problem)
-        effective, copies = gather_files(given, path.parent)
+        effective, copies = gather_files(given, start_of_names)
         folder = create(
             place,
             {"run.toml": stamped(effective), "versions.json": versions(world), "lock": ""},
@@ -110,7 +120,7 @@ def run(
         )
         return Start(effective, target_data, folder.path, None), recorder
 
-    return _session(prepare, limit, quiet)
+    return _session(prepare, limit, quiet, on_generation)
 
 
 def resume(
@@ -120,6 +130,7 @@ def resume(
     extend: str | Sequence[str] = (),
     same_machine: bool = False,
     quiet: bool = False,
+    on_generation: Callable[[Progress], Any] | None = None,
 ) -> Result:
     """Go on with a run from its newest whole checkpoint, on any number of ranks.
 
@@ -129,6 +140,7 @@ def resume(
     extend : ``key=value`` changes of stop rules, checkpoints and output
     same_machine : refuse where the processor or the versions of numpy, numba, llvmlite, scipy or BLAS are not those
         that the run was begun with; otherwise it is said, and the run goes on to an archive of other bits
+    on_generation : as for `run`
     """
     limit = None if max_time is None else seconds_of(max_time)
     changes = (extend,) if isinstance(extend, str) else tuple(extend)
@@ -178,7 +190,7 @@ def resume(
             due = {made: seeds for made in ahead if (seeds := recorder.seeds.taken(recorder.round, made))}
         return Start(effective, target_data, folder.path, point, due), recorder
 
-    return _session(prepare, limit, quiet)
+    return _session(prepare, limit, quiet, on_generation)
 
 
 def target(files: Sequence[str], out: Path, *, threads: int | None = None, **options: Any) -> str:
@@ -215,7 +227,10 @@ def target(files: Sequence[str], out: Path, *, threads: int | None = None, **opt
 
 
 def _session(
-    prepare: Callable[[World, Reporter, ExitStack], tuple[Start, Recorder]], max_time: float | None, quiet: bool
+    prepare: Callable[[World, Reporter, ExitStack], tuple[Start, Recorder]],
+    max_time: float | None,
+    quiet: bool,
+    on_generation: Callable[[Progress], Any] | None = None,
 ) -> Result:
     """Prepare on rank 0, tell the others, evolve, and end all ranks in good order."""
     begun = time.monotonic()
@@ -237,6 +252,7 @@ def _session(
                 end_other_ranks(world, exit_code_of(error))
                 raise
             reporter.every = start.run.output.log_seconds
+            recorder.on_generation = on_generation
             recorder.set_up_seconds = time.monotonic() - begun
             if max_time is not None:
                 recorder.deadline = begun + max_time

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from grs_evo.parallel.worker import SignalFlag
 
@@ -18,7 +19,10 @@ _INTERRUPTED = 130  # exit code of a process ended by a second SIGINT, as shells
 
 @contextmanager
 def listening() -> Iterator[SignalFlag]:
-    """Within it SIGTERM, SIGUSR1 and SIGINT set the flag; a second SIGINT ends the process at once."""
+    """Within it SIGTERM, SIGUSR1 and SIGINT set the flag; a second SIGINT ends the process at once.
+
+    Signals for which the calling script has a handler of its own are left to it.
+    """
     signal_flag = SignalFlag()
 
     def note(number: int, _frame: FrameType | None) -> None:
@@ -33,9 +37,15 @@ def listening() -> Iterator[SignalFlag]:
     if threading.current_thread() is not threading.main_thread():
         yield signal_flag  # Python hears signals in the main thread alone; its owner decides there
         return
-    previous = {number: signal.signal(number, note) for number in _CAUGHT}
+    free = [number for number in _CAUGHT if not _is_taken(signal.getsignal(number))]
+    previous = {number: signal.signal(number, note) for number in free}
     try:
         yield signal_flag
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _is_taken(handler: Any) -> bool:
+    """Whether a handler is one that somebody has written, and not what Python or the shell begins with."""
+    return callable(handler) and handler is not signal.default_int_handler

@@ -96,7 +96,12 @@ def quantum_espresso(path: Path, atoms: Sequence[Any], calculation: Calculation)
             stream,
             bare(one),
             input_data={
-                "control": {"calculation": "scf", "prefix": path.stem if len(atoms) == 1 else f"{path.stem}-{k}"},
+                "control": {
+                    "calculation": "scf",
+                    "tprnfor": True,
+                    "tstress": True,
+                    "prefix": path.stem if len(atoms) == 1 else f"{path.stem}-{k}",
+                },
                 "system": {
                     "ecutwfc": _CUTOFF_RY if calculation.ecutwfc is None else calculation.ecutwfc,
                     "occupations": "smearing",

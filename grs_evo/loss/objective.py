@@ -28,6 +28,7 @@ from grs_evo.loss.terms.term import PreparedTerm
 from grs_evo.structures.structure import Structure, as_structure
 from grs_evo.targets.moments import Moments, moments_of
 from grs_evo.targets.target import Target
+from grs_evo.text import Shown
 
 
 class Evaluation(NamedTuple):
@@ -50,7 +51,7 @@ class _Scratch:
 
 
 @dataclass(frozen=True, eq=False)
-class Objective:
+class Objective(Shown):
     """The effective potential V_eff as a function of a structure. Made by `make_objective`."""
 
     basis: Basis
@@ -60,6 +61,9 @@ class Objective:
     notes: tuple[str, ...] = ()  # what was done to scales, for the log
     added: tuple[PreparedTerm, ...] = ()  # terms with their own code; their columns follow the compiled ones
     scratch: _Scratch = field(default_factory=_Scratch, repr=False)
+
+    def __repr__(self) -> str:
+        return f"Objective({', '.join(self.term_names)}; {self.basis!r};\n  {self.target!r})"
 
     @cached_property
     def terms_kept(self) -> NDArray[np.int64]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,15 @@ from numpy.typing import NDArray
 from grs_evo.errors import InputError
 from grs_evo.files import is_folder, read_file, write_whole
 from grs_evo.search.population.archive import archive_hash
-from grs_evo.search.population.individual import Individual, pack, unpack, without_lines
+from grs_evo.search.population.individual import (
+    Individual,
+    order_key,
+    pack,
+    read_uid,
+    short_uid,
+    unpack,
+    without_lines,
+)
 from grs_evo.storage.checks import (
     Unsound,
     check_history,
@@ -59,9 +68,13 @@ def _with_lines(tree: Tree, attributes: Attributes) -> tuple[Tree, Attributes]:
 MIGRATIONS: dict[int, Callable[[Tree, Attributes], tuple[Tree, Attributes]]] = {1: _with_lines}
 
 
+# Rows that a notebook shows of an archive.
+_ROWS = 10
+
+
 @dataclass(frozen=True, eq=False)
 class Archive:
-    """What a run has found, as read from its folder."""
+    """What a run has found, as read from its folder: a sequence of `ase.Atoms`, in canonical order."""
 
     individuals: list[Individual]  # canonical order
     elements: tuple[str, ...]
@@ -77,6 +90,57 @@ class Archive:
     archive_hash: str
     attributes: Attributes
 
+    def __repr__(self) -> str:
+        lowest = min((one.value for one in self.individuals), default=None)
+        best = "" if lowest is None else f", lowest value {lowest:.6g}"
+        in_set = f", a set of {len(self.set)}" if self.set else ""
+        return (
+            f"Archive({len(self)} structures of {'-'.join(self.elements)}{best}{in_set}; seed {self.seed}, "
+            f"hash {self.archive_hash})"
+        )
+
+    def _repr_html_(self) -> str:
+        """The lowest values as a table."""
+        names = ("value", *self.term_names, "formula", "operator", "island", "generation")
+        rows = []
+        for one in sorted(self.individuals, key=order_key)[:_ROWS]:
+            row = {**row_of(one, self.elements, self.term_names), "uid": short_uid(one.uid)}
+            cells = (row[name] for name in ("uid", *names))
+            shown = (f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in cells)
+            rows.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in shown) + "</tr>")
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in ("uid", *names))
+        return f"<p>{html.escape(repr(self))}</p><table><tr>{head}</tr>{''.join(rows)}</table>"
+
+    def __len__(self) -> int:
+        return len(self.individuals)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self.atoms(k) for k in range(len(self)))
+
+    def __getitem__(self, index: int | slice | str) -> Any:
+        """A structure as `ase.Atoms`, a list of them for a slice, or that with a uid such as ``"3/29"``."""
+        if isinstance(index, str):
+            return self._of_uid(index)
+        if isinstance(index, slice):
+            return [self.atoms(k) for k in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"archive[{index}]: has {len(self)} structures")
+        return self.atoms(index % len(self))
+
+    def _of_uid(self, text: str) -> Any:
+        uid = read_uid(text)
+        for one in (*self.individuals, *self.set):
+            if one.uid == uid:
+                return annotated(one, self.elements, self.term_names, self.seed)
+        raise InputError(f"archive[{text!r}]: holds no structure with the uid {short_uid(uid)}")
+
+    @property
+    def best(self) -> Any:
+        """The structure with the lowest value, as `ase.Atoms`."""
+        if not self.individuals:
+            raise InputError("archive.best: the archive holds no structure")
+        return annotated(min(self.individuals, key=order_key), self.elements, self.term_names, self.seed)
+
     @property
     def basis(self) -> Any:
         """The basis of the run; made when wanted."""
@@ -89,8 +153,19 @@ class Archive:
         return annotated(self.individuals[k], self.elements, self.term_names, self.seed)
 
     def table(self) -> Any:
-        """One row per structure, as a pandas table."""
-        import pandas
+        """One row per structure, as a pandas table.
+
+        Raises
+        ------
+        InputError
+            pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise InputError(
+                "archive.table(): the package pandas is not installed; install grs-evo[analysis]"
+            ) from None
 
         columns = [row_of(one, self.elements, self.term_names) for one in self.individuals]
         return pandas.DataFrame(columns)

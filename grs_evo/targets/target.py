@@ -21,6 +21,7 @@ from grs_evo.targets.moments import Moments, merge, merge_all, moments_of
 from grs_evo.targets.overlap import check_overlap, checked_parts, overlap_reach, whole_part
 from grs_evo.targets.random_alloy import draw_alloy, expected_descriptors, site_fractions
 from grs_evo.targets.sampling import jackknife, systematic_sample, with_expectation
+from grs_evo.text import Shown
 
 # Environments kept by a target to draw from: for the sampling noise, histograms and projections.
 SAMPLE = 4096
@@ -29,7 +30,7 @@ _LEAST_CELLS = 12
 
 
 @dataclass(frozen=True, eq=False)
-class Target:
+class Target(Shown):
     """A distribution of environments in one basis."""
 
     moments: Moments
@@ -51,6 +52,13 @@ class Target:
     basis: Basis | None = field(default=None, repr=False)  # None: made of arrays without it
     # (n_structures,) what it was made of, for losses that read positions; empty: made of arrays without them
     structures: tuple[Structure, ...] = field(default=(), repr=False)
+
+    def __repr__(self) -> str:
+        elements = "-".join(self.basis_facts.get("elements", ()))
+        about = f": {self.description}" if self.description else ""
+        return (
+            f"Target({len(self.n_atoms)} structures, {self.n_environments:g} environments of {elements}{about[:200]})"
+        )
 
     # -- made of structures or of a composition -----------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 
 from grs_evo.descriptors.options import BasisOptions
-from grs_evo.errors import InputError
+from grs_evo.errors import InputError, type_of
 from grs_evo.loss.options import LossOptions
 from grs_evo.options import Options, line_of, odd_value
 from grs_evo.parallel.decisions import CheckpointOptions, StopOptions
@@ -174,6 +174,39 @@ def read(path: Path, overrides: Mapping[str, Any] | None = None) -> RunFile:
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start})") from None
     return parse(text, str(path), overrides)
+
+
+def given(run_file: str | Path | Mapping[str, Any] | RunFile, overrides: Mapping[str, Any]) -> tuple[RunFile, Path]:
+    """A run file, its content as tables, or one that was checked; and where its relative names start.
+
+    Raises
+    ------
+    InputError
+        As `read`.
+    """
+    if isinstance(run_file, str | Path):
+        path = Path(run_file)
+        return read(path, overrides), path.parent
+    if isinstance(run_file, RunFile):
+        raw = json.loads(run_file.model_dump_json(exclude_unset=True))
+    else:
+        try:
+            raw = json.loads(json.dumps(run_file, default=_plain))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"run: {error}; tables hold text, numbers, lists and tables") from None
+    for key, value in overrides.items():
+        _put(raw, key, value, "run")
+    _inherit(raw, "run")
+    return _checked(raw, "run"), Path()
+
+
+def _plain(value: Any) -> Any:
+    """Paths, and numbers and arrays of numpy, as TOML would have them."""
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{value!r} is {type_of(value)}")
 
 
 def _content(path: Path) -> bytes:

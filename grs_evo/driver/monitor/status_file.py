@@ -61,6 +61,32 @@ class Snapshot:
         return {name: float(self.column(f"best_{name}")[best]) for name in self.problem.term_names}
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come, for those that are called after every generation."""
+
+    generation: int  # newest complete one of the round
+    round: int  # of a search for a set; 0 where there are none
+    evaluations: int  # of the loss, of every kind, all islands
+    best_value: float  # the lowest so far
+    best_terms: dict[str, float]  # and its parts
+    set_size: int
+    seconds: float  # of the run, all sessions
+
+
+def progress_of(now: Snapshot) -> Progress:
+    """What is known at a moment at which there are statistics."""
+    return Progress(
+        now.generation,
+        now.round,
+        evaluations(now.rows, stat_names(now.problem.term_names)),
+        float(now.column("best_value").min()),
+        now.best_terms(),
+        now.set_size,
+        now.seconds,
+    )
+
+
 def evaluations(rows: NDArray[np.float64], names: Sequence[str]) -> int:
     """Loss evaluations of every kind, all islands together; `names` are those of the columns."""
     return int(sum(rows[:, names.index(name)].sum() for name in _EVALUATIONS))

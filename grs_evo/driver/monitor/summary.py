@@ -12,14 +12,14 @@ from grs_evo.search.population.individual import Individual, order_key, short_ui
 from grs_evo.search.problem import Problem
 from grs_evo.storage.archive_file import row_of
 from grs_evo.structures.structure import Structure
-from grs_evo.text import counted, duration, table_of
+from grs_evo.text import Shown, counted, duration, table_of
 
 # Terms that the table leaves out.
 _LEFT_OUT = ("raw",)
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
+class Result(Shown):
     """How a run, or a session of it, ended."""
 
     folder: Path
@@ -30,6 +30,15 @@ class Result:
     archive: tuple[Individual, ...] = ()  # on rank 0
     archive_hash: str = ""  # on rank 0
     short: bool = False  # its representative set has not the size that was asked for
+
+    def __repr__(self) -> str:
+        how = "finished" if self.finished else "stopped"
+        lowest = min((one.value for one in self.archive), default=None)
+        best = "" if lowest is None else f", lowest value {lowest:.6g}, hash {self.archive_hash}"
+        return (
+            f"Result({how} ({self.reason or 'end'}) after generation {self.generation}, {duration(self.seconds)}; "
+            f"{counted(len(self.archive), 'structure')}{best}; {self.folder})"
+        )
 
     @property
     def exit_code(self) -> int:
