@@ -405,3 +405,41 @@ def test_what_rounding_left_of_zero_counts_as_zero():
         np.testing.assert_array_equal(crystal.target, crystal.chosen)
     assert analysis.principal_components(target, 1.0).count == 2
     assert analysis.coverage(target, other, variance=1.0).v_rep == pytest.approx(1.0)
+
+
+# ---------------------------------------------------------------- what set and target share
+
+
+def cube(side, at, n, rng):
+    """Corners and inner points of a cube."""
+    corners = np.array(np.meshgrid(*[[0.0, 1.0]] * 3)).reshape(3, -1).T
+    return at + side * np.concatenate([corners, rng.random((n, 3))])
+
+
+def test_shared_volume_is_that_of_the_intersection():
+    rng = np.random.default_rng(0)
+    target = cube(1.0, 0.0, 400, rng)
+    components = analysis.principal_components(target, variance=1.0)
+    cases = [(1.0, 0.5, 0.125), (2.0, -0.5, 1.0), (0.5, 0.25, 0.125), (1.0, 3.0, 0.0)]
+    for side, at, expected in cases:
+        found = analysis.shared(target, cube(side, at, 200, rng), components)
+        assert found.dimension == 3
+        assert found.overlap == pytest.approx(expected, abs=1e-6)
+    # far off: V_rep is one all the same, and nothing is shared
+    away = cube(1.0, 3.0, 200, rng)
+    assert analysis.coverage(target, away, components=components).v_rep == pytest.approx(1.0)
+    found = analysis.shared(target, away, components)
+    assert (found.reached, found.outside) == (0.0, 1.0)
+    assert found.novelty.min() > 5.0
+    itself = analysis.shared(target, target, components)
+    assert (itself.reached, itself.outside, itself.entropy) == (1.0, 0.0, 0.0)
+    with pytest.raises(InputError, match="three environments"):
+        analysis.shared(target, target[:2], components)
+
+
+def test_entropy_of_known_distributions():
+    from grs_evo.analysis.distributions.shared import entropy
+
+    rng = np.random.default_rng(1)
+    assert entropy(2.0 * rng.random((20000, 2))) == pytest.approx(np.log(4.0), abs=0.05)
+    assert entropy(rng.normal(size=(20000, 3))) == pytest.approx(1.5 * np.log(2 * np.pi * np.e), abs=0.05)

@@ -136,6 +136,9 @@ def test_a_spoiled_cell_differs_by_its_contacts(tmp_path: Path, capsys: pytest.C
         bad["reasons"]
     )
     assert len(bad["reasons"]) <= 3
+    cells = tmp_path / "cells.extxyz"
+    assert _call("score", cells, "--target", tmp_path / "t.h5", "--given", cells) == 0
+    assert "against the given structures: 0 % of its environments are new" in capsys.readouterr().out
     assert _call("score", tmp_path / "cells.extxyz", "--target", tmp_path / "t.h5") == 0
     text = capsys.readouterr().out
     assert f"  {good['line']}\n" in text

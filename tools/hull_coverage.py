@@ -7,6 +7,10 @@ exact value in the first six components is given beside it, and alone where the 
 A run folder gives all environments of its target; an archive alone gives the sample that it keeps, whose hull is
 smaller than that of all, so that V_rep comes out too large: the tool says so.
 
+V_rep compares sizes of hulls wherever they lie; beside it stands what cannot be large for a set that lies elsewhere:
+the volume that both hulls share over the target's, the share of the target with an environment of the set as near as
+its own are to each other, the share of the set that has none of the target so near, entropy and diversity.
+
 --near tells besides which share of the target has an environment of the set nearby: a hull may span the target without
 coming near any of it.
 
@@ -25,7 +29,16 @@ from collections.abc import Sequence
 import arguments
 import numpy as np
 
-from grs_evo.analysis import Coverage, coverage, coverage_growth, nearness, principal_components, project, sources
+from grs_evo.analysis import (
+    Coverage,
+    coverage,
+    coverage_growth,
+    nearness,
+    principal_components,
+    project,
+    shared,
+    sources,
+)
 from grs_evo.analysis.distributions import environments
 from grs_evo.analysis.figures.environments import growth, growth_table, plane
 
@@ -82,6 +95,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if not chosen.is_whole:
             print("  the hull of all its environments is larger: V_rep is a lower estimate")
         print(f"  {100 * result.inside:.1f} % of the target inside, {100 * result.beyond:.1f} % of the set beyond")
+        print(f"  {shared(wide, chosen.wide(basis), components).sentence()}")
         clouds.append((found.name, chosen.wide(basis)))
         if given.near:
             near = nearness(points, project(components, clouds[-1][1]), given.near)

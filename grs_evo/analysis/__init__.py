@@ -24,6 +24,7 @@ from grs_evo.analysis.distributions.distances import MomentDistances, halves_flo
 from grs_evo.analysis.distributions.embedding import common_embedding
 from grs_evo.analysis.distributions.histograms import Histograms, histograms, ks_distances, wasserstein_distances
 from grs_evo.analysis.distributions.nearness import Nearness, nearness
+from grs_evo.analysis.distributions.shared import Shared, shared
 from grs_evo.analysis.runs.convergence import bands, best_against_evaluations, evaluations_to_reach
 from grs_evo.analysis.runs.genealogy import Ancestor, ancestry, origins
 from grs_evo.analysis.runs.hypervolume import hypervolume, hypervolume_over_generations, pareto_front, reference_point
@@ -36,6 +37,7 @@ __all__ = [
     "Histograms",
     "MomentDistances",
     "Nearness",
+    "Shared",
     "ancestry",
     "bands",
     "best_against_evaluations",
@@ -58,5 +60,6 @@ __all__ = [
     "principal_components",
     "project",
     "reference_point",
+    "shared",
     "wasserstein_distances",
 ]

@@ -229,16 +229,23 @@ def target(
 @click.argument("structures", nargs=-1, required=True)
 @click.option("--target", "target_", required=True, type=click.Path(path_type=Path), help="target.h5 or a run folder.")
 @click.option("--functions", default=10, show_default=True, help="List so many functions that are most off.")
+@click.option("--given", multiple=True, metavar="FILE", help="Say what is new against the structures of these files.")
 @types_option
 @format_option
 @click.option("--json", "json_", is_flag=True, help="For programs.")
 def score(
-    structures: tuple[str, ...], target_: Path, functions: int, types: str | None, format_: str | None, json_: bool
+    structures: tuple[str, ...],
+    target_: Path,
+    functions: int,
+    given: tuple[str, ...],
+    types: str | None,
+    format_: str | None,
+    json_: bool,
 ) -> None:
     """Tell how well structures (FILE, FILE@-1, FILE::10 for every tenth) stand for a target, and what is off."""
     from grs_evo.cli.score import scores, text_of
 
-    found = scores(structures, target_, functions, symbols(types or ""), format_)
+    found = scores(structures, target_, functions, symbols(types or ""), format_, given)
     click.echo(to_json(found, indent=1) if json_ else text_of(found))
 
 

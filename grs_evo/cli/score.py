@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from grs_evo.analysis import principal_components, shared
+from grs_evo.analysis.distributions import environments
 from grs_evo.analysis.quality import judge, most_off, reference_of, untold
+from grs_evo.descriptors.basis import Basis
 from grs_evo.driver.config.run_file import read
 from grs_evo.driver.setup import make_problem
 from grs_evo.errors import InputError, within
@@ -38,6 +41,7 @@ def scores(
     functions: int = 10,
     types: Sequence[str] = (),
     format: str | None = None,
+    given: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """How well structures stand for a target.
 
@@ -47,6 +51,7 @@ def scores(
     target : a file made by `grs-evo target`, which is compared by the default loss, or a run folder: by the run's own
     functions : how many of the functions that are most off are listed
     types, format : of the structure files, see `readers.read_structures`
+    given : structure files of a reference, such as a set that is there already; each structure then has a ``novelty``
 
     Returns
     -------
@@ -61,6 +66,7 @@ def scores(
     path = Path(target)
     target_data, objective, problem = _relative_loss(path)
     judged_by = _judged_by(target_data)
+    beside = _novelty(given, target_data.basis, types, format) if given else None
     found = []
     for entry in read_structures(list(files), target_data.basis.elements, types=types, format=format):
         one = entry.structure
@@ -83,9 +89,32 @@ def scores(
                 "no_match": why_far(objective, one, judged.evaluation.terms, target_data.structures),
                 "functions": off,
                 "quality": judged_by(one),
+                "novelty": beside(one) if beside is not None else None,
             }
         )
     return found
+
+
+def _novelty(
+    given: Sequence[str], basis: Basis, types: Sequence[str], format: str | None
+) -> Callable[[Structure], dict[str, Any]]:
+    """How far a structure's environments are from those of a reference, in units of the distance between its own."""
+    entries = read_structures(list(given), basis.elements, types=types, format=format)
+    reference = environments.of_structures([entry.structure for entry in entries], basis).wide(basis)
+    with within("--given"):
+        components = principal_components(reference)
+
+    def of(one: Structure) -> dict[str, Any]:
+        found = shared(reference, environments.of_structures([one], basis).wide(basis), components)
+        return {
+            "environments": found.novelty.tolist(),
+            "outside": found.outside,
+            "overlap": found.overlap,
+            "entropy": found.entropy,
+            "diversity": found.diversity,
+        }
+
+    return of
 
 
 def _judged_by(target_data: TargetData) -> Callable[[Structure], dict[str, Any] | None]:
@@ -152,6 +181,13 @@ def text_of(found: list[dict[str, Any]]) -> str:
             lines.append(f"  {one['over_random']:.4g} times the median of random candidates ({one['random']:.4g})")
         if one["no_match"]:
             lines.append(f"  {one['no_match']}")
+        if one["novelty"] is not None:
+            new = one["novelty"]
+            lines.append(
+                f"  against the given structures: {100 * new['outside']:.0f} % of its environments are new, the "
+                f"farthest by {max(new['environments']):.3g} times their neighbour distance; "
+                f"entropy {new['entropy']:+.3g} nats"
+            )
         if one["functions"]:
             heads = list(one["functions"][0])
             rows = [[_cell(row[head]) for head in heads] for row in one["functions"]]

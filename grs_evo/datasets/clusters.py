@@ -12,7 +12,7 @@ from grs_evo.datasets.pool import Pool
 # Share of the features' variance that is kept.
 _KEPT = 0.99
 # Ward's linkage holds all distances: of larger pools a sample is clustered, the others join the nearest centre.
-_MOST = 8000
+_MOST = 4000
 
 
 def features(pool: Pool, other: Pool | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:

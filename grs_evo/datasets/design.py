@@ -17,7 +17,7 @@ from grs_evo.structures.structure import Structure
 # Radial functions and highest l for ranks 1, 2, 3 of the model that sets are judged by, from rich to plain; the first
 # whose number of functions a fit to some thousand rows bears is taken.
 _LIMITS = (((10, 5, 3), (0, 4, 2)), ((10, 4, 2), (0, 3, 2)), ((8, 3, 1), (0, 2, 1)), ((6, 2), (0, 2)))
-_MOST_FUNCTIONS = 400
+MOST_FUNCTIONS = 400
 # Cutoff over the median distance to the nearest neighbour: between the second and the third shell of most structures.
 _REACH = 2.0
 _SAMPLE = 200  # structures that the median distance is taken from
@@ -44,10 +44,15 @@ def design_rows(structure: Structure, basis: Basis, source: str = "structure") -
     return DesignRows(sums / structure.n_atoms, -slopes.reshape(len(slopes), -1).T, counts / max(1, structure.n_atoms))
 
 
-def model_basis(elements: Sequence[str], structures: Sequence[Structure], cutoff: float | None = None) -> Basis:
+def model_basis(
+    elements: Sequence[str],
+    structures: Sequence[Structure],
+    cutoff: float | None = None,
+    most: int = MOST_FUNCTIONS,
+) -> Basis:
     """A basis for a linear potential of these structures: all pairs to `cutoff` Å, or twice the usual nearest distance.
 
-    Ranks to 3 where few elements allow it, so that no more than some hundred coefficients have to be found.
+    Ranks to 3 where few elements allow it, so that no more than `most` coefficients have to be found.
 
     Raises
     ------
@@ -62,7 +67,7 @@ def model_basis(elements: Sequence[str], structures: Sequence[Structure], cutoff
         cutoff = round(_REACH * float(np.median(nearest)), 2)
     for n_max, l_max in _LIMITS:
         made = build_basis(list(elements), n_max, l_max, cutoff)
-        if made.n_desc <= _MOST_FUNCTIONS:
+        if made.n_desc <= most:
             break
     return made
 

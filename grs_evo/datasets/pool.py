@@ -23,8 +23,8 @@ from grs_evo.structures.structure import Structure
 ENERGY_SIGMA = 1e-3  # eV per atom
 FORCE_SIGMA = 0.1  # eV/Å
 # Bytes of force rows that are kept at most; beyond, rows are sketched.
-_MOST_BYTES = 400_000_000
-_SKETCH = 24  # rows of a sketch
+_MOST_BYTES = 300_000_000
+_SKETCH = 16  # rows of a sketch
 # A column whose size is below this share of the largest is nothing but rounding.
 _VANISHES = 1e-12
 
@@ -134,7 +134,7 @@ def make_pool(
         atoms,
         energy / scale,
         np.sqrt(squares / (3 * atoms[:, None])) / FORCE_SIGMA / scale,
-        tuple((one.rows / (FORCE_SIGMA * scale)).astype(np.float32) for one in parts),
+        tuple(np.divide(one.rows, FORCE_SIGMA * scale, out=one.rows, casting="same_kind") for one in parts),
         gram / scale / scale[:, None],
         centre,
         scale,

@@ -13,10 +13,11 @@ from ase.io import write
 from grs_evo.errors import InputError
 from grs_evo.search.candidates import source as source_module
 from grs_evo.search.candidates.binding import bind
-from grs_evo.search.candidates.source import CandidateOptions, candidate
+from grs_evo.search.candidates.source import CandidateOptions, candidate, strained
 from grs_evo.structures.composition import (
     largest_remainder,
 )
+from grs_evo.structures.structure import from_atoms
 from search.candidate_cases import ALLOY, draw, rng, shortest
 
 
@@ -119,3 +120,38 @@ def test_distances_agree_with_ase():
     one = draw(source, 1)[0]
     _, d = get_distances(one.positions, cell=one.cell, pbc=True)
     assert shortest(one) == pytest.approx(min(d[np.triu_indices(12, 1)].min(), np.linalg.norm(one.cell, axis=1).min()))
+
+
+def test_strained_copies_keep_their_fractional_positions():
+    slab = bulk("Cu", cubic=True) * (2, 1, 1)
+    slab.pbc = (True, True, False)
+    one = from_atoms(slab, ["Cu"])
+    made = [strained(rng(k), one, 0.05) for k in range(200)]
+    for each in made[:3]:
+        assert np.allclose(each.positions @ np.linalg.inv(each.cell), one.positions @ np.linalg.inv(one.cell))
+        assert np.array_equal(each.cell[2], one.cell[2])  # not periodic: not strained
+    changes = np.array([np.linalg.inv(one.cell) @ each.cell - np.eye(3) for each in made])
+    assert np.allclose(changes, changes.transpose(0, 2, 1))
+    assert changes[:, 0, 0].std() == pytest.approx(0.05, rel=0.2)
+
+
+def test_candidates_between_templates_take_the_shortest_way(tmp_path):
+    first = bulk("Cu", cubic=True)
+    second = first.copy()
+    second.set_cell(first.cell[:] * 1.1, scale_atoms=True)
+    second.positions[0] -= 0.2 * second.cell[0]  # across the boundary
+    second.wrap()
+    other = bulk("Cu", cubic=True) * (2, 1, 1)
+    write(tmp_path / "given.extxyz", [first, second, other])
+    options = CandidateOptions(kind="templates", file="given.extxyz", between=1.0, volume=(0.5, 2.0), min_distance=1.5)
+    source = bind(options, ["Cu"], folder=tmp_path)
+    assert not source.limits.lattice
+    made = [one for one in draw(source, 60) if one.n_atoms == 4]
+    shares = np.array([(one.cell[0, 0] / first.cell[0, 0] - 1.0) / 0.1 for one in made])
+    assert 0.0 <= shares.min() < 0.2
+    assert 0.8 < shares.max() <= 1.0
+    for one, share in zip(made, shares, strict=True):
+        moved = (one.positions[0] @ np.linalg.inv(one.cell))[0]
+        assert abs((moved + 0.2 * share + 0.5) % 1.0 - 0.5) < 1e-9
+    # the one of eight atoms has no partner and stays as it is
+    assert all(np.allclose(one.cell, other.cell) for one in draw(source, 60) if one.n_atoms == 8)

@@ -88,7 +88,7 @@ def make_goal(structures: Sequence[Structure], elements: Sequence[str], options:
             f"set.objective: 'information' needs the force rows of the target's structures, of at most {_MOST_ATOMS} "
             f"atoms each; one has {large}: give a part of it"
         )
-    basis = model_basis(elements, structures, options.cutoff)
+    basis = model_basis(elements, structures, options.cutoff, options.functions)
     d = basis.n_desc
     energies, forces, second = np.zeros((len(structures), d)), np.zeros((d, d)), np.zeros((d, d))
     n_atoms = sum(one.n_atoms for one in structures)

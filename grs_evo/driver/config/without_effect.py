@@ -75,6 +75,7 @@ def _of_candidates(options: CandidateOptions, source: Source) -> Found:
         "composition": f"{rule} is given" if rule else "",
         "sites": on_sites,
         "pinned": on_sites,
+        "between": "" if kind == "templates" else other,
         "rattled": "" if options.rattle > 0 else "rattle is 0",
         "symprec": on_parent or ("" if options.lattice == "target" else f"lattice is {options.lattice!r}"),
     }

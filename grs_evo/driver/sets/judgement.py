@@ -16,6 +16,10 @@ from grs_evo.storage.target_file import TargetData
 from grs_evo.structures.structure import Structure
 from grs_evo.text import counted
 
+# Loss of the core beyond which atoms of a candidate overlap: the search lets them for a while, and their large forces
+# would count as much to be learnt. Below it a relaxation has not quite ended.
+_OVERLAP = 0.01
+
 
 @dataclass(frozen=True, eq=False)
 class Judged:
@@ -66,7 +70,9 @@ class Judge:
             self._grower = Grower(goal, before.given)
         members = before.state.individuals
         known = sets.Known(one.structure for one in members)
-        pool = sorted(_offered(final, None, known), key=lambda one: (one.content, one.uid))
+        offered = _offered(final, None, known)
+        core = before.problem.objective.term_names.index("core")
+        pool = sorted((one for one in offered if one.terms[core] <= _OVERLAP), key=lambda one: (one.content, one.uid))
         found = self._grower.grow(
             [one.structure for one in members],
             [one.structure for one in pool],
@@ -80,8 +86,9 @@ class Judge:
         note = f"predicted variance {found.left_open:.4g} times what the whole target would leave"
         if gone:
             note += f", {counted(gone, 'structure')} exchanged"
-        if found.refused:
-            note += f", {counted(found.refused, 'candidate')} with atoms too close for the linear model"
+        close = len(offered) - len(pool) + found.refused
+        if close:
+            note += f", {counted(close, 'candidate')} with atoms too close passed over"
         return Judged(told, len(found.added), after, self._why_done(after, found.left_open) or "", note)
 
     def _why_done(self, after: SetProgress, left_open: float) -> str | None:

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from grs_evo.analysis import Components, Coverage, coverage, coverage_growth, coverage_of_samples, principal_components
+from grs_evo.analysis import (
+    Components,
+    Coverage,
+    Shared,
+    coverage,
+    coverage_growth,
+    coverage_of_samples,
+    principal_components,
+    shared,
+)
 from grs_evo.analysis.distributions import environments
 from grs_evo.analysis.distributions.environments import Environments
 from grs_evo.analysis.figures.environments import function_distances, growth, histogram, histogram_choice, plane
@@ -100,13 +109,16 @@ def _coverage(pair: Pair) -> tuple[str, list[Figure], list[Tile]]:
         # The last step is the whole set.
         found = grown[-1][2] if grown else coverage(target, chosen, components=components)
         hulls = plane(components, target, [(pair.name, chosen)], _caption(pair, found, target, components))
+        common = shared(target, chosen, components) if not pair.away and not pair.is_single else None
     except InputError as error:
         return f'<p class="note">Coverage: {page.text(error)}.</p>', [], []
     if components.count == 1:  # a line has nothing to look at
-        return f'<p class="note">Coverage. {page.text(hulls.caption)}</p>', [], _coverage_tiles(pair, found)
+        return f'<p class="note">Coverage. {page.text(hulls.caption)}</p>', [], _coverage_tiles(pair, found, common)
     steps = growth([(pair.name, grown)]) if not pair.away else None
     body = '<div class="grid">' + page.figure(hulls, wide=steps is None) + page.figure(steps) + "</div>"
-    return body, [hulls, *([steps] if steps else [])], _coverage_tiles(pair, found)
+    if common is not None:
+        body += f'<p class="note">{page.text(common.sentence())}.</p>'
+    return body, [hulls, *([steps] if steps else [])], _coverage_tiles(pair, found, common)
 
 
 def _caption(pair: Pair, found: Coverage, target: NDArray[np.float64], components: Components) -> str:
@@ -132,7 +144,7 @@ def _sentence(words: str) -> str:
     return f"{words[0].upper()}{words[1:]}."
 
 
-def _coverage_tiles(pair: Pair, found: Coverage) -> list[Tile]:
+def _coverage_tiles(pair: Pair, found: Coverage, common: Shared | None) -> list[Tile]:
     if pair.away:
         lower = "at least " if found.method == "widths" else ""
         return [("Beyond the target", percent(found.beyond), f"{lower}of its environments, outside the target’s hull")]
@@ -141,11 +153,19 @@ def _coverage_tiles(pair: Pair, found: Coverage) -> list[Tile]:
     sample = "" if pair.each.is_whole else "; upper estimate"
     if not found.is_told:
         where = f"hull volume in the first {found.exact_dimension} of {found.dimension} components{sample}"
-        return [("V_rep, leading", significant(found.exact, 3), where)]
+        return [("V_rep, leading", significant(found.exact, 3), where), *_common_tiles(common)]
     how = (
         "hull volume, set to target" if found.method == "hull" else f"within a factor of {significant(found.factor, 2)}"
     )
-    return [("V_rep", significant(found.v_rep, 3), f"{how}; {several(found.dimension, 'component')}{sample}")]
+    tile = ("V_rep", significant(found.v_rep, 3), f"{how}; {several(found.dimension, 'component')}{sample}")
+    return [tile, *_common_tiles(common)]
+
+
+def _common_tiles(common: Shared | None) -> list[Tile]:
+    if common is None:
+        return []
+    where = f"V(set ∩ target)/V(target), {several(common.dimension, 'component')}; {percent(common.outside)} of the set"
+    return [("Shared volume", significant(common.overlap, 3), f"{where} have no neighbour in the target")]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

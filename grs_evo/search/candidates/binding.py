@@ -38,7 +38,7 @@ def bind(
     Parameters
     ----------
     targets : give density, composition and, where wanted, the parent lattice; may be empty when the options say all
-    spatial : whether atoms may move (operators, relaxation); default: only when rattled or random
+    spatial : whether atoms may move (operators, relaxation); default: only when rattled, strained, mixed or random
     folder : that relative file names start from
     where : the section of the run file, for messages
 
@@ -75,7 +75,7 @@ def bind(
     else:
         templates = tuple(one for one in templates if one.n_atoms in possible)
     if spatial is None:
-        spatial = options.kind == "random" or options.rattle > 0.0
+        spatial = options.kind == "random" or max(options.rattle, options.strain, options.between) > 0.0
     low, high = options.volume
     fixed = _fixed(options, templates, keep, where)
     sizes = options.sizes if options.sizes and spatial else (possible[0], possible[-1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import factorial, inf, prod
 from typing import Annotated, Literal
@@ -93,6 +93,16 @@ class CandidateOptions(Options):
     )
     rattle: float = Field(default=0.0, ge=0, description="standard deviation of random displacements [Å]")
     rattled: float = Field(default=1.0, ge=0, le=1, description="share of candidates that are rattled [1]")
+    strain: float = Field(
+        default=0.0, ge=0, description="standard deviation of each component of a random strain of candidates [1]"
+    )
+    between: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of candidates that lie between two templates of the same atoms: positions and cells are "
+        "mixed in a random proportion (templates) [1]",
+    )
     symprec: float = Field(default=0.01, gt=0, description="tolerance when the parent is found from the target [Å]")
 
     @model_validator(mode="after")
@@ -161,6 +171,8 @@ def candidate(rng: np.random.Generator, source: Source, reject: Reject | None = 
             moves = source.options.rattle * rng.standard_normal(structure.positions.shape)
             moves[~source.limits.movable(structure.n_atoms)] = 0.0
             structure = structure.replace(positions=structure.positions + moves)
+        if structure is not None and source.options.strain > 0.0:
+            structure = strained(rng, structure, source.options.strain)
         if structure is not None:
             cause = source.limits.violation(structure)
             if cause is None:
@@ -209,7 +221,35 @@ def random_cell(rng: np.random.Generator, total: float, shape: str) -> NDArray[n
 
 def _occupied(rng: np.random.Generator, source: Source) -> tuple[Structure | None, str | None]:
     template = source.templates[int(rng.random() * len(source.templates))]
+    if source.options.between > 0.0 and rng.random() < source.options.between:
+        template = _between(rng, template, source.templates)
     if source.keep:
         return template, None
     species = draw_occupation(rng, source.limits.composition, source.limits.mask(template.n_atoms), template.n_atoms)
     return (None, "composition") if species is None else (template.replace(species=species), None)
+
+
+def strained(rng: np.random.Generator, structure: Structure, deviation: float) -> Structure:
+    """A structure under a random symmetric strain of its periodic directions; fractional positions stay."""
+    drawn = deviation * rng.standard_normal((3, 3))
+    along = np.outer(structure.pbc, structure.pbc)
+    change = np.eye(3) + np.where(along, (drawn + drawn.T) / 2.0, 0.0)
+    return structure.replace(positions=structure.positions @ change, cell=structure.cell @ change)
+
+
+def _between(rng: np.random.Generator, one: Structure, templates: Sequence[Structure]) -> Structure:
+    """A structure between this template and another of the same atoms, along the shortest ways; itself if alone."""
+    others = [
+        other
+        for other in templates
+        if other is not one and np.array_equal(other.species, one.species) and np.array_equal(other.pbc, one.pbc)
+    ]
+    if not others:
+        return one
+    other = others[int(rng.random() * len(others))]
+    start, end = (each.positions @ np.linalg.inv(each.cell) for each in (one, other))
+    way = end - start
+    way -= np.where(one.pbc, np.round(way), 0.0)
+    share = rng.random()
+    cell = (1.0 - share) * one.cell + share * other.cell
+    return one.replace(positions=(start + share * way) @ cell, cell=cell)

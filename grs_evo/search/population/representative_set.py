@@ -42,6 +42,9 @@ class InformationOptions(Options):
     cutoff: float | None = Field(
         default=None, gt=0, description="of the linear potential; default: twice the target's nearest distance [Å]"
     )
+    functions: int = Field(
+        default=400, ge=10, description="of the linear potential at most: the richest basis of some within that [1]"
+    )
     exchange: int = Field(
         default=4, ge=0, description="most structures of the set that give way to better ones after a round [1]"
     )
