@@ -167,6 +167,13 @@ def test_without_a_kind_everything_is_listed(capsys: pytest.CaptureFixture[str])
     assert max(map(len, told.splitlines())) <= 80
 
 
+@pytest.mark.parametrize(("name", "said"), [("select-si", "README.md has its commands"), ("liquid-ta", "mpiexec -n 2")])
+def test_an_example_says_how_to_go_on(name: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["init", "--example", name, "-o", str(tmp_path / name)])
+    assert said in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", examples.examples())
 def test_examples_bring_their_targets(name: str, tmp_path: Path) -> None:
     files = examples.copy_example(name, tmp_path / name)

@@ -109,6 +109,8 @@ def _example(name: str, out: Path | None) -> str:
     place = out if out is not None else Path(name)
     files = copy_example(name, place)
     lines = [f"{path}" for path in files]
+    if not (place / "run.toml").exists():  # not all examples are searches
+        return "\n".join([*lines, f"{place / 'README.md'} has its commands"])
     return "\n".join(
         [
             *lines,
