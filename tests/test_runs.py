@@ -160,6 +160,16 @@ def test_cells_for_the_wire(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+def test_a_training_set_is_refilled(tmp_path: Path) -> None:
+    found = small("augment", tmp_path)
+    atoms = sum(one.structure.n_atoms for one in found.set)
+    assert 24 - 4 < atoms <= 24
+    # what the crystals lack: surfaces
+    assert max(one.structure.volume / one.structure.n_atoms for one in found.set) > 1.5 * 3.61**3 / 4
+    assert all(_distances(one.structure).min() > 1.9 for one in found.set)
+
+
+@pytest.mark.long
 def test_away_from_a_random_alloy(tmp_path: Path) -> None:
     found = small("si2-fecr", tmp_path)
     # two islands offer twelve twice; a crystal that is there already, in whatever cell, is not taken again
