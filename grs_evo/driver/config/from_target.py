@@ -14,6 +14,8 @@ from ase.data import atomic_numbers, covalent_radii
 
 from grs_evo.descriptors.basis import Basis
 from grs_evo.driver.config.run_file import RunFile
+from grs_evo.loss.options import LossOptions
+from grs_evo.loss.terms.coordination import has_strong_bonds
 from grs_evo.potential.relaxation import RelaxOptions
 from grs_evo.structures.neighbours import neighbours
 from grs_evo.structures.structure import Structure
@@ -31,6 +33,8 @@ _NEARER = 0.9
 _PACKING = 0.4
 # Weight of the pairs' distances beside means and variances: that of a glass, a melt and a liquid of four tried.
 _PAIR_WEIGHT = 0.5
+# Weight of the numbers of neighbours where bonds are strong: of 0.1, 0.5 and 2 the largest that leaves g(r) as it is.
+_COORDINATION_WEIGHT = 0.5
 
 
 def with_target_defaults(
@@ -62,11 +66,8 @@ def with_target_defaults(
         told = ", ".join(f"{pair} {contact:.2f} Å" for pair, contact in contacts.items())
         notes.append(f"shortest contacts of the target: {told}; the repulsion and the smallest distances follow them")
     if "terms" not in loss.model_fields_set and contacts:
-        loss = loss.model_copy(update={"terms": {"pair_distances": _PAIR_WEIGHT}})
-        notes.append(
-            f"distances of pairs are compared with the target's (loss.terms.pair_distances = {_PAIR_WEIGHT:g}; "
-            "terms = {} leaves that out)"
-        )
+        loss, terms_told = _with_terms(loss, structures, basis)
+        notes += terms_told
     changed: dict[str, Any] = {"loss": loss, "candidates": candidates}
     if run.relax is None:
         changed["relax"] = RelaxOptions()
@@ -74,6 +75,24 @@ def with_target_defaults(
     if not notes:
         return run, ()
     return run.model_copy(update=changed), tuple(notes)
+
+
+def _with_terms(
+    loss: LossOptions, structures: Sequence[Structure], basis: Basis
+) -> tuple[LossOptions, tuple[str, ...]]:
+    """The loss with the term of pair distances, and that of coordination where bonds are strong."""
+    terms = {"pair_distances": _PAIR_WEIGHT}
+    notes = [
+        f"distances of pairs are compared with the target's (loss.terms.pair_distances = {_PAIR_WEIGHT:g}; "
+        "terms = {} leaves that out)"
+    ]
+    if has_strong_bonds(structures, basis):
+        terms["coordination"] = _COORDINATION_WEIGHT
+        notes.append(
+            "a gap divides the target's bonded neighbours from the next ones: their numbers are compared, too "
+            f"(loss.terms.coordination = {_COORDINATION_WEIGHT:g})"
+        )
+    return loss.model_copy(update={"terms": terms}), tuple(notes)
 
 
 def shortest_contacts(structures: Sequence[Structure], basis: Basis) -> dict[str, float]:

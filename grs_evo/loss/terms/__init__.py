@@ -9,6 +9,7 @@
 | sums and counts over all functions | `totals` |
 | atoms too close; the entropy of the environments | `core`, `entropy` |
 | distances of pairs of elements | `pair_distances` |
+| numbers of first neighbours | `coordination` |
 
 A module of this package that holds a `TERM` is a term: report, score, check, weights, history and archive list it.
 Terms that are not compiled into the kernels enter by ``[loss.terms]`` of the run file (`LossOptions.terms`): those of
