@@ -321,7 +321,7 @@ def _space_notes(sources: Sequence[Source]) -> tuple[str, ...]:
 
 def _table_notes(objective: Objective, islands: Sequence[IslandOptions], sources: Sequence[Source]) -> tuple[str, ...]:
     """A word about lattices whose loss is not tabulated; InputError where an option needs the tables."""
-    names = ", ".join(one.term.name for one in objective.added)
+    names = ", ".join(one.term.name for one in objective.added if one.term.on_sites is None)
     if not names or not any(source.one_lattice for source in sources):
         return ()
     if any(one.genetic.passes and source.one_lattice for one, source in zip(islands, sources, strict=True)):
@@ -386,7 +386,7 @@ def _lattices(objective: Objective, sources: Sequence[Source]) -> tuple[Any | No
         if id(source) not in made:
             made[id(source)] = (
                 make_lattice_objective(objective, template, source.limits.mask(template.n_atoms))
-                if source.one_lattice and not objective.added and (template := source.templates[0])
+                if source.one_lattice and objective.tabulated and (template := source.templates[0])
                 else None
             )
     return tuple(made[id(source)] for source in sources)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from grs_evo.descriptors.equivalence import distinct, prune, representatives
 from grs_evo.errors import InputError
 from grs_evo.kernels.lattice import lattice as kernel
+from grs_evo.kernels.lattice.clusters import clusters_whole
 from grs_evo.kernels.lattice.lattice import AnyLoss, LatticeLoss, LatticeWork
 from grs_evo.kernels.loss import distribution
 from grs_evo.kernels.loss import objective as loss_kernel
@@ -82,7 +83,7 @@ class LatticeObjective:
         """
         sites = self._checked(occupations)
         values = np.empty(len(sites))
-        terms = np.zeros((len(sites), distribution.N_TERMS))
+        terms = np.zeros((len(sites), self.objective.n_columns))
         plan, scratch, work = self.objective.plan, self.objective.loss_work(), self.work
         for k, occupation in enumerate(sites):
             if self.full.kind == kernel.ROWS:
@@ -99,6 +100,10 @@ class LatticeObjective:
             if len(self.full.core):
                 terms[k, distribution.CORE] = kernel.core_value(self.full.core, occupation)
                 values[k] += terms[k, distribution.CORE]
+            if self.full.clusters.weight != 0.0:
+                weighted = clusters_whole(self.full.clusters, occupation, work.clusters)
+                terms[k, distribution.N_TERMS] = weighted / self.full.clusters.weight
+                values[k] += weighted
         return values, terms[:, self.objective.terms_kept]
 
     def values(self, occupations: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -141,8 +146,8 @@ def make_lattice_objective(
         More than `MOST_SITES` sites, sites on top of each other, or a mask of the wrong shape or with a site that no
         element may take; an objective with terms that have their own code, for which there are no tables.
     """
-    if objective.added:
-        names = ", ".join(one.term.name for one in objective.added)
+    if not objective.tabulated:
+        names = ", ".join(one.term.name for one in objective.added if one.term.on_sites is None)
         raise InputError(f"lattice: the loss has terms without tables ({names}); evaluate its structures one by one")
     basis = objective.basis
     n, n_el = template.n_atoms, len(basis.elements)
@@ -160,7 +165,9 @@ def make_lattice_objective(
     plan = objective.plan
     core = _core_table(plan, template, pairs, n_el)
     kind = kernel.ROWS if plan.active[2:].any() or plan.w_entropy != 0 else kernel.MOMENTS
-    full = _lattice_loss(tables, kind, plan, core, None)
+    on_sites = [one.term.on_sites(template, one.weight, one.state) for one in objective.added if one.term.on_sites]
+    clusters = on_sites[0] if on_sites else None
+    full = _lattice_loss(tables, kind, plan, core, None, clusters)
     n_functions = int(plan.offsets[-1])
     work = make_lattice_work(plan, full, full)
     with_variances = plan.alpha[1] != 0
@@ -172,7 +179,7 @@ def make_lattice_objective(
     ]
     pruned, rows_kept = prune(programs, [one.kept for one in found], n_el)
     fast_tables = _tables(_fewer_rows(geometry, rows_kept), n, n_el, classes, pruned)
-    fast = _lattice_loss(fast_tables, kernel.SUMS, plan, core, [found[p] for p in classes])
+    fast = _lattice_loss(fast_tables, kernel.SUMS, plan, core, [found[p] for p in classes], clusters)
     n_kept = sum(len(found[p].kept) for p in classes)
     work = make_lattice_work(plan, full, fast)
     return LatticeObjective(objective, template, mask, full, fast, n_functions, n_kept, work)

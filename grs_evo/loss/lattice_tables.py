@@ -14,6 +14,7 @@ from grs_evo.descriptors.pair_functions import pair_functions
 from grs_evo.descriptors.program import Program
 from grs_evo.kernels.ace.tables import aligned
 from grs_evo.kernels.lattice import lattice as kernel
+from grs_evo.kernels.lattice.clusters import ClusterTables, make_cluster_work, no_clusters
 from grs_evo.kernels.lattice.lattice import LatticeLoss, LatticeTables, LatticeWork, MomentLoss
 from grs_evo.kernels.loss import distribution, norms
 from grs_evo.kernels.loss.effective import core_of_pair
@@ -47,6 +48,7 @@ def make_lattice_work(plan: distribution.LossPlan, full: LatticeLoss, fast: Latt
         residual=aligned(max(len(fast.mean.offset), len(fast.variance.offset))),
         central=np.zeros((4, int(plan.offsets[-1]))),
         terms=np.zeros(distribution.N_TERMS),
+        clusters=make_cluster_work(full.clusters),
     )
 
 
@@ -192,6 +194,7 @@ def _lattice_loss(
     plan: distribution.LossPlan,
     core: NDArray[np.float64],
     found: Sequence[Coincidence] | None,
+    clusters: ClusterTables | None = None,
 ) -> LatticeLoss:
     """Bind tables and loss; `found` (one per element) for losses of kind SUMS."""
     n_el = len(plan.sizes)
@@ -212,6 +215,8 @@ def _lattice_loss(
     return LatticeLoss(
         tables, kind, bool(plan.pooled), int(plan.norm), float(plan.delta), float(plan.w_structure), float(plan.w_set),
         plan.set_counts, set_sums, mean, variance, core,
+        no_clusters(tables.n_sites, n_el) if clusters is None else clusters,
+        kind != kernel.SUMS or mean.weight != 0.0 or variance.weight != 0.0,
     )  # fmt: skip
 
 

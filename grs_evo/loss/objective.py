@@ -82,6 +82,11 @@ class Objective(Shown):
         return tuple(names[k] for k in self.terms_kept)
 
     @property
+    def tabulated(self) -> bool:
+        """Whether all of it can be tabulated on fixed sites (see `make_lattice_objective`)."""
+        return len(self.added) < 2 and all(one.term.on_sites is not None for one in self.added)
+
+    @property
     def has_core(self) -> bool:
         return "core" in self.term_names
 

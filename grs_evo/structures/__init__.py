@@ -10,4 +10,5 @@
 | space groups, conventional cells | `symmetry` |
 | are two structures one crystal? | `same_crystal` |
 | counts and fractions of elements | `composition` |
+| clusters of lattice sites, in orbits of its symmetry | `clusters` |
 """

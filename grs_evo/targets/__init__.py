@@ -9,6 +9,8 @@
 | moments of environments, and how they merge | `moments` |
 | structures of any number and size, or a composition, into a target | `target` |
 | a random alloy, without structures | `random_alloy` |
+| an alloy with a wanted short-range order | `short_range_order` |
+| cluster correlations: wanted, counted, tabulated | `clusters` |
 | large structures, a chunk at a time | `chunks` |
 | atoms that overlap | `overlap` |
 | samples of environments, and standard errors | `sampling` |

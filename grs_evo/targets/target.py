@@ -17,10 +17,12 @@ from grs_evo.errors import InputError, expect
 from grs_evo.structures.reading import as_entries
 from grs_evo.structures.structure import Structure, as_structure, ase_of, is_atoms
 from grs_evo.targets.chunks import Job, Worker, parts_of
+from grs_evo.targets.clusters import AlloySites
 from grs_evo.targets.moments import Moments, merge, merge_all, moments_of
 from grs_evo.targets.overlap import check_overlap, checked_parts, overlap_reach, whole_part
 from grs_evo.targets.random_alloy import draw_alloy, expected_descriptors, site_fractions
 from grs_evo.targets.sampling import jackknife, systematic_sample, with_expectation
+from grs_evo.targets.short_range_order import ordered_like, orders_of
 from grs_evo.text import Shown
 
 # Environments kept by a target to draw from: for the sampling noise, histograms and projections.
@@ -52,6 +54,8 @@ class Target(Shown):
     basis: Basis | None = field(default=None, repr=False)  # None: made of arrays without it
     # (n_structures,) what it was made of, for losses that read positions; empty: made of arrays without them
     structures: tuple[Structure, ...] = field(default=(), repr=False)
+    # of an alloy made by composition: its lattice, for losses that count clusters on it
+    alloy: AlloySites | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         elements = "-".join(self.basis_facts.get("elements", ()))
@@ -172,8 +176,9 @@ class Target(Shown):
         samples: int = SAMPLE,
         seed: int = 0,
         covariance: bool = False,
+        order: Mapping[str, Sequence[float]] | None = None,
     ) -> Target:
-        """A random alloy: every site of an ideal lattice is occupied independently of all others.
+        """An alloy: every site of an ideal lattice is occupied independently of all others, or with a given order.
 
         The mean is the exact expectation over all occupations (unless the basis is too large for it: see
         `mean_is_exact`). Variance, skewness, kurtosis and covariance, and the kept environments, come from cells
@@ -185,11 +190,15 @@ class Target(Shown):
         composition : fraction of each element, for all sites or one mapping per site; sums to 1
         samples : environments to draw, at least
         seed : of the random occupations
+        order : Warren–Cowley orders α = 1 − p_AB / (c_A c_B) that are wanted, by pair of elements, from the first shell
+            outwards; other pairs in the shells that are named have 0. The mean then comes from cells as well, on which
+            swaps have made that order
 
         Raises
         ------
         InputError
-            Fractions that do not sum to 1, an element outside the basis, a lattice whose sites overlap.
+            Fractions that do not sum to 1, an element outside the basis, a lattice whose sites overlap, orders that
+            cannot be.
         """
         expect(basis, Basis, "basis", "Target.random_alloy(lattice, basis, composition)")
         sites = lattice if isinstance(lattice, Structure) else _bare_sites(lattice)
@@ -197,16 +206,26 @@ class Target(Shown):
         sites = sites.replace(species=np.argmax(fractions, axis=1).astype(np.int32))
         check_overlap(sites, basis, "lattice")
         rng = np.random.default_rng(seed)
-        first = draw_alloy(sites, basis, fractions, rng)
+        orders = orders_of(order or {}, basis.elements, fractions)
+        scaled = sites.positions @ np.linalg.inv(sites.cell)
+        alloy = AlloySites(sites.cell, scaled, fractions, orders, seed) if sites.pbc.all() else None
+        if alloy is None and len(orders):
+            raise InputError("order: needs a lattice that is periodic in all directions")
+
+        def cell() -> Structure:
+            one = draw_alloy(sites, basis, fractions, rng)
+            return ordered_like(one, alloy, rng) if alloy is not None and len(orders) else one
+
+        first = cell()
         n_cells = max(_LEAST_CELLS, -(-samples // first.n_atoms))
-        cells = [first, *(draw_alloy(sites, basis, fractions, rng) for _ in range(n_cells - 1))]
+        cells = [first, *(cell() for _ in range(n_cells - 1))]
         listed = ", ".join(f"{e} {x:g}" for e, x in zip(basis.elements, fractions.mean(axis=0), strict=True) if x > 0)
         drawn = Target.from_structures(
             cells,
             basis,
             names=[f"random cell {k}" for k in range(n_cells)],
             covariance=covariance,
-            description=f"random alloy, {listed}",
+            description=f"{'ordered' if len(orders) else 'random'} alloy, {listed}",
         )
         found = drawn.moments
         missing = (found.counts == 0) & (fractions.sum(axis=0) > 0)
@@ -217,14 +236,16 @@ class Target(Shown):
                 f" (fraction {fractions.mean(axis=0)[missing][0]:g}); ask for more samples"
             )
         parts = [moments_of(describe_compact(c, basis), c.species, basis.sizes) for c in cells]
-        exact = expected_descriptors(sites, basis, fractions)
+        exact = None if len(orders) else expected_descriptors(sites, basis, fractions)
         known = fractions.mean(axis=0)
         errors = jackknife(parts, basis.sizes, known, exact)
         moments = with_expectation(found, known, exact)
         if exact is not None:
             errors[0] = 0.0
         # Stored alloys do not come with these cells; all ranks and a resumed run must know the same.
-        return replace(drawn, moments=moments, mean_is_exact=exact is not None, errors=errors, structures=())
+        return replace(
+            drawn, moments=moments, mean_is_exact=exact is not None, errors=errors, structures=(), alloy=alloy
+        )
 
     def merged(self, other: Target, weight: float = 1.0) -> Target:
         """Both distributions together, the other's environments `weight` times as heavy (bootstrap)."""
@@ -252,6 +273,7 @@ class Target(Shown):
             errors=None,
             nearest=float(np.fmin(self.nearest, other.nearest)),
             structures=(*self.structures, *other.structures) if self.structures and other.structures else (),
+            alloy=None,
         )
 
     def _each_sample(self) -> NDArray[np.float64]:
@@ -317,6 +339,8 @@ class Target(Shown):
         }
         if self.errors is not None:
             arrays["errors"] = self.errors
+        if self.alloy is not None:
+            arrays |= self.alloy.to_arrays()
         return arrays
 
     @staticmethod
@@ -344,6 +368,7 @@ class Target(Shown):
                 errors=np.array(arrays["errors"]) if "errors" in arrays else None,
                 nearest=float(arrays["nearest"][0]),
                 basis=basis,
+                alloy=AlloySites.from_arrays(arrays),
             )
         except (KeyError, ValueError) as error:
             if isinstance(error, InputError):

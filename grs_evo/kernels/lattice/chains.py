@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from grs_evo.kernels.lattice.lattice import fill_a, value_changed, value_whole
+from grs_evo.kernels.lattice.lattice import settle, value_changed, value_whole
 
 # strategies
 FIRST, BEST, ANNEAL, WALK, UPHILL_NEVER = range(5)
@@ -321,7 +321,7 @@ def advance_chain(rng, loss, scratch, moves, options, state, work, evaluations, 
     stop = ints[FULL] + ints[INCREMENTAL] + evaluations
     count(state.current, counts)
     if ints[PHASE] != START:
-        fill_a(loss.tables, state.current, work.a)
+        settle(loss, state.current, work)
     while ints[FULL] + ints[INCREMENTAL] < stop:
         if ints[PHASE] == START:
             start_again(rng, loss, scratch, moves, options, state, work, counts, sites, elements)
@@ -348,7 +348,7 @@ def advance_chain(rng, loss, scratch, moves, options, state, work, evaluations, 
                 if strategy == BEST and ints[BEST_MOVE] >= 0 and floats[MOVE_LOWEST] < floats[CURRENT]:
                     n = propose(moves, ints[BEST_MOVE], state.current, counts, sites, elements, 0)
                     apply(state.current, counts, sites, elements, 0, n)
-                    fill_a(loss.tables, state.current, work.a)
+                    settle(loss, state.current, work)
                     floats[CURRENT] = floats[MOVE_LOWEST]
                     ints[ACCEPTED] += 1
                     ints[IMPROVED] += 1
@@ -421,7 +421,7 @@ def advance_chain(rng, loss, scratch, moves, options, state, work, evaluations, 
                 if found:
                     ints[PHASE] = START
                     return True
-                fill_a(loss.tables, trial, work.a)
+                settle(loss, trial, work)
         if strategy == BEST and value < floats[MOVE_LOWEST]:
             floats[MOVE_LOWEST] = value
             ints[BEST_MOVE] = move

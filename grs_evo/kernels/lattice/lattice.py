@@ -11,6 +11,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from grs_evo.kernels.lattice.clusters import (
+    ClusterTables,
+    clusters_changed,
+    clusters_whole,
+    count_clusters,
+)
 from grs_evo.kernels.lattice.occupation import (
     BLOCK,
     WIDEST,
@@ -44,7 +50,7 @@ __all__ = [
     "batch_values",
     "central_moments",
     "core_value",
-    "fill_a",
+    "settle",
     "site_rows",
     "time_swaps",
     "value_changed",
@@ -88,6 +94,8 @@ class LatticeLoss(NamedTuple):
     mean: MomentLoss
     variance: MomentLoss
     core: NDArray[np.float64]  # (n_el, n_el, n_sites, n_sites) core energy of two sites over all atoms, or no entries
+    clusters: ClusterTables
+    by_rows: bool  # whether anything is compared besides clusters and core
 
 
 class AnyLoss(NamedTuple):
@@ -254,13 +262,33 @@ def _sums_value(loss, occupation, work):
 
 
 @bare
+def settle(loss, occupation, work):
+    """Make an occupation the current one: A of all its sites, counts of its clusters."""
+    if loss.by_rows:
+        fill_a(loss.tables, occupation, work.a)
+    if loss.clusters.weight != 0.0:
+        count_clusters(loss.clusters, occupation, work.clusters)
+
+
+@bare
 def _sums_whole(loss, occupation, work):
+    if not loss.by_rows:
+        return core_value(loss.core, occupation) if loss.core.shape[0] > 0 else 0.0
     whole(loss.tables, occupation, work, loss.variance.weight != 0.0)
     return _sums_value(loss, occupation, work)
 
 
 @bare
 def _sums_changed(loss, occupation, sites, elements, n_changes, work):
+    if not loss.by_rows:
+        value = 0.0
+        if loss.core.shape[0] > 0:
+            for n in range(n_changes):
+                exchange(occupation, sites, elements, n)
+            value = core_value(loss.core, occupation)
+            for n in range(n_changes - 1, -1, -1):
+                exchange(occupation, sites, elements, n)
+        return value
     changed(loss.tables, occupation, sites, elements, n_changes, work, loss.variance.weight != 0.0)
     value = _sums_value(loss, occupation, work)
     for n in range(n_changes - 1, -1, -1):
@@ -298,11 +326,7 @@ def _any(loss, scratch, occupation, work):
 
 
 @njit(cache=True, error_model="numpy")
-def value_whole(loss, scratch, occupation, work):
-    """The loss of an occupation from nothing; leaves A of it in work.a.
-
-    scratch: None for losses of kind SUMS. Numba then drops the other branches, which take most of the time to compile.
-    """
+def _rows_whole(loss, scratch, occupation, work):
     if scratch is None:
         return _sums_whole(loss, occupation, work)
     if loss.kind == ROWS:
@@ -313,11 +337,19 @@ def value_whole(loss, scratch, occupation, work):
 
 
 @njit(cache=True, error_model="numpy")
-def value_changed(loss, scratch, occupation, sites, elements, n_changes, work):
-    """The loss after `n_changes` sites of the current occupation (its A in work.a) take new elements.
+def value_whole(loss, scratch, occupation, work):
+    """The loss of an occupation from nothing, which is the current one then (see `settle`).
 
-    The occupation is that of the trial for the while and is put back.
+    scratch: None for losses of kind SUMS. Numba then drops the other branches, which take most of the time to compile.
     """
+    value = _rows_whole(loss, scratch, occupation, work)
+    if loss.clusters.weight != 0.0:
+        value += clusters_whole(loss.clusters, occupation, work.clusters)
+    return value
+
+
+@njit(cache=True, error_model="numpy")
+def _rows_changed(loss, scratch, occupation, sites, elements, n_changes, work):
     if scratch is None:
         return _sums_changed(loss, occupation, sites, elements, n_changes, work)
     if loss.kind == ROWS:
@@ -334,6 +366,18 @@ def value_changed(loss, scratch, occupation, sites, elements, n_changes, work):
 
 
 @njit(cache=True, error_model="numpy")
+def value_changed(loss, scratch, occupation, sites, elements, n_changes, work):
+    """The loss after `n_changes` sites of the current occupation (see `settle`) take new elements.
+
+    The occupation is that of the trial for the while and is put back.
+    """
+    value = _rows_changed(loss, scratch, occupation, sites, elements, n_changes, work)
+    if loss.clusters.weight != 0.0:
+        value += clusters_changed(loss.clusters, occupation, sites, elements, n_changes, work.clusters)
+    return value
+
+
+@njit(cache=True, error_model="numpy")
 def batch_values(loss, scratch, occupations, work, values):
     """Losses of many occupations, one after the other: the lanes are the sites."""
     for k in range(occupations.shape[0]):
@@ -343,7 +387,7 @@ def batch_values(loss, scratch, occupations, work, values):
 @njit(cache=True, error_model="numpy")
 def time_swaps(loss, scratch, occupation, pairs, work):
     """Lowest loss over the swaps of the listed pairs of sites, (k, 2), each from the same occupation."""
-    fill_a(loss.tables, occupation, work.a)
+    settle(loss, occupation, work)
     sites = np.empty(2, np.int32)
     elements = np.empty(2, np.int32)
     lowest = np.inf

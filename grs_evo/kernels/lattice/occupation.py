@@ -48,6 +48,13 @@ class LatticeTables(NamedTuple):
     step_from: NDArray[np.int64]  # (n_programs + 1,)
 
 
+class ClusterWork(NamedTuple):
+    """How often each decoration of each orbit of clusters occurs (`clusters.py`)."""
+
+    off: NDArray[np.float64]  # (2, n_counts) counts less the wanted ones: of the current occupation, and of a trial
+    chi: NDArray[np.float64]  # (n_orbits,) χ² of what was looked at last
+
+
 class LatticeWork(NamedTuple):
     """Scratch space; nothing in it outlives a call but A of the current occupation, which is made anew from it."""
 
@@ -64,6 +71,7 @@ class LatticeWork(NamedTuple):
     residual: NDArray[np.float64]  # (n_components, filled up to a multiple of 8)
     central: NDArray[np.float64]  # (4, n_desc)
     terms: NDArray[np.float64]  # (N_TERMS,)
+    clusters: ClusterWork
 
 
 @bare

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from grs_evo.kernels.lattice.chains import apply, count, permute, propose
-from grs_evo.kernels.lattice.lattice import fill_a, value_changed, value_whole
+from grs_evo.kernels.lattice.lattice import settle, value_changed, value_whole
 
 
 @njit(cache=True, error_model="numpy")
@@ -32,7 +32,7 @@ def improve(rng, loss, scratch, moves, passes, occupations, values, last, work):
         last[k] = full + incremental
         for _ in range(passes):
             permute(rng, order)
-            fill_a(loss.tables, occupation, work.a)
+            settle(loss, occupation, work)
             better = False
             for m in range(n_moves):
                 n = propose(moves, order[m], occupation, counts, sites, elements, 0)
@@ -42,7 +42,7 @@ def improve(rng, loss, scratch, moves, passes, occupations, values, last, work):
                 incremental += 1
                 if trial < value:
                     apply(occupation, counts, sites, elements, 0, n)
-                    fill_a(loss.tables, occupation, work.a)
+                    settle(loss, occupation, work)
                     value = trial
                     last[k] = full + incremental
                     better = True

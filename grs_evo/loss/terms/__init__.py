@@ -10,6 +10,7 @@
 | atoms too close; the entropy of the environments | `core`, `entropy` |
 | distances of pairs of elements | `pair_distances` |
 | numbers of first neighbours | `coordination` |
+| cluster correlations on a lattice | `clusters` |
 
 A module of this package that holds a `TERM` is a term: report, score, check, weights, history and archive list it.
 Terms that are not compiled into the kernels enter by ``[loss.terms]`` of the run file (`LossOptions.terms`): those of
@@ -30,5 +31,5 @@ this package by name, those of any module on Python's path by ``module:variable`
     "my_terms:SHORT" = 5.0
 
 Such a term looks at one candidate at a time: it is part of its value, not of the loss of a representative set. On fixed
-sites there are no tables of it, so structures are evaluated one by one.
+sites structures are evaluated one by one, unless the term makes tables of its clusters (`AddedTerm.on_sites`).
 """

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from grs_evo.kernels.lattice.clusters import ClusterTables
 from grs_evo.loss.options import LossOptions
 from grs_evo.options import Options
 
@@ -73,12 +74,15 @@ class AddedTerm(Term):
         marks the structure as one that cannot be evaluated.
     prepare : ``prepare(basis, target, options)`` makes the state, once for each target; may raise InputError
     options : class of what the run file may say besides the weight
+    on_sites : ``on_sites(template, weight, state)`` makes the tables by which compiled searches on fixed sites follow
+        the term; None: such sites are evaluated one structure at a time
     """
 
     takes: Takes
     value: Callable[..., float]
     prepare: Callable[..., Any]
     options: type[TermOptions] = TermOptions
+    on_sites: Callable[..., ClusterTables] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,101 @@
+"""Cluster correlations on the lattice of an alloy, as codes for special quasirandom structures compare them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from grs_evo.descriptors.basis import Basis
+from grs_evo.errors import InputError, within
+from grs_evo.kernels.lattice.clusters import ClusterTables
+from grs_evo.loss.terms.term import AddedTerm, TermOptions
+from grs_evo.structures.clusters import placed, shells, shortest_vector
+from grs_evo.structures.structure import Structure
+from grs_evo.targets.clusters import (
+    Clusters,
+    cluster_tables,
+    cluster_value,
+    make_clusters,
+    sites_of,
+    with_wanted,
+)
+from grs_evo.targets.short_range_order import ordered_cell
+from grs_evo.targets.target import Target
+
+# Shells that pairs, triplets and quadruplets reach where nothing is given.
+_SHELLS = (5, 3, 1)
+_FAR = 3.0  # of the cube root of the volume of a site: beyond the shells above
+
+
+class ClusterOptions(TermOptions):
+    """How far clusters reach: the longest distance between two of their sites."""
+
+    pairs: float | None = Field(None, ge=0, description="of pairs; default: five shells of sites; 0: none [Å]")
+    triplets: float | None = Field(None, ge=0, description="of triplets; default: three shells; 0: none [Å]")
+    quadruplets: float | None = Field(None, ge=0, description="of quadruplets; default: one shell; 0: none [Å]")
+
+
+def _radii(cell: NDArray[np.float64], sites: NDArray[np.float64], options: ClusterOptions) -> list[float]:
+    spacing = (abs(np.linalg.det(cell)) / len(sites)) ** (1 / 3)
+    found = shells(cell, sites, _FAR * spacing)
+    given = (options.pairs, options.triplets, options.quadruplets)
+    radii = [found[min(n, len(found)) - 1] if one is None else one for n, one in zip(_SHELLS, given, strict=True)]
+    for k, one in enumerate(given[1:], start=1):
+        if one is None:  # what is not given stays within what is
+            radii[k] = min(radii[k - 1], radii[k])
+    return radii
+
+
+def _prepare(basis: Basis, target: Target, options: ClusterOptions) -> tuple[Clusters, ClusterOptions]:
+    with within("loss.terms.clusters"):
+        alloy, weights = target.alloy, target.weights.tolist()
+        if alloy is None:
+            alloy = sites_of(target.structures, weights, len(basis.elements))
+        clusters = make_clusters(alloy, _radii(alloy.cell, alloy.sites, options))
+        if target.alloy is None:
+            clusters = with_wanted(clusters, target.structures, weights)
+        elif len(alloy.orders):
+            clusters = with_wanted(clusters, [ordered_cell(alloy)], [1.0])
+        return clusters, options
+
+
+def _value(
+    positions: NDArray[np.float64],
+    cell: NDArray[np.float64],
+    species: NDArray[np.int32],
+    pbc: NDArray[np.bool_],
+    gradient: bool,
+    slopes: NDArray[np.float64],
+    strain: NDArray[np.float64],
+    state: tuple[Clusters, ClusterOptions],
+) -> float:
+    """The mean over the orbits; its slopes are 0, for atoms that move a little stay on their sites."""
+    return cluster_value(state[0], Structure(positions, cell, species, pbc))
+
+
+def _on_sites(template: Structure, weight: float, state: tuple[Clusters, ClusterOptions]) -> ClusterTables:
+    clusters, options = state
+    given = {name: r for name in ("pairs", "triplets", "quadruplets") if (r := getattr(options, name))}
+    shortest = shortest_vector(template.cell)
+    for name, radius in given.items():
+        if radius >= shortest * (1.0 - 1e-6):
+            raise InputError(
+                f"loss.terms.clusters.{name}: reach {radius:g} Å, but in the cell of {template.n_atoms} sites each site"
+                f" has its own image {shortest:.4g} Å away; stay below that, or take a larger cell"
+            )
+    at = placed(template, clusters.alloy.cell, clusters.alloy.sites, "candidates")
+    return cluster_tables(clusters, at, weight)
+
+
+TERM = AddedTerm(
+    name="clusters",
+    meaning="cluster correlations against the target's, in spreads of single environments",
+    unit="1",
+    target="moments",
+    takes="positions",
+    value=_value,
+    prepare=_prepare,
+    options=ClusterOptions,
+    on_sites=_on_sites,
+)

@@ -1,0 +1,275 @@
+"""Clusters of lattice sites: pairs, triplets and quadruplets to given radii, in orbits of the lattice's symmetry.
+
+A site of the infinite lattice is a row (k, t): site k of the parent cell, shifted by the whole lattice vector t. All
+members of an orbit list their sites in the order of the first one's equivalent sites, so that a decoration (which
+element on which place) means the same in each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grs_evo.errors import InputError
+from grs_evo.structures.structure import Structure
+from grs_evo.structures.symmetry import ask_spglib
+
+Rows = NDArray[np.int64]
+
+# Sites within the reach of one.
+MOST_NEIGHBOURS = 1000
+# Clusters of one order in a parent cell, at most: some seconds.
+MOST_CLUSTERS = 50_000
+_SYMPREC = 1e-4  # Å
+# Distances within this share of each other are one shell.
+_SAME_DISTANCE = 1e-4
+# Fraction of the shortest distance between sites by which an atom may be off its site.
+_OFF_SITE = 0.35
+
+
+@dataclass(frozen=True, eq=False)
+class Orbit:
+    """Clusters that the symmetry of the lattice makes equal."""
+
+    radius: float  # Å, longest distance between two of its sites; 0 for single sites
+    members: Rows  # (n_members, order, 4) rows (k, t) of one parent cell's clusters, in equivalent order
+    permutations: Rows  # (n_permutations, order) of the places, by operations that map a member onto itself
+
+    @property
+    def order(self) -> int:
+        return int(self.members.shape[1])
+
+
+class Placed(NamedTuple):
+    """A structure as a supercell of a parent lattice."""
+
+    form: Rows  # (3, 3) its vectors in the parent's
+    rows: Rows  # (n_atoms, 4) site of the parent and lattice vector of each atom
+
+
+def orbits(
+    cell: NDArray[np.float64],
+    sites: NDArray[np.float64],
+    kinds: NDArray[np.integer],
+    active: NDArray[np.bool_],
+    radii: Sequence[float],
+) -> list[Orbit]:
+    """Single sites, pairs, … of a parent lattice, by order and radius.
+
+    Parameters
+    ----------
+    cell, sites : (3, 3) Å and (n, 3) fractional
+    kinds : (n,) the same number for sites that hold the same
+    active : (n,) which sites take part; those with one element only do not
+    radii : Å, longest distance between two sites of a pair, a triplet, …
+
+    Raises
+    ------
+    InputError
+        Radii with more than `MOST_CLUSTERS` clusters; a cell without symmetry operations.
+    """
+    images, shifts = _operations(cell, sites, kinds)
+    found: list[Orbit] = []
+    for order in range(1, len(radii) + 2):
+        reach = 0.0 if order == 1 else float(radii[order - 2])
+        left = set(_clusters(cell, sites, active, order, reach))
+        made = []
+        while left:
+            first = np.array(min(left), np.int64).reshape(order, 4)
+            orbit = _orbit(first, images, shifts, _radius(cell, sites, first))
+            left -= {key_of(one) for one in orbit.members}
+            made.append(orbit)
+        found += sorted(made, key=lambda one: (round(one.radius, 4), len(one.members), one.members.tolist()))
+    return found
+
+
+def _operations(cell: NDArray[np.float64], sites: NDArray[np.float64], kinds: NDArray[np.integer]) -> tuple[Rows, Rows]:
+    """What each operation makes of a row: (n_op, n) the site; (n_op, n + 3, 3) shift of each site, then rotation."""
+    symmetry = ask_spglib("get_symmetry", cell, sites, kinds, symprec=_SYMPREC)
+    if symmetry is None:
+        raise InputError("lattice: spglib finds no symmetry operations; check cell and positions [Å]")
+    turned = np.asarray(symmetry["rotations"], np.int64)
+    moved = np.einsum("oij,kj->oki", turned, sites) + np.asarray(symmetry["translations"])[:, None, :]
+    gaps = moved[:, :, None, :] - sites[None, None, :, :]
+    apart = np.abs((gaps - np.rint(gaps)) @ cell).max(-1)
+    image = apart.argmin(-1)
+    shift = np.rint(np.take_along_axis(gaps, image[:, :, None, None], 2)[:, :, 0]).astype(np.int64)
+    return image.astype(np.int64), np.concatenate([shift, turned.transpose(0, 2, 1)], axis=1)
+
+
+def _standard(rows: Rows) -> Rows:
+    """A cluster sorted, and shifted such that its first site is in the home cell."""
+    ordered = rows[np.lexsort((rows[:, 0], rows[:, 3], rows[:, 2], rows[:, 1]))].copy()
+    ordered[:, 1:] -= ordered[0, 1:].copy()
+    return ordered
+
+
+def key_of(rows: Rows) -> tuple[int, ...]:
+    """The same for a cluster and its translations, in whatever order its sites are listed."""
+    return tuple(_standard(rows).ravel().tolist())
+
+
+def _orbit(first: Rows, images: Rows, shifts: Rows, radius: float) -> Orbit:
+    n = images.shape[1]
+    members: dict[tuple[int, ...], Rows] = {}
+    permutations: set[tuple[int, ...]] = set()
+    own = tuple(first.ravel().tolist())
+    for image, shift in zip(images, shifts, strict=True):
+        rows = np.empty_like(first)
+        rows[:, 0] = image[first[:, 0]]
+        rows[:, 1:] = first[:, 1:] @ shift[n:] + shift[first[:, 0]]
+        order = np.lexsort((rows[:, 0], rows[:, 3], rows[:, 2], rows[:, 1]))
+        rows[:, 1:] -= rows[order[0], 1:].copy()
+        key = tuple(rows[order].ravel().tolist())
+        members.setdefault(key, rows)
+        if key == own:
+            permutations.add(tuple(order.tolist()))
+    return Orbit(radius, np.array([members[key] for key in sorted(members)]), np.array(sorted(permutations), np.int64))
+
+
+def _radius(cell: NDArray[np.float64], sites: NDArray[np.float64], rows: Rows) -> float:
+    places = (sites[rows[:, 0]] + rows[:, 1:]) @ cell
+    return float(np.linalg.norm(places[:, None] - places[None], axis=-1).max())
+
+
+def _clusters(
+    cell: NDArray[np.float64], sites: NDArray[np.float64], active: NDArray[np.bool_], order: int, reach: float
+) -> list[tuple[int, ...]]:
+    """All clusters of one order whose first site, in `_standard`'s order, is in the home cell."""
+    reach *= 1.0 + _SAME_DISTANCE
+    around = 4.2 * reach**3 * active.sum() / abs(np.linalg.det(cell))
+    if around > MOST_NEIGHBOURS:
+        raise InputError(
+            f"clusters: about {around:.0f} sites are within {reach:.4g} Å of a site; at most {MOST_NEIGHBOURS} are "
+            "allowed; take a shorter radius"
+        )
+    spans = np.floor(reach * np.linalg.norm(np.linalg.inv(cell), axis=0)).astype(int) + 1
+    grid = np.stack(np.meshgrid(*(np.arange(-s, s + 1) for s in spans), indexing="ij"), -1).reshape(-1, 3)
+    rows = np.array([(k, *t) for t in grid.tolist() for k in np.flatnonzero(active).tolist()], np.int64).reshape(-1, 4)
+    places = (sites[rows[:, 0]] + rows[:, 1:]) @ cell
+    found: list[tuple[int, ...]] = []
+    for k in np.flatnonzero(active).tolist():
+        home = next(i for i, row in enumerate(rows.tolist()) if row == [k, 0, 0, 0])
+        later = np.arange(home + 1, len(rows))  # rows are in the order of t, then k
+        later = later[np.linalg.norm(places[later] - places[home], axis=1) <= reach]
+        near = np.linalg.norm(places[later][:, None] - places[later][None], axis=-1) <= reach
+        chosen: list[tuple[int, ...]] = [(home,)]
+        allowed = [np.ones(len(later), bool)]
+        for _ in range(order - 1):
+            grown, limits = [], []
+            for cluster, mask in zip(chosen, allowed, strict=True):
+                for j in np.flatnonzero(mask).tolist():
+                    grown.append((*cluster, int(later[j])))
+                    limits.append(mask & near[j] & (np.arange(len(later)) > j))
+            chosen, allowed = grown, limits
+            if len(chosen) > MOST_CLUSTERS:
+                raise InputError(
+                    f"clusters: within {reach:.3g} Å a site has more than {MOST_CLUSTERS} clusters of {order} sites; "
+                    "take a shorter radius"
+                )
+        found += [tuple(rows[list(cluster)].ravel().tolist()) for cluster in chosen]
+    return found
+
+
+def shells(cell: NDArray[np.float64], sites: NDArray[np.float64], reach: float) -> list[float]:
+    """Distances between sites up to `reach`, Å, each once."""
+    pairs = _clusters(cell, sites, np.ones(len(sites), np.bool_), 2, reach)
+    lengths = sorted(_radius(cell, sites, np.array(one, np.int64).reshape(2, 4)) for one in pairs)
+    return [r for k, r in enumerate(lengths) if k == 0 or r > lengths[k - 1] * (1.0 + _SAME_DISTANCE)]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# supercells
+
+
+def placed(structure: Structure, cell: NDArray[np.float64], sites: NDArray[np.float64], source: str) -> Placed:
+    """Which site of the lattice each atom sits on.
+
+    The structure may be shifted, swelled or shrunk, and its atoms may be off their sites by a third of the distance
+    between sites; if it is turned against the lattice, its own lattice and this one are both brought into the standard
+    orientation first.
+
+    Raises
+    ------
+    InputError
+        It is no supercell of the lattice with one atom on each site.
+    """
+    found = _placed(structure, cell, sites)
+    if found is None:
+        standard, ours = _standard_turn(structure.cell, structure.positions), _standard_turn(cell, sites @ cell)
+        if standard is not None and ours is not None:
+            turn = standard @ ours.T
+            turned = structure.replace(positions=structure.positions @ turn, cell=structure.cell @ turn)
+            found = _placed(turned, cell, sites)
+    if found is None:
+        raise InputError(
+            f"{source}: is no cell of the target's lattice with an atom on each site; clusters are counted on one only"
+        )
+    return found
+
+
+def _standard_turn(cell: NDArray[np.float64], positions: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """(3, 3) what turns rows of coordinates into spglib's standard orientation, whatever sits on the sites."""
+    dataset = ask_spglib("get_symmetry_dataset", cell, positions @ np.linalg.inv(cell), None, symprec=0.05)
+    if dataset is None:
+        return None
+    turn = dataset["std_rotation_matrix"] if isinstance(dataset, dict) else dataset.std_rotation_matrix
+    return np.asarray(turn, np.float64).T
+
+
+def _placed(structure: Structure, cell: NDArray[np.float64], sites: NDArray[np.float64]) -> Placed | None:
+    n_cells, rest = divmod(structure.n_atoms, len(sites))
+    if rest or not n_cells or not structure.pbc.all():
+        return None
+    scale = (abs(np.linalg.det(cell)) * n_cells / structure.volume) ** (1 / 3)
+    inverse = np.linalg.inv(cell)
+    form = np.rint(structure.cell * scale @ inverse).astype(np.int64)
+    if abs(round(float(np.linalg.det(form.astype(np.float64))))) != n_cells:
+        return None
+    # small strains are taken out: only the whole numbers count
+    scaled = structure.positions @ np.linalg.inv(structure.cell) @ form
+    spacing = shells(cell, sites, 2.0 * abs(np.linalg.det(cell) / len(sites)) ** (1 / 3))[0]
+    for start in range(len(sites)):
+        gaps = (scaled - scaled[0] + sites[start])[:, None] - sites[None]
+        apart = np.linalg.norm((gaps - np.rint(gaps)) @ cell, axis=-1)
+        # the first atom may be off its site: the mean shift of all is taken out
+        nearest = apart.argmin(1)
+        own = np.take_along_axis(gaps, nearest[:, None, None], 1)[:, 0]
+        off = own - np.rint(own)
+        if (np.linalg.norm((off - off.mean(0)) @ cell, axis=1) > _OFF_SITE * spacing).any():
+            continue
+        rows = np.concatenate([nearest[:, None], np.rint(own)], axis=1).astype(np.int64)
+        if len(np.unique(_keys(rows, form))) == len(rows):
+            return Placed(form, rows)
+    return None
+
+
+def _keys(rows: Rows, form: Rows) -> Rows:
+    """(…,) a number for each row (…, 4) that is the same for rows a vector of the supercell apart."""
+    volume = round(float(np.linalg.det(form.astype(np.float64))))
+    adjugate = np.rint(np.linalg.inv(form.astype(np.float64)) * volume).astype(np.int64)
+    inside = (rows[..., 1:] @ adjugate) % abs(volume)
+    keys: Rows = ((rows[..., 0] * abs(volume) + inside[..., 0]) * abs(volume) + inside[..., 1]) * abs(volume) + inside[
+        ..., 2
+    ]
+    return keys
+
+
+def in_supercell(orbit: Orbit, at: Placed) -> NDArray[np.int32]:
+    """(n_cells * n_members, order) atoms of all clusters of an orbit in a supercell; images of one atom may meet."""
+    keys = _keys(at.rows, at.form)
+    order = np.argsort(keys)
+    origins = at.rows[at.rows[:, 0] == at.rows[0, 0]][:, 1:]
+    rows = np.broadcast_to(orbit.members, (len(origins), *orbit.members.shape)).copy()
+    rows[..., 1:] += origins[:, None, None, :]
+    atoms = order[np.searchsorted(keys, _keys(rows, at.form), sorter=order)]
+    return atoms.reshape(-1, orbit.order).astype(np.int32)
+
+
+def shortest_vector(cell: NDArray[np.float64]) -> float:
+    """Å, of all lattice vectors of a cell the shortest: where a site sees its own image."""
+    return shells(cell, np.zeros((1, 3)), 1.2 * abs(np.linalg.det(cell)) ** (1 / 3))[0]
