@@ -15,7 +15,7 @@ from grs_evo.driver.config.changes import check_files
 from grs_evo.driver.config.run_file import RunFile, read
 from grs_evo.driver.config.toml import to_toml
 from grs_evo.driver.sets.progress import given_structures
-from grs_evo.driver.setup import decided, make_problem, make_target_data
+from grs_evo.driver.setup import by_alloy, decided, make_problem, make_target_data
 from grs_evo.errors import within
 from grs_evo.loss.terms.table import facts
 from grs_evo.storage.target_file import TargetData
@@ -36,6 +36,7 @@ def check(path: str | Path) -> dict[str, Any]:
     given = read(file)
     with within(str(file)):
         check_files(given, file.parent)
+        given, by_composition = by_alloy(given, file.parent)
         target_data = make_target_data(given, file.parent)
         given, by_target = decided(given, target_data)
         problem = make_problem(given, target_data, file.parent)
@@ -65,7 +66,7 @@ def check(path: str | Path) -> dict[str, Any]:
         "terms": list(problem.term_names),
         "term_facts": {name: asdict(one) for name, one in facts(problem.term_names, given.loss).items()},
         "objectives": list(problem.archive.objectives or ()),
-        "notes": [*by_target, *problem.objective.notes, *problem.notes],
+        "notes": [*by_composition, *by_target, *problem.objective.notes, *problem.notes],
         "islands": problem.n_islands,
         "atoms": sorted({n for source in problem.sources for n in source.sizes}),
         "memory_bytes": _memory(given, target_data, problem),

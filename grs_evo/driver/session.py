@@ -23,7 +23,7 @@ from grs_evo.driver.monitor.summary import Result, summary
 from grs_evo.driver.provenance import check_same, fingerprint, moved, stamped, unchanged, versions
 from grs_evo.driver.recorder import Recorder
 from grs_evo.driver.sets.progress import given_structures
-from grs_evo.driver.setup import decided, make_problem, make_target_data, rehearse, store_target
+from grs_evo.driver.setup import by_alloy, decided, make_problem, make_target_data, rehearse, store_target
 from grs_evo.driver.signals import listening
 from grs_evo.driver.startup import Start, receive, receive_start, send_start
 from grs_evo.errors import InputError, RankExit, StorageError, exit_code_of, names_refused, within
@@ -88,6 +88,7 @@ def run(
         with within(name):
             shares(len(given.each_island()), world.size)
             check_files(given, start_of_names)
+            given, by_composition = by_alloy(given, start_of_names)
             target_data = make_target_data(
                 given, start_of_names, DistributedDescriber(world, 1 if world.size > 1 else cores())
             )
@@ -95,7 +96,7 @@ def run(
             problem = make_problem(given, target_data, start_of_names)
             given_structures(given, target_data.basis, start_of_names)
             reporter.say(f"grs_evo {__version__}: {name} on {counted(world.size, 'rank')}")
-            for note in (*by_target, *problem.objective.notes, *problem.notes):
+            for note in (*by_composition, *by_target, *problem.objective.notes, *problem.notes):
                 reporter.say(note)
             rehearse(problem)
         effective, copies = gather_files(given, start_of_names)

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from grs_evo.descriptors.basis import Basis, build_basis
 from grs_evo.descriptors.options import BasisOptions
 from grs_evo.driver.config.changes import map_files
+from grs_evo.driver.config.from_alloy import AlloyCell, with_alloy_defaults
 from grs_evo.driver.config.from_target import with_target_defaults
 from grs_evo.driver.config.run_file import AlloyOptions, RunFile, TargetOptions, read
 from grs_evo.driver.config.without_effect import without_effect
@@ -182,20 +184,53 @@ def _alloy(options: AlloyOptions, basis: Basis, structures: Sequence[Structure],
     if options.lattice == "file":
         if not structures:
             raise InputError('target.alloy.lattice: is "file", but target.files names none')
-        lattice: Any = to_atoms(structures[0], basis.elements)
-    elif options.lattice in PARENTS:
-        if options.a is None:
-            raise InputError(f"target.alloy.a: is missing; a {options.lattice} lattice needs its constant in Å")
-        cell, sites = parent_cell(options.lattice, options.a, cubic=False)
-        lattice = to_atoms(Structure(sites, cell, np.zeros(len(sites), np.int32), np.ones(3, np.bool_)), basis.elements)
+        sites = structures[0]
     else:
+        cell, fractional = _named_lattice(options)
+        sites = Structure(fractional @ cell, cell, np.zeros(len(fractional), np.int32), np.ones(3, np.bool_))
+    lattice = to_atoms(sites, basis.elements)
+    with within("target.alloy", "."):
+        return Target.random_alloy(
+            lattice,
+            basis,
+            options.composition,
+            samples=options.samples,
+            seed=options.seed,
+            covariance=covariance,
+            order=options.order,
+        )
+
+
+def _named_lattice(options: AlloyOptions) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Cell in Å and fractional sites."""
+    if options.lattice not in PARENTS:
         raise InputError(
             f"target.alloy.lattice: {options.lattice!r} is no lattice; allowed are {', '.join((*PARENTS, 'file'))}"
         )
-    with within("target.alloy", "."):
-        return Target.random_alloy(
-            lattice, basis, options.composition, samples=options.samples, seed=options.seed, covariance=covariance
-        )
+    if options.a is None:
+        raise InputError(f"target.alloy.a: is missing; a {options.lattice} lattice needs its constant in Å")
+    return parent_cell(options.lattice, options.a, cubic=False)
+
+
+def by_alloy(run: RunFile, folder: Path) -> tuple[RunFile, tuple[str, ...]]:
+    """The run file with what its alloy decides written out, before the target is made; a line for each decision.
+
+    Raises
+    ------
+    InputError
+        No such lattice, a file that cannot be read, a composition that the cells cannot hold.
+    """
+    alloy = run.target.alloy
+    if alloy is None:
+        return run, ()
+    if alloy.lattice != "file":
+        return with_alloy_defaults(run, AlloyCell(*_named_lattice(alloy), ""))
+    _, entries = _read_target(run.target, run.basis.elements or None, folder)
+    if not entries or not entries[0].structure.pbc.all():
+        return run, ()  # without a period there are no supercells to choose from
+    one = entries[0].structure
+    parent = AlloyCell(one.cell, one.positions @ np.linalg.inv(one.cell), run.target.files[0])
+    return with_alloy_defaults(run, parent)
 
 
 def make_basis(

@@ -42,6 +42,12 @@ class AlloyOptions(Options):
         description="fraction of each element, which add up to 1: one table for all sites, or a list with one for each"
         " site of the lattice's cell, in its order [1]"
     )
+    order: dict[str, tuple[float, ...]] = Field(
+        default={},
+        description="short-range order that is wanted: for pairs of elements such as Co-Cr the Warren–Cowley α = "
+        "1 − p/(c c') of the first shell, the second, …; other pairs of these shells have 0 [1]",
+        json_schema_extra={"written": "when given"},
+    )
     samples: int = Field(default=4096, ge=16, le=10_000_000, description="environments drawn [1]")
     seed: int = Field(default=0, ge=0, description="of these draws [1]")
 

@@ -68,6 +68,7 @@ def _of_candidates(options: CandidateOptions, source: Source) -> Found:
         "cubic": "lattice is 'file'" if options.lattice == "file" else "" if kind == "lattice" else other,
         "repeat": "" if kind == "lattice" else other,
         "sizes": "",
+        "compact": "" if kind == "supercells" else other,
         "shape": random,
         "density": random,
         "volume": still,

@@ -2,8 +2,8 @@
 
 A is linear in the occupation, so each site contributes one tabulated column (`phi`) and a flip or swap subtracts and
 adds columns. Sites are the lanes of every buffer: block b holds lanes 32 b … 32 b + 8 widths[b], rows of a block lie
-one after the other, every row `8 * widths[b]` consecutive numbers. All blocks but the last are four vectors wide: a step
-of the interpreter costs little more for four vectors than for one (3.2, 2.4, 1.9 µs for 765 steps, 32 sites: 1, 2, 4).
+one after the other, every row `8 * widths[b]` numbers. All blocks but the last are four vectors wide: a step of the
+interpreter costs little more for four vectors than for one (3.2, 2.4, 1.9 µs for 765 steps on 32 sites with 1, 2, 4).
 """
 
 from __future__ import annotations

@@ -192,7 +192,7 @@ def _templates(
             f"{where}.kind: supercells needs a parent that is periodic in all directions, pbc is {pbc.tolist()}"
         )
     with within(where, "."):
-        found = supercells(cell, sites, sizes, options.height, kinds)
+        found = supercells(cell, sites, sizes, options.height, kinds, options.compact)
     if not found:
         raise InputError(
             f"{where}.sizes: no supercell of the {len(sites)}-site parent has {sizes[0]} to {sizes[1]} sites "

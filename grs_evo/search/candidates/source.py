@@ -51,6 +51,14 @@ class CandidateOptions(Options):
         default=None,
         description="smallest and largest number of atoms (supercells, random, and what add/remove may reach)",
     )
+    compact: int | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="supercells of each size that are taken, those whose sites are farthest from their own images; "
+        "default: all [1]",
+        json_schema_extra={"written": "when given"},
+    )
     height: float = Field(default=0.0, ge=0, description="minimum perpendicular height of a cell [Å]")
     shape: Literal["cubic", "orthorhombic", "triclinic"] = Field(default="triclinic", description="of random cells")
     number_density: float | None = Field(

@@ -14,6 +14,9 @@ from grs_evo.structures.symmetry import Matrix, rotations
 # (nearly all of them to build the 2,900 distinct ones of fcc).
 MOST_FORMS = 50_000
 
+# Forms that are looked at together, to bound memory.
+_AT_ONCE = 1000
+
 # c/a of hcp where atoms touch their twelve neighbours: √(8/3).
 IDEAL_C_OVER_A = 1.6329931618554521
 
@@ -57,6 +60,30 @@ def distinct_forms(volume: int, operations: Matrix) -> NDArray[np.int64]:
     first = order[np.searchsorted(own, images.ravel(), sorter=order)].reshape(images.shape).min(axis=1)
     distinct: NDArray[np.int64] = forms[first == np.arange(len(forms))]
     return distinct
+
+
+def most_compact(cell: NDArray[np.float64], volume: int, number: int) -> NDArray[np.int64]:
+    """The Hermite normal forms whose sites are farthest from their own images, (≤ number, 3, 3), best first.
+
+    Of equal distances the one with fewer nearest images is the more compact.
+    """
+    forms = hermite_forms(volume)
+    reach = 1.13 * (volume * abs(np.linalg.det(cell))) ** (1 / 3)  # no lattice of this density is sparser
+    spans = np.floor(reach * np.linalg.norm(np.linalg.inv(cell), axis=0)).astype(int) + 1
+    grid = np.stack(np.meshgrid(*(np.arange(-s, s + 1) for s in spans), indexing="ij"), -1).reshape(-1, 3)
+    lengths = np.linalg.norm(grid @ cell, axis=1)
+    near = (lengths > 0) & (lengths <= reach)
+    order = np.argsort(lengths[near], kind="stable")
+    vectors, lengths = grid[near][order], lengths[near][order]
+    adjugates = np.rint(np.linalg.inv(forms.astype(np.float64)) * volume).astype(np.int64)
+    shortest, nearest = np.empty(len(forms)), np.empty(len(forms))
+    for start in range(0, len(forms), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        inside = (vectors @ adjugates[part] % volume == 0).all(-1)  # (part, n_vectors)
+        shortest[part] = lengths[inside.argmax(1)]
+        nearest[part] = (inside & (lengths <= shortest[part, None] + 1e-6)).sum(1)
+    best: NDArray[np.int64] = forms[np.lexsort((nearest, -shortest.round(6)))[:number]]
+    return best
 
 
 def reduced(cell: NDArray[np.float64]) -> tuple[NDArray[np.float64], Matrix]:
@@ -127,8 +154,14 @@ def supercells(
     sizes: tuple[int, int],
     min_height: float = 0.0,
     kinds: NDArray[np.int64] | None = None,
+    most: int | None = None,
 ) -> list[Structure]:
-    """All symmetry-distinct supercells with a number of sites in `sizes` (both included) and heights ≥ min_height Å."""
+    """All symmetry-distinct supercells with a number of sites in `sizes` (both included) and heights ≥ min_height Å.
+
+    Parameters
+    ----------
+    most : of each size, the most compact ones alone
+    """
     n = len(sites)
     volumes = range(max(1, -(-sizes[0] // n)), sizes[1] // n + 1)
     total = 0
@@ -142,7 +175,8 @@ def supercells(
     operations = rotations(cell, sites, kinds)
     found = []
     for volume in volumes:
-        for form in distinct_forms(volume, operations):
+        forms = distinct_forms(volume, operations) if most is None else most_compact(cell, volume, most)
+        for form in forms:
             structure = build(cell, sites, form)
             if heights(structure.cell).min() >= min_height - 1e-9:
                 found.append(structure)

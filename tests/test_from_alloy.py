@@ -1,0 +1,98 @@
+"""A run file with an alloy and a size is a whole one; what cannot be is said in a line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from grs_evo.driver.config.run_file import parse
+from grs_evo.driver.setup import by_alloy
+from grs_evo.errors import InputError
+from grs_evo.search.candidates.parents import parent_cell
+from grs_evo.search.candidates.supercells import most_compact, supercells
+
+CANTOR = """
+[target.alloy]
+lattice = "fcc"
+a = 3.59
+composition = {Co = 0.2, Cr = 0.2, Fe = 0.2, Mn = 0.2, Ni = 0.2}
+[candidates]
+sizes = [40, 40]
+"""
+
+
+def test_an_alloy_and_a_size_say_all() -> None:
+    assert len(CANTOR.strip().splitlines()) <= 8
+    run, notes = by_alloy(parse(CANTOR, "run.toml"), Path())
+    one = run.candidates
+    assert (one.kind, one.lattice, one.a, one.sizes, one.compact) == ("supercells", "fcc", 3.59, (40, 40), 1)
+    assert one.fractions == pytest.approx(dict.fromkeys(["Co", "Cr", "Fe", "Mn", "Ni"], 0.2))
+    assert (run.loss.mean, run.loss.variance, run.loss.terms) == (1.0, 0.0, {"clusters": 1.0})
+    # between the third and the fourth shell
+    assert 3.59 * np.sqrt(1.5) < run.basis.cutoff < 3.59 * np.sqrt(2)
+    assert run.search.strategy == "annealing"
+    assert len(notes) == 5
+
+
+def test_what_is_given_is_left() -> None:
+    more = "compact = 3\nfractions = {Co = 0.5, Ni = 0.5}\n[basis]\ncutoff = 6.0\n[loss]\nvariance = 0.5\nterms = {}\n"
+    given = parse(CANTOR + more + '[search]\nstrategy = "genetic"\n', "run.toml")
+    run, _ = by_alloy(given, Path())
+    assert (run.basis, run.loss, run.search) == (given.basis, given.loss, given.search)
+    assert run.candidates.compact == 3
+    assert run.candidates.fractions == {"Co": 0.5, "Ni": 0.5}
+    own = parse(CANTOR.replace("sizes = [40, 40]", 'lattice = "bcc"\na = 2.9'), "run.toml")
+    assert by_alloy(own, Path())[0].candidates == own.candidates
+
+
+def test_sublattices_and_the_best_size() -> None:
+    text = """
+[target.alloy]
+lattice = "diamond"
+a = 5.6
+composition = [{Al = 0.25, Ga = 0.75}, {As = 1.0}]
+[candidates]
+"""
+    run, _ = by_alloy(parse(text + "sizes = [30, 36]", "run.toml"), Path())
+    assert run.candidates.sizes == (32, 32)
+    assert run.candidates.sites == (("Al", "Ga"), ("As",))
+    assert run.candidates.fractions == {"Al": 0.125, "Ga": 0.375, "As": 0.5}
+    run, _ = by_alloy(parse(text + "repeat = [2, 2, 2]", "run.toml"), Path())
+    assert run.candidates.sites == (*[("Al", "Ga")] * 4, *[("As",)] * 4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("[40, 40]", "[3, 3]"), "3 sites cannot hold a fraction 0.2 of Mn; the nearest possible composition is"),
+        (('"fcc"', '"hcp"'), "40 sites"),
+        (("Ni = 0.2}", "Ni = 0.2}\norder = {Co-Fe = [0.1, 0.1], Co-Xx = [0.1]}"), ""),
+    ],
+)
+def test_sizes_without_the_composition(change: tuple[str, str], message: str) -> None:
+    text = CANTOR.replace(*change)
+    if "cannot" in message:
+        with pytest.raises(InputError, match=message):
+            by_alloy(parse(text, "run.toml"), Path())
+    else:
+        assert by_alloy(parse(text, "run.toml"), Path())[0].candidates.sizes == (40, 40)
+
+
+def test_odd_sizes_of_a_cell_of_two_sites_name_the_nearest() -> None:
+    text = CANTOR.replace('"fcc"', '"hcp"').replace("[40, 40]", "[41, 41]")
+    with pytest.raises(InputError, match="the nearest possible numbers are 40 and 42"):
+        by_alloy(parse(text, "run.toml"), Path())
+
+
+def test_the_most_compact_cell_is_the_best_of_all() -> None:
+    cell, sites = parent_cell("fcc", 3.6, cubic=False)
+
+    def own_image(one: np.ndarray) -> float:
+        grid = np.array(np.meshgrid(*[range(-3, 4)] * 3)).reshape(3, -1).T @ one
+        return float(np.sort(np.linalg.norm(grid, axis=1))[1])
+
+    for volume in (8, 12, 27):
+        best = max(own_image(one.cell) for one in supercells(cell, sites, (volume, volume)))
+        assert own_image(most_compact(cell, volume, 1)[0] @ cell) == pytest.approx(best, rel=1e-6)
