@@ -13,6 +13,7 @@ import stated_tables
 from ase.neighborlist import neighbor_list
 
 from grs_evo.cli.check import check
+from grs_evo.cli.score import scores
 from grs_evo.driver.config.changes import map_files
 from grs_evo.driver.config.run_file import read
 from grs_evo.driver.session import run
@@ -116,6 +117,30 @@ def test_tables_of_readmes_are_what_the_runs_give(name: str, tmp_path: Path) -> 
     page = (RUNS / name / "README.md").read_text()
     for row in stated_tables.made(name, tmp_path / "out"):
         assert f"\n{row}\n" in page, "python tests/stated_tables.py writes the tables anew"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("name", "counts", "pair"),
+    [
+        ("sqs-cocrfemnni", dict.fromkeys(("Co", "Cr", "Fe", "Mn", "Ni"), 8), "Co-Cr"),
+        ("sqs-tialn", {"N": 32, "Al": 16, "Ti": 16}, "Al-Ti"),
+        ("sqs-cupd", {"Cu": 48, "Pd": 16}, "Cu-Pd"),
+    ],
+)
+def test_alloys_have_composition_and_order(name: str, counts: dict[str, int], pair: str, tmp_path: Path) -> None:
+    shutil.copytree(RUNS / name, tmp_path / name)
+    file = tmp_path / name / "run.toml"
+    file.write_text(file.read_text() + "\n[search]\nislands = 1\n\n[stop]\ngenerations = 8\n")
+    run(file, tmp_path / "out", quiet=True)
+    found = read_archive(tmp_path / "out")
+    best = found.atoms(0)
+    assert {symbol: best.symbols.count(symbol) for symbol in counts} == counts
+    best.write(tmp_path / "best.extxyz")
+    one = scores([str(tmp_path / "best.extxyz")], tmp_path / "out", 0)[0]
+    assert one["over_random"] < 0.8
+    first = one["by_term"]["clusters"][0]["orders"][pair]
+    assert first == pytest.approx(-0.12 if name == "sqs-cupd" else 0.0, abs=0.05)
 
 
 @pytest.mark.long

@@ -88,6 +88,11 @@ def scores(
                 "over_random": judged.baseline_ratio,
                 "no_match": why_far(objective, one, judged.evaluation.terms, target_data.structures),
                 "functions": off,
+                "by_term": {
+                    each.term.name: each.term.report(one, objective.basis.elements, entry.source, each.state)
+                    for each in objective.added
+                    if each.term.report is not None
+                },
                 "quality": judged_by(one),
                 "novelty": beside(one) if beside is not None else None,
             }
@@ -192,6 +197,8 @@ def text_of(found: list[dict[str, Any]]) -> str:
             heads = list(one["functions"][0])
             rows = [[_cell(row[head]) for head in heads] for row in one["functions"]]
             lines += ["", "  functions most off, in standard deviations of the target", table_of(rows, heads), ""]
+        for name, rows in one["by_term"].items():
+            lines += ["", f"  {name}", table_of([[_cell(v) for v in row.values()] for row in rows], list(rows[0])), ""]
         if judged is not None and judged["rows"]:
             lines += ["", "  observables most off, in scatters of as many environments of the target"]
             off = most_off(judged["rows"], _N_OBSERVABLES)
@@ -201,6 +208,8 @@ def text_of(found: list[dict[str, Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_cell(one)}" for name, one in value.items())
     if isinstance(value, float):
         return f"{value:.4g}" if np.isfinite(value) else "-"
     return str(value)

@@ -357,6 +357,7 @@ def orbit_report(
             "per_site": len(orbit.members) / clusters.n_active,
             "deviation": float(np.sqrt(own[k] / ways.n_functions)),
         }
+        row["orders"] = {}
         if orbit.order == 2:
             alpha = 1.0 - count / count.sum() / ways.product
             row["orders"] = {

@@ -135,8 +135,8 @@ def _size(options: CandidateOptions, tables: Sequence[dict[str, float]]) -> int:
     sizes = range(-(-low // n) * n, high + 1, n)
     if not sizes:
         raise InputError(
-            f"candidates.sizes: are {low} to {high} sites, and the lattice's cell has {n}; the nearest possible numbers "
-            f"are {max(1, low // n) * n} and {(high // n + 1) * n}"
+            f"candidates.sizes: are {low} to {high} sites, and the lattice's cell has {n}; the nearest possible "
+            f"numbers are {max(1, low // n) * n} and {(high // n + 1) * n}"
         )
     fractions = np.array(list(_total(tables).values())) / n
     off = {size: round(float(np.abs(largest_remainder(fractions, size) / size - fractions).max()), 9) for size in sizes}

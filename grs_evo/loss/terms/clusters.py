@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -17,6 +20,7 @@ from grs_evo.targets.clusters import (
     cluster_tables,
     cluster_value,
     make_clusters,
+    orbit_report,
     sites_of,
     with_wanted,
 )
@@ -88,6 +92,13 @@ def _on_sites(template: Structure, weight: float, state: tuple[Clusters, Cluster
     return cluster_tables(clusters, at, weight)
 
 
+def _report(
+    structure: Structure, elements: Sequence[str], source: str, state: tuple[Clusters, ClusterOptions]
+) -> list[dict[str, Any]]:
+    """A row for each orbit: its clusters, how far they are off, and the orders of pairs."""
+    return orbit_report(state[0], structure, elements, source)
+
+
 TERM = AddedTerm(
     name="clusters",
     meaning="cluster correlations against the target's, in spreads of single environments",
@@ -98,4 +109,5 @@ TERM = AddedTerm(
     prepare=_prepare,
     options=ClusterOptions,
     on_sites=_on_sites,
+    report=_report,
 )

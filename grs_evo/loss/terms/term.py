@@ -76,6 +76,7 @@ class AddedTerm(Term):
     options : class of what the run file may say besides the weight
     on_sites : ``on_sites(template, weight, state)`` makes the tables by which compiled searches on fixed sites follow
         the term; None: such sites are evaluated one structure at a time
+    report : ``report(structure, elements, source, state)`` gives rows of named plain values for `grs-evo score`
     """
 
     takes: Takes
@@ -83,6 +84,7 @@ class AddedTerm(Term):
     prepare: Callable[..., Any]
     options: type[TermOptions] = TermOptions
     on_sites: Callable[..., ClusterTables] | None = None
+    report: Callable[..., list[dict[str, Any]]] | None = None
 
 
 @dataclass(frozen=True, eq=False)
