@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from grs_evo.descriptors.basis import Basis, build_basis
 from grs_evo.descriptors.options import BasisOptions
 from grs_evo.driver.config.changes import map_files
-from grs_evo.driver.config.from_alloy import AlloyCell, with_alloy_defaults
+from grs_evo.driver.config.from_alloy import AlloyCell, named_lattice, with_alloy_defaults
 from grs_evo.driver.config.from_target import with_target_defaults
 from grs_evo.driver.config.run_file import AlloyOptions, RunFile, TargetOptions, read
 from grs_evo.driver.config.without_effect import without_effect
@@ -30,7 +29,6 @@ from grs_evo.potential.relaxation import RelaxOptions
 from grs_evo.search import island
 from grs_evo.search.candidates.binding import bind
 from grs_evo.search.candidates.by_target import by_target
-from grs_evo.search.candidates.parents import PARENTS, parent_cell
 from grs_evo.search.candidates.source import CandidateOptions, Source, candidate
 from grs_evo.search.fresh_candidates import NoCandidates
 from grs_evo.search.operators.probabilities import check_operators
@@ -186,7 +184,7 @@ def _alloy(options: AlloyOptions, basis: Basis, structures: Sequence[Structure],
             raise InputError('target.alloy.lattice: is "file", but target.files names none')
         sites = structures[0]
     else:
-        cell, fractional = _named_lattice(options)
+        cell, fractional = named_lattice(options)
         sites = Structure(fractional @ cell, cell, np.zeros(len(fractional), np.int32), np.ones(3, np.bool_))
     lattice = to_atoms(sites, basis.elements)
     with within("target.alloy", "."):
@@ -201,17 +199,6 @@ def _alloy(options: AlloyOptions, basis: Basis, structures: Sequence[Structure],
         )
 
 
-def _named_lattice(options: AlloyOptions) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Cell in Å and fractional sites."""
-    if options.lattice not in PARENTS:
-        raise InputError(
-            f"target.alloy.lattice: {options.lattice!r} is no lattice; allowed are {', '.join((*PARENTS, 'file'))}"
-        )
-    if options.a is None:
-        raise InputError(f"target.alloy.a: is missing; a {options.lattice} lattice needs its constant in Å")
-    return parent_cell(options.lattice, options.a, cubic=False)
-
-
 def by_alloy(run: RunFile, folder: Path) -> tuple[RunFile, tuple[str, ...]]:
     """The run file with what its alloy decides written out, before the target is made; a line for each decision.
 
@@ -224,7 +211,7 @@ def by_alloy(run: RunFile, folder: Path) -> tuple[RunFile, tuple[str, ...]]:
     if alloy is None:
         return run, ()
     if alloy.lattice != "file":
-        return with_alloy_defaults(run, AlloyCell(*_named_lattice(alloy), ""))
+        return with_alloy_defaults(run, AlloyCell(*named_lattice(alloy), ""))
     _, entries = _read_target(run.target, run.basis.elements or None, folder)
     if not entries or not entries[0].structure.pbc.all():
         return run, ()  # without a period there are no supercells to choose from

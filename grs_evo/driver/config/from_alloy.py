@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from grs_evo.driver.config.run_file import AlloyOptions, RunFile
 from grs_evo.errors import InputError
+from grs_evo.search.candidates.parents import PARENTS, parent_cell
 from grs_evo.search.candidates.source import CandidateOptions
 from grs_evo.structures.clusters import shells
 from grs_evo.structures.composition import largest_remainder
@@ -32,6 +33,17 @@ class AlloyCell(NamedTuple):
     cell: NDArray[np.float64]  # (3, 3) Å
     sites: NDArray[np.float64]  # (n, 3) fractional
     file: str  # that it was read from; empty: a named lattice
+
+
+def named_lattice(options: AlloyOptions) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Cell in Å and fractional sites."""
+    if options.lattice not in PARENTS:
+        raise InputError(
+            f"target.alloy.lattice: {options.lattice!r} is no lattice; allowed are {', '.join((*PARENTS, 'file'))}"
+        )
+    if options.a is None:
+        raise InputError(f"target.alloy.a: is missing; a {options.lattice} lattice needs its constant in Å")
+    return parent_cell(options.lattice, options.a, cubic=False)
 
 
 def with_alloy_defaults(run: RunFile, parent: AlloyCell) -> tuple[RunFile, tuple[str, ...]]:
