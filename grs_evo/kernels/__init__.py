@@ -7,6 +7,7 @@
 |---|---|
 | eight numbers at once: vectors, and access to arrays without checks | `simd` |
 | calls of compiled functions by their address, so that each is compiled once | `calls` |
+| coefficients of polynomials in place of library functions | `polynomials` |
 
 Kernels neither check nor raise: what they are given was checked before, and what they find is a status they return.
 

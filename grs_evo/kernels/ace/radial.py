@@ -29,33 +29,11 @@ from grs_evo.kernels.ace.tables import (
     TAPER,
     TAPER_FROM,
 )
+from grs_evo.kernels.polynomials import COSINE, SINE_OVER_Y
 from grs_evo.kernels.simd import LANES, any_above, any_below, fma, inner, inverse_root, item, load, put, splat, store
 
-# sin(pi y) / y and cos(pi y) as polynomials in y² for |y| <= 1/2, interpolated at Chebyshev nodes in exact arithmetic;
-# errors 6e-16 and 1e-16.
-_SINE = (
-    3.1415926535897927,
-    -5.1677127800497855,
-    2.5501640398618677,
-    -0.599264528825224,
-    0.08214587881631043,
-    -0.0073703643265304155,
-    0.0004659870158043378,
-    -2.113362735205297e-05,
-)
-_COSINE = (
-    1.0,
-    -4.934802200544676,
-    4.058712126416497,
-    -1.335262768843447,
-    0.23533063012953284,
-    -0.025806888737002202,
-    0.0019295562724817132,
-    -0.00010456655338748738,
-    4.149564353942586e-06,
-)
-_S0, _S1, _S2, _S3, _S4, _S5, _S6, _S7 = _SINE
-_C0, _C1, _C2, _C3, _C4, _C5, _C6, _C7, _C8 = _COSINE
+_S0, _S1, _S2, _S3, _S4, _S5, _S6, _S7 = SINE_OVER_Y
+_C0, _C1, _C2, _C3, _C4, _C5, _C6, _C7, _C8 = COSINE
 
 
 @inner
