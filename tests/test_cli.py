@@ -315,7 +315,7 @@ def test_what_is_wrong_is_said_in_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        import_module("grs_evo.driver.monitor.console"), "_LONG", 1e6
+        import_module("grs_evo.driver.monitor.console"), "_SILENCE", 1e6
     )  # on a slow machine set-up is spoken of before it fails
     small.write(tmp_path)
     text = small.LATTICE
@@ -367,7 +367,7 @@ def test_what_set_up_refuses_names_file_and_key(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(import_module("grs_evo.driver.monitor.console"), "_LONG", 1e6)
+    monkeypatch.setattr(import_module("grs_evo.driver.monitor.console"), "_SILENCE", 1e6)
     assert old in small.LATTICE
     case = small.write(tmp_path, small.LATTICE.replace(old, new))
     assert _call("run", case, "--out", tmp_path / "out") == 2
@@ -462,8 +462,8 @@ def test_a_second_interrupt_ends_at_once() -> None:
 def test_long_set_up_is_spoken_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(import_module("grs_evo.driver.monitor.console"), "_LONG", 0.0)
+    monkeypatch.setattr(import_module("grs_evo.driver.monitor.console"), "_SILENCE", 0.0)
     assert _call("run", small.write(tmp_path, small.LATTICE.replace("= 12", "= 0"))) == 0
     told = capsys.readouterr().err
-    assert told.count("setting up: ") == 1
-    assert told.index("setting up: ") < told.index("ready after ") < told.index("generation 0")
+    assert told.count("ready after ") == 1
+    assert told.index("ready after ") < told.index("generation 0")

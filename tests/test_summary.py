@@ -7,7 +7,7 @@ from pathlib import Path
 import small
 
 from grs_evo.driver.config.run_file import parse
-from grs_evo.driver.monitor.summary import Result, summary
+from grs_evo.driver.monitor.summary import Result, next_commands, summary
 from grs_evo.driver.setup import make_problem, make_target_data
 
 
@@ -17,7 +17,7 @@ def test_the_closing_lines_say_how_it_ended(tmp_path: Path) -> None:
     early = summary(Result(tmp_path, False, "SIGTERM", -1, 3.0), problem, 5, -1, 2.0)
     assert "stopped (SIGTERM) before the first generation was complete" in early
     assert "no generation was completed: set-up took" in early
-    assert early.endswith(f"go on with  grs-evo resume {tmp_path}")
+    assert next_commands(Result(tmp_path, False, "SIGTERM", -1, 3.0), False) == f"go on with  grs-evo resume {tmp_path}"
     done = summary(Result(tmp_path, True, "loss", 8, 3.0), problem, 5, -1, 2.0)
     assert done.startswith("finished (loss) after generation 8")
-    assert "resume" not in done
+    assert "resume" not in next_commands(Result(tmp_path, True, "loss", 8, 3.0), True)

@@ -5,7 +5,7 @@
 | all of them, and exit codes | `commands` |
 | options of those that read structure files | `files` |
 | check | `check` |
-| guide, init | `help` |
+| guide, init, plot | `help` |
 | export | `output` |
 | label | `label` |
 | refit | `refit` |

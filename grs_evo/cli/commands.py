@@ -19,6 +19,7 @@ from grs_evo import __version__
 from grs_evo.cli.files import format_option, symbols, types_option
 from grs_evo.cli.help.guide import guide
 from grs_evo.cli.help.init import init
+from grs_evo.cli.help.plot import plot
 from grs_evo.cli.label import label
 from grs_evo.cli.output.export import export
 from grs_evo.cli.refit import refit
@@ -28,6 +29,7 @@ from grs_evo.text import to_json
 
 if TYPE_CHECKING:
     from grs_evo.descriptors.basis import Basis
+    from grs_evo.driver.monitor.console import Display
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -41,8 +43,17 @@ def cli() -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder, new or empty. Default: the run file's name.")
 @click.option("--seed", type=int, help="Instead of the seed in the run file.")
 @click.option("--max-time", help="End this session after so long, with a checkpoint: 90s, 50m, 1.5h.")
+@click.option(
+    "--progress",
+    type=click.Choice(["auto", "panel", "line", "lines"]),
+    default="auto",
+    help="How the screen shows it: a panel, one line written over, or lines. auto: a panel on a terminal, also below "
+    "mpiexec; else lines.",
+)
 @click.option("--quiet", is_flag=True, help="Nothing on the screen but errors.")
-def run(run_file: Path, out: Path | None, seed: int | None, max_time: str | None, quiet: bool) -> None:
+def run(
+    run_file: Path, out: Path | None, seed: int | None, max_time: str | None, progress: Display, quiet: bool
+) -> None:
     """Begin a run. Under mpiexec its islands are shared out over the ranks.
 
     Exit codes: 0 finished; 2 something given is wrong; 3 finished, but the representative set is short of set.count or
@@ -50,7 +61,7 @@ def run(run_file: Path, out: Path | None, seed: int | None, max_time: str | None
     """
     from grs_evo.driver.session import run as run_
 
-    sys.exit(run_(run_file, out, seed=seed, max_time=_seconds(max_time), quiet=quiet).exit_code)
+    sys.exit(run_(run_file, out, seed=seed, max_time=_seconds(max_time), quiet=quiet, progress=progress).exit_code)
 
 
 @cli.command()
@@ -60,12 +71,28 @@ def run(run_file: Path, out: Path | None, seed: int | None, max_time: str | None
 @click.option(
     "--same-machine", is_flag=True, help="Refuse where processor or numerical libraries are others than at the start."
 )
+@click.option(
+    "--progress",
+    type=click.Choice(["auto", "panel", "line", "lines"]),
+    default="auto",
+    help="How the screen shows it: a panel, one line written over, or lines. auto: a panel on a terminal, also below "
+    "mpiexec; else lines.",
+)
 @click.option("--quiet", is_flag=True, help="Nothing on the screen but errors.")
-def resume(folder: Path, max_time: str | None, extend: tuple[str, ...], same_machine: bool, quiet: bool) -> None:
+def resume(
+    folder: Path, max_time: str | None, extend: tuple[str, ...], same_machine: bool, progress: Display, quiet: bool
+) -> None:
     """Go on with a run, on any number of ranks."""
     from grs_evo.driver.session import resume as resume_
 
-    result = resume_(folder, max_time=_seconds(max_time), extend=extend, same_machine=same_machine, quiet=quiet)
+    result = resume_(
+        folder,
+        max_time=_seconds(max_time),
+        extend=extend,
+        same_machine=same_machine,
+        quiet=quiet,
+        progress=progress,
+    )
     sys.exit(result.exit_code)
 
 
@@ -252,6 +279,7 @@ def score(
 cli.add_command(guide)
 cli.add_command(init)
 cli.add_command(export)
+cli.add_command(plot)
 cli.add_command(select)
 cli.add_command(refit)
 cli.add_command(label)

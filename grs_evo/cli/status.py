@@ -88,13 +88,22 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _generation(found: dict[str, Any], total: int | None) -> str:
+    if found["generation"] >= 0:
+        return f"generation   {found['generation']}{'' if total is None else f' of {total}'}"
+    if found["state"] != "running":
+        return "generation   none was completed"
+    made = found.get("structures")
+    return f"generation   the first one, {made} structures on rank 0" if _is_number(made) else "generation   none yet"
+
+
 def text_of(found: dict[str, Any]) -> str:
     """The state for people."""
     state = found["state"] + (f" ({found['stop_reason']})" if found["stop_reason"] else "")
     total = found.get("generations")
     lines = [
         f"{found['folder']}: {state}",
-        f"generation   {found['generation']}{'' if total is None else f' of {total}'}"
+        _generation(found, total)
         + (f", round {found['round']}, {found['set_size']} structures in the set" if found.get("set_size") else ""),
         f"evaluations  {found['evaluations']}",
         f"time         {duration(found['seconds'])}",

@@ -32,6 +32,7 @@ Arrays = dict[str, NDArray[Any]]
 
 # s between two looks for a stop request, new seeds, and whether the folder is still ours
 _LOOK = 0.5
+_TICK = 1.0  # s between two words on a generation under way
 # Strategies whose first generation is a population; of the others it is a number of evaluations.
 _POPULATED = ("genetic", "gradient")
 # Rows of history kept per island; of longer runs every second, fourth, … generation is.
@@ -78,6 +79,9 @@ class Recorder:
         self._looked = 0.0
         self._sought = 0.0
         self._told = 0.0
+        self._ticked = 0.0
+        self.structures = 0  # made by this rank's islands in this session
+        self.lowest: float | None = None  # value among them
         self._pause = self.run.output.status_seconds  # until the next status.json
         self._rows = np.empty((0, len(self.names)))
         self._first: tuple[float, int] | None = None  # clock and evaluations when the session's first rows came
@@ -119,11 +123,26 @@ class Recorder:
         if now - self._told >= self._pause:
             self.write_status()
 
+    def count_structure(self, one: Individual) -> None:
+        """One more structure was made on this rank, relaxed if it is to be."""
+        self.structures += 1
+        if np.isfinite(one.value) and (self.lowest is None or one.value < self.lowest):
+            self.lowest = float(one.value)
+
+    def _tick(self, now: float) -> None:
+        """Tell how far a generation has come, and of the first one in status.json too."""
+        self._ticked = now
+        self.reporter.tick(facts(self.snapshot()))
+        if not len(self._rows) and now - self._told >= self._pause:
+            self.write_status()
+
     def halt_reason(self, heard: str) -> str:
         if heard:
             self.halted = heard
             return heard
         now = time.monotonic()
+        if now - self._ticked >= _TICK:
+            self._tick(now)
         if self.deadline is not None and now >= self.deadline:
             self.halted = "max_time"
         elif self.run.stop.seconds is not None and self.seconds() >= self.run.stop.seconds:
@@ -292,6 +311,8 @@ class Recorder:
             times=self.times,
             state=self.state,
             reason=self.reason,
+            structures=self.structures,
+            lowest=self.lowest,
         )
 
     def write_status(self) -> None:

@@ -35,20 +35,32 @@ from grs_evo.storage.checkpoint import Checkpoint
 _MOST_HELD = 2000
 
 
-def island_functions(problem: Problem, seed: int, round_: int, before: Mapping[int, IslandState]) -> IslandFunctions:
+def island_functions(
+    problem: Problem,
+    seed: int,
+    round_: int,
+    before: Mapping[int, IslandState],
+    made: Callable[[Individual], None] = lambda _: None,
+) -> IslandFunctions:
     """How the islands of a round are started, advanced, and sent.
 
     Parameters
     ----------
     before : states of own islands at the end of the round before, from which they start
+    made : told of every new individual
     """
     first = FirstGeneration(problem)
     # what a later round was doing when it ended is of no use: its loss is of a set that then does not grow
-    told = first.add if round_ == 0 else None
+
+    def told(one: Individual) -> None:
+        made(one)
+        if round_ == 0:
+            first.add(one)
+
     return IslandFunctions(
         n_terms=len(problem.term_names),
         start=lambda k, poll: island.start(problem, k, seed, round_, before.get(k), poll, told),
-        advance=lambda state, immigrants, seeds, poll: island.advance(state, problem, immigrants, seeds, poll),
+        advance=lambda state, immigrants, seeds, poll: island.advance(state, problem, immigrants, seeds, poll, made),
         stats=island.stats,
         emigrants=island.emigrants,
         pack=IslandState.to_arrays,
@@ -97,7 +109,8 @@ def search(world: World, start: Start, signal_flag: SignalFlag, recorder: Record
     while True:
         if recorder is not None:
             recorder.begin_round(problem, round_, set_progress.state.individuals, set_progress.accepted)
-        islands = island_functions(problem, run_.seed, round_, before)
+        made = recorder.count_structure if recorder is not None else lambda _: None
+        islands = island_functions(problem, run_.seed, round_, before, made)
         ending, coordinator = _round(world, start, islands, routes, signal_flag, recorder, point, round_)
         if ending.halted or not rounds_:
             return _result(recorder, start, ending, coordinator, set_progress)

@@ -17,9 +17,9 @@ from grs_evo.driver.config.changes import check_files, extended, gather_files
 from grs_evo.driver.config.run_file import RunFile, seconds_of
 from grs_evo.driver.config.run_file import given as given_run
 from grs_evo.driver.distributed_target import DistributedDescriber
-from grs_evo.driver.monitor.console import Reporter, announcing_long_setup
+from grs_evo.driver.monitor.console import Display, Reporter, announcing_long_setup
 from grs_evo.driver.monitor.status_file import Progress
-from grs_evo.driver.monitor.summary import Result, summary
+from grs_evo.driver.monitor.summary import Result, next_commands, summary
 from grs_evo.driver.provenance import check_same, fingerprint, moved, stamped, unchanged, versions
 from grs_evo.driver.recorder import Recorder
 from grs_evo.driver.sets.progress import given_structures
@@ -51,6 +51,7 @@ def run(
     max_time: float | str | None = None,
     quiet: bool = False,
     on_generation: Callable[[Progress], Any] | None = None,
+    progress: Display = "auto",
 ) -> Result:
     """Begin a run.
 
@@ -64,6 +65,7 @@ def run(
     seed : instead of the run file's
     max_time : s of this session, or text such as ``"50m"``, after which it ends with a checkpoint
     on_generation : called on rank 0 after every generation; the run ends with a checkpoint when it returns True
+    progress : how the screen shows it, see `monitor.console.Reporter`
 
     Raises
     ------
@@ -89,15 +91,18 @@ def run(
             shares(len(given.each_island()), world.size)
             check_files(given, start_of_names)
             given, by_composition = by_alloy(given, start_of_names)
+            reporter.stage("describing the target")
             target_data = make_target_data(
                 given, start_of_names, DistributedDescriber(world, 1 if world.size > 1 else cores())
             )
+            reporter.stage("preparing loss and candidates")
             given, by_target = decided(given, target_data)
             problem = make_problem(given, target_data, start_of_names)
             given_structures(given, target_data.basis, start_of_names)
             reporter.say(f"grs_evo {__version__}: {name} on {counted(world.size, 'rank')}")
             for note in (*by_composition, *by_target, *problem.objective.notes, *problem.notes):
                 reporter.say(note)
+            reporter.stage("trying a small generation of each kind of island")
             rehearse(problem)
         effective, copies = gather_files(given, start_of_names)
         folder = create(
@@ -121,7 +126,7 @@ def run(
         )
         return Start(effective, target_data, folder.path, None), recorder
 
-    return _session(prepare, limit, quiet, on_generation)
+    return _session(prepare, limit, quiet, on_generation, progress)
 
 
 def resume(
@@ -132,12 +137,13 @@ def resume(
     same_machine: bool = False,
     quiet: bool = False,
     on_generation: Callable[[Progress], Any] | None = None,
+    progress: Display = "auto",
 ) -> Result:
     """Go on with a run from its newest whole checkpoint, on any number of ranks.
 
     Parameters
     ----------
-    max_time : as for `run`
+    max_time, progress : as for `run`
     extend : ``key=value`` changes of stop rules, checkpoints and output
     same_machine : refuse where the processor or the versions of numpy, numba, llvmlite, scipy or BLAS are not those
         that the run was begun with; otherwise it is said, and the run goes on to an archive of other bits
@@ -170,6 +176,7 @@ def resume(
             if point is not None:
                 cleared = replace(Decision.from_array(point.decision), stop_at=NEVER, reason="")
                 point = replace(point, decision=cleared.to_array(), finished="")
+        reporter.stage("preparing loss and candidates")
         problem = make_problem(effective, target_data, folder.path)
         rehearse(problem)
         recorder = Recorder(folder, ownership, effective, target_data, problem, mark, reporter, world.size)
@@ -191,7 +198,7 @@ def resume(
             due = {made: seeds for made in ahead if (seeds := recorder.seeds.taken(recorder.round, made))}
         return Start(effective, target_data, folder.path, point, due), recorder
 
-    return _session(prepare, limit, quiet, on_generation)
+    return _session(prepare, limit, quiet, on_generation, progress)
 
 
 def target(files: Sequence[str], out: Path, *, threads: int | None = None, **options: Any) -> str:
@@ -232,11 +239,12 @@ def _session(
     max_time: float | None,
     quiet: bool,
     on_generation: Callable[[Progress], Any] | None = None,
+    progress: Display = "auto",
 ) -> Result:
     """Prepare on rank 0, tell the others, evolve, and end all ranks in good order."""
     begun = time.monotonic()
     world = connect()
-    reporter = Reporter(quiet=quiet or world.rank != 0)
+    reporter = Reporter(quiet=quiet or world.rank != 0, progress=progress)
     with ExitStack() as leaving:
         leaving.callback(reporter.close)
         with listening() as signal_flag:
@@ -261,23 +269,31 @@ def _session(
             with failure_recorded(start.folder, world.rank):
                 result = rounds.search(world, start, signal_flag, recorder)
             reporter.close()
-            session_generation = recorder.extra["session_generation"]
-            reporter.say(
-                summary(
-                    result,
-                    recorder.problem,
-                    recorder.run.output.top,
-                    session_generation,
-                    recorder.set_up_seconds,
-                    None if recorder.run.set.rounds else recorder.target_data.structures,
-                )
-            )
-            from grs_evo.driver.monitor.closing import close  # rank 0 alone needs what it imports
-
-            given = partial(given_structures, recorder.run, start.target_data.basis, start.folder)
-            for line in close(result, recorder.run, start.target_data, recorder.set, given):
-                reporter.say(line)
+            _tell_the_end(result, start, recorder, reporter)
             return result
+
+
+def _tell_the_end(result: Result, start: Start, recorder: Recorder, reporter: Reporter) -> None:
+    """How it ended, what was found and whether it stands for the target, and the commands that go on."""
+    in_set = bool(recorder.run.set.rounds)
+    shown = recorder.set if in_set and recorder.set else result.archive
+    reporter.say(
+        summary(
+            result,
+            recorder.problem,
+            recorder.run.output.top,
+            recorder.extra["session_generation"],
+            recorder.set_up_seconds,
+            None if in_set else recorder.target_data.structures,
+            shown,
+        )
+    )
+    from grs_evo.driver.monitor.closing import close  # rank 0 alone needs what it imports
+
+    given = partial(given_structures, recorder.run, start.target_data.basis, start.folder)
+    for line in close(result, recorder.run, start.target_data, recorder.set, given):
+        reporter.say(line)
+    reporter.say(next_commands(result, in_set and bool(recorder.set)))
 
 
 @contextmanager

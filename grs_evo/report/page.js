@@ -105,18 +105,46 @@
     return list;
   };
 
+  // The same atoms once more along each periodic direction, and pairs near enough to be drawn as bonds.
+  const mostRepeated = 200, mostBonded = 800;
+  const repeated = (one, places) => {
+    const shifts = [[0, 0, 0]];
+    one.pbc.forEach((periodic, k) => {
+      if (periodic) shifts.push(...shifts.map((v) => v.map((x, i) => x + (i === k ? 1 : 0))));
+    });
+    return shifts.flatMap((v) => { const by = times(v, one.cell); return places.map((p) => p.map((x, i) => x + by[i])); });
+  };
+  const bonds = (places, species) => {
+    const x = [], y = [], z = [];
+    for (let a = 0; a < places.length; a++) for (let b = 0; b < a; b++) {
+      const d = places[a].map((v, i) => v - places[b][i]);
+      if (Math.hypot(...d) > 1.2 * (data.radii[species[a]] + data.radii[species[b]])) continue;
+      x.push(places[a][0], places[b][0], null); y.push(places[a][1], places[b][1], null); z.push(places[a][2], places[b][2], null);
+    }
+    return x.length ? [{ type: "scatter3d", mode: "lines", x, y, z, line: { color: colour("muted"), width: 5 }, hoverinfo: "skip" }] : [];
+  };
+  const checked = (id) => document.getElementById(id).checked;
+
   const showScene = (one, wrap) => {
-    const places = atomsOf(one, wrap), ball = sphere(places.length > 150 ? 1 : 2), traces = [];
+    let places = atomsOf(one, wrap), species = one.species;
+    const n = places.length;
+    if (checked("images") && n <= mostRepeated) {
+      places = repeated(one, places);
+      species = places.map((_, k) => one.species[k % n]);
+    }
+    const bonded = checked("bonds") && places.length <= mostBonded;
+    const ball = sphere(places.length > 150 ? 1 : 2), traces = bonded ? bonds(places, species) : [];
     data.elements.forEach((symbol, element) => {
       const x = [], y = [], z = [], i = [], j = [], k = [], labels = [], cx = [], cy = [], cz = [];
-      const r = 0.72 * data.radii[element];
+      const r = (bonded ? 0.4 : 0.72) * data.radii[element];
       places.forEach((p, atom) => {
-        if (one.species[atom] !== element) return;
+        if (species[atom] !== element) return;
         const start = x.length;
         for (const c of ball.corners) { x.push(p[0] + r * c[0]); y.push(p[1] + r * c[1]); z.push(p[2] + r * c[2]); }
         for (const f of ball.faces) { i.push(start + f[0]); j.push(start + f[1]); k.push(start + f[2]); }
         cx.push(p[0]); cy.push(p[1]); cz.push(p[2]);
-        labels.push(`${symbol}, atom ${atom}<br>${one.positions.slice(3 * atom, 3 * atom + 3).map((v) => v.toFixed(3)).join(", ")} Å`);
+        const own = atom % n;
+        labels.push(`${symbol}, atom ${own}<br>${one.positions.slice(3 * own, 3 * own + 3).map((v) => v.toFixed(3)).join(", ")} Å`);
       });
       if (!x.length) return;
       traces.push({ type: "mesh3d", x, y, z, i, j, k, color: colour("e" + (element % 8)), hoverinfo: "skip", flatshading: false,
@@ -131,6 +159,9 @@
         edge(corner(0, a, b), corner(1, a, b)); edge(corner(a, 0, b), corner(a, 1, b)); edge(corner(a, b, 0), corner(a, b, 1));
       }
       traces.push({ type: "scatter3d", mode: "lines", x, y, z, line: { color: colour("muted"), width: 3 }, hoverinfo: "skip" });
+      const ends = [corner(1.06, 0, 0), corner(0, 1.06, 0), corner(0, 0, 1.06)];
+      traces.push({ type: "scatter3d", mode: "text", x: ends.map((p) => p[0]), y: ends.map((p) => p[1]), z: ends.map((p) => p[2]),
+        text: ["a", "b", "c"], textfont: { size: 15, color: colour("ink") }, hoverinfo: "skip" });
     }
     // The longest side fills the view, whatever the others are: plotly's own "data" mode lets long cells run out of it.
     const low = [Infinity, Infinity, Infinity], high = [-Infinity, -Infinity, -Infinity];
@@ -159,6 +190,7 @@
     chosen = number;
     const one = data.structures[number];
     document.querySelectorAll(".choice button").forEach((b, k) => b.setAttribute("aria-pressed", String(k === number)));
+    document.getElementById("pick").value = String(number);
     document.getElementById("stage-title").textContent = one.title;
     const facts = document.getElementById("stage-facts");
     facts.replaceChildren(...one.facts.flatMap(([name, value, note]) => {
@@ -174,7 +206,9 @@
     const link = document.getElementById("stage-file");
     link.href = "data:chemical/x-xyz;charset=utf-8," + encodeURIComponent(one.file);
     link.download = one.name;
-    const still = () => document.querySelectorAll(".choice button")[number].querySelector("svg").cloneNode(true);
+    link.hidden = !one.file;
+    const pictured = document.querySelectorAll(".choice button")[number];
+    const still = () => (pictured ? pictured.querySelector("svg").cloneNode(true) : document.createElement("span"));
     document.getElementById("still").replaceChildren(still());
     if (!webgl) {
       document.getElementById("scene").replaceChildren(still());
@@ -204,8 +238,32 @@
     figure.querySelector("figcaption p").textContent = caption;
     draw(figure.querySelector(".canvas"));
   }));
-  const wrap = document.getElementById("wrap");
-  if (wrap) wrap.addEventListener("change", () => choose(chosen));
+  for (const id of ["wrap", "bonds", "images"]) {
+    const box = document.getElementById(id);
+    if (box) box.addEventListener("change", () => choose(chosen));
+  }
+  const pick = document.getElementById("pick");
+  if (pick) {
+    data.structures.forEach((one, k) => pick.append(new Option(one.title, String(k))));
+    pick.addEventListener("change", () => choose(Number(pick.value)));
+  }
+  // The view turns by arrow keys, comes nearer by + and −; n and p show the next and the previous structure.
+  const stage = document.getElementById("scene");
+  if (stage && webgl) stage.addEventListener("keydown", (event) => {
+    const camera = stage._fullLayout && stage._fullLayout.scene && stage._fullLayout.scene._scene.getCamera();
+    const step = { n: 1, p: -1 }[event.key];
+    if (step) choose((chosen + step + data.structures.length) % data.structures.length);
+    else if (camera) {
+      let { x, y, z } = camera.eye;
+      const r = Math.hypot(x, y, z), turn = { ArrowLeft: -0.15, ArrowRight: 0.15 }[event.key] || 0;
+      const tilt = { ArrowUp: 0.12, ArrowDown: -0.12 }[event.key] || 0, zoom = { "+": 0.9, "-": 1.1 }[event.key] || 1;
+      if (!turn && !tilt && zoom === 1) return;
+      const phi = Math.atan2(y, x) + turn, theta = Math.min(1.5, Math.max(-1.5, Math.asin(z / r) + tilt)), far = r * zoom;
+      const eye = { x: far * Math.cos(theta) * Math.cos(phi), y: far * Math.cos(theta) * Math.sin(phi), z: far * Math.sin(theta) };
+      Plotly.relayout(stage, { "scene.camera": { ...camera, eye } });
+    } else return;
+    event.preventDefault();
+  });
   dark.addEventListener("change", redraw);
   // Paper has a width and colours of its own.
   const paper = (on) => {

@@ -152,13 +152,22 @@ def structures(groups: Sequence[tuple[str, Sequence[tuple[str, str, str, str]]]]
     return (
         f'<div class="structures"><div class="choices">{choice}</div><div class="stage card">'
         '<h3 id="stage-title"></h3>'
-        '<div id="scene" role="img" aria-label="The chosen structure, to turn with the mouse or a finger"></div>'
+        '<label class="pick">Structure <select id="pick"></select></label>'
+        '<div id="scene" tabindex="0" role="application" aria-label="The chosen structure; arrow keys turn it, plus '
+        'and minus bring it nearer, n and p show the next and the previous one"></div>'
         '<div id="still"></div>'
         f'<div class="legend">{legend}<label><input type="checkbox" id="wrap" checked> '
-        "atoms wrapped into the cell</label></div>"
+        'atoms wrapped into the cell</label><label><input type="checkbox" id="bonds"> bonds</label>'
+        '<label><input type="checkbox" id="images"> periodic images</label></div>'
         '<dl class="facts" id="stage-facts"></dl>'
         '<a class="take" id="stage-file">This structure (extended XYZ)</a></div></div>'
     )
+
+
+def next_box(commands: Sequence[tuple[str, str]]) -> str:
+    """What to do next: commands with what they do."""
+    lines = "".join(f"<dt>{text(what)}</dt><dd><code>{text(command)}</code></dd>" for what, command in commands)
+    return f'<div class="card next"><h2>Next</h2><dl class="facts">{lines}</dl></div>' if commands else ""
 
 
 def plotly_script() -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from grs_evo.analysis.distributions import environments
 from grs_evo.analysis.figures.results import acceptance
@@ -18,10 +21,14 @@ from grs_evo.report.page import Tile
 from grs_evo.report.sections import match, observables, overview, search, structures
 from grs_evo.report.sections.structures import Found
 from grs_evo.storage.archive_file import Archive, read_archive
+from grs_evo.storage.target_file import TargetData
 from grs_evo.structures import symmetry
 from grs_evo.targets.target import Target
 
 __all__ = ["compose", "write_report"]
+
+# Atoms of a target's structure that a view can turn.
+_MOST_OF_TARGET = 2500
 
 
 def write_report(run_dir: str | Path, out_path: str | Path | None = None, title: str | None = None) -> Path:
@@ -68,6 +75,7 @@ def compose(archive: Archive, title: str, folder: Path | None = None) -> str:
     compiled = overview.compile_time(folder) if folder is not None else ""
 
     first, scenes = structures.structures_section(found)
+    scenes += _target_scenes(folder, archive)
     grown = acceptance(found.set_numbers, found.away) if found.set_numbers is not None else None
     if grown is not None:
         first = replace(first, body=first.body + page.figure(grown))
@@ -95,7 +103,7 @@ def compose(archive: Archive, title: str, folder: Path | None = None) -> str:
         title=title,
         over="grs_evo report",
         lead=_lead(found, target),
-        summary=observables.head(judged) + page.tiles(tiles),
+        summary=observables.head(judged) + page.tiles(tiles) + page.next_box(_next(found, status, title)),
         sections=sections,
         figures=figures,
         scenes=scenes,
@@ -103,6 +111,37 @@ def compose(archive: Archive, title: str, folder: Path | None = None) -> str:
         radii=structure_view.radii(archive.elements),
         footer=_footer(archive),
     )
+
+
+def _target_scenes(folder: Path | None, archive: Archive) -> list[dict[str, Any]]:
+    """The first structure of the target, where the run folder has it and it is not too large to be turned."""
+    if folder is None or not (folder / "target.h5").is_file():
+        return []
+    try:
+        kept = TargetData.read(folder / "target.h5")
+    except InputError:
+        return []
+    if tuple(kept.basis.elements) != tuple(archive.elements):
+        return []
+    return [
+        structures.target_scene(one, archive.elements) for one in kept.structures[:1] if one.n_atoms <= _MOST_OF_TARGET
+    ]
+
+
+def _next(found: Found, status: Mapping[str, Any], title: str) -> list[tuple[str, str]]:
+    """Commands that go on from here."""
+    name = shlex.quote(title)
+    commands = []
+    if status.get("state") in ("stopped", "running"):
+        commands.append(("the search has not ended: go on", f"grs-evo resume {name}"))
+    elif status:
+        generations = int(status.get("generations") or 0)
+        if generations and not found.archive.set:
+            commands.append(("search on", f"grs-evo resume {name} --extend stop.generations={2 * generations}"))
+    what = "--set -o set.extxyz" if found.archive.set else "--top 3 --unique -o best.extxyz"
+    commands.append(("structures for DFT (.vasp, .cif, .pwi …)", f"grs-evo export {name} {what}"))
+    commands.append(("how to read this page", "grs-evo guide verdict"))
+    return commands
 
 
 def _found(archive: Archive, target: Target | None, folder: Path | None) -> Found:

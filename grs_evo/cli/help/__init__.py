@@ -1,7 +1,8 @@
-"""Commands for whoever begins.
+"""Commands for whoever begins, and those that only look.
 
 | command | module |
 |---|---|
 | init | `init` |
 | guide | `guide` |
+| plot | `plot` |
 """

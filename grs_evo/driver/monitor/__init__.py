@@ -2,7 +2,9 @@
 
 | what | module |
 |---|---|
-| lines and the live panel | `console` |
+| who speaks, when, and where to | `console` |
+| the state as a line and as a panel | `display` |
+| the terminal behind a launcher | `terminal` |
 | status.json | `status_file` |
 | the closing lines | `summary` |
 | whether what was found stands for the target | `closing` |

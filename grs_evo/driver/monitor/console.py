@@ -1,20 +1,29 @@
-"""What the user sees while a run lasts: a live display on a terminal, plain lines elsewhere, and the log file."""
+"""What the user sees while a run lasts: a live display on a terminal, lines elsewhere, and the log file.
+
+Nothing is silent for long: whoever waits, for a set-up or for a first generation whose structures are being relaxed, is
+told every few seconds what is under way.
+"""
 
 from __future__ import annotations
 
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TextIO
 
+from grs_evo.driver.monitor.display import line_of, panel_of, tick_of
+from grs_evo.driver.monitor.terminal import terminal
 from grs_evo.text import duration
 
-# s of set-up after which it is said what takes so long
-_LONG = 3.0
+Display = Literal["auto", "panel", "line", "lines"]
+_SILENCE = 2.5  # s without a word before the next one is due
+_EARLY = 60.0  # s in which lines come as often as that; later as often as the run file says
+_WIDTH = 80
 
 
 class Reporter:
@@ -23,32 +32,50 @@ class Reporter:
     Parameters
     ----------
     log : file that all lines go to as well, None before there is a folder
-    every : s between two plain progress lines
+    every : s between two plain progress lines, once a run has gone on for a minute
     quiet : nothing on the screen but warnings
+    progress : panel: redrawn on the terminal; line: one line, written over; lines: one after the other; auto: a panel
+        where there is a terminal, its own or that of `mpiexec`, otherwise lines
     """
 
-    def __init__(self, log: Path | None = None, every: float = 10.0, quiet: bool = False) -> None:
+    def __init__(
+        self, log: Path | None = None, every: float = 10.0, quiet: bool = False, progress: Display = "auto"
+    ) -> None:
         self.log = log
         self.every = every
         self.quiet = quiet
         self._live: Any = None
-        self._last_line = 0.0
-        self._terminal = sys.stderr.isatty() and not quiet
+        self._last = self._begun = time.monotonic()
+        self._over = False  # whether the screen's last line is one to be written over
+        self._stage = ""
+        self._lock = threading.RLock()  # the thread that speaks of a long set-up, and the run
+        self._screen: TextIO | None = None
+        self._mode = "lines"
+        if not quiet:
+            self._screen = terminal() if progress in ("auto", "panel") else None
+            self._mode = {"auto": "panel" if self._screen else "lines", "panel": "panel"}.get(progress, progress)
 
     def say(self, text: str) -> None:
-        """One line, to screen and log."""
+        """One line, to screen and log; longer ones are wrapped on the screen."""
+        with self._lock:
+            self._print(_wrapped(text))
+        self.note(text)
+
+    def _print(self, text: str) -> None:
+        self._last = time.monotonic()
         try:
             if self._live is not None:
                 self._live.console.print(text, markup=False, highlight=False)
             elif not self.quiet:
-                print(text, file=sys.stderr, flush=True)
+                start = "\r\x1b[K" if self._over else ""
+                self._over = False
+                print(f"{start}{text}", file=sys.stderr, flush=True)
         except OSError:
             self._lose_screen()
-        self.note(text)
 
     def _lose_screen(self) -> None:
         """The terminal was closed, or nobody reads the output any more: the run goes on, and its log tells of it."""
-        self.quiet, self._terminal, self._live = True, False, None
+        self.quiet, self._mode, self._live = True, "lines", None
 
     def note(self, text: str) -> None:
         """One line to the log alone."""
@@ -60,91 +87,130 @@ class Reporter:
         except OSError:
             self.log = None  # what cannot be written any more is found out, and said, by the next checkpoint
 
+    # -- set-up ------------------------------------------------------------------------------------------------------
+
+    def stage(self, text: str) -> None:
+        """What set-up does from now on; said when it takes long."""
+        self._stage = text
+
+    def wait(self, more: str) -> None:
+        """Another look at a set-up that lasts: the stage and for how long, where nothing was said for some seconds.
+
+        Parameters
+        ----------
+        more : what else there is to tell, such as that functions are being compiled
+        """
+        now = time.monotonic()
+        with self._lock:
+            if self._stage and now - self._last >= self._pause():
+                self._tick(f"setting up, {duration(now - self._begun)}: {self._stage}{more}")
+
+    def _pause(self) -> float:
+        return _SILENCE if time.monotonic() - self._begun < _EARLY or self._mode != "lines" else self.every
+
+    # -- the run -----------------------------------------------------------------------------------------------------
+
     def progress(self, facts: dict[str, Any]) -> None:
-        """The state of the run; redrawn on a terminal, a line now and then elsewhere."""
-        if self._terminal:
-            try:
+        """The state of the run after a generation; redrawn on a terminal, a line now and then elsewhere."""
+        with self._lock:
+            if self._mode == "panel":
                 self._draw(facts)
+            elif time.monotonic() - self._last >= (0.0 if self._mode == "line" else self._pause()):
+                self._tick(line_of(facts))
+
+    def tick(self, facts: dict[str, Any]) -> None:
+        """The state of the run between generations, for those that take long."""
+        with self._lock:
+            if self._mode == "panel":
+                self._draw(facts)
+            elif time.monotonic() - self._last >= self._pause():
+                self._tick(tick_of(facts))
+
+    def _tick(self, text: str) -> None:
+        """A line that the next one may take the place of."""
+        if self._mode == "line" or (self._mode == "panel" and self._live is None and self._screen is sys.stderr):
+            self._last = time.monotonic()
+            try:
+                print(f"\r\x1b[K{text[: _WIDTH - 1]}", end="", file=sys.stderr, flush=True)
+                self._over = True
             except OSError:
                 self._lose_screen()
-            return
-        now = time.monotonic()
-        if now - self._last_line >= self.every:
-            self._last_line = now
-            self.say(line_of(facts))
+        else:
+            self._print(text)
+            self.note(text)
 
     def _draw(self, facts: dict[str, Any]) -> None:
-        if self._live is None:
-            from rich.console import Console
-            from rich.live import Live
+        try:
+            if self._live is None:
+                from rich.console import Console
+                from rich.live import Live
 
-            self._live = Live(console=Console(stderr=True), refresh_per_second=4, transient=True)
-            self._live.start()
-        self._live.update(panel_of(facts))
+                if self._over:
+                    print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+                    self._over = False
+                # asked for, it is drawn through a pipe as well
+                console = Console(
+                    file=self._screen or sys.stderr, force_terminal=True, width=None if self._screen else _WIDTH
+                )
+                self._live = Live(console=console, refresh_per_second=4, transient=True)
+                self._live.start()
+            self._live.update(panel_of(facts))
+            self._last = time.monotonic()
+        except OSError:
+            self._lose_screen()
 
     def close(self) -> None:
-        if self._live is not None:
-            with suppress(OSError):
-                self._live.stop()
-            self._live = None
+        with self._lock:
+            if self._live is not None:
+                with suppress(OSError):
+                    self._live.stop()
+                self._live = None
+            if self._over:
+                self._over = False
+                with suppress(OSError):
+                    print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def line_of(facts: dict[str, Any]) -> str:
-    """One line about the state of a run."""
-    round_ = f"round {facts['round']}, " if facts.get("rounds", 0) else ""
-    left = facts.get("seconds_left")
-    rest = f", about {duration(left)} left" if left is not None else ""
-    speed = f" ({facts['rate']:.0f}/s)" if facts["rate"] > 0 else ""  # unknown before the second look
-    return (
-        f"{round_}generation {facts['generation']}{of(facts.get('generations'))}: best {facts['best']:.6g}, "
-        f"{facts['evaluations']} evaluations{speed}, diversity {facts['diversity']:.2f}{rest}"
-    )
-
-
-def of(total: int | None) -> str:
-    return "" if total is None else f"/{total}"
-
-
-def panel_of(facts: dict[str, Any]) -> Any:
-    """The live display."""
-    from rich.panel import Panel
-    from rich.table import Table
-
-    table = Table.grid(padding=(0, 2))
-    table.add_column(justify="right", style="dim")
-    table.add_column()
-    rows = [
-        ("generation", f"{facts['generation']}{of(facts.get('generations'))}"),
-        ("evaluations", f"{facts['evaluations']} ({facts['rate']:.0f} per second)"),
-        ("best", f"{facts['best']:.6g}"),
-        *((name, f"{value:.6g}") for name, value in facts.get("best_terms", {}).items()),
-        ("diversity", f"{facts['diversity']:.2f}"),
-        ("migrants", f"{facts['accepted_migrants']} accepted"),
-        ("time", duration(facts["seconds"])),
-    ]
-    if facts.get("rounds", 0):
-        rows.insert(
-            0, ("round", f"{facts['round']} of {facts['rounds']}, {facts.get('set_size', 0)} structures in the set")
+def _wrapped(text: str) -> str:
+    """Lines of at most eighty characters; tables are as wide as they are made."""
+    lines = []
+    for line in text.split("\n"):
+        prose = "  " not in line.strip()
+        lines += (
+            textwrap.wrap(line, _WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+            if (prose and len(line) > _WIDTH)
+            else [line]
         )
-    if facts.get("seconds_left") is not None:
-        rows.append(("left", f"about {duration(facts['seconds_left'])}"))
-    for name, value in rows:
-        table.add_row(name, value)
-    return Panel(table, title=str(facts["folder"]), title_align="left", expand=False)
+    return "\n".join(lines)
 
 
 @contextmanager
 def announcing_long_setup(reporter: Reporter) -> Iterator[None]:
-    """Say what takes so long when set-up lasts more than a few seconds, and at its end how long it took."""
+    """While set-up lasts, say every few seconds what it does, and at its end how long it took."""
+    from grs_evo.kernels import CACHE_FOLDER
+
     begun = time.monotonic()
-    notice = threading.Timer(
-        _LONG, reporter.say, ["setting up: the first run of its kind on a machine compiles for a minute or two"]
-    )
-    notice.daemon = True
-    notice.start()
+    before = _compiled(CACHE_FOLDER)
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.5):
+            made = _compiled(CACHE_FOLDER) - before
+            reporter.wait(f" (compiling: {made} functions so far, kept for later runs)" if made else "")
+
+    watcher = threading.Thread(target=watch, daemon=True, name="set-up watch")
+    watcher.start()
     try:
         yield
     finally:
-        notice.cancel()
-    if time.monotonic() - begun > _LONG:
+        ended.set()
+        watcher.join()
+    if time.monotonic() - begun > _SILENCE:
         reporter.say(f"ready after {duration(time.monotonic() - begun)}")
+
+
+def _compiled(folder: Path | None) -> int:
+    """Compiled functions that Numba keeps."""
+    if folder is None:
+        return 0
+    return sum(1 for _ in folder.glob("*/*.nbc"))

@@ -50,6 +50,8 @@ class Snapshot:
     times: Mapping[int, NDArray[np.float64]]  # rank -> where its time went, see `timing.COLUMNS`
     state: str
     reason: str
+    structures: int = 0  # made on this rank in this session
+    lowest: float | None = None  # value among them; None: there are none
 
     def column(self, name: str) -> NDArray[np.float64]:
         """One statistic of all islands, (n_islands,)."""
@@ -96,6 +98,7 @@ def facts(now: Snapshot) -> dict[str, Any]:
     """What the screen shows."""
     done = evaluations(now.rows, stat_names(now.problem.term_names))
     elapsed = time.monotonic() - now.first[0]
+    begun = len(now.rows) > 0
     return {
         "folder": now.folder,
         "round": now.round,
@@ -105,9 +108,10 @@ def facts(now: Snapshot) -> dict[str, Any]:
         "generations": now.run.stop.generations,
         "evaluations": done,
         "rate": (done - now.first[1]) / elapsed if elapsed > 0 else 0.0,
-        "best": float(now.column("best_value").min()),
-        "best_terms": now.best_terms(),
-        "diversity": float(now.column("diversity").mean()),
+        "structures": now.structures,
+        "best": float(now.column("best_value").min()) if begun else now.lowest,
+        "best_terms": now.best_terms() if begun else {},
+        "diversity": float(now.column("diversity").mean()) if begun else 1.0,
         "accepted_migrants": int(now.column("accepted_migrants").sum()),
         "seconds": now.seconds,
         "seconds_left": _seconds_left(now, elapsed),
@@ -139,6 +143,7 @@ def status(now: Snapshot) -> dict[str, Any]:
         "generation": now.generation,
         "generations": now.run.stop.generations,
         "evaluations": evaluations(now.rows, stat_names(now.problem.term_names)),
+        "structures": now.structures,
         "seconds": now.seconds,
         "set_up_seconds": now.set_up_seconds,
         "archive_size": now.archive_size,

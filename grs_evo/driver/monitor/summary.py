@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ from grs_evo.text import Shown, counted, duration, table_of
 
 # Terms that the table leaves out.
 _LEFT_OUT = ("raw",)
+_WIDTH = 80
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +57,9 @@ def summary(
     session_generation: int,
     set_up_seconds: float,
     targets: Sequence[Structure] | None = None,
+    shown: Sequence[Individual] | None = None,
 ) -> str:
-    """The table at the end, and where everything is.
+    """How it ended, and a table of what was found.
 
     Parameters
     ----------
@@ -64,33 +68,60 @@ def summary(
     session_generation : last generation before this session, -1 for none
     set_up_seconds : s of this session before its first generation
     targets : the target's structures, to compare the best with; None: it is not to match alone, as one of a set
+    shown : what the table shows; default: the archive
     """
-    folder = result.folder
+    folder = shorter(result.folder)
     how = "finished" if result.finished else "stopped"
     begun = result.generation >= 0
     when = f"after generation {result.generation}" if begun else "before the first generation was complete"
     lines = [
         f"{how} ({result.reason or 'end'}) {when}, {duration(result.seconds)}",
     ]
-    if result.archive:
+    listed = result.archive if shown is None else shown
+    if listed:
+        whole = "" if shown is None or shown is result.archive else f"the set of {counted(len(shown), 'structure')}, "
+        more = f"the best {top} of {len(listed)}" if len(listed) > top else "best first"
         lines += [
             "",
-            best_table(result.archive, problem.elements, problem.term_names, top),
+            f"{whole}{more}:",
+            best_table(listed, problem.elements, problem.term_names, top),
             _footer(problem.term_names),
             "",
         ]
+    if result.archive:
         best = min(result.archive, key=order_key)
         far = "" if targets is None else why_far(problem.objective, best.structure, best.terms, targets)
         if far:
             lines += [f"no match    of the best structure, {far}", ""]
         size = counted(len(result.archive), "structure")
         lines.append(f"archive     {folder / 'archive.h5'} ({size}, hash {result.archive_hash})")
-        lines.append(f"structures  grs-evo export {folder} -o best.extxyz --top 10")
     if not result.finished and result.generation <= session_generation:
         lines.append(f"no generation was completed: set-up took {duration(set_up_seconds)} of this session")
+    return "\n".join(lines)
+
+
+def next_commands(result: Result, in_set: bool) -> str:
+    """The commands that go on from here, one a line."""
+    folder = shlex.quote(str(shorter(result.folder)))
+    lines = []
+    if in_set:
+        lines.append(f"structures  grs-evo export {folder} --set -o set.extxyz")
+    elif result.archive:
+        lines.append(f"structures  grs-evo export {folder} -o best.extxyz --top 10")
+    if result.archive:
+        lines.append(f"look at it  grs-evo report {folder}")
     if not result.finished:
         lines.append(f"go on with  grs-evo resume {folder}")
     return "\n".join(lines)
+
+
+def shorter(path: Path) -> Path:
+    """A path from the working folder, where it lies below that; else as it is, without `..`."""
+    whole = Path(os.path.abspath(path))
+    try:
+        return whole.relative_to(Path.cwd())
+    except (ValueError, OSError):
+        return whole
 
 
 def best_table(archive: Sequence[Individual], elements: Sequence[str], term_names: Sequence[str], top: int) -> str:
@@ -115,16 +146,19 @@ def best_table(archive: Sequence[Individual], elements: Sequence[str], term_name
                 str(one.generation),
             ]
         )
-    return table_of(rows, ["structure", "atoms", "value", *shown, "made by", "uid", "generation"])
+    heads = ["structure", "atoms", "value", *shown, "made by", "uid", "generation"]
+    # what the files tell as well goes first where the screen is too narrow
+    for left_out in ("generation", "atoms", *reversed(shown), "made by"):
+        text = table_of(rows, heads)
+        if max(map(len, text.splitlines())) <= _WIDTH:
+            return text
+        k = heads.index(left_out)
+        heads, rows = heads[:k] + heads[k + 1 :], [row[:k] + row[k + 1 :] for row in rows]
+    return table_of(rows, heads)
 
 
 def _footer(term_names: Sequence[str]) -> str:
-    """The columns in one line."""
+    """The columns in a line."""
     shown = ", ".join(name for name in term_names if name not in _LEFT_OUT)
-    parts = [
-        "value: what was minimised",
-        *([f"{shown}: its parts before weights"] if shown else []),
-        "uid: island/number",
-        *(["the unscaled loss (raw) is in the files"] if "raw" in term_names else []),
-    ]
-    return "; ".join(parts)
+    parts = f"; {shown}: its parts before weights" if shown else ""
+    return f"value: what was minimised{parts}; uid: island/number"

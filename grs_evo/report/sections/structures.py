@@ -23,11 +23,14 @@ from grs_evo.search.population.individual import NO_PARENT, Individual, short_ui
 from grs_evo.storage.archive_file import Archive, annotated
 from grs_evo.structures import symmetry
 from grs_evo.structures.neighbours import neighbours
+from grs_evo.structures.structure import Structure
 
 # Structures with a picture and a 3-D view: of the set or the archive, and of the archive below a set.
 SHOWN = 18
 _BELOW_A_SET = 6
 _TABLE = 60
+# Characters that structures without a picture may take on the page: the view offers them by name.
+_MOST_TEXT = 1_500_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +137,7 @@ def _set_section(found: Found) -> tuple[Section, list[dict[str, Any]]]:
         _view(found, one, f"Archive, no. {k}: ", f"structure-{k}")
         for k, one in enumerate(ranked(archive.individuals)[:_BELOW_A_SET], 1)
     ]
+    unpictured = _unpictured(found, numbers)
     groups = [
         ("In order of acceptance", [still for still, _ in views]),
         (f"The {'farthest' if found.away else 'best'} of the last round’s archive", [still for still, _ in others]),
@@ -142,13 +146,39 @@ def _set_section(found: Found) -> tuple[Section, list[dict[str, Any]]]:
     number = "its distance from the target as given" if found.away else "the loss of the set so far"
     about = (
         f"{several(len(archive.set), 'structure')} with {whole(n_atoms)} atoms in all"
-        + (f", of which the first {SHOWN} have a view" if len(archive.set) > SHOWN else "")
+        + (f", of which the first {SHOWN} are pictured" if len(archive.set) > SHOWN else "")
+        + _viewed(len(archive.set), len(unpictured))
         + (f"; under each {number}. " if found.set_numbers is not None else ". ")
         + _HOW
     )
     body = page.structures(groups, archive.elements) + _set_table(found)
     title = "The accepted structures" if found.away else "The representative set"
-    return Section("structures", title, about, body), [scene for _, scene in [*views, *others]]
+    return Section("structures", title, about, body), [*(scene for _, scene in [*views, *others]), *unpictured]
+
+
+def _viewed(n_set: int, n_more: int) -> str:
+    if n_set <= SHOWN:
+        return ""
+    return " and all can be chosen by name" if SHOWN + n_more == n_set else f" and {n_more} more can be chosen by name"
+
+
+def _unpictured(found: Found, numbers: Any) -> list[dict[str, Any]]:
+    """Scenes of the other structures of the set, as many as the page has a place for; files are in the table's."""
+    scenes, length = [], 0
+    for k, one in enumerate(found.archive.set[SHOWN:], SHOWN + 1):
+        length += 40 * one.structure.n_atoms + 1500
+        if length > _MOST_TEXT:
+            break
+        _, scene = _view(found, one, f"Set, no. {k}: ", f"set-{k}", numbers[k - 1])
+        scenes.append(scene)
+    return scenes
+
+
+def target_scene(structure: Structure, elements: Sequence[str]) -> dict[str, Any]:
+    """The target beside what was found, with no more than its size told; its file is the user's own."""
+    title = f"The target: {symmetry.formula(structure, elements)}"
+    facts = [("atoms", whole(structure.n_atoms), ""), ("cell", _cell(structure.cell), "")]
+    return structure_view.scene(structure) | {"title": title, "facts": facts, "file": "", "name": ""}
 
 
 def _view(

@@ -1,0 +1,65 @@
+"""`grs-evo plot`: the programs of tools/, which travel with the package, by their names."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.resources
+import sys
+from pathlib import Path
+from textwrap import shorten
+
+import click
+
+from grs_evo.errors import InputError, nearest
+
+_HELPERS = ("arguments",)
+
+
+def _folder() -> Path:
+    """Where they lie: in an installed package within it, in a checkout beside it."""
+    package = Path(str(importlib.resources.files("grs_evo")))
+    installed = package / "tools"
+    return installed if installed.is_dir() else package.parent / "tools"
+
+
+def tools() -> dict[str, str]:
+    """Each program with what it draws."""
+    found = {}
+    for path in sorted(_folder().glob("*.py")):
+        if path.stem not in _HELPERS:
+            text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+            found[path.stem] = text.partition("\n")[0]
+    return found
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("what", required=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def plot(what: str | None, arguments: tuple[str, ...]) -> None:
+    """Draw runs and sets, with the numbers beside: grs-evo plot pareto OUT; without WHAT a list.
+
+    \b
+    grs-evo plot picture out -o picture
+    grs-evo plot pareto --help
+    """
+    known = tools()
+    if what in (None, "-h", "--help"):
+        wide = max(map(len, known))
+        click.echo(
+            "\n".join(
+                [
+                    "grs-evo plot WHAT … draws:",
+                    "",
+                    *(f"  {n:<{wide}}  {shorten(t, 76 - wide, placeholder=' …')}" for n, t in known.items()),
+                ]
+            )
+        )
+        return
+    if what not in known:
+        raise InputError(
+            f"plot {what}: is nothing that can be drawn{nearest(str(what), known)}; there are {', '.join(known)}"
+        )
+    sys.path.insert(0, str(_folder()))  # for what they share
+    shared = importlib.import_module("arguments")
+    sys.exit(shared.run(importlib.import_module(str(what)).main, list(arguments)))
