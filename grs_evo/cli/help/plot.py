@@ -33,7 +33,7 @@ def tools() -> dict[str, str]:
     return found
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.argument("what", required=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def plot(what: str | None, arguments: tuple[str, ...]) -> None:
@@ -44,7 +44,7 @@ def plot(what: str | None, arguments: tuple[str, ...]) -> None:
     grs-evo plot pareto --help
     """
     known = tools()
-    if what in (None, "-h", "--help"):
+    if what is None:
         wide = max(map(len, known))
         click.echo(
             "\n".join(
@@ -58,8 +58,8 @@ def plot(what: str | None, arguments: tuple[str, ...]) -> None:
         return
     if what not in known:
         raise InputError(
-            f"plot {what}: is nothing that can be drawn{nearest(str(what), known)}; there are {', '.join(known)}"
+            f"plot {what}: is nothing that can be drawn{nearest(what, known)}; there are {', '.join(known)}"
         )
     sys.path.insert(0, str(_folder()))  # for what they share
     shared = importlib.import_module("arguments")
-    sys.exit(shared.run(importlib.import_module(str(what)).main, list(arguments)))
+    sys.exit(shared.run(importlib.import_module(what).main, list(arguments)))
