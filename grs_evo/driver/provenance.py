@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_info
 
 from grs_evo import __version__
 from grs_evo.driver.config.changes import differences
+from grs_evo.driver.config.plugged import recorded
 from grs_evo.driver.config.run_file import EXTENDABLE, RunFile, parse
 from grs_evo.driver.config.toml import to_toml
 from grs_evo.errors import InputError
@@ -93,7 +94,12 @@ def fingerprint(run_: RunFile, target_data: TargetData) -> dict[str, str]:
         "target": target.hexdigest(),
     }
     outside = source_digest(run_.loss)
-    return found | ({"source of loss.terms": outside} if outside else {})
+    if outside:
+        found["source of loss.terms"] = outside
+    for name, told in recorded(run_.plugins).items():
+        if name.startswith("operators "):  # observables judge what was found, and change nothing of it
+            found[f"source of {name}"] = _digest(told.encode())
+    return found
 
 
 def check_same(folder: Folder, point: checkpoint.Checkpoint, expected: Mapping[str, str]) -> None:
@@ -106,8 +112,13 @@ def check_same(folder: Folder, point: checkpoint.Checkpoint, expected: Mapping[s
             raise InputError(f"{folder.path}: {name} is not that of the checkpoint; the run folder was changed")
 
 
-def versions(world: World) -> str:
-    """What computed the run, as JSON."""
+def versions(world: World, run_: RunFile | None = None) -> str:
+    """What computed the run, as JSON.
+
+    Parameters
+    ----------
+    run_ : whose parts from outside the package are recorded: place, version, digest of the source
+    """
     found = {"grs_evo": __version__, "python": platform.python_version(), "mpi": world.library}
     for name in _PACKAGES:
         try:
@@ -115,6 +126,8 @@ def versions(world: World) -> str:
         except metadata.PackageNotFoundError:
             continue
     found["platform"] = platform.platform()
+    if run_ is not None:
+        found |= recorded(run_.plugins)
     return json.dumps(found | _arithmetic(), indent=1) + "\n"
 
 

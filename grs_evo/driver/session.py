@@ -107,7 +107,7 @@ def run(
         effective, copies = gather_files(given, start_of_names)
         folder = create(
             place,
-            {"run.toml": stamped(effective), "versions.json": versions(world), "lock": ""},
+            {"run.toml": stamped(effective), "versions.json": versions(world, effective), "lock": ""},
             {"target.h5": target_data.to_file()},
             copies,
         )

@@ -14,6 +14,7 @@ from grs_evo.errors import InputError, nearest
 from grs_evo.exporters import formats as exchange
 from grs_evo.exporters.formats import Calculation
 from grs_evo.exporters.table import EXPORTERS, Context, Exporter
+from grs_evo.plugins import entry_points, load
 from grs_evo.search.population.archive import dominated
 from grs_evo.search.population.individual import Individual, order_key, read_uid, short_uid
 from grs_evo.storage.archive_file import Archive, annotated, lacks_seal, read_archive
@@ -70,7 +71,7 @@ def export(
     name_of = "the archive" if isinstance(source, Archive) else str(source)
     path = Path(out)
     to_screen = str(out) == "-"
-    exporter = EXPORTERS[_format_of(path, "extxyz" if to_screen and format is None else format)]
+    exporter = _exporter(path, "extxyz" if to_screen and format is None else format)
     if which not in WHICH:
         raise InputError(f"which: is {which!r}; must be one of {', '.join(WHICH)}{nearest(which, WHICH)}")
     if top is not None and top < 1:
@@ -153,6 +154,14 @@ def _chosen(archive: Archive, which: str, name: str) -> list[Individual]:
         beaten = dominated(archive.objectives)
         individuals = [one for one, out in zip(individuals, beaten, strict=True) if not out]
     return sorted(individuals, key=order_key)
+
+
+def _exporter(path: Path, format: str | None) -> Exporter:
+    """A format of ours, or one from outside by module:variable or the name of its entry point."""
+    if format is not None and (":" in format or format in entry_points("exporters")):
+        found: Exporter = load("exporters", format, Exporter, "--format").value
+        return found
+    return EXPORTERS[_format_of(path, format)]
 
 
 def _format_of(path: Path, format: str | None) -> str:

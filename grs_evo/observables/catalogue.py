@@ -19,8 +19,31 @@ from grs_evo.observables.record import Observable
 ENTRY_POINTS = "grs_evo.observables"
 
 
-@cache
+# Those that run files name; the only state of this module, which says what code there is, as an import does.
+_plugged: dict[str, Observable] = {}
+
+
+def plug(observable: Observable) -> None:
+    """Add an observable for as long as the process lasts; the same one again changes nothing.
+
+    Raises
+    ------
+    InputError
+        Another one has this name.
+    """
+    if _plugged.get(observable.name) is observable:
+        return
+    extended(all_observables(), [observable])  # raises
+    _plugged[observable.name] = observable
+
+
 def all_observables() -> tuple[Observable, ...]:
+    """The observables of this package, then those of entry points, then those that were plugged in."""
+    return (*_installed(), *_plugged.values())
+
+
+@cache
+def _installed() -> tuple[Observable, ...]:
     """The observables of this package, by module name, then those that other packages add by entry points.
 
     Raises

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 
 from grs_evo.descriptors.options import BasisOptions
+from grs_evo.driver.config.plugged import plug
 from grs_evo.errors import InputError, type_of
 from grs_evo.loss.options import LossOptions
 from grs_evo.options import Options, line_of, odd_value
@@ -139,6 +140,13 @@ class RunFile(Options):
     checkpoint: CheckpointOptions = CheckpointOptions()
     output: OutputOptions = OutputOptions()
 
+    plugins: dict[str, tuple[str, ...]] = Field(
+        default={},
+        description="parts from outside the package, operators and observables: lists of module:variable, or names of "
+        "entry points [–]",
+        json_schema_extra={"written": "when given"},
+    )
+
     @model_validator(mode="after")
     def _counted_once(self) -> RunFile:
         if self.islands and self.search.islands is not None:
@@ -237,6 +245,7 @@ def parse(text: str, source: str, overrides: Mapping[str, Any] | None = None) ->
         raise InputError(f"{source}: tables and lists lie more than {_DEEPEST} deep in each other; no key is so deep")
     for key, value in (overrides or {}).items():
         _put(raw, key, value, source)
+    plug(raw.get("plugins"), source)
     _inherit(raw, source)
     return _checked(raw, source)
 

@@ -15,6 +15,7 @@ from grs_evo.descriptors.basis import Basis
 from grs_evo.errors import InputError, nearest, within
 from grs_evo.loss.options import LossOptions
 from grs_evo.loss.terms.term import AddedTerm, CompiledTerm, PreparedTerm, Term
+from grs_evo.plugins import entry_points, load
 from grs_evo.targets.target import Target
 
 # Names of columns that archives and objectives use for something else.
@@ -43,25 +44,19 @@ ADDED: dict[str, AddedTerm] = {
 
 
 def find(name: str) -> AddedTerm:
-    """A term by its name, or by ``module:variable``.
+    """A term by its name, that of an entry point, or by ``module:variable``.
 
     Raises
     ------
     InputError
         There is no such term, module or variable; or it is no AddedTerm, or has the name of another column.
     """
-    if ":" not in name:
-        if name not in ADDED:
-            listed = f"{', '.join(ADDED)}, or module:variable" if ADDED else "module:variable"
-            raise InputError(f"loss.terms: {name!r} is no term; allowed are {listed}{nearest(name, ADDED)}")
+    if name in ADDED:
         return ADDED[name]
-    module, _, variable = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), variable)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"loss.terms: {name!r} cannot be imported ({error}); is it on PYTHONPATH?") from None
-    if not isinstance(found, AddedTerm):
-        raise InputError(f"loss.terms: {name!r} is a {type(found).__name__}; it must be an AddedTerm")
+    if ":" not in name and name not in entry_points("terms"):
+        listed = ", ".join([*ADDED, *entry_points("terms"), "module:variable"])
+        raise InputError(f"loss.terms: {name!r} is no term; allowed are {listed}{nearest(name, ADDED)}")
+    found: AddedTerm = load("terms", name, AddedTerm, "loss.terms").value
     if found.name in (*TERMS, *_TAKEN, *ADDED) or not found.name.isidentifier():
         raise InputError(
             f"loss.terms: {name!r} calls itself {found.name!r}; its name must be a word of letters, digits and _ that"

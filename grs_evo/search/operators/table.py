@@ -50,6 +50,8 @@ _BUILT_IN = (
 _table: tuple[Operator, ...] = _BUILT_IN
 _columns: dict[str, int] = {one.name: k for k, one in enumerate(_BUILT_IN)}
 
+_plugged: dict[str, Operator] = {}  # as they were given
+
 
 def operators() -> tuple[Operator, ...]:
     """All of them, in the order of their columns."""
@@ -81,6 +83,20 @@ def register(operator: Operator) -> None:
         raise InputError(f"operator {operator.name!r}: the name is taken; there are {', '.join(_columns)}")
     act = None if operator.act is None else _within_limits(operator.act, operator.kind)
     _set_table((*_table, replace(operator, act=act)))
+
+
+def plug(operator: Operator) -> None:
+    """Register an operator that a run file names; the same one again changes nothing.
+
+    Raises
+    ------
+    InputError
+        Another one has this name.
+    """
+    if _plugged.get(operator.name) is operator and operator.name in _columns:
+        return
+    register(operator)
+    _plugged[operator.name] = operator
 
 
 @contextmanager

@@ -1,0 +1,53 @@
+"""Operators and observables that a run file names: found, checked and added before its other tables are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from grs_evo.errors import InputError, nearest
+from grs_evo.observables import Observable
+from grs_evo.observables.catalogue import plug as plug_observable
+from grs_evo.plugins import Plugin, load
+from grs_evo.search.operators.record import Operator
+from grs_evo.search.operators.table import plug as plug_operator
+
+# kind in [plugins] -> what its record is, and where it is added. Terms of the loss are named in [loss.terms] and
+# exporters by `export --format`, where their weight and their file are.
+_KINDS: dict[str, tuple[type, Any]] = {
+    "operators": (Operator, plug_operator),
+    "observables": (Observable, plug_observable),
+}
+
+
+def plug(raw: Any, source: str) -> None:
+    """Add what the table [plugins] of a run file names.
+
+    Raises
+    ------
+    InputError
+        One line that names the file, the key, and what cannot be.
+    """
+    if not isinstance(raw, Mapping):
+        return  # said by the check of the run file
+    for kind, names in raw.items():
+        if kind not in _KINDS:
+            raise InputError(
+                f"{source}: plugins.{kind}: unknown key{nearest(kind, _KINDS)}; allowed here are {', '.join(_KINDS)}"
+            )
+        for one in found(kind, names, f"{source}: plugins.{kind}"):
+            _KINDS[kind][1](one.value)
+
+
+def found(kind: str, names: Any, where: str) -> list[Plugin]:
+    """The parts of a kind."""
+    if not isinstance(names, list | tuple) or not all(isinstance(one, str) for one in names):
+        raise InputError(f'{where}: is {names!r}; must be a list such as ["mymodule:VARIABLE"]')
+    return [load(kind, name, _KINDS[kind][0], where) for name in names]
+
+
+def recorded(given: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """Place, version and digest of each part of a run file, by kind and name."""
+    return {
+        f"{kind} {one.name}": one.told for kind, names in given.items() for one in found(kind, names, f"plugins.{kind}")
+    }

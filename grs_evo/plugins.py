@@ -1,0 +1,95 @@
+"""Parts from outside the package: found by the name of an entry point, or as module:variable; one way for all kinds.
+
+| kind | entry points | record |
+|---|---|---|
+| operators | grs_evo.operators | `grs_evo.search.operators.record.Operator` |
+| terms | grs_evo.terms | `grs_evo.loss.terms.term.AddedTerm` |
+| observables | grs_evo.observables | `grs_evo.observables.Observable` |
+| exporters | grs_evo.exporters | `grs_evo.exporters.table.Exporter` |
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+from grs_evo.errors import InputError, nearest
+
+KINDS = ("operators", "terms", "observables", "exporters")
+
+
+@dataclass(frozen=True, eq=False)
+class Plugin:
+    """One part, and what it was when it was found."""
+
+    kind: str
+    name: str  # as the user gave it
+    place: str  # module:variable
+    value: Any
+    version: str  # of the installed package that it belongs to; empty: a file on PYTHONPATH
+    digest: str  # of its module's source; empty: there is none
+
+    @property
+    def told(self) -> str:
+        """For the record of a run."""
+        return " ".join(part for part in (self.place, self.version, self.digest) if part)
+
+
+def load(kind: str, name: str, wanted: type, where: str) -> Plugin:
+    """A part by the name of its entry point or by ``module:variable``.
+
+    Parameters
+    ----------
+    kind : one of KINDS
+    wanted : what its record has to be
+    where : what the message of an error begins with
+
+    Raises
+    ------
+    InputError
+        There is no such entry point, module or variable, or it is something else.
+    """
+    place = name if ":" in name else _entry_point(kind, name, where)
+    module, _, variable = place.partition(":")
+    try:
+        owner = importlib.import_module(module)
+        value = getattr(owner, variable)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"{where}: {name!r} cannot be imported ({error}); is it on PYTHONPATH?") from None
+    except Exception as error:  # what a module does while it is imported is not known here
+        raise InputError(f"{where}: {name!r} cannot be imported ({type(error).__name__}: {error})") from None
+    if not isinstance(value, wanted):
+        article = "an" if wanted.__name__[0] in "AEIOU" else "a"
+        raise InputError(f"{where}: {name!r} is a {type(value).__name__}; it must be {article} {wanted.__name__}")
+    return Plugin(kind, name, place, value, _version(module), source_digest(owner))
+
+
+def entry_points(kind: str) -> dict[str, str]:
+    """Name and module:variable of the parts that installed packages bring."""
+    return {one.name: one.value for one in metadata.entry_points(group=f"grs_evo.{kind}")}
+
+
+def _entry_point(kind: str, name: str, where: str) -> str:
+    known = entry_points(kind)
+    if name not in known:
+        listed = ", ".join([*known, "module:variable"])
+        raise InputError(f"{where}: {name!r} is no installed part{nearest(name, known)}; allowed are {listed}")
+    return known[name]
+
+
+def _version(module: str) -> str:
+    top = module.partition(".")[0]
+    owners = metadata.packages_distributions().get(top, ())
+    return f"{owners[0]} {metadata.version(owners[0])}" if owners else ""
+
+
+def source_digest(module: Any) -> str:
+    """Of a module's source; empty where there is none: typed in, or compiled."""
+    try:
+        return hashlib.blake2b(inspect.getsource(module).encode(), digest_size=8).hexdigest()
+    except (OSError, TypeError):
+        return ""

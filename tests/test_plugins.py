@@ -1,0 +1,117 @@
+"""Parts from outside the package: each in at most fifteen lines, checked at set-up, and recorded."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small
+
+import grs_evo
+from grs_evo.driver.config.run_file import parse
+from grs_evo.driver.session import resume, run
+from grs_evo.errors import InputError
+from grs_evo.observables import catalogue
+from grs_evo.search.operators import table
+
+PARTS = {
+    "operator": '''\
+from grs_evo.search.operators.record import Operator
+
+def exchange_ends(rng, parents, limits, steps):
+    """The first and the last atom change places."""
+    (one,) = parents
+    species = one.species.copy()
+    species[[0, -1]] = species[[-1, 0]]
+    return one.replace(species=species)
+
+ENDS = Operator("exchange_ends", exchange_ends, "chemical", weight=2.0)
+''',
+    "observable": """\
+from grs_evo.observables import Observable
+
+def measure(found):
+    return {"atoms per structure": found.n_atoms / found.n_structures}
+
+SIZE = Observable("mean_size", "atoms per structure", "", measure, lambda found, target: [])
+""",
+    "exporter": """\
+from grs_evo.exporters.table import Exporter
+
+def formulas(atoms, context):
+    return "".join(f"{one.get_chemical_formula()}\\n" for one in atoms).encode()
+
+FORMULAS = Exporter("formulas", (), together=formulas)
+""",
+}
+PLUGGED = '\n[plugins]\noperators = ["my_operator:ENDS"]\nobservables = ["my_observable:SIZE"]\n'
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, text in PARTS.items():
+        assert len([line for line in text.splitlines() if line.strip()]) <= 15
+        (tmp_path / f"my_{name}.py").write_text(text)
+        monkeypatch.delitem(sys.modules, f"my_{name}", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(catalogue, "_plugged", {})
+    monkeypatch.setattr(table, "_plugged", {})
+    monkeypatch.setattr(table, "_table", table._table)
+    monkeypatch.setattr(table, "_columns", table._columns)
+    return tmp_path
+
+
+def test_an_operator_and_an_observable_of_the_run_file(here: Path) -> None:
+    path = small.write(here)
+    path.write_text(path.read_text() + PLUGGED)
+    result = run(path, here / "out", quiet=True)
+    found = grs_evo.read_archive(here / "out")
+    tried = [name for name in found.history if "exchange_ends" in name]
+    assert tried
+    assert any(np.sum(found.history[name]) > 0 for name in tried)
+    assert "mean_size" in {one["name"] for one in catalogue.listing()}
+    versions = json.loads((here / "out" / "versions.json").read_text())
+    assert versions["operators my_operator:ENDS"].startswith("my_operator:ENDS ")
+    again = run(path, here / "out2", quiet=True)
+    assert again.archive_hash == result.archive_hash
+
+
+def test_a_resume_with_another_source_is_refused(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = small.write(here)
+    path.write_text(path.read_text() + PLUGGED)
+    run(path, here / "out", quiet=True)
+    (here / "my_operator.py").write_text(PARTS["operator"].replace("[[0, -1]]", "[[0, -2]]"))
+    monkeypatch.delitem(sys.modules, "my_operator")
+    monkeypatch.setattr(table, "_plugged", {})
+    monkeypatch.setattr(table, "_table", table._BUILT_IN)
+    monkeypatch.setattr(table, "_columns", {one.name: k for k, one in enumerate(table._BUILT_IN)})
+    with pytest.raises(InputError, match="source of operators my_operator:ENDS is not that of the checkpoint"):
+        resume(here / "out", quiet=True)
+
+
+def test_a_format_of_ones_own(here: Path) -> None:
+    grs_evo.run(small.write(here), here / "out", quiet=True)
+    (written,) = grs_evo.export(here / "out", here / "list.txt", format="my_exporter:FORMULAS", top=2)
+    assert len(written.read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ('operators = ["nowhere:X"]', "plugins.operators: 'nowhere:X' cannot be imported"),
+        ('operators = ["my_operator:exchange_ends"]', "is a function; it must be an Operator"),
+        ('operators = ["my_observable:SIZE"]', "is a Observable; it must be an Operator"),
+        ('operators = ["twist"]', "'twist' is no installed part"),
+        ('operators = "my_operator:ENDS"', "must be a list"),
+        ('operator = ["my_operator:ENDS"]', "did you mean 'operators'?"),
+    ],
+)
+def test_slips_are_answered_at_set_up(given: str, said: str, here: Path) -> None:
+    with pytest.raises(InputError) as error:
+        parse(f'[target]\nfiles = ["a.xyz"]\n[plugins]\n{given}\n', "case.toml")
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
