@@ -3,6 +3,7 @@
 | kind | entry points | record |
 |---|---|---|
 | operators | grs_evo.operators | `grs_evo.search.operators.record.Operator` |
+| candidates | grs_evo.candidates | `grs_evo.search.candidates.source.CandidateGenerator` |
 | terms | grs_evo.terms | `grs_evo.loss.terms.term.AddedTerm` |
 | observables | grs_evo.observables | `grs_evo.observables.Observable` |
 | exporters | grs_evo.exporters | `grs_evo.exporters.table.Exporter` |
@@ -19,7 +20,7 @@ from typing import Any
 
 from grs_evo.errors import InputError, nearest
 
-KINDS = ("operators", "terms", "observables", "exporters")
+KINDS = ("operators", "candidates", "terms", "observables", "exporters")
 
 
 @dataclass(frozen=True, eq=False)

@@ -73,13 +73,17 @@ def ended(folder: Path, **changes: object) -> list[str]:
     return closing.close(replace(result, **changes), read_run(folder / "run.toml"), data, (), list)
 
 
-def test_the_last_line_of_a_run_judges(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_ends_with_a_judgement_and_what_to_do_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _call("run", small.write(tmp_path)) == 0
-    last = capsys.readouterr().err.rstrip().splitlines()[-1]
+    told = json.loads((tmp_path / "case" / "status.json").read_text())["quality"]
+    last = told["line"]
     assert last.startswith("best structure (")
     assert " atoms): " in last
-    told = json.loads((tmp_path / "case" / "status.json").read_text())["quality"]
-    assert told["line"] == last
+    said = capsys.readouterr().err.rstrip()
+    judged, _, following = said.rpartition("structures  grs-evo export ")
+    assert "grs-evo report " in following
+    assert " ".join(judged.split()).endswith(" ".join(last.split()))
+    assert max(map(len, said.splitlines())) <= 80 or str(tmp_path) in said
     assert told["subject"] == "best structure"
     assert set(told["rows"][0]) >= {"observable", "subject", "value", "target", "scatter", "deviation"}
     assert _call("status", tmp_path / "case") == 0

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small
+from ase.build import bulk
+from ase.io import write
 
 import grs_evo
 from grs_evo.driver.config.run_file import parse
@@ -91,6 +93,47 @@ def test_a_resume_with_another_source_is_refused(here: Path, monkeypatch: pytest
     monkeypatch.setattr(table, "_columns", {one.name: k for k, one in enumerate(table._BUILT_IN)})
     with pytest.raises(InputError, match="source of operators my_operator:ENDS is not that of the checkpoint"):
         resume(here / "out", quiet=True)
+
+
+SOURCE = """
+seed = 3
+[target]
+files = ["melt.extxyz"]
+[basis]
+n_max = [3]
+l_max = [0]
+cutoff = 4.0
+[loss]
+terms = {}
+core.kind = "none"
+[candidates]
+kind = "random"
+sizes = [2, 2]
+composition = "free"
+min_distance = 0.5
+generator = "my_source:CHAIN"
+[search]
+islands = 1
+population = 4
+strategy = "gradient"
+genetic.relaxed = 0.0
+[stop]
+generations = 1
+"""
+
+
+def test_candidates_from_a_source_of_ones_own(here: Path) -> None:
+    atoms = bulk("Cu", "fcc", a=3.6, cubic=True) * 2
+    atoms.rattle(0.3, rng=np.random.default_rng(0))
+    write("melt.extxyz", atoms)
+    Path("case.toml").write_text(SOURCE)
+    result = run("case.toml", "out", quiet=True)
+    for one in result.archive:
+        distance = np.linalg.norm(np.diff(one.structure.positions, axis=0))
+        edge = one.structure.cell[0, 0]
+        assert 0.7 * 3**0.5 * edge / 2 < distance < 1.3 * 3**0.5 * edge / 2
+    versions = json.loads((here / "out" / "versions.json").read_text())
+    assert versions["candidates my_source:CHAIN"]
 
 
 def test_a_format_of_ones_own(here: Path) -> None:

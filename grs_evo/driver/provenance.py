@@ -96,8 +96,8 @@ def fingerprint(run_: RunFile, target_data: TargetData) -> dict[str, str]:
     outside = source_digest(run_.loss)
     if outside:
         found["source of loss.terms"] = outside
-    for name, told in recorded(run_.plugins).items():
-        if name.startswith("operators "):  # observables judge what was found, and change nothing of it
+    for name, told in recorded(run_).items():
+        if not name.startswith("observables "):  # these judge what was found, and change nothing of it
             found[f"source of {name}"] = _digest(told.encode())
     return found
 
@@ -127,7 +127,7 @@ def versions(world: World, run_: RunFile | None = None) -> str:
             continue
     found["platform"] = platform.platform()
     if run_ is not None:
-        found |= recorded(run_.plugins)
+        found |= recorded(run_)
     return json.dumps(found | _arithmetic(), indent=1) + "\n"
 
 

@@ -77,6 +77,7 @@ def _many(wanted: Wanted, title: str, rows: tuple[tuple[str, str], ...]) -> Draf
             ("accept = 2", "at most so many"),
             ("offered = 4", "of so many from each island"),
             ("count = 16", "structures, and the set is done"),
+            ('# objective = "information"', "for training data: what a potential learns most from"),
             ("slack = 0.05", "how much worse an addition may make a set that is short of its size"),
             ("patience = 4", "rounds that add nothing"),
         ),

@@ -9,6 +9,7 @@ from grs_evo.errors import InputError, nearest
 from grs_evo.observables import Observable
 from grs_evo.observables.catalogue import plug as plug_observable
 from grs_evo.plugins import Plugin, load
+from grs_evo.search.candidates.source import CandidateGenerator
 from grs_evo.search.operators.record import Operator
 from grs_evo.search.operators.table import plug as plug_operator
 
@@ -46,8 +47,16 @@ def found(kind: str, names: Any, where: str) -> list[Plugin]:
     return [load(kind, name, _KINDS[kind][0], where) for name in names]
 
 
-def recorded(given: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
-    """Place, version and digest of each part of a run file, by kind and name."""
-    return {
-        f"{kind} {one.name}": one.told for kind, names in given.items() for one in found(kind, names, f"plugins.{kind}")
+def recorded(run: Any) -> dict[str, str]:
+    """Place, version and digest of each part of a run file besides terms of the loss, by kind and name."""
+    told = {
+        f"{kind} {one.name}": one.told
+        for kind, names in run.plugins.items()
+        for one in found(kind, names, f"plugins.{kind}")
     }
+    sources = [run.candidates, *(island.candidates for island in run.each_island() if island.candidates is not None)]
+    for options in sources:
+        if options.generator is not None:
+            one = load("candidates", options.generator, CandidateGenerator, "candidates.generator")
+            told[f"candidates {one.name}"] = one.told
+    return told

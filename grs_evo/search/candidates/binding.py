@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from grs_evo.errors import InputError, nearest, within
 from grs_evo.kernels.geometry.contacts import closest_ratio, fractional, inverse
+from grs_evo.plugins import load
 from grs_evo.search.candidates.limits import Fixed, Limits
 from grs_evo.search.candidates.parents import PARENTS, parent_cell, sites_per_volume
-from grs_evo.search.candidates.source import CandidateOptions, Source
+from grs_evo.search.candidates.source import CandidateGenerator, CandidateOptions, Source
 from grs_evo.search.candidates.supercells import build, heights, supercells
 from grs_evo.search.candidates.target_lattice import target_lattice
 from grs_evo.structures.composition import Composition, assignable, free, site_mask
@@ -93,9 +94,16 @@ def bind(
         periodic=all(one.pbc.all() for one in templates),
         fixed=fixed,
     )
-    source = Source(options, elements, limits, templates, keep, possible, reference)
+    source = Source(options, elements, limits, templates, keep, possible, reference, _generator(options, where))
     _check_templates(source, where)
     return source
+
+
+def _generator(options: CandidateOptions, where: str) -> CandidateGenerator | None:
+    if options.generator is None:
+        return None
+    found: CandidateGenerator = load("candidates", options.generator, CandidateGenerator, f"{where}.generator").value
+    return found
 
 
 def _rule(

@@ -112,6 +112,12 @@ class CandidateOptions(Options):
         "mixed in a random proportion (templates) [1]",
     )
     symprec: float = Field(default=0.01, gt=0, description="tolerance when the parent is found from the target [Å]")
+    generator: str | None = Field(
+        default=None,
+        description="with kind random: a source of cells from outside the package, module:variable or the name of an"
+        " entry point; limits hold for it as for others [–]",
+        json_schema_extra={"written": "when given"},
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> CandidateOptions:
@@ -124,6 +130,8 @@ class CandidateOptions(Options):
             pair = getattr(self, name)
             if pair is not None and not 0 < pair[0] <= pair[1]:
                 raise ValueError(f"{name} is {list(pair)}; must be [smallest, largest] with 0 < smallest <= largest")
+        if self.generator is not None and self.kind != "random":
+            raise ValueError(f'generator makes cells of its own, so kind must be "random", not "{self.kind}"')
         if min(self.repeat) < 1:
             raise ValueError(f"repeat is {list(self.repeat)}; each number must be at least 1")
         if prod(self.repeat) > _MOST_CELLS:
@@ -131,6 +139,15 @@ class CandidateOptions(Options):
                 f"repeat is {list(self.repeat)}, that is {prod(self.repeat):.2g} parent cells; at most {_MOST_CELLS:g}"
             )
         return self
+
+
+@dataclass(frozen=True, eq=False)
+class CandidateGenerator:
+    """Where candidates come from besides what this package draws."""
+
+    name: str
+    # (random numbers, source) -> a structure, whose species count in `source.elements`; None: this try came to nothing
+    draw: Callable[[np.random.Generator, Source], Structure | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +161,7 @@ class Source:
     keep: bool  # occupations of the templates are kept
     sizes: tuple[int, ...]  # numbers of atoms that keep the composition rule, for random cells
     volume_per_atom: float  # Å³, at the reference density
+    generator: CandidateGenerator | None = None  # from outside the package
 
     @property
     def one_lattice(self) -> bool:
@@ -174,7 +192,7 @@ def candidate(rng: np.random.Generator, source: Source, reject: Reject | None = 
     reject : called with the cause of every throw-away
     """
     for _ in range(_TRIES):
-        structure, cause = _random(rng, source) if not source.templates else _occupied(rng, source)
+        structure, cause = _drawn(rng, source)
         if structure is not None and source.options.rattle > 0.0 and rng.random() < source.options.rattled:
             moves = source.options.rattle * rng.standard_normal(structure.positions.shape)
             moves[~source.limits.movable(structure.n_atoms)] = 0.0
@@ -188,6 +206,13 @@ def candidate(rng: np.random.Generator, source: Source, reject: Reject | None = 
         if reject is not None and cause is not None:
             reject(cause)
     return None
+
+
+def _drawn(rng: np.random.Generator, source: Source) -> tuple[Structure | None, str | None]:
+    if source.generator is not None:
+        structure = source.generator.draw(rng, source)
+        return structure, None if structure is not None else "packing"
+    return _random(rng, source) if not source.templates else _occupied(rng, source)
 
 
 def _random(rng: np.random.Generator, source: Source) -> tuple[Structure | None, str | None]:
