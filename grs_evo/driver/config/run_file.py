@@ -210,6 +210,7 @@ def given(run_file: str | Path | Mapping[str, Any] | RunFile, overrides: Mapping
             raise InputError(f"run: {error}; tables hold text, numbers, lists and tables") from None
     for key, value in overrides.items():
         _put(raw, key, value, "run")
+    plug(raw.get("plugins"), "run")
     _inherit(raw, "run")
     return _checked(raw, "run"), Path()
 
