@@ -40,6 +40,20 @@ def measure(found):
 
 SIZE = Observable("mean_size", "atoms per structure", "", measure, lambda found, target: [])
 """,
+    "source": '''\
+import numpy as np
+from grs_evo.search.candidates.source import CandidateGenerator
+from grs_evo.structures.structure import Structure
+
+def chain(rng, source):
+    """Atoms along a diagonal, evenly apart."""
+    n = source.sizes[0]
+    cell = np.eye(3) * (n * source.volume_per_atom) ** (1 / 3)
+    places = (np.arange(n)[:, None] + 0.1 * rng.random((n, 3))) / n @ cell
+    return Structure(places, cell, rng.integers(len(source.elements), size=n), [True] * 3)
+
+CHAIN = CandidateGenerator("chain", chain)
+''',
     "exporter": """\
 from grs_evo.exporters.table import Exporter
 
@@ -115,10 +129,9 @@ generator = "my_source:CHAIN"
 [search]
 islands = 1
 population = 4
-strategy = "gradient"
 genetic.relaxed = 0.0
 [stop]
-generations = 1
+generations = 0
 """
 
 
