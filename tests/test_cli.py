@@ -425,6 +425,33 @@ def test_the_program_runs_as_a_module_and_helps() -> None:
         assert f"  {word} " in done.stdout
 
 
+def _imported_by(*arguments: str) -> set[str]:
+    """Modules that a command has imported at its end."""
+    code = (
+        "import sys\n"
+        "from grs_evo.cli.commands import main\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code\n"
+        "print('imported', *sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    return set(done.stdout.partition("imported ")[2].split())
+
+
+def test_help_imports_nothing_heavy() -> None:
+    assert not {"numpy", "numba", "ase", "h5py", "pydantic", "mpi4py", "rich"} & _imported_by("--help")
+
+
+def test_a_run_imports_what_it_needs(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text(small.LATTICE.replace("generations = 12", "generations = 1"))
+    (tmp_path / "target.xyz").write_text(small.TARGET)
+    slow = {f"scipy.{name}" for name in ("special", "stats", "integrate", "optimize", "spatial", "sparse")}
+    slow |= {"ase.io", "pandas", "matplotlib", "sklearn", "plotly", "rich", "deap"}
+    assert sorted(slow & _imported_by("run", str(tmp_path / "run.toml"), "--quiet")) == []
+
+
 def test_the_python_face() -> None:
     code = (
         "import sys, grs_evo\n"

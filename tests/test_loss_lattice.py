@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import lpmv
 
 from grs_evo.descriptors.basis import build_basis
 from grs_evo.descriptors.describe import describe, describe_compact
 from grs_evo.descriptors.equivalence import prune
+from grs_evo.descriptors.pair_functions import _legendre
 from grs_evo.errors import InputError
 from grs_evo.kernels.lattice import lattice as kernel
 from grs_evo.loss.lattice import MOST_SITES, make_lattice_objective, reference_structures
@@ -272,3 +274,12 @@ def test_from_atoms_and_back_keeps_the_sites():
     occupation = np.arange(16) % 2
     expected = lattice.objective.evaluate(lattice.structure(occupation)).value
     assert lattice.values(occupation)[0] == pytest.approx(expected, rel=1e-11)
+
+
+def test_legendre_functions_are_those_of_scipy():
+    x = np.concatenate([np.linspace(-1.0, 1.0, 401), [0.0, np.sqrt(0.5), -np.sqrt(1 / 3)]])
+    for l in range(13):
+        for m in range(l + 1):
+            expected = lpmv(m, l, x)
+            error = np.abs(_legendre(m, l, x) - expected).max()
+            assert error <= 1e-13 * np.abs(expected).max(), (l, m)

@@ -262,3 +262,19 @@ def test_overlap_in_a_large_structure_names_the_atoms(large: tuple[Structure, Ba
     positions[8000] = positions[17] + (0.0, 0.0, 0.3)
     with pytest.raises(InputError, match=r"melt: atoms 17 \(\w+\) and 8000 \(\w+\) overlap: 0.3000 Å apart"):
         Target.from_structures([structure.replace(positions=positions)], basis, names=["melt"])
+
+
+# ---------------------------------------------------------------- pairs of atoms
+
+
+def test_pairs_one_by_one_are_those_of_a_tree(monkeypatch):
+    rng = np.random.default_rng(3)
+    for n in (1, 4, 30):
+        cell = np.diag(rng.uniform(2.0, 9.0, 3)) + rng.normal(0.0, 0.5, (3, 3))
+        positions = rng.random((n, 3)) @ cell
+        one = Structure(positions, cell, np.zeros(n, np.int32), np.array([True, False, True]))
+        plain = neighbours(one, 4.0)
+        with monkeypatch.context() as patch:
+            patch.setattr("grs_evo.structures.neighbours._FEW", -1)
+            for mine, other in zip(plain, neighbours(one, 4.0), strict=True):
+                np.testing.assert_array_equal(mine, other)

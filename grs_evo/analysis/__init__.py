@@ -12,54 +12,54 @@
 
 from __future__ import annotations
 
-from grs_evo.analysis.distributions.components import Components, principal_components, project
-from grs_evo.analysis.distributions.coverage import (
-    Coverage,
-    coverage,
-    coverage_growth,
-    coverage_of_samples,
-    hull_volume,
-)
-from grs_evo.analysis.distributions.distances import MomentDistances, halves_floor, moment_distances
-from grs_evo.analysis.distributions.embedding import common_embedding
-from grs_evo.analysis.distributions.histograms import Histograms, histograms, ks_distances, wasserstein_distances
-from grs_evo.analysis.distributions.nearness import Nearness, nearness
-from grs_evo.analysis.distributions.shared import Shared, shared
-from grs_evo.analysis.runs.convergence import bands, best_against_evaluations, evaluations_to_reach
-from grs_evo.analysis.runs.genealogy import Ancestor, ancestry, origins
-from grs_evo.analysis.runs.hypervolume import hypervolume, hypervolume_over_generations, pareto_front, reference_point
-from grs_evo.analysis.runs.merging import merge_archives
+import importlib
+from typing import Any
 
-__all__ = [
-    "Ancestor",
-    "Components",
-    "Coverage",
-    "Histograms",
-    "MomentDistances",
-    "Nearness",
-    "Shared",
-    "ancestry",
-    "bands",
-    "best_against_evaluations",
-    "common_embedding",
-    "coverage",
-    "coverage_growth",
-    "coverage_of_samples",
-    "evaluations_to_reach",
-    "halves_floor",
-    "histograms",
-    "hull_volume",
-    "hypervolume",
-    "hypervolume_over_generations",
-    "ks_distances",
-    "merge_archives",
-    "moment_distances",
-    "nearness",
-    "origins",
-    "pareto_front",
-    "principal_components",
-    "project",
-    "reference_point",
-    "shared",
-    "wasserstein_distances",
-]
+# public name -> the module it lives in; imported when first asked for: some need parts of scipy that take a while
+_PUBLIC = {
+    "Ancestor": "runs.genealogy",
+    "Components": "distributions.components",
+    "Coverage": "distributions.coverage",
+    "Histograms": "distributions.histograms",
+    "MomentDistances": "distributions.distances",
+    "Nearness": "distributions.nearness",
+    "Shared": "distributions.shared",
+    "ancestry": "runs.genealogy",
+    "bands": "runs.convergence",
+    "best_against_evaluations": "runs.convergence",
+    "common_embedding": "distributions.embedding",
+    "coverage": "distributions.coverage",
+    "coverage_growth": "distributions.coverage",
+    "coverage_of_samples": "distributions.coverage",
+    "evaluations_to_reach": "runs.convergence",
+    "halves_floor": "distributions.distances",
+    "histograms": "distributions.histograms",
+    "hull_volume": "distributions.coverage",
+    "hypervolume": "runs.hypervolume",
+    "hypervolume_over_generations": "runs.hypervolume",
+    "ks_distances": "distributions.histograms",
+    "merge_archives": "runs.merging",
+    "moment_distances": "distributions.distances",
+    "nearness": "distributions.nearness",
+    "origins": "runs.genealogy",
+    "pareto_front": "runs.hypervolume",
+    "principal_components": "distributions.components",
+    "project": "distributions.components",
+    "reference_point": "runs.hypervolume",
+    "shared": "distributions.shared",
+    "wasserstein_distances": "distributions.histograms",
+}
+
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_PUBLIC[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from math import factorial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import lpmv
 
 from grs_evo.descriptors.basis import Basis
 
@@ -51,5 +51,39 @@ def pair_functions(basis: Basis, centre: int, neighbour: int, vectors: NDArray[n
                 k = abs(m)
                 norm = np.sqrt((2 * l + 1) * factorial(l - k) / factorial(l + k)) * (np.sqrt(2) * (-1) ** k if k else 1)
                 turn = np.sin(k * azimuth) if m < 0 else np.cos(k * azimuth)
-                columns.append(radial[n] * norm * lpmv(k, l, cosine) * turn)
+                columns.append(radial[n] * norm * _legendre(k, l, cosine) * turn)
     return np.stack(columns, axis=1)
+
+
+def _legendre(m: int, l: int, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """P_l^m(x) with the Condon–Shortley phase, 0 ≤ m ≤ l, |x| ≤ 1.
+
+    The formulas, and so the bits, of `scipy.special.lpmv` (Zhang and Jin, Computation of Special Functions), whose
+    import would take longer than all other set-up of a run: upwards in l by DLMF 14.10.3 from P_m^m and P_{m+1}^m.
+    """
+    if l <= 2 or l == m:
+        return _legendre_direct(m, l, x)
+    below, value = _legendre_direct(m, m, x), _legendre_direct(m, m + 1, x)
+    for j in range(m + 2, l + 1):
+        below, value = value, ((2 * j - 1) * x * value - (j - 1 + m) * below) / (j - m)
+    return value
+
+
+def _legendre_direct(m: int, l: int, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """P_l^m(x) by its hypergeometric series (DLMF 14.3.4), for l ≤ m + 1 or l ≤ 2."""
+    first: Any = 1.0
+    if m > 0:
+        growth = float(l * (l + m))
+        for j in range(1, m):
+            growth *= l * l - j * j
+        root = np.sqrt(1.0 - x * x)
+        for j in range(1, m + 1):
+            first = 0.5 * first * root / j
+        first = first * growth
+    total = np.ones_like(x)
+    term: Any = 1.0
+    for k in range(1, l - m + 1):
+        term = 0.5 * term * (-l + m + k - 1.0) * (l + m + k) / (k * (k + m)) * (1.0 + x)
+        total = total + term
+    end = 0.0 if m > 0 else np.where(x > 0, 1.0, (-1.0) ** l)
+    return np.where(np.abs(x) == 1.0, end, (-1.0) ** l * total * first)

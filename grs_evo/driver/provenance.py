@@ -133,13 +133,12 @@ def versions(world: World, run_: RunFile | None = None) -> str:
 
 def _arithmetic() -> dict[str, str]:
     """What does the arithmetic of this process, beside the versions of packages."""
-    import scipy.linalg  # noqa: F401 (brings a BLAS of its own, which is not loaded at every moment of a run)
-
     simd = np.show_config(mode="dicts").get("SIMD Extensions", {}).get("found", [])
     libraries = {
         f"{one['internal_api']} {one['version']} {one.get('architecture', '')}".strip()
         for one in threadpool_info()
-        if one.get("user_api") == "blas"
+        # scipy brings one of its own, which decides nothing in a run and is not loaded at every moment of it
+        if one.get("user_api") == "blas" and "scipy.libs" not in one["filepath"]
     }
     return {**processor(), "numpy_simd": " ".join(simd), "blas": ", ".join(sorted(libraries))}
 
@@ -155,11 +154,17 @@ def moved(folder: Folder, now: str) -> str:
     changed = [
         f"{called} {before[name]}, now {here[name]}"
         for name, called in _DECIDING.items()
-        if name in before and name in here and before[name] != here[name]
+        if name in before and name in here and not _alike(name, before[name], here[name])
     ]
     if not changed:
         return ""
     return f"{folder.path}: was begun elsewhere: {'; '.join(changed)}"
+
+
+def _alike(name: str, before: str, here: str) -> bool:
+    if name == "blas":  # folders of earlier versions name that of scipy as well
+        return set(here.split(", ")) <= set(before.split(", "))
+    return before == here
 
 
 def _digest(data: bytes) -> str:

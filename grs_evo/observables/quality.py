@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
 
 from grs_evo.errors import InputError
 from grs_evo.observables.catalogue import all_observables, extended
@@ -135,8 +135,8 @@ def _judged(rows: list[Row], notes: tuple[str, ...], n_structures: int, n_atoms:
 
 def _widened(rows: list[Row]) -> list[Row]:
     """Rows with limits that hold for as many as there are: of hundreds, one is further off by chance than of thirty."""
-    usual = norm.sf(_SCATTERS)
-    share = float(norm.isf(usual / max(len(rows) / _USUAL_ROWS, 1.0)) / _SCATTERS)
+    usual = NormalDist().cdf(-_SCATTERS)
+    share = -NormalDist().inv_cdf(usual / max(len(rows) / _USUAL_ROWS, 1.0)) / _SCATTERS
     return [replace(row, limit=row.limit * share) if row.scatter > 0 else row for row in rows]
 
 

@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 from grs_evo.errors import InputError
 from grs_evo.structures.structure import Structure
 
+# Pairs of points that are looked at one by one, at most, and how many points at once.
+_FEW = 8_000_000
+_AT_ONCE = 32
+
 
 class Neighbours(NamedTuple):
     """All ordered pairs nearer than a cutoff, periodic images included, sorted by the first atom."""
@@ -34,8 +38,6 @@ def neighbours(structure: Structure, cutoff: float, centres: NDArray[np.int64] |
     ----------
     centres : atoms that may be the first of a pair, in their order; default: all
     """
-    from scipy.spatial import cKDTree
-
     cell = structure.cell
     inverse = np.linalg.inv(cell)
     fractional = structure.positions @ inverse
@@ -52,8 +54,7 @@ def neighbours(structure: Structure, cutoff: float, centres: NDArray[np.int64] |
         own.append(np.full(int(near.sum()), not (np.array(shift) - reach).any()))
     images, owner, at_home = np.concatenate(points), np.concatenate(owners), np.concatenate(own)
     middle = home if centres is None else home[centres]
-    found = cKDTree(middle).sparse_distance_matrix(cKDTree(images), cutoff, output_type="ndarray")
-    first, image = found["i"].astype(np.int64), found["j"].astype(np.int64)
+    first, image = _near(middle, images, cutoff)
     if centres is not None:
         first = centres[first]
     other = ~(at_home[image] & (owner[image] == first))
@@ -63,6 +64,30 @@ def neighbours(structure: Structure, cutoff: float, centres: NDArray[np.int64] |
     first, image, vectors = first[order], image[order], vectors[order]
     distances = np.sqrt((vectors**2).sum(axis=1))
     return Neighbours(first.astype(np.int32), owner[image].astype(np.int32), vectors, distances)
+
+
+def _near(
+    points: NDArray[np.float64], others: NDArray[np.float64], cutoff: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers of all pairs of a point and another within the cutoff, in any order."""
+    by_x, others_by_x = np.argsort(points[:, 0]), np.argsort(others[:, 0])
+    along, others_along = points[by_x, 0], others[others_by_x, 0]
+    reach = cutoff * (1 + 1e-12)  # so that rounding loses none
+    low = np.searchsorted(others_along, along - reach)
+    high = np.searchsorted(others_along, along + reach, side="right")
+    if int((high - low).sum()) > _FEW:
+        from scipy.spatial import cKDTree  # its import takes longer than to look at a few million pairs
+
+        found = cKDTree(points).sparse_distance_matrix(cKDTree(others), cutoff, output_type="ndarray")
+        return found["i"].astype(np.int64), found["j"].astype(np.int64)
+    parts = [(np.empty(0, np.int64), np.empty(0, np.int64))]
+    for start in range(0, len(points), _AT_ONCE):
+        mine = by_x[start : start + _AT_ONCE]
+        near = others_by_x[low[start] : high[start + len(mine) - 1]]
+        x, y, z = (others[near, k] - points[mine, k, None] for k in range(3))
+        i, j = np.nonzero(x * x + y * y + z * z <= cutoff * cutoff)
+        parts.append((mine[i], near[j]))
+    return np.concatenate([i for i, _ in parts]), np.concatenate([j for _, j in parts])
 
 
 # Two atoms nearer than this (Å) are on top of each other.

@@ -10,11 +10,11 @@ that were exchanged need have no contact that is too short alone.
 from __future__ import annotations
 
 from itertools import permutations
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from grs_evo.observables.counting.survey import Survey
 from grs_evo.observables.record import Observable, Row
@@ -62,7 +62,7 @@ def chance(nearest: NDArray[np.float64], contact: float, n: int) -> float:
         fall = max(float((edge - known[:rank]).mean()) if rank else 0.0, _LEAST)
         part = (rank + 1) / len(nearest)
         steps = (edge - contact) / fall
-        share = part * np.exp(-steps - 0.5 * (steps / max(float(norm.isf(min(part, 0.3))), 0.5)) ** 2)
+        share = part * np.exp(-steps - 0.5 * (steps / max(-NormalDist().inv_cdf(min(part, 0.3)), 0.5)) ** 2)
     return float(-np.expm1(-n * min(share, 1.0)))
 
 
@@ -102,7 +102,7 @@ def _gap_rows(found: Survey, comparison: Comparison, a: int, b: int, c: int) -> 
         return []
     value, lowest = float(ours[0]), float(theirs[0])
     unlikely = chance(theirs, value + _ALLOWED, int(comparison.of_kind[a]))
-    deviation = 0.0 if value >= lowest - _ALLOWED else float(norm.isf(max(unlikely, 1e-300) / 2))
+    deviation = 0.0 if value >= lowest - _ALLOWED else -NormalDist().inv_cdf(max(unlikely, 1e-300) / 2)
     central, near, far = (found.elements[k] for k in (a, b, c))
     bound = "at most" if lowest < 0 else "at least"
     words = (
@@ -131,7 +131,7 @@ def _row(found: Survey, comparison: Comparison, pair: tuple[int, int], ours: flo
     elif comparison.exact or not known:
         deviation = LIMIT * (min(lowest, found.reach) - ours) / _ALLOWED
     else:
-        deviation = float(norm.isf(max(chance(theirs, ours + _ALLOWED, n), 1e-300) / 2))
+        deviation = -NormalDist().inv_cdf(max(chance(theirs, ours + _ALLOWED, n), 1e-300) / 2)
     limits = f"none below {lowest:.2f}" if known else f"none within {found.reach:g}"
     words = f"{name} contacts at {ours:.2f} Å, the target has {limits}"
     return OBSERVABLE.row(name, "shortest contact", ours, lowest, spread, LIMIT, words, deviation=deviation)

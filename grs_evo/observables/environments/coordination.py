@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from grs_evo.observables.counting.survey import Survey
 from grs_evo.observables.record import Observable, Row
@@ -107,7 +108,7 @@ def _rarest(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> tuple[int, fl
     value = min(chances, key=lambda number: chances[number])
     if theirs.min() <= value <= theirs.max():
         return value, 0.0
-    return value, float(norm.isf(max(chances[value], 1e-300) / 2))
+    return value, -NormalDist().inv_cdf(max(chances[value], 1e-300) / 2)
 
 
 def _chance(theirs: NDArray[np.int64], number: int, n: int) -> float:
@@ -120,9 +121,16 @@ def _chance(theirs: NDArray[np.int64], number: int, n: int) -> float:
         share = float((theirs <= number).mean())
     else:
         spread = max(float(theirs.std()), _LEAST_SPREAD)
-        tail = norm.logcdf((np.array([number, least]) - theirs.mean()) / spread)
-        share = float((theirs == least).mean() * np.exp(tail[0] - tail[1]))
+        further, known = (_log_tail(float(at - theirs.mean()) / spread) for at in (number, least))
+        share = float((theirs == least).mean() * np.exp(further - known))
     return float(-np.expm1(-n * min(share, 1.0)))
+
+
+def _log_tail(x: float) -> float:
+    """ln of the share of a normal distribution below x scatters; far out by its asymptotic series (DLMF 7.12.1)."""
+    if x > -30.0:
+        return math.log(0.5 * math.erfc(-x / math.sqrt(2.0)))
+    return -0.5 * x * x - math.log(-x * math.sqrt(2.0 * math.pi)) + math.log1p((3.0 / (x * x) - 1.0) / (x * x))
 
 
 OBSERVABLE = Observable(

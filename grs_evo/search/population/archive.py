@@ -25,6 +25,8 @@ from grs_evo.errors import InputError, nearest
 from grs_evo.options import Options
 from grs_evo.search.population.individual import Individual
 
+# Rows that are compared with others at once.
+_ROWS = 256
 # Losses below this are zero: what rounding leaves of an exact match.
 _ZERO = 1e-10
 # The terms that objectives are by default, where they are all that the value is made of.
@@ -181,32 +183,42 @@ def extend(
 
 def dominated(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
     """(n,) whether another row is nowhere worse and somewhere better; `analysis.pareto_front` is made of it."""
-    # In lexicographic order whatever dominates a row stands before it, so a look at the front so far is enough; equal
-    # rows stand side by side and are treated alike.
-    order = np.lexsort(scores.T[::-1])
-    points = scores[order]
-    repeats = np.concatenate([[False], (points[1:] == points[:-1]).all(axis=1)])
-    front = np.empty_like(scores)
-    count = 0
-    is_dominated = np.zeros(len(scores), bool)
-    for k, point in enumerate(points):
-        if repeats[k]:
-            is_dominated[k] = is_dominated[k - 1]
-        elif (front[:count] <= point).all(axis=1).any():
-            is_dominated[k] = True
-        else:
-            front[count] = point
-            count += 1
-    result = np.empty(len(scores), bool)
-    result[order] = is_dominated
+    if len(scores) == 0:
+        return np.empty(0, np.bool_)
+    deciding = scores[:, (scores != scores[0]).any(axis=0)]
+    points, back = np.unique(deciding, axis=0, return_inverse=True)
+    # In lexicographic order whatever dominates a row stands before it, so a look at the front so far is enough.
+    if points.shape[1] < 2:
+        is_dominated = np.arange(len(points)) > 0
+    elif points.shape[1] == 2:
+        second = points[:, 1]
+        is_dominated = np.concatenate([[False], np.minimum.accumulate(second)[:-1] <= second[1:]])
+    else:
+        is_dominated = _dominated_in_order(points)
+    return np.asarray(is_dominated[back.reshape(-1)], np.bool_)
+
+
+def _dominated_in_order(points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of different rows in lexicographic order another one dominates."""
+    result = np.zeros(len(points), np.bool_)
+    front = points[:0]
+    for first in range(0, len(points), _ROWS):
+        some = points[first : first + _ROWS]
+        mine = _dominated_by(some, front)
+        mine |= _dominated_by(some, some)
+        result[first : first + len(some)] = mine
+        front = np.concatenate([front, some[~mine]])
     return result
 
 
 def _dominated_by(mine: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:
     """(n,) whether any of the others dominates each row."""
-    nowhere_worse = np.all(others[None] <= mine[:, None], axis=2)
-    somewhere_better = np.any(others[None] < mine[:, None], axis=2)
-    return np.asarray(np.any(nowhere_worse & somewhere_better, axis=1))
+    nowhere_worse = np.ones((len(others), len(mine)), np.bool_)
+    somewhere_better = np.zeros((len(others), len(mine)), np.bool_)
+    for theirs, ours in zip(others.T, mine.T, strict=True):
+        nowhere_worse &= theirs[:, None] <= ours
+        somewhere_better |= theirs[:, None] < ours
+    return np.asarray((nowhere_worse & somewhere_better).any(axis=0), np.bool_)
 
 
 def archive_hash(individuals: Sequence[Individual]) -> str:
@@ -218,16 +230,21 @@ def archive_hash(individuals: Sequence[Individual]) -> str:
 def _distinct(pool: Sequence[Individual], same: float) -> list[Individual]:
     terms = rounded(np.array([one.terms for one in pool]).reshape(len(pool), -1), same)
     values = rounded(np.array([one.value for one in pool]), same)
-    classes: dict[tuple[bytes, ...], Individual] = {}
-    for one, row, value in zip(pool, terms, values, strict=True):
-        counts = np.bincount(one.structure.species).tobytes()
-        key = (counts, row.tobytes(), value.tobytes())
+    # Few have all numbers in common with another one; of these alone the composition is looked at.
+    rows = np.column_stack([terms, values, [one.structure.n_atoms for one in pool]])
+    _, which, number = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
+    shared = number[which.reshape(-1)] > 1
+    result = [one for one, several in zip(pool, shared, strict=True) if not several]
+    classes: dict[tuple[int, bytes], Individual] = {}
+    for k in np.flatnonzero(shared).tolist():
+        one = pool[k]
+        key = (int(which.reshape(-1)[k]), np.bincount(one.structure.species).tobytes())
         other = classes.get(key)
         if other is None or (
             other is not one and (one.value, one.content, one.uid) < (other.value, other.content, other.uid)
         ):
             classes[key] = one
-    return list(classes.values())
+    return [*result, *classes.values()]
 
 
 def _canonical_order(pool: Sequence[Individual], scores: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -261,16 +278,54 @@ def _thin(scores: NDArray[np.float64], size: int) -> NDArray[np.int64]:
     span = np.where(high > low, high - low, 1.0)
     unit = (scores - low) / span
     extreme = np.unique(np.concatenate([unit.argmin(0), unit.argmax(0)]))
-    while len(kept) > size:
-        crowding = np.zeros(len(kept))
-        for column in unit[kept].T:
+    crowds = _Crowding(unit, extreme)
+    for _ in range(len(kept) - size):
+        least = crowds.distance.min()
+        if not np.isfinite(least):
+            return np.flatnonzero(crowds.alive)[:size]
+        crowds.remove(int(np.flatnonzero(crowds.distance == least)[-1]))
+    return np.flatnonzero(crowds.alive)
+
+
+class _Crowding:
+    """Crowding distances of rows, kept up to date while rows go: each looks at its neighbours in each column."""
+
+    def __init__(self, unit: NDArray[np.float64], extreme: NDArray[np.int64]) -> None:
+        n, n_columns = unit.shape
+        self._unit = unit
+        self._before = np.full((n_columns, n), -1)
+        self._after = np.full((n_columns, n), -1)
+        for c, column in enumerate(unit.T):
             order = np.argsort(column, kind="stable")
-            gaps = np.zeros(len(kept))
-            gaps[order[1:-1]] = column[order[2:]] - column[order[:-2]]
-            crowding += gaps
-        crowding[np.isin(kept, extreme)] = np.inf
-        if not np.isfinite(crowding).any():
-            return kept[:size]
-        least = crowding.min()
-        kept = np.delete(kept, np.flatnonzero(crowding == least)[-1])
-    return kept
+            self._before[c, order[1:]] = order[:-1]
+            self._after[c, order[:-1]] = order[1:]
+        self._extreme = np.zeros(n, np.bool_)
+        self._extreme[extreme] = True
+        self.alive = np.ones(n, np.bool_)
+        self.distance = np.array([self._of(k) for k in range(n)])  # (n,) inf: extreme, or gone
+
+    def _of(self, k: int) -> float:
+        if self._extreme[k]:
+            return np.inf
+        total = 0.0
+        for c in range(len(self._before)):
+            before, after = self._before[c, k], self._after[c, k]
+            if before >= 0 and after >= 0:
+                total += float(self._unit[after, c] - self._unit[before, c])
+        return total
+
+    def remove(self, k: int) -> None:
+        """Row k goes, and its neighbours meet."""
+        self.alive[k] = False
+        self.distance[k] = np.inf
+        touched = set()
+        for c in range(len(self._before)):
+            before, after = int(self._before[c, k]), int(self._after[c, k])
+            if before >= 0:
+                self._after[c, before] = after
+                touched.add(before)
+            if after >= 0:
+                self._before[c, after] = before
+                touched.add(after)
+        for one in touched:
+            self.distance[one] = self._of(one)

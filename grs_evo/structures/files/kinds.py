@@ -13,6 +13,8 @@ from grs_evo.structures.formats import PACKED, ase_name_of
 DATA, DUMP, BINARY = "lammps-data", "lammps-dump-text", "lammps-dump-binary"
 ATAT, FITSNAP = "atat", "fitsnap"
 XYZ, CIF, POSCAR, XDATCAR, GEN = "extxyz", "cif", "vasp", "vasp-xdatcar", "gen"
+# What this program's readers read.
+_OWN = (DATA, DUMP, ATAT, FITSNAP, XYZ, CIF, POSCAR, XDATCAR, GEN)
 
 # Bytes at the beginning of a file that tell its kind.
 _HEAD = 1 << 16
@@ -36,10 +38,12 @@ _BOX = re.compile(r"[ \t]xlo[ \t]+xhi\b|[ \t]avec\b")
 
 def named_kind(format: str) -> str:
     """A format that the user named."""
-    from ase.io.formats import ioformats
-
     kind = _SYNONYMS.get(format.lower(), format)
-    if kind in (ATAT, FITSNAP) or (kind in ioformats and ioformats[kind].can_read):
+    if kind in _OWN:
+        return kind
+    from ase.io.formats import ioformats  # takes a while, and most files are of a kind that is read without it
+
+    if kind in ioformats and ioformats[kind].can_read:
         return kind
     raise InputError(f"format {shown(format, 30)!r} is not known; ASE's names are, such as extxyz, vasp or {DATA}")
 

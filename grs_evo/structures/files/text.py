@@ -66,10 +66,21 @@ def shown(value: object, most: int = 200) -> str:
 
 def opened(path: Path) -> Any:
     """The bytes of a regular file, unpacked."""
-    from ase.io.formats import open_with_compression
-
     check_regular(path)
-    return open_with_compression(str(path), "rb")
+    packing = path.suffix.lower()
+    if packing == ".gz":
+        import gzip  # each of these is wanted by few files
+
+        return gzip.open(path)
+    if packing == ".bz2":
+        import bz2
+
+        return bz2.open(path)
+    if packing == ".xz":
+        import lzma
+
+        return lzma.open(path)
+    return path.open("rb")
 
 
 class Lines:
