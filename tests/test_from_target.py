@@ -71,6 +71,23 @@ def test_atoms_that_never_meet_have_no_contact(basis) -> None:
     assert set(shortest_contacts([alone], basis)) == {"Cu-Cu"}
 
 
+def test_contacts_across_a_torn_seam_do_not_rule(tmp_path: Path) -> None:
+    """A file whose cell is too short: the line says how many contacts cannot be and where, the defaults ignore them."""
+    rng = np.random.default_rng(1)
+    atoms = bulk("Cu", cubic=True, a=3.8) * (4, 4, 16)
+    atoms.positions += rng.normal(0, 0.08, (len(atoms), 3))
+    atoms.cell[2, 2] -= 1.7
+    write(tmp_path / "target.xyz", atoms, format="extxyz")
+    (tmp_path / "case.toml").write_text(RUN)
+    notes = check(tmp_path / "case.toml")["notes"]
+    assert any("where the cell is joined along c: it is torn there" in note for note in notes)
+    (told,) = (note for note in notes if note.startswith("shortest contacts"))
+    found = float(told.split("Cu-Cu ")[1].split()[0])
+    assert found > 1.9
+    basis = grs_evo.build_basis(ELEMENTS, (3, 1), (0, 1), 4.0)
+    assert shortest_contacts([from_atoms(atoms, ELEMENTS)], basis)["Cu-Cu"] < found - 0.1
+
+
 def test_a_contact_beyond_the_pair_s_own_cutoff_is_none() -> None:
     """The repulsion of a default must not reach beyond the cutoff that the run file gives the pair."""
     short = grs_evo.build_basis(ELEMENTS, (3, 1), (0, 1), {"Cu-Cu": 4.0, "Cu-Au": 2.0, "Au-Au": 4.0})
@@ -86,7 +103,8 @@ def test_random_cells_take_contacts_pairs_and_relaxation_from_the_target(basis) 
         assert 1.5 < run.candidates.min_distance[pair] <= 0.9 * contact + 1e-3
     assert run.loss.terms == {"pair_distances": 0.5}
     assert run.relax is not None
-    assert len(notes) == 3
+    assert run.search.population == 50  # of four atoms each
+    assert len(notes) == 4
     assert "Cu-Au" in notes[0]
 
 
@@ -116,6 +134,17 @@ def test_what_is_given_stays(change: str, kept, basis) -> None:
 def test_other_questions_are_left_alone(change: str, basis) -> None:
     given = parse(RUN + change, "run.toml")
     assert with_target_defaults(given, structures(), basis) == (given, ())
+
+
+def test_relaxed_cells_are_as_many_as_their_size_allows(basis) -> None:
+    """A minute holds several generations; who gives a population, or how many are relaxed, has it."""
+    large = RUN.replace("[4, 4]", "[54, 54]")
+    run, notes = with_target_defaults(parse(large, "run.toml"), structures(), basis)
+    assert run.search.population == 6
+    assert any("search.population = 6" in note for note in notes)
+    for given in ("[search]\npopulation = 30", "[search.genetic]\nrelaxed = 0.5", "[[islands]]\ncount = 2"):
+        kept, _ = with_target_defaults(parse(large + given, "run.toml"), structures(), basis)
+        assert kept.each_island()[0].population == (30 if "30" in given else 50)
 
 
 def test_sites_are_left_alone(basis) -> None:

@@ -16,6 +16,7 @@ from ase.io import write
 
 from grs_evo.analysis import quality
 from grs_evo.analysis.figures.observables import curve_figures
+from grs_evo.analysis.floor import floor_of
 from grs_evo.analysis.quality import judge, most_off, reference_of, untold
 from grs_evo.cli.commands import main
 from grs_evo.descriptors.basis import build_basis
@@ -23,6 +24,8 @@ from grs_evo.driver.config.run_file import read as read_run
 from grs_evo.driver.monitor import closing
 from grs_evo.driver.monitor.summary import Result
 from grs_evo.errors import InputError
+from grs_evo.loss.objective import make_objective
+from grs_evo.loss.options import LossOptions
 from grs_evo.observables import curves, describe_target
 from grs_evo.report.report import write_report
 from grs_evo.storage.archive_file import read_archive
@@ -124,6 +127,78 @@ def test_no_observable_ends_a_run(folder: Path, monkeypatch: pytest.MonkeyPatch,
     told = json.loads((folder / "status.json").read_text())["quality"]
     assert told["line"] == line
     assert told["grade"] is None
+
+
+def _floored(structures: list, **loss: object):
+    basis = build_basis(ELEMENTS, (3, 1), (0, 1), 4.0)
+    target = Target.from_structures(structures, basis)
+    return make_objective(basis, target, LossOptions(**loss))
+
+
+def test_the_floor_is_what_halves_of_a_target_differ_by() -> None:
+    frames = [from_atoms(warm(k), ELEMENTS) for k in range(6)]
+    found = floor_of(_floored(frames))
+    assert found is not None
+    assert "first and the second half of 6 frames" in found.how
+    # by hand: the one half as a target in the scales of the whole
+    basis = build_basis(ELEMENTS, (3, 1), (0, 1), 4.0)
+    whole = _floored(frames)
+    losses = []
+    for a, b in ((frames[:3], frames[3:]), (frames[3:], frames[:3])):
+        judge_ = whole.with_target(Target.from_structures(a, basis), keep_scales=True)
+        rows = Target.from_structures(b, basis)
+        position = judge_.term_names.index("structure")
+        losses.append(judge_.rows_loss(rows.sample_rows, rows.sample_species).terms[position])
+    assert found.loss == pytest.approx(np.mean(losses), rel=1e-9)
+    # less so where both halves hold more
+    more = floor_of(_floored([from_atoms(warm(k), ELEMENTS) for k in range(24)]))
+    assert more is not None
+    assert more.loss < found.loss
+
+
+def test_one_structure_is_cut_in_two_and_a_crystal_has_no_floor() -> None:
+    found = floor_of(_floored([from_atoms(warm(3, 6), ELEMENTS)]))
+    assert found is not None
+    assert found.how == "two halves of the target"
+    assert floor_of(_floored([from_atoms(crystal(6), ELEMENTS)])) is None
+    assert floor_of(_floored([from_atoms(warm(3, 2), ELEMENTS)])) is None  # four atoms of gold for each half
+    assert floor_of(_floored([from_atoms(warm(3), ELEMENTS), from_atoms(warm(3, 2), ELEMENTS)])) is None
+
+
+def test_a_search_stops_at_the_floor_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "target.xyz", warm(3, 6), format="extxyz")
+    text = """[target]
+files = ["target.xyz"]
+[basis]
+n_max = [3, 1]
+l_max = [0, 1]
+cutoff = 4.0
+[loss]
+terms = {}
+[candidates]
+kind = "random"
+sizes = [32, 32]
+[relax]
+max_evaluations = 200
+[search]
+islands = 1
+population = 3
+[stop]
+floor = true
+generations = 4
+"""
+    (tmp_path / "case.toml").write_text(text)
+    assert _call("run", tmp_path / "case.toml") == 0
+    said = capsys.readouterr().err
+    assert "stop.floor: two halves of the target differ by" in said
+    line = next(one for one in said.splitlines() if one.startswith("floor: "))
+    told = json.loads((tmp_path / "case" / "status.json").read_text())["quality"]["floor"]
+    assert ("below it" in line) == (told["best"] < told["loss"])
+    assert read_run(tmp_path / "case" / "run.toml").stop.loss == pytest.approx(told["loss"])
+    (tmp_path / "small.xyz").write_text(small.TARGET)
+    (tmp_path / "none.toml").write_text(text.replace("target.xyz", "small.xyz").replace("[32, 32]", "[4, 4]"))
+    assert _call("run", tmp_path / "none.toml") == 2
+    assert "stop.floor: the target has no halves" in capsys.readouterr().err
 
 
 def test_a_spoiled_cell_differs_by_its_contacts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

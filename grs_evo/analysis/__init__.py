@@ -4,6 +4,7 @@
 |---|---|
 | how do distributions of environments compare? | `distributions/` |
 | does what was found stand for the target, in a line? | `quality` |
+| how near may one come before it says nothing? | `floor` |
 | what did a search do? | `runs/` |
 | which archives, targets and files were named? | `sources` |
 | figures as data, and as files | `figures/` |

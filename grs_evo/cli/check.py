@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from grs_evo.driver.chosen.decided import decided, with_floor
 from grs_evo.driver.config.changes import check_files
 from grs_evo.driver.config.run_file import RunFile, read
 from grs_evo.driver.config.toml import to_toml
 from grs_evo.driver.sets.progress import given_structures
-from grs_evo.driver.setup import by_alloy, decided, make_problem, make_target_data
+from grs_evo.driver.setup import by_alloy, make_problem, make_target_data
 from grs_evo.errors import within
 from grs_evo.loss.terms.table import facts
 from grs_evo.storage.target_file import TargetData
@@ -26,6 +27,7 @@ from grs_evo.text import table_of
 # Å: distances closer than this belong to one shell of a crystal
 _SHELL = 0.05
 _MOST_SHELLS = 12
+_MOST_CENTRES = 20_000
 # Å: a wider one is no shell but neighbours at all distances, as in a liquid
 _WIDEST_SHELL = 0.6
 
@@ -40,6 +42,7 @@ def check(path: str | Path) -> dict[str, Any]:
         target_data = make_target_data(given, file.parent)
         given, by_target = decided(given, target_data)
         problem = make_problem(given, target_data, file.parent)
+        given, at_floor = with_floor(given, problem.objective)
         given_structures(given, target_data.basis, file.parent)
     elements = target_data.basis.elements
     samples = _samples(target_data, problem)
@@ -66,7 +69,7 @@ def check(path: str | Path) -> dict[str, Any]:
         "terms": list(problem.term_names),
         "term_facts": {name: asdict(one) for name, one in facts(problem.term_names, given.loss).items()},
         "objectives": list(problem.archive.objectives or ()),
-        "notes": [*by_composition, *by_target, *problem.objective.notes, *problem.notes],
+        "notes": [*by_composition, *by_target, *at_floor, *problem.objective.notes, *problem.notes],
         "islands": problem.n_islands,
         "atoms": sorted({n for source in problem.sources for n in source.sizes}),
         "memory_bytes": _memory(given, target_data, problem),
@@ -89,9 +92,15 @@ def _by_rank(target_data: TargetData, element: int) -> dict[str, int]:
 
 def _neighbours(structure: Structure, target_data: TargetData) -> float:
     reach = target_data.basis.cutoff
-    listed = neighbours(structure, float(reach.max()))
+    centres = _centres(structure)
+    listed = neighbours(structure, float(reach.max()), centres)
     inside = listed.distances < reach[structure.species[listed.first], structure.species[listed.second]]
-    return float(inside.sum() / structure.n_atoms)
+    return float(inside.sum() / len(centres))
+
+
+def _centres(structure: Structure) -> NDArray[np.int64]:
+    """Atoms whose neighbours are counted: of a very large structure every second, third, …"""
+    return np.arange(0, structure.n_atoms, max(1, -(-structure.n_atoms // _MOST_CENTRES)))
 
 
 def _by_pair(
@@ -99,13 +108,14 @@ def _by_pair(
 ) -> dict[str, Any]:
     """For each pair of elements what `judge` makes of its sorted distances in the cutoff and the number of atoms."""
     elements, reach = target_data.basis.elements, target_data.basis.cutoff
-    listed = neighbours(structure, float(reach.max()))
+    centres = _centres(structure)
+    listed = neighbours(structure, float(reach.max()), centres)
     centre, other = structure.species[listed.first], structure.species[listed.second]
     found = {}
     for i, a in enumerate(elements):
         for j, b in enumerate(elements):
             distances = np.sort(listed.distances[(centre == i) & (other == j) & (listed.distances < reach[i, j])])
-            n_centres = int((structure.species == i).sum())
+            n_centres = int((structure.species[centres] == i).sum())
             if len(distances):
                 found[f"{a}-{b}"] = judge(distances, n_centres)
     return found

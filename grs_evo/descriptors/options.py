@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols, covalent_radii, vdw_radii
@@ -47,6 +47,13 @@ class BasisOptions(Options):
     taper_in: float | dict[str, float] = Field(default=0.01, description="rise below the inner cutoff [Å]")
     taper: float | dict[str, float] = Field(default=0.01, description="extra fall before the cutoff, LAMMPS's dcut [Å]")
     yace: str | None = Field(default=None, description="path of a .yace file; then nothing else is given here")
+    preset: Literal["paper"] | None = Field(
+        default=None,
+        description='"paper": the defaults listed here, whatever the target; without it and without n_max, l_max and'
+        " cutoff they are chosen for the target's structures",
+        # Not written where it is not given: files of runs without it stay as they are.
+        json_schema_extra={"written": "when given"},
+    )
 
 
 def checked_elements(elements: Sequence[str]) -> tuple[str, ...]:

@@ -83,7 +83,10 @@ def fingerprint(run_: RunFile, target_data: TargetData) -> dict[str, str]:
 
     The run file counts by its values; how its options are described has no part in it.
     """
-    values = json.dumps(run_.model_dump(mode="json", exclude=set(EXTENDABLE)), sort_keys=True)
+    dumped = run_.model_dump(mode="json", exclude=set(EXTENDABLE))
+    if dumped["basis"]["preset"] is None:
+        del dumped["basis"]["preset"]  # came after checkpoints without it
+    values = json.dumps(dumped, sort_keys=True)
     target = hashlib.blake2b(digest_size=8)
     for name, array in sorted(target_data.target.to_arrays().items()):
         target.update(name.encode() + np.ascontiguousarray(array).tobytes())

@@ -13,6 +13,7 @@ from typing import Any
 
 from grs_evo import __version__
 from grs_evo.driver import rounds
+from grs_evo.driver.chosen.decided import decided, with_floor
 from grs_evo.driver.config.changes import check_files, extended, gather_files
 from grs_evo.driver.config.run_file import RunFile, seconds_of
 from grs_evo.driver.config.run_file import given as given_run
@@ -23,7 +24,7 @@ from grs_evo.driver.monitor.summary import Result, next_commands, summary
 from grs_evo.driver.provenance import check_same, fingerprint, moved, stamped, unchanged, versions
 from grs_evo.driver.recorder import Recorder
 from grs_evo.driver.sets.progress import given_structures
-from grs_evo.driver.setup import by_alloy, decided, make_problem, make_target_data, rehearse, store_target
+from grs_evo.driver.setup import by_alloy, make_problem, make_target_data, rehearse, store_target
 from grs_evo.driver.signals import listening
 from grs_evo.driver.startup import Start, receive, receive_start, send_start
 from grs_evo.errors import InputError, RankExit, StorageError, exit_code_of, names_refused, within
@@ -98,9 +99,10 @@ def run(
             reporter.stage("preparing loss and candidates")
             given, by_target = decided(given, target_data)
             problem = make_problem(given, target_data, start_of_names)
+            given, at_floor = with_floor(given, problem.objective)
             given_structures(given, target_data.basis, start_of_names)
             reporter.say(f"grs_evo {__version__}: {name} on {counted(world.size, 'rank')}")
-            for note in (*by_composition, *by_target, *problem.objective.notes, *problem.notes):
+            for note in (*by_composition, *by_target, *at_floor, *problem.objective.notes, *problem.notes):
                 reporter.say(note)
             reporter.stage("trying a small generation of each kind of island")
             rehearse(problem)
@@ -291,7 +293,7 @@ def _tell_the_end(result: Result, start: Start, recorder: Recorder, reporter: Re
     from grs_evo.driver.monitor.closing import close  # rank 0 alone needs what it imports
 
     given = partial(given_structures, recorder.run, start.target_data.basis, start.folder)
-    for line in close(result, recorder.run, start.target_data, recorder.set, given):
+    for line in close(result, recorder.run, start.target_data, recorder.set, given, recorder.problem.objective):
         reporter.say(line)
     reporter.say(next_commands(result, in_set and bool(recorder.set)))
 

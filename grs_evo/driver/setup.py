@@ -14,9 +14,9 @@ from threadpoolctl import threadpool_limits
 
 from grs_evo.descriptors.basis import Basis, build_basis
 from grs_evo.descriptors.options import BasisOptions
+from grs_evo.driver.chosen.basis import chosen_basis, is_open
 from grs_evo.driver.config.changes import map_files
 from grs_evo.driver.config.from_alloy import AlloyCell, named_lattice, with_alloy_defaults
-from grs_evo.driver.config.from_target import with_target_defaults
 from grs_evo.driver.config.run_file import AlloyOptions, RunFile, TargetOptions, read
 from grs_evo.driver.config.without_effect import without_effect
 from grs_evo.errors import InputError, within
@@ -28,7 +28,6 @@ from grs_evo.loss.terms.table import needs_covariance, weights
 from grs_evo.potential.relaxation import RelaxOptions
 from grs_evo.search import island
 from grs_evo.search.candidates.binding import bind
-from grs_evo.search.candidates.by_target import by_target
 from grs_evo.search.candidates.source import CandidateOptions, Source, candidate
 from grs_evo.search.fresh_candidates import NoCandidates
 from grs_evo.search.operators.probabilities import check_operators
@@ -64,11 +63,13 @@ def make_target_data(run: RunFile, folder: Path, worker: Worker | None = None) -
         entries: list[Entry] = []
         if options.files and run.basis.yace is None and not run.basis.elements:
             elements, entries = _read_target(options, None, folder)
-            basis = make_basis(run.basis, folder, elements=elements)
+            basis = make_basis(_for_target(run, entries, elements), folder, elements=elements)
         else:
             basis = make_basis(run.basis, folder, options)
             if options.files:
                 _, entries = _read_target(options, basis.elements, folder)
+                if is_open(run.basis):
+                    basis = make_basis(_for_target(run, entries, basis.elements), folder, elements=basis.elements)
         structures = tuple(entry.structure for entry in entries)
         if options.alloy is not None:
             return TargetData(basis, _alloy(options.alloy, basis, structures, covariance), structures[:1])
@@ -82,6 +83,14 @@ def make_target_data(run: RunFile, folder: Path, worker: Worker | None = None) -
             worker=worker,
         )
         return TargetData(basis, target, structures)
+
+
+def _for_target(run: RunFile, entries: Sequence[Entry], elements: Sequence[str]) -> BasisOptions:
+    """The basis options, with what they leave to the target's structures."""
+    weighing = [entry.structure for entry in entries if entry.weight > 0]
+    if run.target.alloy is not None or not is_open(run.basis) or not weighing:
+        return run.basis
+    return chosen_basis(run.basis, weighing, elements)
 
 
 def _read_target(
@@ -253,40 +262,6 @@ def make_basis(
             options.taper_in,
             options.taper,
         )
-
-
-def decided(run: RunFile, target_data: TargetData) -> tuple[RunFile, tuple[str, ...]]:
-    """The run file with what it leaves to the target written out, and a line about each such decision.
-
-    Raises
-    ------
-    InputError
-        The target does not tell what candidates are to be.
-    """
-    if run.target.alloy is not None:
-        return run, ()
-    notes: dict[str, None] = {}
-
-    def settled(options: CandidateOptions | None, where: str) -> CandidateOptions | None:
-        if options is None:
-            return None
-        found, told = by_target(options, target_data.basis.elements, target_data.structures, where)
-        notes.update(dict.fromkeys(told))
-        return found
-
-    changes: dict[str, Any] = {}
-    if any(one.candidates is None for one in run.each_island()):
-        changes["candidates"] = settled(run.candidates, "candidates")
-    own = "islands.candidates"
-    if not run.islands and run.search.candidates is not None:
-        changes["search"] = run.search.model_copy(update={"candidates": settled(run.search.candidates, own)})
-    if any(group.candidates is not None for group in run.islands):
-        changes["islands"] = tuple(
-            group.model_copy(update={"candidates": settled(group.candidates, own)}) for group in run.islands
-        )
-    settled_run = run.model_copy(update=changes)
-    found, told = with_target_defaults(settled_run, target_data.structures, target_data.basis)
-    return found, (*notes, *told)
 
 
 def make_problem(run: RunFile, target_data: TargetData, folder: Path) -> Problem:

@@ -34,6 +34,11 @@ class StopOptions(Options):
     stagnation: int | None = Field(
         default=None, ge=1, description="generations without a better value on any island [1]"
     )
+    floor: bool = Field(
+        default=False,
+        description="stop at the floor: a value at or below the loss by which two halves of the target differ",
+        json_schema_extra={"written": "when given"},
+    )
     seconds: float | None = Field(default=None, gt=0, description="time spent, all sessions of the run together [s]")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from grs_evo.analysis.distributions import environments
 from grs_evo.analysis.figures.results import acceptance
+from grs_evo.analysis.floor import floor_of
 from grs_evo.analysis.notation import several, significant, whole
 from grs_evo.analysis.sources import target_of
 from grs_evo.errors import InputError
@@ -219,7 +220,12 @@ def _noise_tile(found: Found, target: Target | None, loss: float, n_atoms: int) 
         return [("Against noise", "no noise", "every sample of a crystal is the crystal")]
     what = "distance" if found.away else "loss"
     remark = f"times the {what} of {several(n_atoms, 'random environment')} of the target"
-    return [("Against noise", significant(judged.ratio, 3), remark)]
+    tiles = [("Against noise", significant(judged.ratio, 3), remark)]
+    floor = None if found.away else floor_of(objective)
+    if floor is not None:
+        where = "the best is below it" if loss < floor.loss else "the best is above it"
+        tiles.append(("Floor", significant(floor.loss, 3), f"loss by which {floor.how} differ; {where}"))
+    return tiles
 
 
 def _sizes(archive: Archive) -> str:

@@ -134,3 +134,14 @@ def test_structures_on_different_lattices_do_not_tell_what_sits_where() -> None:
     bulk_ = from_atoms(bulk("MoS", "rocksalt", a=5.0), elements)
     with pytest.raises(InputError, match=r"candidates\.sites: the target's structures do not lie on one lattice"):
         by_target(CandidateOptions(), elements, [layer, bulk_])
+
+
+def test_a_large_disordered_target_is_told_by_its_distances() -> None:
+    """Symmetry of many atoms takes minutes to look for, and displaced atoms have none."""
+    atoms = bulk("Cu", cubic=True, a=3.6) * (10, 10, 10)
+    crystal = from_atoms(atoms, ("Cu",))
+    atoms.positions += np.random.default_rng(0).normal(0, 0.2, (len(atoms), 3))
+    found, notes = by_target(CandidateOptions(), ("Cu",), [from_atoms(atoms, ("Cu",))])
+    assert found.kind == "random"
+    assert "4,000 atoms stand on no sites" in notes[0]
+    assert by_target(CandidateOptions(), ("Cu",), [crystal])[0].kind == "lattice"

@@ -31,8 +31,9 @@ from grs_evo.datasets.growth.goal import make_goal
 from grs_evo.datasets.growth.growing import Grower
 from grs_evo.datasets.labels import labelled
 from grs_evo.datasets.refit import fit, labelled_rows
+from grs_evo.driver.chosen.decided import decided
 from grs_evo.driver.config.run_file import read as read_run
-from grs_evo.driver.setup import decided, make_problem, make_target_data
+from grs_evo.driver.setup import make_problem, make_target_data
 from grs_evo.search.candidates.source import candidate
 from grs_evo.search.population.representative_set import InformationOptions
 from grs_evo.structures.structure import Structure, from_atoms, to_atoms

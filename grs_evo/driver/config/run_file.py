@@ -156,7 +156,8 @@ class RunFile(Options):
                 "loss: all weights are 0, so every structure would be as good as any other; give a moment (mean, "
                 "variance, …) and w_structure or w_set, or w_entropy"
             )
-        endless = all(getattr(self.stop, name) is None for name in StopOptions.model_fields)
+        endless = all(getattr(self.stop, name) is None for name in StopOptions.model_fields if name != "floor")
+        endless = endless and not self.stop.floor
         if endless:
             raise ValueError(f"stop: has no rule; give one of {', '.join(StopOptions.model_fields)}")
         return self

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from grs_evo.analysis.floor import floor_of
 from grs_evo.analysis.quality import Judgement, judge, moves_away, reference_of, subject_of, untold
 from grs_evo.driver.config.run_file import RunFile
 from grs_evo.driver.monitor.status_file import write_status
 from grs_evo.driver.monitor.summary import Result
 from grs_evo.errors import InputError
+from grs_evo.loss.objective import Objective
 from grs_evo.search.population.individual import Individual, order_key
 from grs_evo.storage.run_folder import Folder, json_table
 from grs_evo.storage.target_file import TargetData
@@ -22,6 +24,7 @@ def close(
     target_data: TargetData,
     accepted: Sequence[Individual],
     given: Callable[[], list[Structure]],
+    objective: Objective | None = None,
 ) -> list[str]:
     """The lines to say, the last of them about what was found; none where the target has no structures.
 
@@ -31,14 +34,30 @@ def close(
     ----------
     accepted : the representative set, empty where the run makes none
     given : reads the structures that the set began with
+    objective : for the floor of the target; None: it is not told
     """
     judgement = _judgement(result, run, target_data, accepted, given)
     if judgement is None:
         return []
     place = Folder(result.folder).status
+    quality = judgement.to_dict()
+    floor, told = _floor(result, objective if not (accepted or judgement.away) else None)
+    quality["floor"] = floor
     with suppress(OSError):  # as for every status.json; the report judges again
-        write_status(place, {**json_table(place), "quality": judgement.to_dict()})
-    return [*judgement.notes, judgement.line]
+        write_status(place, {**json_table(place), "quality": quality})
+    return [*judgement.notes, *told, judgement.line]
+
+
+def _floor(result: Result, objective: Objective | None) -> tuple[dict[str, float] | None, list[str]]:
+    """The loss by which two halves of the target differ, beside that of the best structure; and a line."""
+    if objective is None or "structure" not in objective.term_names:
+        return None, []
+    found = floor_of(objective)
+    if found is None:
+        return None, []
+    best = min(result.archive, key=order_key)
+    loss = float(best.terms[objective.term_names.index("structure")])
+    return {"loss": found.loss, "best": loss}, [found.line(loss)]
 
 
 def _judgement(

@@ -9,6 +9,7 @@ import numpy as np
 
 from grs_evo.errors import InputError
 from grs_evo.loss.lattice import MOST_SITES
+from grs_evo.observables.counting.sampled import on_sites, pair_density
 from grs_evo.search.candidates.source import CandidateOptions
 from grs_evo.search.candidates.target_lattice import (
     TargetLattice,
@@ -23,6 +24,8 @@ from grs_evo.structures.structure import Structure
 _ON_SITES = ("kind", "lattice", "file", "a", "c_over_a", "cubic", "repeat", "sites", "pinned", "fixed", "symprec")
 # A lattice of more sites, no two of one kind, is a snapshot of a disordered system.
 _MOST_OF_A_CRYSTAL = 16
+# Of so many atoms it takes long to find the symmetry; displaced ones have none. Å to which that is looked at.
+_LARGE, _SEEN = 3000, 5.0
 # Atoms of a random cell: near 54, as the target's fractions come out best.
 _USUAL_SIZE, _SIZES = 54, range(48, 65)
 
@@ -49,8 +52,12 @@ def by_target(
     if not targets or options.lattice != "target" or options.kind not in ("lattice", "supercells"):
         return options, ()
     first = targets[0]
+    free = not options.model_fields_set.intersection(_ON_SITES)
+    if free and first.n_atoms > _LARGE and not on_sites(pair_density((first,), len(elements), _SEEN)):
+        why = f"the target's {first.n_atoms:,} atoms stand on no sites, their distances take all values"
+        return _random(options, elements, targets, why, where)
     lattice = target_lattice(first, options.cubic and options.kind == "lattice", options.symprec, where)
-    if not options.model_fields_set.intersection(_ON_SITES):
+    if free:
         why = _why_random(lattice, options)
         if why:
             return _random(options, elements, targets, why, where)

@@ -1,0 +1,85 @@
+"""The floor: how far two parts of one target are apart, below which more accuracy says nothing about the system.
+
+A cell that is nearer to its target than one half of the target is to the other follows this sample, and not what it is
+a sample of. Frames of one system are halved in their order, since neighbours in time are alike; a single structure is
+cut in two along its longest periodic vector. The loss of the one half against the other is that of the search, in its
+scales, both ways, and its mean is the floor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grs_evo.loss.objective import Objective
+from grs_evo.loss.quality import LEAST_NOISE, without_extras
+from grs_evo.targets.moments import moments_of
+from grs_evo.targets.sampling import systematic_sample
+from grs_evo.targets.target import Target
+
+# Environments of each element that a half has at least.
+_LEAST = 50
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What two halves of a target differ by."""
+
+    loss: float  # structure loss of one half against the other
+    how: str  # which halves
+
+    def line(self, loss: float) -> str:
+        """What a structure's loss is beside it."""
+        where = "above it"
+        if loss < self.loss:
+            where = "below it: so near, a cell follows this sample and not what it is a sample of"
+        return f"floor: {self.how} differ by a loss of {self.loss:.3g}; the best structure's is {loss:.3g}, {where}"
+
+
+def floor_of(objective: Objective) -> Floor | None:
+    """The floor of an objective's target; None where there are no halves: few atoms, a crystal, all kinds of cells."""
+    target = objective.target
+    found = halves(target)
+    if found is None:
+        return None
+    first, how = found
+    sides = (first, ~first)
+    present = target.moments.counts > 0
+    for side in sides:
+        if (np.bincount(target.sample_species[side], minlength=len(present))[present] < _LEAST).any():
+            return None
+    bare = without_extras(objective)
+    position = bare.term_names.index("structure")
+    losses = []
+    for side in sides:
+        rows, species = target.sample_rows[side], target.sample_species[side]
+        own = moments_of(rows, species, objective.basis.sizes, covariance=target.moments.covariance_sums is not None)
+        against = bare.with_target(replace(target, moments=own), keep_scales=True)
+        losses.append(float(against.rows_loss(target.sample_rows[~side], target.sample_species[~side]).terms[position]))
+    loss = float(np.mean(losses))
+    return Floor(loss, how) if loss > LEAST_NOISE else None
+
+
+def halves(target: Target) -> tuple[NDArray[np.bool_], str] | None:
+    """Which of the kept environments are in the first half, and how it is called; None where there are no halves."""
+    structures = target.structures
+    kept = systematic_sample(target.n_atoms, target.weights, len(target.sample_rows))
+    if not structures or len(kept) != len(target.sample_rows):
+        return None
+    frame = np.searchsorted(np.cumsum(target.n_atoms), kept, side="right")
+    if len(structures) == 1:
+        one = structures[0]
+        if not one.pbc.any():
+            return None
+        lengths = np.where(one.pbc, np.linalg.norm(one.cell, axis=1), 0.0)
+        axis = int(np.argmax(lengths))
+        along = (one.positions @ np.linalg.inv(one.cell))[kept, axis] % 1.0
+        return along < np.median(along), "two halves of the target"
+    first = structures[0]
+    if any(
+        one.n_atoms != first.n_atoms or (np.sort(one.species) != np.sort(first.species)).any() for one in structures
+    ):
+        return None
+    return frame < len(structures) // 2, f"the first and the second half of {len(structures)} frames"

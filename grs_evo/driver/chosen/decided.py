@@ -1,0 +1,101 @@
+"""All that a run file leaves to its target, written out, with a line about each such decision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from grs_evo.analysis.floor import floor_of
+from grs_evo.analysis.quality import reference_of
+from grs_evo.driver.chosen.basis import basis_line, chosen_basis, is_open, resolution_note
+from grs_evo.driver.config.from_target import with_target_defaults
+from grs_evo.driver.config.run_file import RunFile
+from grs_evo.errors import InputError
+from grs_evo.loss.objective import Objective
+from grs_evo.observables import Reference
+from grs_evo.search.candidates.by_target import by_target
+from grs_evo.search.candidates.source import CandidateOptions
+from grs_evo.storage.target_file import TargetData
+
+
+def decided(run: RunFile, target_data: TargetData) -> tuple[RunFile, tuple[str, ...]]:
+    """The run file with what it leaves to the target written out, and a line about each such decision.
+
+    Raises
+    ------
+    InputError
+        The target does not tell what candidates are to be.
+    """
+    if run.target.alloy is not None:
+        return run, ()
+    notes: dict[str, None] = {}
+
+    def settled(options: CandidateOptions | None, where: str) -> CandidateOptions | None:
+        if options is None:
+            return None
+        found, told = by_target(options, target_data.basis.elements, target_data.structures, where)
+        notes.update(dict.fromkeys(told))
+        return found
+
+    changes: dict[str, Any] = {}
+    if any(one.candidates is None for one in run.each_island()):
+        changes["candidates"] = settled(run.candidates, "candidates")
+    own = "islands.candidates"
+    if not run.islands and run.search.candidates is not None:
+        changes["search"] = run.search.model_copy(update={"candidates": settled(run.search.candidates, own)})
+    if any(group.candidates is not None for group in run.islands):
+        changes["islands"] = tuple(
+            group.model_copy(update={"candidates": settled(group.candidates, own)}) for group in run.islands
+        )
+    settled_run = run.model_copy(update=changes)
+    counted_target = _counted_target(target_data)
+    faults = () if counted_target is None else counted_target.notes
+    torn = None if counted_target is None else counted_target.torn
+    found, told = with_target_defaults(settled_run, target_data.structures, target_data.basis, torn)
+    found, basis_told = _with_basis(found, target_data)
+    return found, (*faults, *notes, *told, *basis_told)
+
+
+def _counted_target(target_data: TargetData) -> Reference | None:
+    """The target with its faults; None where it has no structures, or too many atoms to be counted in a second."""
+    try:
+        return reference_of(target_data.target, target_data.basis.elements, 0.0)
+    except InputError:
+        return None
+
+
+def _with_basis(run: RunFile, target_data: TargetData) -> tuple[RunFile, tuple[str, ...]]:
+    """The run file with the basis that was chosen for the target, or a word about a given one."""
+    structures, elements = target_data.target.structures, target_data.basis.elements
+    if not structures:
+        return run, ()
+    if run.target.stored is not None or not is_open(run.basis):
+        return run, resolution_note(target_data.basis, structures, bool(run.loss.terms.get("pair_distances")))
+    chosen = chosen_basis(run.basis, structures, elements)
+    return run.model_copy(update={"basis": chosen}), (basis_line(chosen),)
+
+
+def with_floor(run: RunFile, objective: Objective) -> tuple[RunFile, tuple[str, ...]]:
+    """The run file with `stop.loss` at the target's floor, where `stop.floor` asks for it.
+
+    Written out, so that a resume stops where the run would have.
+
+    Raises
+    ------
+    InputError
+        The target has no floor.
+    """
+    if not run.stop.floor:
+        return run, ()
+    found = floor_of(objective)
+    if found is None:
+        raise InputError(
+            "stop.floor: the target has no halves to compare: it needs frames of one system, or a disordered structure "
+            "of a hundred atoms of each element; give stop.loss instead"
+        )
+    loss = found.loss * run.loss.w_structure
+    if run.stop.loss is not None:
+        loss = max(loss, run.stop.loss)
+    stop = run.stop.model_copy(update={"loss": loss})
+    return run.model_copy(update={"stop": stop}), (
+        f"stop.floor: {found.how} differ by {found.loss:.4g}: stop.loss = {loss:.4g}",
+    )
