@@ -124,8 +124,8 @@ def test_strong_bonds_are_those_of_networks_and_molecules(basis) -> None:
 def test_random_cells_of_a_network_have_it_by_default(basis) -> None:
     structures = [from_atoms(silica(), ELEMENTS)]
     run, notes = with_target_defaults(parse(RUN, "run.toml"), structures, basis)
-    assert run.loss.terms == {"pair_distances": 0.5, "coordination": 0.5}
-    assert any("loss.terms.coordination = 0.5" in note for note in notes)
+    assert run.loss.terms == {"pair_distances": 0.5, "coordination": 0.1}
+    assert any("loss.terms.coordination = 0.1" in note for note in notes)
     run, _ = with_target_defaults(parse(RUN + "[loss]\nterms = {}\n", "run.toml"), structures, basis)
     assert run.loss.terms == {}
 
