@@ -58,7 +58,7 @@ def test_more_functions_and_wider_peaks_are_resolved_better() -> None:
 
 
 def test_cutoffs_end_between_shells_and_no_function_is_missing() -> None:
-    chosen = chosen_basis(BasisOptions(), [disordered()], ELEMENTS)
+    chosen = chosen_basis(BasisOptions(), [disordered(amplitude=0.06)], ELEMENTS)
     assert isinstance(chosen.cutoff, dict)
     shells = 3.9 * np.sqrt(np.arange(1, 8) / 2)
     for pair, cutoff in chosen.cutoff.items():

@@ -30,12 +30,12 @@ _CELL = 54
 _RADIAL = (8, 12, 16, 20, 24, 28)
 _HIGHER = (((2, 2, 1), (2, 2, 1)), ((2, 1), (2, 1)), ((2,), (2,)), ((1,), (2,)))
 # Neighbours per atom, at most: what a search costs grows with them, and what lies beyond says little more.
-_MOST_NEIGHBOURS = 60.0
+_MOST_NEIGHBOURS = 80.0
 # Functions per element with which a cell of some fifty atoms is relaxed in about a second.
 _MOST_FUNCTIONS = 300
 # Cutoffs go to the gap between shells that is nearest to the usual one, within these shares of it.
 _NEAREST, _FARTHEST = 0.75, 1.08
-_DEEP = 0.02  # of g(r)'s maximum, how much lower than around it a minimum is
+_DEEP = 0.1  # of g(r)'s maximum, how much lower than around it a minimum is; far ones of a liquid are shallower
 _AROUND = 0.4  # Å
 ENOUGH = 1.0
 _WORTH_A_WORD = 1.5
