@@ -414,12 +414,12 @@ def test_what_an_estimate_cannot_tell_stands_nowhere():
     made = archive(4, in_set=3)
     both = environments.of_structures([one.structure for one in made.set], made.basis)
     pair = match.Pair(both, both, both, made.basis, "representative set", False)
-    (tile,) = match._coverage_tiles(pair, coverage_with())
+    (tile,) = match._coverage_tiles(pair, coverage_with(), None)
     assert tile == ("V_rep, leading", "3.4·10⁻⁵", "hull volume in the first 6 of 45 components")
     hull = growth([("set", [(1, 8, coverage_with()), (3, 24, coverage_with(exact=0.25))])]).series[0]
     assert list(hull.y) == [3.4e-5, 0.25]
     assert "first 6 components" in hull.name
-    (told,) = match._coverage_tiles(pair, coverage_with(v_rep=0.5, factor=1.2))
+    (told,) = match._coverage_tiles(pair, coverage_with(v_rep=0.5, factor=1.2), None)
     assert told[:2] == ("V_rep", "0.500")
     assert growth([("set", [(1, 8, coverage_with())])]) is None
 

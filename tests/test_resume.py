@@ -89,11 +89,11 @@ def test_relaxation_resumes(halting: dict[str, int], tmp_path: Path) -> None:
 
 
 def test_extended_is_as_long_from_the_start(whole: Path, tmp_path: Path) -> None:
-    case = small.write(tmp_path, small.LATTICE.replace("generations = 12", "generations = 7"))
+    case = small.write(tmp_path, small.LATTICE.replace("generations = 12", "generations = 3"))
     short = run(case, quiet=True)
     assert short.reason == "generations"
     assert short.archive_hash != _hash(whole)
-    assert resume(short.folder, quiet=True).generation == 7
+    assert resume(short.folder, quiet=True).generation == 3
     longer = resume(short.folder, extend=["stop.generations=12"], quiet=True)
     assert (longer.generation, longer.archive_hash) == (12, _hash(whole))
     assert resume(short.folder, quiet=True).generation == 12

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,24 +70,34 @@ def select(
 
     kinds = symbols(types or "")
     read = [list(read_labelled(names, kinds, format_)) for names in (pool, target, given)]
-    signal.signal(signal.SIGTERM, _interrupt)  # as an interrupt: what was chosen is kept
-    found = select_(
-        read[0],
-        count=count,
-        environments=environments,
-        cost=cost,
-        by=by,
-        target=read[1] or None,
-        given=read[2] or None,
-        basis=None if cutoff is None else basis_for(read[0], cutoff),
-        groups=groups,
-        seed=seed,
-        threads=threads,
-    )
+    with _stopped_by_sigterm():
+        found = select_(
+            read[0],
+            count=count,
+            environments=environments,
+            cost=cost,
+            by=by,
+            target=read[1] or None,
+            given=read[2] or None,
+            basis=None if cutoff is None else basis_for(read[0], cutoff),
+            groups=groups,
+            seed=seed,
+            threads=threads,
+        )
     write_selection(found, out)
     click.echo(to_json(as_dict(found), indent=1) if json_ else text_of(found, len(read[0])))
     if found.interrupted:
         raise SystemExit(EXIT_EARLY)
+
+
+@contextlib.contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """SIGTERM interrupts as Ctrl-C does: what was chosen is kept."""
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _interrupt(*_: object) -> None:

@@ -180,7 +180,7 @@ def describe(structure: Any, basis: Basis, *, threads: int = 1, source: str = "s
     InputError
         NaN positions, singular cell, unknown element, or atoms on top of each other.
     """
-    if isinstance(structure, Iterable) and not is_atoms(structure):
+    if isinstance(structure, Iterable) and not is_atoms(structure) and not isinstance(structure, str):
         several = (describe(one, basis, threads=threads, source=f"{source} {k}") for k, one in enumerate(structure))
         return np.concatenate([np.empty((0, basis.n_desc)), *several])
     checked = checked_structure(structure, basis.elements, source)

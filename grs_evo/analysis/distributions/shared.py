@@ -14,6 +14,7 @@ from scipy.spatial import ConvexHull, HalfspaceIntersection, QhullError, cKDTree
 from scipy.special import digamma, gammaln
 
 from grs_evo.analysis.distributions.components import Components, checked_rows, project
+from grs_evo.analysis.notation import percent, significant
 from grs_evo.errors import InputError
 
 # Intersections of hulls are found exactly; beyond four components their facets number hundreds of thousands.
@@ -37,11 +38,13 @@ class Shared:
 
     def sentence(self) -> str:
         """The result in words."""
+        side = "above" if self.entropy >= 0.0 else "below"
         return (
-            f"V(set ∩ target) / V(target) = {self.overlap:.3g} in {self.dimension} components; "
-            f"{100 * self.reached:.1f} % of the target have one of the set within {self.unit:.3g}, as near as nine of "
-            f"ten of its own are to another; {100 * self.outside:.1f} % of the set have none of the target; "
-            f"entropy {self.entropy:+.3g} nats against the target, diversity {self.diversity:.3g}"
+            f"V(set ∩ target) / V(target) = {significant(self.overlap, 3)} in {self.dimension} components; "
+            f"{percent(self.reached)} of the target have one of the set within {significant(self.unit, 3)}, as near as "
+            f"nine of ten of its own are to another; {percent(self.outside)} of the set have none of the target; "
+            f"entropy {significant(abs(self.entropy), 3)} nats {side} the target's, "
+            f"diversity {significant(self.diversity, 3)}"
         )
 
 
