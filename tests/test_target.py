@@ -278,3 +278,13 @@ def test_pairs_one_by_one_are_those_of_a_tree(monkeypatch):
             patch.setattr("grs_evo.structures.neighbours._FEW", -1)
             for mine, other in zip(plain, neighbours(one, 4.0), strict=True):
                 np.testing.assert_array_equal(mine, other)
+
+
+def test_a_cutoff_in_a_wrong_unit_is_told_before_memory_runs_out() -> None:
+    copper = bulk("Cu", cubic=True)
+    basis = build_basis(["Cu"], (1,), (0,), 60.0)
+    words = r"basis.cutoff: 60 Å holds some 7\d,\d{3} neighbours per atom of structure 0; at most 5,000"
+    with pytest.raises(InputError, match=words):
+        Target.from_structures([copper], basis)
+    with pytest.raises(InputError, match="neighbours per atom of lattice"):
+        Target.random_alloy(copper, basis, {"Cu": 1.0})

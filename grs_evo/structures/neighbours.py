@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from grs_evo.errors import InputError
 from grs_evo.structures.structure import Structure
 
+# Neighbours of an atom at the density of its cell, at most: usual cutoffs hold 20 to 200, this is one in a wrong unit.
+_MOST = 5_000
 # Pairs of points that are looked at one by one, at most, and how many points at once.
 _FEW = 8_000_000
 _AT_ONCE = 32
@@ -27,6 +29,25 @@ class Neighbours(NamedTuple):
     second: NDArray[np.int32]  # (n_pairs,) atom j
     vectors: NDArray[np.float64]  # (n_pairs, 3) from i to the image of j, Å
     distances: NDArray[np.float64]  # (n_pairs,) Å
+
+
+def check_reach(structure: Structure, cutoff: float, source: str) -> None:
+    """Refuse a cutoff within which atoms of a structure have thousands of neighbours, before memory runs out on them.
+
+    Raises
+    ------
+    InputError
+        More neighbours per atom are to be expected within `cutoff` Å than anybody describes.
+    """
+    n, volume = structure.n_atoms, structure.volume
+    if (n < _MOST and not structure.pbc.any()) or volume < 1e-3 * n:  # flat cells are refused for what they are
+        return
+    expected = n / volume * 4.0 / 3.0 * np.pi * cutoff**3
+    if expected > _MOST:
+        raise InputError(
+            f"basis.cutoff: {cutoff:g} Å holds some {expected:,.0f} neighbours per atom of {source}; at most {_MOST:,}"
+            " (cutoffs of 4 to 10 Å hold 20 to 200)"
+        )
 
 
 def neighbours(structure: Structure, cutoff: float, centres: NDArray[np.int64] | None = None) -> Neighbours:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from grs_evo.descriptors.basis import Basis
 from grs_evo.descriptors.describe import CHUNK, describe_compact
 from grs_evo.errors import InputError, expect
+from grs_evo.structures.neighbours import check_reach
 from grs_evo.structures.reading import as_entries
 from grs_evo.structures.structure import Structure, as_structure, ase_of, is_atoms
 from grs_evo.targets.chunks import Job, Worker, parts_of
@@ -122,6 +123,8 @@ class Target(Shown):
             given, called, each = [given[k] for k in weighing], [called[k] for k in weighing], each[weighing]
             groups = [groups[k] for k in weighing] if groups is not None else None
         checked = [one.structure for one in given]
+        for structure, name in zip(checked, called, strict=True):
+            check_reach(structure, float(basis.cutoff.max()), name)
         worker = worker or partial(parts_of, threads=threads)
         picks = systematic_sample(np.array([s.n_atoms for s in checked]), each, sample)
         parts: list[Moments] = []
@@ -204,6 +207,7 @@ class Target(Shown):
         sites = lattice if isinstance(lattice, Structure) else _bare_sites(lattice)
         fractions = site_fractions(composition, basis.elements, sites.n_atoms)
         sites = sites.replace(species=np.argmax(fractions, axis=1).astype(np.int32))
+        check_reach(sites, float(basis.cutoff.max()), "lattice")
         check_overlap(sites, basis, "lattice")
         rng = np.random.default_rng(seed)
         orders = orders_of(order or {}, basis.elements, fractions)
