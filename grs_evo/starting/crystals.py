@@ -104,38 +104,23 @@ def _sqs(wanted: Wanted) -> Draft:
             "init sqs: needs --composition with two elements or more, such as --composition Fe=0.5,Cr=0.5, or a "
             "structure file of the alloy"
         )
-    lattice, a, n_cell, density = _lattice_of(wanted, fractions)
-    repeat = _repeat(n_cell, wanted.atoms or _SITES, _cube())
-    sites = prod(repeat) * n_cell
-    n_max, l_max = basis_for(max(2, len(fractions)))
-    named = (f'lattice = "{lattice}"', "sc, bcc, fcc, diamond")
+    lattice, a = _lattice_of(wanted, fractions)
+    sites = wanted.atoms or _SITES
     text = run_file(
         f"A cell of {sites} sites that stands for a random alloy: {', '.join(fractions)} on {lattice}.",
         table(
             "target.alloy",
-            named,
+            (f'lattice = "{lattice}"', "sc, bcc, fcc, diamond"),
             (f"a = {a:g}", "Å, the lattice constant"),
             (f"composition = {fractions_text(fractions)}", "every site holds each element with this probability"),
         ),
-        basis_table(n_max, l_max, cutoff_for(density)),
-        table("loss", ("variance = 1.0", "the environments are to differ as much as in the alloy")),
-        table(
-            "candidates",
-            ('kind = "lattice"', "occupations of fixed sites"),
-            (named[0], ""),
-            (f"a = {a:g}", ""),
-            (f"repeat = {repeat}", f"of the cubic cell: {sites} sites"),
-            (f"fractions = {fractions_text(fractions)}", "rounded to whole atoms"),
-        ),
-        table("search", ("islands = 4", "shared out over the ranks there are"), ("population = 50", "")),
-        table("search.genetic", ("passes = 1", "each new cell is improved by swaps of neighbours, tabulated and fast")),
-        table("stop", ("generations = 60", "more: a better cell"), ("stagnation = 20", "or when nothing improved")),
+        table("candidates", (f"sizes = [{sites}, {sites}]", "sites; the most compact cell of so many is found")),
     )
     return Draft(text, notes=(f"{lattice}, a = {a:g} Å, {sites} sites",))
 
 
-def _lattice_of(wanted: Wanted, fractions: dict[str, float]) -> tuple[str, float, int, float]:
-    """Lattice, its constant in Å, sites of its cubic cell, sites per Å³; from the structure, else the elements."""
+def _lattice_of(wanted: Wanted, fractions: dict[str, float]) -> tuple[str, float]:
+    """Lattice and its constant in Å; from the structure, else the elements."""
     lattice = wanted.lattice or _usual_lattice(fractions)
     if lattice not in _LATTICES:
         raise InputError(f"--lattice {lattice}: is no lattice; allowed are {', '.join(_LATTICES)}")
@@ -146,8 +131,7 @@ def _lattice_of(wanted: Wanted, fractions: dict[str, float]) -> tuple[str, float
         a = (n_cell / wanted.seen.density) ** (1 / 3)
     else:
         a = sum(x * (n_cell * _volume_of(symbol)) ** (1 / 3) for symbol, x in fractions.items())
-    a = round(a, 3)
-    return lattice, a, n_cell, n_cell / a**3
+    return lattice, round(a, 3)
 
 
 def _usual_lattice(fractions: dict[str, float]) -> str:
@@ -168,10 +152,6 @@ def _volume_of(symbol: str) -> float:
     if state.get("symmetry") == "hcp":
         return float(state["a"]) ** 3 * float(state["c/a"]) * 3**0.5 / 4
     return float((2.0 * covalent_radii[number]) ** 3 / 2**0.5)
-
-
-def _cube() -> Structure:
-    return Structure(np.zeros((1, 3)), np.eye(3), np.zeros(1, np.int32), np.ones(3, np.bool_))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
