@@ -30,6 +30,13 @@ def open_plain(path: Path, flags: int) -> int:
     raise OSError(errno.EINVAL, "is no regular file", str(path))
 
 
+def shipped(name: str) -> Path:
+    """A folder that travels with the program: within the package where it is installed, in a checkout beside it."""
+    package = Path(__file__).parent
+    installed = package / name
+    return installed if installed.is_dir() else package.parent / name
+
+
 def is_folder(path: Path) -> bool:
     """Whether a path is a folder; no path that cannot be one (a name too long, a closed folder above it) is.
 

@@ -6,6 +6,7 @@ import html
 import json
 import math
 from collections.abc import Mapping, Sequence
+from textwrap import shorten
 from typing import Any
 
 
@@ -53,6 +54,14 @@ def duration(seconds: float) -> str:
     if seconds < 3600:
         return f"{int(seconds // 60)} min {int(seconds % 60)} s"
     return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60)} min"
+
+
+def listing_of(meanings: Mapping[str, str]) -> str:
+    """Names with what they mean, one a line of a screen's width."""
+    wide = max(map(len, meanings), default=0)
+    return "\n".join(
+        f"  {name:<{wide}}  {shorten(meaning, 76 - wide, placeholder=' …')}" for name, meaning in meanings.items()
+    )
 
 
 def table_of(rows: Sequence[Sequence[str]], heads: Sequence[str]) -> str:

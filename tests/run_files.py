@@ -25,28 +25,8 @@ import small
 import grs_evo
 from grs_evo.cli import commands
 
-SET = """
-seed = 3
-[target]
-files = ["target.xyz"]
-[basis]
-n_max = [3, 1]
-l_max = [0, 1]
-cutoff = 4.0
-[candidates]
-kind = "lattice"
-lattice = "fcc"
-repeat = [2, 1, 1]
-composition = "free"
-[search]
-islands = 2
-population = 4
-[set]
-count = 3
-rounds = 3
-[stop]
-generations = 2
-"""
+_SHORT = small.LATTICE.replace("generations = 12", "generations = 2")
+SET = _SHORT + "[set]\ncount = 3\nrounds = 3\n"
 ALLOY = """
 [target.alloy]
 composition = { Cu = 0.75, Au = 0.25 }
@@ -67,7 +47,7 @@ weights = { swap = 2.0 }
 [stop]
 generations = 2
 """
-SOUND = (small.LATTICE.replace("generations = 12", "generations = 2"), small.RELAXED, SET, ALLOY)
+SOUND = (_SHORT, small.RELAXED, SET, ALLOY)
 
 # s and bytes that a file may take; a sound one takes a fraction of one second
 PATIENCE = 60

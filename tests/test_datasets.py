@@ -12,6 +12,7 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
+from slopes import by_position
 
 import grs_evo
 from grs_evo import InputError
@@ -68,14 +69,12 @@ def test_force_rows_are_the_slopes_of_energy_rows(elements: tuple[str, ...]) -> 
     atoms = cells(3, elements, seed=3)[1]
     rows = design_rows(from_atoms(atoms, elements), basis)
     assert rows.composition.sum() == pytest.approx(1.0)
-    step = 1e-5
+
+    def energy_row(moved):
+        return design_rows(from_atoms(moved, elements), basis).energy * len(moved)
+
     for atom, axis in ((0, 0), (3, 2)):
-        ends = []
-        for sign in (1, -1):
-            moved = atoms.copy()
-            moved.positions[atom, axis] += sign * step
-            ends.append(design_rows(from_atoms(moved, elements), basis).energy * len(atoms))
-        slope = (ends[0] - ends[1]) / (2 * step)
+        slope = by_position(energy_row, atoms, atom, axis, 1e-5)
         assert np.allclose(rows.forces[3 * atom + axis], -slope, rtol=1e-6, atol=1e-7 * abs(slope).max())
 
 

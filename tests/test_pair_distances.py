@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from slopes import by_position, by_strain
 
 import grs_evo
 from grs_evo import InputError
@@ -70,24 +71,17 @@ def test_forces_and_virial_are_differences(basis, target) -> None:
     atoms = alloy(6)
     atoms.calc = grs_evo.GRSCalculator(measured)
     forces, stress = atoms.get_forces(), atoms.get_stress(voigt=False)
+    per_value = atoms.get_potential_energy() / measured.evaluate(atoms).value
+
+    def energy(moved):
+        return measured.evaluate(moved).value * per_value
+
     step = 1e-5
     for atom, axis in ((0, 0), (7, 1), (20, 2)):
-        ends = []
-        for sign in (1, -1):
-            moved = atoms.copy()
-            moved.positions[atom, axis] += sign * step
-            ends.append(measured.evaluate(moved).value)
-        slope = (ends[0] - ends[1]) / (2 * step) * atoms.get_potential_energy() / measured.evaluate(atoms).value
+        slope = by_position(energy, atoms, atom, axis, step)
         assert forces[atom, axis] == pytest.approx(-slope, rel=1e-4, abs=1e-7)
     for a, b in ((0, 0), (1, 2)):
-        ends = []
-        for sign in (1, -1):
-            strain = np.eye(3)
-            strain[a, b] += sign * step
-            moved = atoms.copy()
-            moved.set_cell(atoms.cell[:] @ strain.T, scale_atoms=True)
-            ends.append(measured.evaluate(moved).value)
-        slope = (ends[0] - ends[1]) / (2 * step) * atoms.get_potential_energy() / measured.evaluate(atoms).value
+        slope = by_strain(energy, atoms, a, b, step)
         assert stress[a, b] * atoms.get_volume() == pytest.approx(slope, rel=1e-4, abs=1e-6)
 
 

@@ -32,6 +32,18 @@ if TYPE_CHECKING:
     from grs_evo.driver.monitor.console import Display
 
 
+# Of a session, whether it begins a run or goes on with one.
+_max_time_option = click.option("--max-time", help="End this session after so long, with a checkpoint: 90s, 50m, 1.5h.")
+_progress_option = click.option(
+    "--progress",
+    type=click.Choice(["auto", "panel", "line", "lines"]),
+    default="auto",
+    help="How the screen shows it: a panel, one line written over, or lines. auto: a panel on a terminal, also below "
+    "mpiexec; else lines.",
+)
+_quiet_option = click.option("--quiet", is_flag=True, help="Nothing on the screen but errors.")
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="grs-evo")
 def cli() -> None:
@@ -42,15 +54,9 @@ def cli() -> None:
 @click.argument("run_file", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder, new or empty. Default: the run file's name.")
 @click.option("--seed", type=int, help="Instead of the seed in the run file.")
-@click.option("--max-time", help="End this session after so long, with a checkpoint: 90s, 50m, 1.5h.")
-@click.option(
-    "--progress",
-    type=click.Choice(["auto", "panel", "line", "lines"]),
-    default="auto",
-    help="How the screen shows it: a panel, one line written over, or lines. auto: a panel on a terminal, also below "
-    "mpiexec; else lines.",
-)
-@click.option("--quiet", is_flag=True, help="Nothing on the screen but errors.")
+@_max_time_option
+@_progress_option
+@_quiet_option
 def run(
     run_file: Path, out: Path | None, seed: int | None, max_time: str | None, progress: Display, quiet: bool
 ) -> None:
@@ -66,19 +72,13 @@ def run(
 
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--max-time", help="End this session after so long, with a checkpoint: 90s, 50m, 1.5h.")
+@_max_time_option
 @click.option("--extend", multiple=True, metavar="KEY=VALUE", help="Change a stop rule, e.g. stop.generations=500.")
 @click.option(
     "--same-machine", is_flag=True, help="Refuse where processor or numerical libraries are others than at the start."
 )
-@click.option(
-    "--progress",
-    type=click.Choice(["auto", "panel", "line", "lines"]),
-    default="auto",
-    help="How the screen shows it: a panel, one line written over, or lines. auto: a panel on a terminal, also below "
-    "mpiexec; else lines.",
-)
-@click.option("--quiet", is_flag=True, help="Nothing on the screen but errors.")
+@_progress_option
+@_quiet_option
 def resume(
     folder: Path, max_time: str | None, extend: tuple[str, ...], same_machine: bool, progress: Display, quiet: bool
 ) -> None:

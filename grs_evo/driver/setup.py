@@ -61,15 +61,18 @@ def make_target_data(run: RunFile, folder: Path, worker: Worker | None = None) -
         options = run.target
         covariance = needs_covariance(run.loss)
         entries: list[Entry] = []
+        chosen = None
         if options.files and run.basis.yace is None and not run.basis.elements:
             elements, entries = _read_target(options, None, folder)
-            basis = make_basis(_for_target(run, entries, elements), folder, elements=elements)
+            chosen = _for_target(run, entries, elements)
+            basis = make_basis(chosen or run.basis, folder, elements=elements)
         else:
             basis = make_basis(run.basis, folder, options)
             if options.files:
                 _, entries = _read_target(options, basis.elements, folder)
-                if is_open(run.basis):
-                    basis = make_basis(_for_target(run, entries, basis.elements), folder, elements=basis.elements)
+                chosen = _for_target(run, entries, basis.elements)
+                if chosen is not None:
+                    basis = make_basis(chosen, folder, elements=basis.elements)
         structures = tuple(entry.structure for entry in entries)
         if options.alloy is not None:
             return TargetData(basis, _alloy(options.alloy, basis, structures, covariance), structures[:1])
@@ -82,14 +85,14 @@ def make_target_data(run: RunFile, folder: Path, worker: Worker | None = None) -
             covariance,
             worker=worker,
         )
-        return TargetData(basis, target, structures)
+        return TargetData(basis, target, structures, chosen)
 
 
-def _for_target(run: RunFile, entries: Sequence[Entry], elements: Sequence[str]) -> BasisOptions:
-    """The basis options, with what they leave to the target's structures."""
+def _for_target(run: RunFile, entries: Sequence[Entry], elements: Sequence[str]) -> BasisOptions | None:
+    """The basis options with what they leave to the target's structures; None where they leave nothing."""
     weighing = [entry.structure for entry in entries if entry.weight > 0]
     if run.target.alloy is not None or not is_open(run.basis) or not weighing:
-        return run.basis
+        return None
     return chosen_basis(run.basis, weighing, elements)
 
 

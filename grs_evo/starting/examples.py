@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import re
 import shutil
 from pathlib import Path
-from textwrap import shorten
 
 from grs_evo.errors import InputError, nearest
-from grs_evo.files import is_there
+from grs_evo.files import is_there, shipped
+from grs_evo.text import listing_of
 
 # Pictures of documents stay behind.
 _LEFT = (".png",)
 
 
-def folder_of_examples() -> Path:
-    """Where they lie: in an installed package within it, in a checkout beside it."""
-    package = Path(str(importlib.resources.files("grs_evo")))
-    installed = package / "runs"
-    return installed if installed.is_dir() else package.parent / "runs"
-
-
 def examples() -> dict[str, str]:
     """Name of each run, and the heading of its README."""
     found = {}
-    for path in sorted(folder_of_examples().glob("*/README.md")):
+    for path in sorted(shipped("runs").glob("*/README.md")):
         found[path.parent.name] = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
     return found
 
 
 def listing() -> str:
     """The runs, one a line."""
-    found = examples()
-    wide = max(map(len, found), default=0)
-    return "\n".join(
-        f"  {name:<{wide}}  {shorten(meaning, 76 - wide, placeholder=' …')}" for name, meaning in found.items()
-    )
+    return listing_of(examples())
 
 
 def copy_example(name: str, place: Path) -> list[Path]:
@@ -52,7 +40,7 @@ def copy_example(name: str, place: Path) -> list[Path]:
         raise InputError(f"--example {name}: no such run{nearest(name, known)}; there are {', '.join(known)}")
     if is_there(place):
         raise InputError(f"{place}: exists already; choose another -o")
-    source = folder_of_examples() / name
+    source = shipped("runs") / name
     place.mkdir(parents=True)
     written = []
     for path in sorted(source.iterdir()):

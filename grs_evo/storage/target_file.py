@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from grs_evo.descriptors.basis import Basis
+from grs_evo.descriptors.options import BasisOptions
 from grs_evo.errors import InputError, expect, within
 from grs_evo.files import is_folder, write_whole
 from grs_evo.storage.checks import Unsound, check_structures, check_target, json_of
@@ -28,6 +29,7 @@ class TargetData:
     basis: Basis
     target: Target
     structures: tuple[Structure, ...]  # of the target; empty for random alloys and stored targets without them
+    chosen: BasisOptions | None = None  # of the basis, where the target's structures decided; known to its maker only
 
     def to_bytes(self) -> bytes:
         """An HDF5 image."""

@@ -7,6 +7,7 @@ distances that a candidate must keep.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -48,6 +49,11 @@ def check_reach(structure: Structure, cutoff: float, source: str) -> None:
             f"basis.cutoff: {cutoff:g} Å holds some {expected:,.0f} neighbours per atom of {source}; at most {_MOST:,}"
             " (cutoffs of 4 to 10 Å hold 20 to 200)"
         )
+
+
+def stride_for(structures: Sequence[Structure], most: int) -> int:
+    """Every so manieth atom is looked at where `most` of all of them are to be."""
+    return max(1, -(-sum(one.n_atoms for one in structures) // most))
 
 
 def neighbours(structure: Structure, cutoff: float, centres: NDArray[np.int64] | None = None) -> Neighbours:

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import ast
 import importlib
-import importlib.resources
 import sys
-from pathlib import Path
-from textwrap import shorten
 
 import click
 
 from grs_evo.errors import InputError, nearest
+from grs_evo.files import shipped
+from grs_evo.text import listing_of
 
 _HELPERS = ("arguments",)
-
-
-def _folder() -> Path:
-    """Where they lie: in an installed package within it, in a checkout beside it."""
-    package = Path(str(importlib.resources.files("grs_evo")))
-    installed = package / "tools"
-    return installed if installed.is_dir() else package.parent / "tools"
 
 
 def tools() -> dict[str, str]:
     """Each program with what it draws."""
     found = {}
-    for path in sorted(_folder().glob("*.py")):
+    for path in sorted(shipped("tools").glob("*.py")):
         if path.stem not in _HELPERS:
             text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
             found[path.stem] = text.partition("\n")[0]
@@ -45,21 +37,12 @@ def plot(what: str | None, arguments: tuple[str, ...]) -> None:
     """
     known = tools()
     if what is None:
-        wide = max(map(len, known))
-        click.echo(
-            "\n".join(
-                [
-                    "grs-evo plot WHAT … draws:",
-                    "",
-                    *(f"  {n:<{wide}}  {shorten(t, 76 - wide, placeholder=' …')}" for n, t in known.items()),
-                ]
-            )
-        )
+        click.echo(f"grs-evo plot WHAT … draws:\n\n{listing_of(known)}")
         return
     if what not in known:
         raise InputError(
             f"plot {what}: is nothing that can be drawn{nearest(what, known)}; there are {', '.join(known)}"
         )
-    sys.path.insert(0, str(_folder()))  # for what they share
+    sys.path.insert(0, str(shipped("tools")))  # for what they share
     shared = importlib.import_module("arguments")
     sys.exit(shared.run(importlib.import_module(what).main, list(arguments)))

@@ -139,7 +139,7 @@ def _radius_of(density: PairDensity, neighbours: float) -> float:
 
 def _size(n_elements: int, limits: tuple[tuple[int, ...], tuple[int, ...]]) -> int:
     """Functions per element of ranks 2 and up."""
-    symbols = [f"{symbol}" for symbol in ("H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne")[:n_elements]]
+    symbols = ("H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne")[:n_elements]
     if len(symbols) < n_elements:
         return _MOST_FUNCTIONS + 1
     return build_basis(symbols, (1, *limits[0]), (0, *limits[1]), 5.0).sizes[0]

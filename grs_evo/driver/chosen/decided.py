@@ -6,7 +6,7 @@ from typing import Any
 
 from grs_evo.analysis.floor import floor_of
 from grs_evo.analysis.quality import reference_of
-from grs_evo.driver.chosen.basis import basis_line, chosen_basis, is_open, resolution_note
+from grs_evo.driver.chosen.basis import basis_line, resolution_note
 from grs_evo.driver.config.from_target import with_target_defaults
 from grs_evo.driver.config.run_file import RunFile
 from grs_evo.errors import InputError
@@ -65,12 +65,10 @@ def _counted_target(target_data: TargetData) -> Reference | None:
 
 def _with_basis(run: RunFile, target_data: TargetData) -> tuple[RunFile, tuple[str, ...]]:
     """The run file with the basis that was chosen for the target, or a word about a given one."""
-    structures, elements = target_data.target.structures, target_data.basis.elements
-    if not structures:
-        return run, ()
-    if run.target.stored is not None or not is_open(run.basis):
-        return run, resolution_note(target_data.basis, structures, bool(run.loss.terms.get("pair_distances")))
-    chosen = chosen_basis(run.basis, structures, elements)
+    chosen = target_data.chosen
+    if chosen is None:
+        compared = bool(run.loss.terms.get("pair_distances"))
+        return run, resolution_note(target_data.basis, target_data.target.structures, compared)
     return run.model_copy(update={"basis": chosen}), (basis_line(chosen),)
 
 

@@ -18,7 +18,7 @@ from grs_evo.descriptors.basis import Basis
 from grs_evo.errors import InputError
 from grs_evo.loss.terms.term import AddedTerm, TermOptions
 from grs_evo.observables.cells.molecules import covalent_sums
-from grs_evo.structures.neighbours import neighbours
+from grs_evo.structures.neighbours import neighbours, stride_for
 from grs_evo.structures.structure import Structure
 from grs_evo.targets.target import Target
 
@@ -99,7 +99,7 @@ def _neighbours_per_bin(
     n_bins = int(np.ceil(reach / _STEP))
     found = np.zeros((n_el, n_el, n_bins))
     centres = np.zeros(n_el)
-    stride = _stride(structures)
+    stride = stride_for(structures, _SAMPLE)
     for structure in structures:
         chosen = np.arange(0, structure.n_atoms, stride)
         pairs = neighbours(structure, n_bins * _STEP, chosen)
@@ -107,10 +107,6 @@ def _neighbours_per_bin(
         np.add.at(found, (structure.species[pairs.first], structure.species[pairs.second], at), 1.0)
         centres += np.bincount(structure.species[chosen], minlength=n_el)
     return found / np.maximum(centres, 1.0)[:, None, None], centres
-
-
-def _stride(structures: Sequence[Structure]) -> int:
-    return max(1, -(-sum(one.n_atoms for one in structures) // _SAMPLE))
 
 
 def _gap(density: NDArray[np.float64], reach: float) -> tuple[float, float] | None:
@@ -141,7 +137,7 @@ def _prepare(basis: Basis, target: Target, options: CoordinationOptions) -> Coor
         )
     edges = np.zeros((n_el * n_el, 2))
     shells = []
-    stride = _stride(target.structures)
+    stride = stride_for(target.structures, _SAMPLE)
     for (a, b), (inner, outer) in found.items():
         counts = np.concatenate([_counts(one, a, b, inner, outer, stride) for one in target.structures])
         shells.append(Shell(a, b, inner, outer, np.sort(counts)))

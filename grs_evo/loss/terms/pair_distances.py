@@ -16,7 +16,7 @@ from grs_evo.descriptors.basis import Basis
 from grs_evo.errors import InputError
 from grs_evo.kernels.loss.pair_histogram import count_pairs, pull_histogram
 from grs_evo.loss.terms.term import AddedTerm, TermOptions
-from grs_evo.structures.neighbours import neighbours
+from grs_evo.structures.neighbours import neighbours, stride_for
 from grs_evo.structures.structure import Structure
 from grs_evo.targets.target import Target
 
@@ -58,7 +58,7 @@ def _prepare(basis: Basis, target: Target, options: PairOptions) -> PairState:
         )
     n_bins = int((float(reach.max()) - options.width - _LOW) / options.step) + 1
     total, weight = np.zeros((2, n_el * n_el, n_bins)), 0.0
-    stride = max(1, -(-sum(one.n_atoms for one in target.structures) // _SAMPLE))
+    stride = stride_for(target.structures, _SAMPLE)
     for structure, each in zip(target.structures, target.weights, strict=True):
         centres = np.arange(0, structure.n_atoms, stride)
         total += each * _moments(structure, centres, float(reach.max()), options, total.shape)

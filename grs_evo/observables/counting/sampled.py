@@ -16,6 +16,7 @@ from grs_evo.kernels.observables.cell_list import cell_list
 from grs_evo.kernels.observables.environments import environment_rows
 from grs_evo.observables.counting.shells import broadened
 from grs_evo.observables.counting.survey import COARSE
+from grs_evo.structures.neighbours import stride_for
 from grs_evo.structures.structure import Structure
 
 Array = NDArray[np.float64]
@@ -52,7 +53,7 @@ def pair_density(structures: Sequence[Structure], n_elements: int, reach: float)
     per = round(COARSE / BIN)
     n_bins = int(np.ceil(reach / COARSE)) * per
     reach = n_bins * BIN
-    stride = max(1, -(-sum(one.n_atoms for one in structures) // _SAMPLE))
+    stride = stride_for(structures, _SAMPLE)
     shape = (n_elements, n_elements, n_bins)
     total, counted = np.zeros(shape), np.zeros(n_elements, np.int64)
     square = np.zeros((n_elements, n_elements, n_bins // per))
