@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict, replace
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_nearness_of_points_on_a_line():
 
 
 def test_a_merge_that_fails_does_not_empty_the_hull(monkeypatch):
-    module = sys.modules["grs_evo.analysis.distributions.coverage"]  # the package exports a function of the same name
+    module = import_module("grs_evo.analysis.distributions.coverage")  # the package exports a function of that name
 
     calls = []
 
