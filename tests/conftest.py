@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,3 +48,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             items[:] = [item for item in items if "torture" not in item.keywords]
     place = {name: k for k, name in enumerate(FIRST)}
     items.sort(key=lambda item: place.get(item.path.name, len(FIRST)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A temporary folder of its own for each test that starts a launcher (fixtures of wider scope included).
+
+    Open MPI's launcher keeps a session folder named by its process number and leaves it behind when it is killed. A
+    later launcher that gets the number again ends with "The PMIx server's listener thread failed to start". The folder
+    is short, for the sockets in it.
+    """
+    if item.get_closest_marker("mpi") is None:
+        return (yield)
+    before, own = os.environ.get("TMPDIR"), tempfile.mkdtemp(prefix="mpi", dir=tempfile.gettempdir())
+    os.environ["TMPDIR"] = own
+    try:
+        return (yield)
+    finally:
+        if before is None:
+            del os.environ["TMPDIR"]
+        else:
+            os.environ["TMPDIR"] = before
+        shutil.rmtree(own, ignore_errors=True)
