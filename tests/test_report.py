@@ -132,7 +132,7 @@ def test_nothing_is_fetched_from_anywhere(html):
     policy = [a["content"] for tag, a in page.elements if tag == "meta" and a.get("http-equiv")]
     assert policy == ["default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"]
     for _, attributes in page.elements:
-        assert "src" not in attributes
+        assert (attributes.get("src") or "data:").startswith("data:")
         assert (attributes.get("href") or "#").startswith(("#", "data:"))
 
 
@@ -149,12 +149,37 @@ def test_the_data_behind_each_plot_can_be_taken(html):
     assert float(rows[1].split(",")[3]) == made.objectives[0, 0]
 
 
+def test_every_plot_is_a_picture_too_where_no_scripts_run(html):
+    import base64
+    from xml.etree import ElementTree
+
+    pictures = re.findall(r'<noscript><img class="plotted".*?</noscript>', html)
+    assert len(pictures) == len(data_of(html)["plots"])
+    for picture in pictures:
+        ((alt, source),) = re.findall(r'alt="([^"]+)" src="data:image/svg\+xml;base64,([^"]+)"', picture)
+        root = ElementTree.fromstring(base64.b64decode(source))
+        assert alt
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        words = "".join(root.itertext())
+        assert "http" not in words  # no other file is asked for
+        if alt == "Pareto front":
+            assert "mean" in words
+
+
+def test_what_scrolls_takes_the_keyboard_and_headers_say_something(html):
+    page = Page(html)
+    assert all(a.get("tabindex") == "0" for tag, a in page.elements if tag == "pre" or a.get("class") == "scroll")
+    assert "<th></th>" not in html
+    assert not re.search(r"<th[^>]*></th>", html)
+    assert all(a.get("alt") for tag, a in page.elements if tag == "img")
+
+
 @pytest.mark.parametrize("where", ["description", "run_file", "title"])
 def test_markup_shows_as_text(where):
     options = {where: EVIL} if where != "title" else {}
     html = compose(archive(4, **options), EVIL if where == "title" else "a run")
     page = Page(html)
-    assert not any(tag == "img" for tag, _ in page.elements)
+    assert all(attributes["class"] == "plotted" for tag, attributes in page.elements if tag == "img")
     assert sum(tag == "script" for tag, _ in page.elements) == 3
     shown = without_folders(EVIL) if where == "description" else EVIL
     assert "<img" in shown

@@ -15,7 +15,7 @@ from importlib.resources import files
 from typing import Any
 
 from grs_evo.analysis.figures.figure import Figure
-from grs_evo.analysis.figures.files import csv_text
+from grs_evo.analysis.figures.files import csv_text, svg_text
 from grs_evo.errors import InputError
 from grs_evo.report import plot
 
@@ -86,7 +86,8 @@ def table(columns: Mapping[str, Sequence[object]], words: Sequence[str] = (), wr
         name: f' class="text{" wrap" if name in wrap else ""}"' if name in words or name in wrap else ""
         for name in columns
     }
-    head = "".join(f"<th{kinds[name]}>{text(name)}</th>" for name in columns)
+    # A column without a name is no header: a screen reader would announce nothing.
+    head = "".join(f"<{tag}{kinds[name]}>{text(name)}</{tag}>" for name in columns for tag in ["th" if name else "td"])
     rows = "".join(
         "<tr>"
         + "".join(f"<td{kinds[name]}>{text(value)}</td>" for name, value in zip(columns, row, strict=True))
@@ -103,7 +104,7 @@ def figure(shown: Figure | None, wide: bool = False) -> str:
     return (
         f'<figure class="plot card{" wide" if wide else ""}" id="fig-{shown.key}">'
         f"<figcaption><h3>{text(shown.title)}</h3>{_choice(shown)}<p>{text(shown.caption)}</p></figcaption>"
-        f"{_canvas(shown)}</figure>"
+        f"{_canvas(shown, 10.5 if wide else 5.2)}</figure>"
     )
 
 
@@ -111,7 +112,7 @@ def small_figure(shown: Figure) -> str:
     """A figure without a card of its own, for a row of small ones."""
     return (
         f'<figure class="bare" id="fig-{shown.key}"><figcaption><h4>{text(shown.title)}</h4>'
-        f"<p>{text(shown.caption)}</p></figcaption>{_canvas(shown)}</figure>"
+        f"<p>{text(shown.caption)}</p></figcaption>{_canvas(shown, 3.4)}</figure>"
     )
 
 
@@ -122,10 +123,20 @@ def _choice(shown: Figure) -> str:
     return f'<select data-plot="{shown.key}" aria-label="{text(shown.title)}">{options}</select>'
 
 
-def _canvas(shown: Figure) -> str:
-    """Where the page's script draws, and the numbers behind it."""
+def _canvas(shown: Figure, width: float) -> str:
+    """Where the page's script draws, the figure without scripts, so many inches wide, and the numbers behind it."""
     data = download(f"{shown.key}.csv", csv_text(shown.table), "Data (CSV)") if shown.table else ""
-    return f'<div class="canvas" data-plot="{shown.key}" style="height:{shown.height}px"></div>{data}'
+    canvas = f'<div class="canvas" data-plot="{shown.key}" style="height:{shown.height}px"></div>'
+    return f"{canvas}{_without_scripts(shown, width)}{data}"
+
+
+def _without_scripts(shown: Figure, width: float) -> str:
+    """The figure for a browser that runs no scripts: an image, so that its names and styles are its own."""
+    encoded = base64.b64encode(svg_text(shown, (width, shown.height / 96)).encode()).decode()
+    return (
+        f'<noscript><img class="plotted" style="max-width:{130 * width:.0f}px" alt="{text(shown.title)}" '
+        f'src="data:image/svg+xml;base64,{encoded}"></noscript>'
+    )
 
 
 def structures(groups: Sequence[tuple[str, Sequence[tuple[str, str, str, str]]]], elements: Sequence[str]) -> str:
@@ -228,12 +239,13 @@ def render(
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n<link rel="icon" href="data:,">\n'
-        f"<title>{text(title)}: grs_evo report</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
+        f"<title>{text(title)}: grs_evo report</title>\n<style>\n{style}</style>\n"
+        "<noscript><style>.canvas, .stage, figure select { display: none; }</style></noscript>\n</head>\n<body>\n"
         f'<svg class="shades" aria-hidden="true"><defs>{shades}</defs></svg>\n'
         f'<header><p class="over">{text(over)}</p><h1>{text(title)}</h1>'
         f'<p class="lead">{text(lead)}</p>{summary}</header>\n'
         f'<nav aria-label="Sections"><ul>{links}</ul></nav>\n<main>\n'
-        '<noscript><p class="note">The plots and the 3-D view need JavaScript; the tables, facts and stills do not.'
+        '<noscript><p class="note">Without scripts the plots and structures stand still; what they show is all here.'
         "</p></noscript>\n"
         f"{body}\n</main>\n<footer>{text(footer)}</footer>\n"
         f'<script type="application/json" id="data">{script_json(data)}</script>\n'

@@ -26,6 +26,7 @@ _DASHES: tuple[Any, ...] = (
 _HATCHES = ("", "///", "xxx", "...", "\\\\\\", "---", "|||", "+++")
 _STEPS = (1, 2, 5, 10)  # between ticks, and ten times these
 _TARGET_COLOUR = "#8c8c8c"
+_MANY = 200  # points; more of them are a picture within an SVG for a page
 _ELEMENTS = ("#3f7fc4", "#eda73c", "#6f7680", "#c26aa0", "#2f9c78", "#a9c9ec", "#8d5a3a", "#d9d34a")
 
 _STYLE: Any = {
@@ -46,6 +47,7 @@ _STYLE: Any = {
     "hatch.linewidth": 0.5,
     "svg.hashsalt": "grs_evo",  # without it the ids in an SVG differ from run to run
     "svg.fonttype": "none",  # text stays text
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
     "pdf.fonttype": 42,
 }
 
@@ -211,6 +213,23 @@ def save(drawing: Any, stem: str | Path, formats: Sequence[str] = FORMATS) -> li
         drawing.savefig(path, metadata=metadata)
         written.append(path)
     return written
+
+
+def svg_text(figure: Figure, size: tuple[float, float]) -> str:
+    """One figure as SVG for a page, width and height in inches; the same figure gives the same text.
+
+    Of a cloud of many points the points are one picture in it: each by itself would take a hundred characters.
+    """
+    drawing = draw([figure], size=size)
+    for line in drawing.axes[0].lines:
+        if line.get_linestyle() == "None" and len(line.get_xdata()) > _MANY:
+            line.set_rasterized(True)
+    stream = io.StringIO()
+    drawing.savefig(
+        stream, format="svg", dpi=120, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+    )
+    text = stream.getvalue()
+    return text[text.index("<svg") :]
 
 
 def output_stem(stem: str | Path) -> Path:

@@ -35,7 +35,7 @@ def overview_section(
     if archive.run_file:
         body += (
             "<details><summary>The run file, with every default filled in</summary>"
-            f"<pre>{page.text(archive.run_file)}</pre>"
+            f'<pre tabindex="0">{page.text(archive.run_file)}</pre>'
             + page.download("run.toml", archive.run_file, "run.toml", "text/plain")
             + "</details>"
         )
