@@ -292,7 +292,7 @@ def tiles_of(html: str) -> dict[str, tuple[str, str]]:
 
 def words_of(html: str) -> str:
     """What a reader sees, without the scripts."""
-    return " ".join(re.sub(r"<[^>]*>", " ", html.split("<script")[0].split("</style>")[1]).split())
+    return " ".join(re.sub(r"<[^>]*>", " ", html.split("<script")[0].split("</style>")[-1]).split())
 
 
 def files_of(html: str) -> dict[str, str]:
