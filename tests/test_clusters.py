@@ -16,7 +16,11 @@ import grs_evo
 from grs_evo.errors import InputError
 from grs_evo.kernels.lattice import lattice as kernel
 from grs_evo.loss.lattice import LatticeObjective, make_lattice_objective
+from grs_evo.search.operators.lattice_moves import make_moves
+from grs_evo.search.options import WalkOptions
+from grs_evo.search.strategies.lattice_chain import advance_chain, chain_options, new_chain
 from grs_evo.structures.clusters import placed
+from grs_evo.structures.composition import free
 from grs_evo.structures.neighbours import neighbours
 from grs_evo.structures.structure import Structure, from_atoms
 from grs_evo.targets.clusters import (
@@ -136,6 +140,19 @@ def test_swaps_change_the_loss_as_a_new_start_does(mean: float, repeat: tuple[in
         assert alone.terms == pytest.approx(terms[0], rel=1e-11)
         assert on_sites.term_names[-1] == "clusters"
         assert values[0] == pytest.approx(mean * terms[0][1] + 0.7 * terms[0][-1], rel=1e-11)
+
+
+def test_a_chain_with_clusters_is_the_same_however_often_it_is_stopped() -> None:
+    """Counts followed from move to move are those counted anew at each start."""
+    on_sites = lattice()
+    moves, chosen = make_moves(on_sites, free(3)), chain_options("random_walk", WalkOptions())
+    ends = []
+    for piece in (60, 5):
+        chain, rng = new_chain(moves, chosen), np.random.default_rng(4)
+        for _ in range(60 // piece):
+            chain, _ = advance_chain(chain, on_sites, moves, chosen, rng, piece)
+        ends.append(chain)
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(*ends, strict=True))
 
 
 def test_an_ordered_crystal_as_target_is_found_without_rest() -> None:

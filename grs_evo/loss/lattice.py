@@ -7,16 +7,16 @@ flip or swap subtracts and adds columns, and many descriptors that differ in gen
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.descriptors.equivalence import distinct, prune, representatives
 from grs_evo.errors import InputError
+from grs_evo.kernels.calls import address
 from grs_evo.kernels.lattice import lattice as kernel
-from grs_evo.kernels.lattice.clusters import clusters_whole
 from grs_evo.kernels.lattice.lattice import AnyLoss, LatticeLoss, LatticeWork
-from grs_evo.kernels.loss import distribution
 from grs_evo.kernels.loss import objective as loss_kernel
 from grs_evo.loss.lattice_tables import (
     _core_table,
@@ -66,6 +66,15 @@ class LatticeObjective:
         """What `fast` needs besides `work`."""
         return None if self.fast.kind == kernel.SUMS else AnyLoss(self.objective.plan, self.objective.loss_work())
 
+    @cached_property
+    def _addresses(self) -> tuple[int, int]:
+        """Of `moments_loss` and `rows_loss`; 0 for the one that the loss does not use."""
+        plan, scratch, work = self.objective.plan, self.objective.loss_work(), self.work
+        same = (plan, plan.norm, plan.delta, False, scratch, np.zeros(self.objective.n_columns))
+        if self.full.kind == kernel.ROWS:
+            return 0, address(loss_kernel.rows_loss, work.rows, np.zeros(self.n_sites, np.int32), *same, work.rows)
+        return address(loss_kernel.moments_loss, work.central, work.counts, scratch.covariance, *same), 0
+
     def structure(self, occupation: NDArray[np.integer]) -> Structure:
         """The template with these species."""
         return self.template.replace(species=np.array(occupation, np.int32))
@@ -84,26 +93,8 @@ class LatticeObjective:
         sites = self._checked(occupations)
         values = np.empty(len(sites))
         terms = np.zeros((len(sites), self.objective.n_columns))
-        plan, scratch, work = self.objective.plan, self.objective.loss_work(), self.work
-        for k, occupation in enumerate(sites):
-            if self.full.kind == kernel.ROWS:
-                kernel.site_rows(self.full.tables, occupation, work)
-                _, values[k] = loss_kernel.rows_loss(
-                    work.rows, occupation, plan, plan.norm, plan.delta, False, scratch, terms[k], work.rows
-                )
-            else:
-                kernel.whole(self.full.tables, occupation, work, True)
-                kernel.central_moments(work, plan.sizes, plan.offsets)
-                _, values[k] = loss_kernel.moments_loss(
-                    work.central, work.counts, scratch.covariance, plan, plan.norm, plan.delta, False, scratch, terms[k]
-                )
-            if len(self.full.core):
-                terms[k, distribution.CORE] = kernel.core_value(self.full.core, occupation)
-                values[k] += terms[k, distribution.CORE]
-            if self.full.clusters.weight != 0.0:
-                weighted = clusters_whole(self.full.clusters, occupation, work.clusters)
-                terms[k, distribution.N_TERMS] = weighted / self.full.clusters.weight
-                values[k] += weighted
+        plan, scratch = self.objective.plan, self.objective.loss_work()
+        kernel.batch_terms(self.full, *self._addresses, plan, scratch, sites, self.work, values, terms)
         return values, terms[:, self.objective.terms_kept]
 
     def values(self, occupations: NDArray[np.integer]) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ One loss evaluation counts as one; gradient and incremental ones are counted apa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -57,7 +58,7 @@ def evaluate(
         else:
             evaluation = problem.objective.evaluate(proposal.structure)
             ledger.count("evaluations")
-            value = evaluation.value if evaluation.ok else np.nan
+            value = evaluation.value if evaluation.ok and np.isfinite(evaluation.terms).all() else np.nan
             result.append(_individual(proposal, value, evaluation.terms, island, ledger, ledger.evaluations))
     return result
 
@@ -75,7 +76,8 @@ def _relaxed(
         ledger.reject(cause)
         return None
     proposal = proposal._replace(structure=relaxed.structure)
-    return _individual(proposal, relaxed.value, relaxed.terms, island, ledger, ledger.evaluations)
+    value = relaxed.value if np.isfinite(relaxed.terms).all() else np.nan
+    return _individual(proposal, value, relaxed.terms, island, ledger, ledger.evaluations)
 
 
 def _evaluated_on_lattice(
@@ -94,16 +96,19 @@ def _evaluated_on_lattice(
     if problem.islands[island].genetic.passes and rng is not None:
         found_after = _improve(occupations, island, problem, lattice, rng, ledger)
         proposals = [
-            one._replace(structure=one.structure.replace(species=occupation))
+            one._replace(structure=one.structure.with_species(occupation.copy()))
             for occupation, one in zip(occupations, proposals, strict=True)
         ]
     else:
         found_after = np.arange(1, len(proposals) + 1)
         ledger.count("evaluations", len(proposals))
     values, terms = lattice.evaluate(occupations)
+    finite = np.asarray(np.isfinite(terms).all(axis=1)).tolist()
     return [
-        _individual(one, float(values[k]), terms[k], island, ledger, before + int(found_after[k]))
-        for k, one in enumerate(proposals)
+        _individual(one, value if ok else np.nan, row, island, ledger, before + after)
+        for one, value, row, ok, after in zip(
+            proposals, values.tolist(), terms, finite, found_after.tolist(), strict=True
+        )
     ]
 
 
@@ -131,13 +136,13 @@ def _improve(
 def _individual(
     proposal: Proposal, value: float, terms: NDArray[np.float64], island: int, ledger: Ledger, evaluation: int
 ) -> Individual | None:
-    if not (np.isfinite(value) and np.isfinite(terms).all()):
+    if not math.isfinite(value):
         ledger.reject("evaluation")
         return None
     made = Individual(
         proposal.structure,
-        value=float(value),
-        terms=np.array(terms, dtype=np.float64),
+        value=value,
+        terms=terms.copy(),
         uid=ledger.new_uid(),
         parents=proposal.parents,
         operator=proposal.operator,

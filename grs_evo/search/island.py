@@ -281,7 +281,7 @@ def _emigrants(
         return tuple(sorted(pool.values(), key=order_key)[:count])
     if options.choice == "random":
         return tuple(population[k] for k in rng.permutation(len(population))[:count])
-    scores = np.array([one.value for one in population])
+    scores = [one.value for one in population]
     chosen: list[int] = []
     for _ in range(8 * count):
         k = pick(rng, scores, 3)

@@ -61,7 +61,7 @@ def content_keys(individuals: Sequence[Individual], species_only: bool) -> Keys:
 
 def contains(sorted_keys: Keys, key: int) -> bool:
     """Whether a key is among some that are sorted."""
-    k = int(np.searchsorted(sorted_keys, np.uint64(key)))
+    k = int(sorted_keys.searchsorted(np.uint64(key)))
     return k < len(sorted_keys) and int(sorted_keys[k]) == key
 
 

@@ -74,13 +74,17 @@ class Composition:
         """Whether a structure with these counts keeps the rule."""
         if self.kind == "free" and self.endpoints:
             return True
-        bounds = self.bounds(int(counts.sum()))
+        bounds = self.bounds(sum(counts.tolist()))
+        if bounds is not None and bounds[0] is bounds[1]:
+            return bool(counts.tolist() == bounds[0].tolist())
         return bounds is not None and bool((counts >= bounds[0]).all() and (counts <= bounds[1]).all())
 
     def nearest(self, counts: NDArray[np.int64]) -> Counts | None:
         """The allowed counts of the same size that differ least; None when there are none."""
-        bounds = self.bounds(int(counts.sum()))
-        return None if bounds is None else clip(counts, *bounds)
+        bounds = self.bounds(sum(counts.tolist()))
+        if bounds is None:
+            return None
+        return bounds[0] if bounds[0] is bounds[1] else clip(counts, *bounds)
 
 
 def free(n_elements: int, endpoints: bool = True) -> Composition:
@@ -169,14 +173,14 @@ def repair(
     wanted = rule.nearest(counts)
     if wanted is None:
         return None
-    if (counts == wanted).all():
+    if counts.tolist() == wanted.tolist():
         return species
     mask = site_mask(allowed, len(species))
     species = species.copy()
     excess = counts - wanted
     if mask is None:
         leaving = np.concatenate(
-            [rng.permutation(np.flatnonzero(species == el))[: excess[el]] for el in np.flatnonzero(excess > 0)]
+            [rng.permutation((species == el).nonzero()[0])[:n] for el, n in enumerate(excess.tolist()) if n > 0]
         )
         arriving = np.repeat(np.arange(len(excess)), np.maximum(-excess, 0))
         species[rng.permutation(leaving)] = arriving

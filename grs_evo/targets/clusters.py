@@ -224,7 +224,7 @@ def cluster_tables(
         own=own,
         ends=ends,
         lookup=np.array(lookup),
-        wanted=np.concatenate(wanted),
+        wanted=_aligned(np.concatenate(wanted)),
         inverse=_aligned(np.concatenate(inverse)),
         starts=np.array(starts, np.int64),
         shares=clusters.shares,
@@ -301,7 +301,7 @@ def class_shares(clusters: Clusters, structure: Structure, source: str = "struct
     tables = tables_of(clusters, structure, source)
     work = make_cluster_work(tables)
     count_clusters(tables, np.ascontiguousarray(structure.species, np.int32), work)
-    counts = work.off[0] + tables.wanted
+    counts = work.counts[0]
     parts = [counts[a : a + len(ways.size)] for a, ways in zip(tables.starts, clusters.decorations, strict=False)]
     return [part / part.sum() for part in parts]
 
@@ -350,7 +350,7 @@ def orbit_report(
         if orbit.order == 1:
             continue
         classes = slice(int(tables.starts[k]), int(tables.starts[k]) + len(ways.size))
-        count = work.off[0, classes] + tables.wanted[classes]
+        count = work.counts[0, classes]
         row: dict[str, Any] = {
             "clusters": f"{_NAMES[orbit.order]}s",
             "radius": orbit.radius,

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from grs_evo.kernels.lattice.lattice import settle, value_changed, value_whole
+from grs_evo.kernels.lattice.lattice import settle, settle_trial, value_changed, value_whole
 
 # strategies
 FIRST, BEST, ANNEAL, WALK, UPHILL_NEVER = range(5)
@@ -421,7 +421,7 @@ def advance_chain(rng, loss, scratch, moves, options, state, work, evaluations, 
                 if found:
                     ints[PHASE] = START
                     return True
-                settle(loss, trial, work)
+                settle_trial(loss, trial, work)
         if strategy == BEST and value < floats[MOVE_LOWEST]:
             floats[MOVE_LOWEST] = value
             ints[BEST_MOVE] = move

@@ -7,6 +7,7 @@ product of the sites' fractions,
 
 so what belongs to an orbit itself, and not to the clusters within its clusters, is a sum of χ² with whole-number shares
 (inclusion and exclusion). A change of one site moves its clusters from one count to another: a few additions each.
+Counts are whole numbers: those followed from change to change are those counted anew, bit for bit.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class ClusterTables(NamedTuple):
     lookup: NDArray[
         np.int32
     ]  # (…, n_el**width) count that a decoration adds to, by Σ element · n_el**k, one place first
-    wanted: NDArray[np.float64]  # (n_counts,)
+    wanted: NDArray[np.float64]  # (n_counts,) wanted numbers
     inverse: NDArray[np.float64]  # (n_counts,) 1 / (number of clusters² · p⁰); 0 for what fills an orbit up to 8 counts
     starts: NDArray[np.int64]  # (n_orbits + 1,) counts of each orbit; multiples of 8
     shares: NDArray[np.float64]  # (n_orbits, n_orbits) from χ² of all orbits to what is an orbit's own
@@ -48,30 +49,30 @@ class ClusterTables(NamedTuple):
 def count_clusters(tables, occupation, work):
     """Counts and χ² of an occupation from nothing."""
     width = tables.sites.shape[1] - 1
-    off = work.off[0]
-    for k in range(tables.wanted.shape[0]):
-        off[k] = -tables.wanted[k]
+    counts = work.counts[0]
+    for k in range(counts.shape[0]):
+        counts[k] = 0.0
     for c in range(tables.sites.shape[0]):
         code = 0
         for q in range(width - 1, -1, -1):
             code = code * tables.n_el + occupation[tables.sites[c, q]]
-        off[tables.lookup[tables.sites[c, width], code]] += 1.0
-    _squares(tables.starts, tables.inverse, off, work.chi)
+        counts[tables.lookup[tables.sites[c, width], code]] += 1.0
+    _squares(tables.starts, tables.inverse, tables.wanted, counts, work.chi)
 
 
 @bare
-def _squares(starts, inverse, off, chi):
+def _squares(starts, inverse, wanted, counts, chi):
     """χ² of each orbit."""
     for o in range(chi.shape[0]):
         total = splat(0.0)
         for k in range(starts[o], starts[o + 1], LANES):
-            one = load(off, k)
+            one = load(counts, k) - load(wanted, k)
             total = fma(one * one, load(inverse, k), total)
         chi[o] = total_of(total)
 
 
 @bare
-def _move_site(own, ends, lookup, n_el, occupation, site, new, off):
+def _move_site(own, ends, lookup, n_el, occupation, site, new, counts):
     """Counts after one site takes a new element; the occupation stays."""
     old = occupation[site]
     width = ends.shape[1] - 1
@@ -89,8 +90,8 @@ def _move_site(own, ends, lookup, n_el, occupation, site, new, off):
                     before = before * n_el + old
                     after = after * n_el + new
             row = lookup[entries[m + order - 1]]
-            off[row[before * n_el + old]] -= 1.0
-            off[row[after * n_el + new]] += 1.0
+            counts[row[before * n_el + old]] -= 1.0
+            counts[row[after * n_el + new]] += 1.0
 
 
 @bare
@@ -116,16 +117,23 @@ def clusters_whole(tables, occupation, work):
 @bare
 def clusters_changed(tables, occupation, sites, elements, n_changes, work):
     """The weighted term after changes of the current occupation, whose counts are in `work`; both stay as they are."""
-    trial = work.off[1]
+    trial = work.counts[1]
     for k in range(trial.shape[0]):
-        trial[k] = work.off[0, k]
+        trial[k] = work.counts[0, k]
     for n in range(n_changes):
         _move_site(tables.own, tables.ends, tables.lookup, tables.n_el, occupation, sites[n], elements[n], trial)
         exchange(occupation, sites, elements, n)
     for n in range(n_changes - 1, -1, -1):
         exchange(occupation, sites, elements, n)
-    _squares(tables.starts, tables.inverse, trial, work.chi)
+    _squares(tables.starts, tables.inverse, tables.wanted, trial, work.chi)
     return _value(tables, work.chi)
+
+
+@bare
+def keep_counts(work):
+    """Make the counts of the trial looked at last those of the current occupation."""
+    for k in range(work.counts.shape[1]):
+        work.counts[0, k] = work.counts[1, k]
 
 
 @njit(cache=True, error_model="numpy")
@@ -145,18 +153,17 @@ def order_sites(rng, tables, allowed, occupation, work, trials, enough):
         new = occupation[j]
         if old == new or not allowed[i, new] or not allowed[j, old]:
             continue
-        for k in range(work.off.shape[1]):
-            work.off[1, k] = work.off[0, k]
-        _move_site(tables.own, tables.ends, tables.lookup, tables.n_el, occupation, i, new, work.off[1])
+        for k in range(work.counts.shape[1]):
+            work.counts[1, k] = work.counts[0, k]
+        _move_site(tables.own, tables.ends, tables.lookup, tables.n_el, occupation, i, new, work.counts[1])
         occupation[i] = new
-        _move_site(tables.own, tables.ends, tables.lookup, tables.n_el, occupation, j, old, work.off[1])
-        _squares(tables.starts, tables.inverse, work.off[1], work.chi)
+        _move_site(tables.own, tables.ends, tables.lookup, tables.n_el, occupation, j, old, work.counts[1])
+        _squares(tables.starts, tables.inverse, tables.wanted, work.counts[1], work.chi)
         trial_value = _value(tables, work.chi)
         if trial_value <= value:
             occupation[j] = old
             value = trial_value
-            for k in range(work.off.shape[1]):
-                work.off[0, k] = work.off[1, k]
+            keep_counts(work)
         else:
             occupation[i] = old
     return trials

@@ -11,11 +11,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from grs_evo.kernels.calls import call_pair
 from grs_evo.kernels.lattice.clusters import (
     ClusterTables,
     clusters_changed,
     clusters_whole,
     count_clusters,
+    keep_counts,
 )
 from grs_evo.kernels.lattice.occupation import (
     BLOCK,
@@ -29,7 +31,7 @@ from grs_evo.kernels.lattice.occupation import (
     site_rows,
     whole,
 )
-from grs_evo.kernels.loss.distribution import CORE, LossPlan, LossWork
+from grs_evo.kernels.loss.distribution import CORE, N_TERMS, LossPlan, LossWork
 from grs_evo.kernels.loss.norms import L1, L2, norm_of
 from grs_evo.kernels.loss.objective import moments_loss, rows_loss
 from grs_evo.kernels.simd import LANES as VECTOR
@@ -47,10 +49,12 @@ __all__ = [
     "LatticeTables",
     "LatticeWork",
     "MomentLoss",
+    "batch_terms",
     "batch_values",
     "central_moments",
     "core_value",
     "settle",
+    "settle_trial",
     "site_rows",
     "time_swaps",
     "value_changed",
@@ -271,6 +275,15 @@ def settle(loss, occupation, work):
 
 
 @bare
+def settle_trial(loss, occupation, work):
+    """`settle` for the trial looked at last, whose clusters `value_changed` has counted."""
+    if loss.by_rows:
+        fill_a(loss.tables, occupation, work.a)
+    if loss.clusters.weight != 0.0:
+        keep_counts(work.clusters)
+
+
+@bare
 def _sums_whole(loss, occupation, work):
     if not loss.by_rows:
         return core_value(loss.core, occupation) if loss.core.shape[0] > 0 else 0.0
@@ -382,6 +395,40 @@ def batch_values(loss, scratch, occupations, work, values):
     """Losses of many occupations, one after the other: the lanes are the sites."""
     for k in range(occupations.shape[0]):
         values[k] = value_whole(loss, scratch, occupations[k], work)
+
+
+@njit(cache=True, error_model="numpy", no_cfunc_wrapper=True)
+def batch_terms(loss, of_moments, of_rows, plan, scratch, occupations, work, values, terms):
+    """Losses of many occupations with all their parts, for losses of the kinds MOMENTS and ROWS.
+
+    of_moments, of_rows : addresses of `moments_loss` and `rows_loss`; terms (k, columns): N_TERMS of them, and one more
+    for clusters where the loss has any.
+    """
+    for k in range(occupations.shape[0]):
+        occupation = occupations[k]
+        if loss.kind == ROWS:
+            site_rows(loss.tables, occupation, work)
+            _, value = call_pair(
+                of_rows,
+                (work.rows, occupation, plan, plan.norm, plan.delta, False, scratch, terms[k], work.rows),
+            )
+        else:
+            whole(loss.tables, occupation, work, True)
+            central_moments(work, plan.sizes, plan.offsets)
+            _, value = call_pair(
+                of_moments,
+                (
+                    work.central, work.counts, scratch.covariance, plan, plan.norm, plan.delta, False, scratch, terms[k]
+                ),
+            )  # fmt: skip
+        if loss.core.shape[0] > 0:
+            terms[k, CORE] = core_value(loss.core, occupation)
+            value += terms[k, CORE]
+        if loss.clusters.weight != 0.0:
+            weighted = clusters_whole(loss.clusters, occupation, work.clusters)
+            terms[k, N_TERMS] = weighted / loss.clusters.weight
+            value += weighted
+        values[k] = value
 
 
 @njit(cache=True, error_model="numpy")

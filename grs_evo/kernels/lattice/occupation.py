@@ -50,7 +50,7 @@ class LatticeTables(NamedTuple):
 class ClusterWork(NamedTuple):
     """How often each decoration of each orbit of clusters occurs (`clusters.py`)."""
 
-    off: NDArray[np.float64]  # (2, n_counts) counts less the wanted ones: of the current occupation, and of a trial
+    counts: NDArray[np.float64]  # (2, n_counts) of the current occupation, and of the trial looked at last
     chi: NDArray[np.float64]  # (n_orbits,) χ² of what was looked at last
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from grs_evo.kernels.lattice.chains import apply, count, permute, propose
-from grs_evo.kernels.lattice.lattice import settle, value_changed, value_whole
+from grs_evo.kernels.lattice.lattice import settle, settle_trial, value_changed, value_whole
 
 
 @njit(cache=True, error_model="numpy")
@@ -42,7 +42,7 @@ def improve(rng, loss, scratch, moves, passes, occupations, values, last, work):
                 incremental += 1
                 if trial < value:
                     apply(occupation, counts, sites, elements, 0, n)
-                    settle(loss, occupation, work)
+                    settle_trial(loss, occupation, work)
                     value = trial
                     last[k] = full + incremental
                     better = True

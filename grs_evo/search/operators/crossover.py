@@ -94,7 +94,7 @@ def occupation_crossover(
         theirs = two.species[(delta**2).sum(2).argmin(1)]
     region = slab_region(rng, one) if rng.random() < 0.5 else None
     species = mix_species(rng, one.species, theirs, limits, region)
-    if species is None or (species == one.species).all():
+    if species is None or species.tobytes() == one.species.tobytes():
         return None
     return occupied(one, species, limits)
 

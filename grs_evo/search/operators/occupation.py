@@ -39,7 +39,7 @@ def swap_species(
                 return None
             i, j = pairs[int(rng.random() * len(pairs))]
             child[i], child[j] = child[j], child[i]
-    return None if (child == species).all() else child
+    return None if times > 1 and child.tobytes() == species.tobytes() else child
 
 
 def flip_species(
@@ -85,7 +85,7 @@ def mix_species(
     """Species of one parent outside a region and of the other inside (default: at random); composition repaired."""
     if region is None:
         region = rng.random(len(mine)) < 0.2 + 0.6 * rng.random()
-    child = np.where(region, theirs, mine).astype(np.int32)
+    child = np.where(region, theirs, mine).astype(np.int32, copy=False)
     rule = limits.composition
     if rule.kind == "free" and rule.endpoints:
         return child
@@ -127,5 +127,5 @@ def occupied(structure: Structure, species: NDArray[np.int32] | None, limits: Li
     """The structure with these species; None where there are none or they break the limits."""
     if species is None:
         return None
-    child = structure.replace(species=species)
+    child = structure.with_species(species)
     return None if limits.violation(child) else child

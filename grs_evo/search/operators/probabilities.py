@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import numpy as np
@@ -128,10 +129,10 @@ def spatial_share(limits: Limits, options: OperatorOptions) -> float:
     return 0.0 if limits.lattice else 1.0 if limits.n_elements == 1 else 0.5
 
 
-def draw_operator(rng: np.random.Generator, cumulative: NDArray[np.float64]) -> Operator:
+def draw_operator(rng: np.random.Generator, cumulative: Sequence[float]) -> Operator:
     """One of `operators()` with these cumulative probabilities."""
     all_ = operators()
-    return all_[min(int(np.searchsorted(cumulative, rng.random(), side="right")), len(all_) - 1)]
+    return all_[min(bisect_right(cumulative, rng.random()), len(all_) - 1)]
 
 
 def adapt(

@@ -142,7 +142,19 @@ def merge(
 
     Individuals whose value or terms are not finite are passed over: NaN can never enter.
     """
-    pool = [one for archive in archives for one in archive if np.isfinite(one.value) and np.isfinite(one.terms).all()]
+    return _merged(_finite([one for archive in archives for one in archive]), options, term_names)
+
+
+def _finite(individuals: Sequence[Individual]) -> list[Individual]:
+    """Those whose value and terms are all numbers."""
+    if not individuals:
+        return []
+    rows = np.array([(one.value, *one.terms.tolist()) for one in individuals])
+    return [one for one, ok in zip(individuals, np.isfinite(rows).all(axis=1).tolist(), strict=True) if ok]
+
+
+def _merged(pool: list[Individual], options: ArchiveOptions, term_names: Sequence[str]) -> list[Individual]:
+    """`merge` of individuals whose values and terms are finite."""
     if not pool:
         return []
     names = options.objectives or default_objectives(term_names, size_free=True)
@@ -165,7 +177,7 @@ def extend(
 
     Those that the archive's own individuals dominate, and that are not among the lowest values, are left out first.
     """
-    found = [one for one in found if np.isfinite(one.value) and np.isfinite(one.terms).all()]
+    found = _finite(found)
     if not found:
         return tuple(archive)
     names = options.objectives or default_objectives(term_names, size_free=True)
@@ -178,7 +190,7 @@ def extend(
         found = [one for one, kept in zip(found, keep, strict=True) if kept]
         if not found:
             return tuple(archive)
-    return tuple(merge((archive, found), options, term_names))
+    return tuple(_merged([*archive, *found], options, term_names))
 
 
 def dominated(scores: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -60,20 +60,16 @@ class Individual:
 
 def heir(child: Individual, parent: Individual) -> Individual:
     """The child with its line of descent: its first parent, and what that one remembers."""
-    step = np.array(
-        [
-            (
-                parent.uid,
-                parent.parents[1],
-                parent.value,
-                parent.generation,
-                parent.structure.n_atoms,
-                parent.operator.encode(),
-            )
-        ],
-        STEP,
-    )
-    return replace(child, line=np.concatenate([step, parent.line])[:LINE_LENGTH])
+    # Filled and not concatenated, and without `replace`, which look at every field: a tenth of the time of a child.
+    line = np.empty(min(LINE_LENGTH, len(parent.line) + 1), STEP)
+    line[0] = (
+        parent.uid, parent.parents[1], parent.value, parent.generation, parent.structure.n_atoms,
+        parent.operator.encode(),
+    )  # fmt: skip
+    line[1:] = parent.line[: LINE_LENGTH - 1]
+    made = object.__new__(Individual)
+    made.__dict__.update(child.__dict__, line=line)
+    return made
 
 
 def order_key(one: Individual) -> tuple[float, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ class _Point:
         self.index = index
 
 
-def pick(rng: np.random.Generator, scores: NDArray[np.float64], tournament: int) -> int:
+def pick(rng: np.random.Generator, scores: Sequence[float], tournament: int) -> int:
     """Index of the best of `tournament` contestants drawn with replacement; lower score, then lower index wins."""
     n = len(scores)
     winner = int(rng.random() * n)

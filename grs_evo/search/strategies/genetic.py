@@ -100,22 +100,23 @@ class _Parents(NamedTuple):
     """The parents of a generation, and the probabilities by which children are made of them."""
 
     population: Sequence[Individual]
-    scores: NDArray[np.float64]  # (n,) the lower the better
+    scores: list[float]  # of each, the lower the better
     crossover: float  # probability of crossover; else mutation
-    by_crossover: NDArray[np.float64]  # (n_operators,) cumulative probabilities; zeros: there is no crossover
-    by_mutation: NDArray[np.float64]
+    by_crossover: list[float]  # cumulative probabilities of all operators; zeros: there is no crossover
+    by_mutation: list[float]
 
 
 def _parents(state: IslandState, problem: Problem) -> _Parents:
     population, island = state.population, problem.islands[state.island]
-    by_crossover, by_mutation = probabilities(problem.limits(state.island), island.operators, state.rates)
+    shares = probabilities(problem.limits(state.island), island.operators, state.rates)
+    by_crossover, by_mutation = (one.tolist() for one in shares)
     crossover = island.operators.crossover if by_crossover[-1] > 0.0 else 0.0
     if by_mutation[-1] == 0.0 and crossover > 0.0:
         crossover = 1.0
     if island.selection.kind == "nsga2":
-        scores = preference(_objectives(population, problem))
+        scores = preference(_objectives(population, problem)).tolist()
     else:
-        scores = np.array([one.value for one in population])
+        scores = [one.value for one in population]
     return _Parents(population, scores, crossover, by_crossover, by_mutation)
 
 

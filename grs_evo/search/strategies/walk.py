@@ -208,7 +208,7 @@ def _moved(
     """The structure after a random mutation, and the operator's name; None when it could not be made."""
     if cumulative[-1] == 0.0:
         return None
-    operator = draw_operator(rng, cumulative)
+    operator = draw_operator(rng, cumulative.tolist())
     if operator.act is None:
         return None  # a fresh candidate is a restart, not a move
     ledger.attempt(operator.name)
