@@ -19,7 +19,7 @@ from grs_evo.search.counters import Ledger
 from grs_evo.search.operators.lattice_moves import make_moves
 from grs_evo.search.population.individual import NO_PARENT, Individual
 from grs_evo.search.problem import Problem
-from grs_evo.structures.structure import Structure
+from grs_evo.structures.structure import Structure, with_species
 
 # The parents of what has none.
 NO_PARENTS = (NO_PARENT, NO_PARENT)
@@ -96,7 +96,7 @@ def _evaluated_on_lattice(
     if problem.islands[island].genetic.passes and rng is not None:
         found_after = _improve(occupations, island, problem, lattice, rng, ledger)
         proposals = [
-            one._replace(structure=one.structure.with_species(occupation.copy()))
+            one._replace(structure=with_species(one.structure, occupation.copy()))
             for occupation, one in zip(occupations, proposals, strict=True)
         ]
     else:

@@ -51,16 +51,17 @@ class Structure:
         """A copy with some arrays exchanged."""
         return _replace(self, **changes)
 
-    def with_species(self, species: NDArray[np.int32]) -> Structure:
-        """`replace(species=…)` without its checks and copies, for new arrays (n_atoms,) that nobody writes to again."""
-        species.flags.writeable = False
-        made = object.__new__(Structure)
-        made.__dict__.update(self.__dict__, species=species)
-        return made
-
     def counts(self, n_elements: int) -> NDArray[np.int64]:
         """Number of atoms per element, (n_elements,)."""
         return np.bincount(self.species, minlength=n_elements)
+
+
+def with_species(structure: Structure, species: NDArray[np.int32]) -> Structure:
+    """`replace(species=…)` without its checks and copies, for a new array (n_atoms,) that nobody writes to again."""
+    species.flags.writeable = False
+    made = object.__new__(Structure)
+    made.__dict__.update(structure.__dict__, species=species)
+    return made
 
 
 def is_atoms(value: Any) -> bool:

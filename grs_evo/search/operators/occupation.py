@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from grs_evo.search.candidates.limits import Limits
 from grs_evo.search.operators.record import StepSizes
 from grs_evo.structures.composition import Allowed, repair
-from grs_evo.structures.structure import Structure
+from grs_evo.structures.structure import Structure, with_species
 
 _TRIES = 20
 
@@ -127,5 +127,5 @@ def occupied(structure: Structure, species: NDArray[np.int32] | None, limits: Li
     """The structure with these species; None where there are none or they break the limits."""
     if species is None:
         return None
-    child = structure.with_species(species)
+    child = with_species(structure, species)
     return None if limits.violation(child) else child
