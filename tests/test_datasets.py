@@ -21,7 +21,7 @@ from grs_evo.datasets import clusters
 from grs_evo.datasets.design import design_rows, model_basis
 from grs_evo.datasets.information import Aim, Greedy, log_trace, predicted_variance
 from grs_evo.datasets.labels import read_labelled
-from grs_evo.datasets.pool import make_pool
+from grs_evo.datasets.pool import by_threads, make_pool
 from grs_evo.datasets.refit import deal, fit, labelled_rows, refit
 from grs_evo.datasets.select import RULES, select
 from grs_evo.structures.structure import from_atoms
@@ -103,7 +103,7 @@ def test_a_pool_holds_the_gram_matrices_of_all_rows(basis, given, pool) -> None:
 
 def test_threads_do_not_change_a_pool(basis, given, pool) -> None:
     structures = [from_atoms(one, basis.elements) for one in given]
-    again, refused = make_pool(iter(structures), len(structures), basis, threads=3)
+    again, refused = make_pool(iter(structures), len(structures), basis, describe=by_threads(3))
     assert not refused
     assert again.energy.tobytes() == pool.energy.tobytes()
     assert all(a.tobytes() == b.tobytes() for a, b in zip(again.force_rows, pool.force_rows, strict=True))

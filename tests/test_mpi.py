@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small
+from ase.build import bulk
+from ase.io import write
 
 from grs_evo.storage.archive_file import read_archive
 from grs_evo.storage.target_file import TargetData
@@ -311,6 +313,26 @@ def test_a_target_is_stored_once_by_all_ranks(tmp_path: Path) -> None:
     assert text.count("exists already") == 1
     code, text = _call(1, "target", "target.xyz", "-o", "u.h5", "--cutoff", "4.0", cwd=tmp_path)
     assert (tmp_path / "t.h5").read_bytes() == (tmp_path / "u.h5").read_bytes()
+
+
+def test_a_selection_is_made_once_by_all_ranks(tmp_path: Path) -> None:
+    pool = [bulk("Cu", cubic=True) * (1 + k % 2, 1, 1) for k in range(40)]
+    for k, one in enumerate(pool):
+        one.rattle(0.1, seed=k)
+    write(tmp_path / "pool.xyz", pool, format="extxyz")
+    found = []
+    for n_ranks in (0, 2):
+        code, text = _call(
+            n_ranks, "select", "pool.xyz", "--environments", "40", "--json", "-o", f"{n_ranks}.extxyz", cwd=tmp_path
+        )
+        assert code == 0, text
+        assert text.count('"rule"') == 1
+        found.append((json.loads(text)["sizes"], (tmp_path / f"{n_ranks}.extxyz").read_bytes()))
+    assert found[0] == found[1]
+    code, text = _call(2, "select", "pool.xyz", "--count", "9999", "-o", "none.extxyz", cwd=tmp_path)
+    assert code == 2, text
+    assert text.count("count is 9999") == 1
+    assert not (tmp_path / "none.extxyz").exists()
 
 
 def test_a_foreign_mpiexec_is_noticed(tmp_path: Path) -> None:

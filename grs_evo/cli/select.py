@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +14,7 @@ from grs_evo.files import write_whole
 from grs_evo.text import counted, table_of, to_json
 
 if TYPE_CHECKING:
+    from grs_evo.datasets.labels import Labelled
     from grs_evo.datasets.select import Selection
 
 # Skipped structures that are named one by one.
@@ -62,15 +61,16 @@ def select(
 ) -> None:
     """Choose from a POOL of structures those that teach a potential most: training data in fewer environments.
 
-    Labels are not needed. What files say of the chosen ones (energy, forces, stress, group) is kept.
+    Labels are not needed. What files say of the chosen ones (energy, forces, stress, group) is kept. Under mpiexec the
+    ranks share the work; the answer is the same.
     """
-    from grs_evo.datasets.labels import read_labelled
     from grs_evo.datasets.select import basis_for
     from grs_evo.datasets.select import select as select_
+    from grs_evo.driver.sets.sharing import all_ranks
 
     kinds = symbols(types or "")
-    read = [list(read_labelled(names, kinds, format_)) for names in (pool, target, given)]
-    with _stopped_by_sigterm():
+    with all_ranks(threads) as ranks:
+        read = [list(_each(names, kinds, format_, ranks.poll)) for names in (pool, target, given)]
         found = select_(
             read[0],
             count=count,
@@ -82,26 +82,24 @@ def select(
             basis=None if cutoff is None else basis_for(read[0], cutoff),
             groups=groups,
             seed=seed,
-            threads=threads,
+            describe=ranks.describe,
+            poll=ranks.poll,
         )
-    write_selection(found, out)
-    click.echo(to_json(as_dict(found), indent=1) if json_ else text_of(found, len(read[0])))
-    if found.interrupted:
-        raise SystemExit(EXIT_EARLY)
+        write_selection(found, out)
+        click.echo(to_json(as_dict(found), indent=1) if json_ else text_of(found, len(read[0])))
+        if found.interrupted:
+            raise SystemExit(EXIT_EARLY)
 
 
-@contextlib.contextmanager
-def _stopped_by_sigterm() -> Iterator[None]:
-    """SIGTERM interrupts as Ctrl-C does: what was chosen is kept."""
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _each(
+    names: Sequence[str], types: Sequence[str], format_: str | None, poll: Callable[[], None]
+) -> Iterator[Labelled]:
+    """Structures of files, looking for signals in between."""
+    from grs_evo.datasets.labels import read_labelled
 
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+    for one in read_labelled(names, types, format_):
+        poll()
+        yield one
 
 
 def write_selection(selection: Selection, path: Path) -> None:

@@ -6,14 +6,15 @@ few as hold their Gram matrix: exactly where the pool is small, by a random sket
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from grs_evo.datasets.design import DesignRows, design_rows
+from grs_evo.datasets.design import design_rows
 from grs_evo.descriptors.basis import Basis
 from grs_evo.descriptors.describe import Workers
 from grs_evo.errors import InputError
@@ -25,6 +26,9 @@ FORCE_SIGMA = 0.1  # eV/Å
 # Bytes of force rows that are kept at most; beyond, rows are sketched.
 _MOST_BYTES = 300_000_000
 _SKETCH = 16  # rows of a sketch
+# Structures that are described and whose Gram matrices are added up together, on whichever thread or rank: the order
+# of sums, and so the bits, are always the same.
+_BLOCK = 8
 # A column whose size is below this share of the largest is nothing but rounding.
 _VANISHES = 1e-12
 
@@ -69,11 +73,47 @@ class Pool:
 
 
 @dataclass(frozen=True, eq=False)
-class _Part:
-    energy: NDArray[np.float64]
+class Row:
+    """What is kept of one structure."""
+
+    n_atoms: int
+    energy: NDArray[np.float64]  # (d,)
     squares: NDArray[np.float64]  # (d,) Σ f² of each column
-    rows: NDArray[np.float32]
-    gram: NDArray[np.float64]
+    forces: NDArray[np.float32]  # (rows, d) whose Gram matrix is that of all force rows
+    refused: str = ""  # why it cannot be described; then the rest is empty
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Some structures that follow each other in a pool, described."""
+
+    rows: tuple[Row, ...]
+    gram: NDArray[np.float64]  # (d, d) of all their force rows
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Structures to be described as one block, wherever that is done."""
+
+    first: int  # number of the first one in the pool
+    structures: tuple[Structure, ...]
+    basis: Basis
+    sketched: bool
+    seed: int
+
+
+# Describes tasks: their blocks, in order. What comes out must not depend on how the work is shared.
+Describer = Callable[[Iterator[Task]], Iterator[Block]]
+
+
+def by_threads(threads: int) -> Describer:
+    """Threads of this process share the blocks."""
+
+    def describe(tasks: Iterator[Task]) -> Iterator[Block]:
+        with threadpool_limits(1), Workers(threads) as workers:
+            yield from workers.in_order(block_of, tasks)
+
+    return describe
 
 
 def make_pool(
@@ -82,7 +122,7 @@ def make_pool(
     basis: Basis,
     *,
     like: Pool | None = None,
-    threads: int = 1,
+    describe: Describer | None = None,
     seed: int = 0,
 ) -> tuple[Pool, list[tuple[int, str]]]:
     """Describe structures, each once.
@@ -91,7 +131,7 @@ def make_pool(
     ----------
     n_structures : how many there are, which decides whether force rows are kept whole
     like : take centre and scale of this pool, so that rows compare (a target beside the pool it is chosen from)
-    threads : that share the work; the result does not depend on it
+    describe : by which threads or ranks; the result does not depend on it
     seed : of the sketch
 
     Returns
@@ -100,31 +140,16 @@ def make_pool(
     """
     d = basis.n_desc
     sketched = 4 * n_structures * d * (d + 1) > _MOST_BYTES
-    numbers, parts = [], []
-    refused: list[tuple[int, str]] = []
+    rows: list[Row] = []
     gram = np.zeros((d, d))
-
-    def part(item: tuple[int, Structure]) -> tuple[int, int, _Part | str]:
-        number, structure = item
-        try:
-            rows = design_rows(structure, basis, f"structure {number}")
-        except InputError as error:
-            return number, structure.n_atoms, str(error)
-        if not rows.energy.any():
-            return number, structure.n_atoms, "no two atoms are within the cutoff"
-        return number, structure.n_atoms, _part(rows, np.random.default_rng((seed, number)) if sketched else None)
-
-    with threadpool_limits(1), Workers(threads) as workers:
-        for number, size, one in workers.in_order(part, enumerate(structures)):
-            if isinstance(one, str):
-                refused.append((number, one))
-                continue
-            numbers.append(size)
-            gram += one.gram
-            parts.append(replace(one, gram=gram[:0]))
-    atoms = np.array(numbers, np.int64)
-    energy = np.array([one.energy for one in parts]).reshape(-1, d)
-    squares = np.array([one.squares for one in parts]).reshape(-1, d)
+    for block in (describe or by_threads(1))(_tasks(structures, basis, sketched, seed)):
+        rows += block.rows
+        gram += block.gram
+    refused = [(number, one.refused) for number, one in enumerate(rows) if one.refused]
+    rows = [one for one in rows if not one.refused]
+    atoms = np.array([one.n_atoms for one in rows], np.int64)
+    energy = np.array([one.energy for one in rows]).reshape(-1, d)
+    squares = np.array([one.squares for one in rows]).reshape(-1, d)
     centre = like.centre if like is not None else energy.mean(axis=0) if len(energy) else np.zeros(d)
     energy = (energy - centre) / ENERGY_SIGMA
     gram /= FORCE_SIGMA**2
@@ -134,12 +159,19 @@ def make_pool(
         atoms,
         energy / scale,
         np.sqrt(squares / (3 * atoms[:, None])) / FORCE_SIGMA / scale,
-        tuple(np.divide(one.rows, FORCE_SIGMA * scale, out=one.rows, casting="same_kind") for one in parts),
+        tuple(np.divide(one.forces, FORCE_SIGMA * scale, out=one.forces, casting="same_kind") for one in rows),
         gram / scale / scale[:, None],
         centre,
         scale,
         sketched,
     ), refused
+
+
+def _tasks(structures: Iterable[Structure], basis: Basis, sketched: bool, seed: int) -> Iterator[Task]:
+    left, first = iter(structures), 0
+    while some := tuple(islice(left, _BLOCK)):
+        yield Task(first, some, basis, sketched, seed)
+        first += len(some)
 
 
 def _column_sizes(
@@ -151,8 +183,29 @@ def _column_sizes(
     return np.where(size > _VANISHES * size.max(initial=0.0), size, np.inf)
 
 
-def _part(rows: DesignRows, rng: np.random.Generator | None) -> _Part:
-    forces = rows.forces
+def block_of(task: Task) -> Block:
+    """The structures of a task, described one after the other."""
+    d = task.basis.n_desc
+    gram = np.zeros((d, d))
+    found = []
+    for number, structure in enumerate(task.structures, task.first):
+        try:
+            rows = design_rows(structure, task.basis, f"structure {number}")
+            refused = "" if rows.energy.any() else "no two atoms are within the cutoff"
+        except InputError as error:
+            refused = str(error)
+        if refused:
+            found.append(Row(structure.n_atoms, np.zeros(d), np.zeros(d), np.zeros((0, d), np.float32), refused))
+            continue
+        rng = np.random.default_rng((task.seed, number)) if task.sketched else None
+        gram += rows.forces.T @ rows.forces
+        squares = (rows.forces**2).sum(axis=0)
+        found.append(Row(structure.n_atoms, rows.energy, squares, _condensed(rows.forces, rng)))
+    return Block(tuple(found), gram)
+
+
+def _condensed(forces: NDArray[np.float64], rng: np.random.Generator | None) -> NDArray[np.float32]:
+    """(rows, d) that have the Gram matrix of all rows: exactly, or with `rng` in the mean over its draws."""
     n, d = forces.shape
     if rng is not None and n > _SKETCH:
         # signs at random: the mean of the sketch's Gram matrix is that of all rows
@@ -161,4 +214,4 @@ def _part(rows: DesignRows, rng: np.random.Generator | None) -> _Part:
         kept = np.linalg.qr(forces, mode="r")
     else:
         kept = forces
-    return _Part(rows.energy, (forces**2).sum(axis=0), kept.astype(np.float32), forces.T @ forces)
+    return np.asarray(kept, np.float32)

@@ -120,23 +120,36 @@ def _exchanged(task: Task, taken: list[int]) -> list[int]:
     return taken
 
 
+def _one_by_one(task: Task, order: list[int], next_: Callable[[], int]) -> tuple[list[int], list[str]]:
+    """The structures that `next_` names after those that are there, until the budget is full or a signal comes."""
+    try:
+        while len(order) < len(task.pool) and not task.full(order):
+            task.poll()
+            order.append(next_())
+    except KeyboardInterrupt:
+        if not order:
+            raise
+        return order, [INTERRUPTED]
+    return task.prefix(order), []
+
+
 def _by_moments(task: Task) -> tuple[list[int], list[str]]:
     """Greedy: the mean energy row of the set nearest to the target's, atoms counted."""
     rows, atoms = task.features, task.pool.n_atoms
     wanted = np.average(task.target_features, axis=0, weights=task.target_atoms)
     total = (task.given_features * task.given_atoms[:, None]).sum(axis=0)
-    weight = float(task.given_atoms.sum())
-    order: list[int] = []
+    weight = np.array(task.given_atoms.sum(), np.float64)
     free = np.ones(len(rows), bool)
-    while free.any() and not task.full(order):
-        task.poll()
+
+    def nearest() -> int:
         means = (total + rows * atoms[:, None]) / (weight + atoms)[:, None]
-        off = np.where(free, ((means - wanted) ** 2).sum(axis=1), np.inf)
-        k = int(off.argmin())
-        order.append(k)
+        k = int(np.where(free, ((means - wanted) ** 2).sum(axis=1), np.inf).argmin())
         free[k] = False
-        total, weight = total + rows[k] * atoms[k], weight + atoms[k]
-    return task.prefix(order), []
+        total[:] += rows[k] * atoms[k]
+        weight[...] += atoms[k]
+        return k
+
+    return _one_by_one(task, [], nearest)
 
 
 def _by_coverage(task: Task) -> tuple[list[int], list[str]]:
@@ -147,16 +160,16 @@ def _by_coverage(task: Task) -> tuple[list[int], list[str]]:
     least = np.full(len(task.target_features), away.max(initial=1.0))
     if len(task.given_features):
         least = np.minimum(least, cdist(task.given_features, task.target_features).min(axis=0))
-    order: list[int] = []
     free = np.ones(len(task.features), bool)
-    while free.any() and not task.full(order):
-        task.poll()
+
+    def most_reaching() -> int:
         gain = (np.maximum(least - away, 0.0) * task.target_atoms).sum(axis=1) / task.budget
         k = int(np.where(free, gain, -np.inf).argmax())
-        order.append(k)
         free[k] = False
-        least = np.minimum(least, away[k])
-    return task.prefix(order), []
+        np.minimum(least, away[k], out=least)
+        return k
+
+    return _one_by_one(task, [], most_reaching)
 
 
 def _by_distance(task: Task) -> tuple[list[int], list[str]]:
@@ -172,13 +185,14 @@ def _by_distance(task: Task) -> tuple[list[int], list[str]]:
         order = [int(((rows - wanted) ** 2).sum(axis=1).argmin())]
         least = np.sqrt(((rows - rows[order[0]]) ** 2).sum(axis=1))
     least[order] = -1.0
-    while least.max() >= 0.0 and not task.full(order):
-        task.poll()
+
+    def farthest() -> int:
         k = int(least.argmax())
-        order.append(k)
-        least = np.minimum(least, np.sqrt(((rows - rows[k]) ** 2).sum(axis=1)))
-        least[order] = -1.0
-    return task.prefix(order), []
+        np.minimum(least, np.sqrt(((rows - rows[k]) ** 2).sum(axis=1)), out=least)
+        least[k] = -1.0
+        return k
+
+    return _one_by_one(task, order, farthest)
 
 
 def _by_groups(task: Task) -> tuple[list[int], list[str]]:

@@ -12,7 +12,7 @@ from grs_evo.datasets import clusters
 from grs_evo.datasets.design import model_basis
 from grs_evo.datasets.information import Aim, predicted_variance
 from grs_evo.datasets.labels import Labelled, elements_of, read_labelled
-from grs_evo.datasets.pool import Pool, make_pool
+from grs_evo.datasets.pool import Describer, Pool, by_threads, make_pool
 from grs_evo.datasets.rules import CHOOSE, DRAWS, INTERRUPTED, Task
 from grs_evo.descriptors.basis import Basis
 from grs_evo.errors import InputError, nearest
@@ -73,6 +73,7 @@ def select(
     seed: int = 0,
     draws: int = DRAWS,
     threads: int | None = None,
+    describe: Describer | None = None,
     poll: Callable[[], None] = lambda: None,
 ) -> Selection:
     """Choose structures of a pool.
@@ -92,6 +93,7 @@ def select(
     seed : of draws
     draws : of which `clusters` takes the most telling
     threads : that describe; the result does not depend on it
+    describe : what describes instead of threads, such as the ranks of `driver.sets.sharing`
     poll : called often; may raise KeyboardInterrupt, and what was chosen so far is kept
 
     Returns
@@ -112,20 +114,20 @@ def select(
         raise InputError(f"select: {name} is {limit}; it must be > 0")
     if by not in RULES:
         raise InputError(f"select: by is {by!r}; it must be one of {', '.join(RULES)}{nearest(by, RULES)}")
-    threads = cores() if threads is None else threads
+    describe = describe or by_threads(cores() if threads is None else threads)
     labelled, structures, skipped, elements = _readable(read_labelled(pool), basis)
     if not structures:
         why = f": {skipped[0][1]}: {skipped[0][2]}" if skipped else ""
         raise InputError(f"select: none of the pool's {len(skipped)} structures can be used{why}")
     basis = model_basis(elements, structures) if basis is None else basis
-    described, refused = make_pool(structures, len(structures), basis, threads=threads, seed=seed)
+    described, refused = make_pool(structures, len(structures), basis, describe=describe, seed=seed)
     places = [k for k, _ in labelled]
     out = {number for number, _ in refused}
     skipped += [(places[number], labelled[number][1].source, why) for number, why in refused]
     kept = [one for number, one in enumerate(labelled) if number not in out]
     if not kept:
         raise InputError(f"select: none of the pool's {len(skipped)} structures can be used: {skipped[0][2]}")
-    task = _make_task(described, kept, target, given, basis, groups, seed, draws, threads, name, float(limit), poll)
+    task = _make_task(described, kept, target, given, basis, groups, seed, draws, describe, name, float(limit), poll)
     order, notes = CHOOSE[by](task)
     interrupted = bool(notes) and notes[0] == INTERRUPTED
     chosen = [kept[k] for k in order]
@@ -181,7 +183,7 @@ def _make_task(
     groups: str | None,
     seed: int,
     draws: int,
-    threads: int,
+    describe: Describer,
     name: str,
     limit: float,
     poll: Callable[[], None],
@@ -193,7 +195,7 @@ def _make_task(
 
     def beside(structures: Any) -> Pool:
         read = [from_atoms(one.atoms, basis.elements, one.source) for one in read_labelled(structures)]
-        return make_pool(read, len(read), basis, like=pool, threads=threads, seed=seed)[0]
+        return make_pool(read, len(read), basis, like=pool, describe=describe, seed=seed)[0]
 
     aimed = pool if target is None else beside(target)
     held = None if given is None else beside(given)

@@ -16,6 +16,7 @@ from grs_evo.driver.config.run_file import RunFile, parse
 from grs_evo.driver.config.toml import to_toml
 from grs_evo.errors import RankExit
 from grs_evo.parallel.communicator import World, wait
+from grs_evo.parallel.endings import LEAVE
 from grs_evo.parallel.messages import Tag, array_text, decode, encode, text_array
 from grs_evo.parallel.topology import shares
 from grs_evo.storage import checkpoint
@@ -54,7 +55,7 @@ def receive(world: World) -> dict[str, NDArray[Any]]:
     def serve() -> None:
         for _, tag, block in world.arrived():
             if tag == Tag.EXIT:
-                world.settle(lambda *_: None, seconds=5.0)
+                world.settle(lambda *_: None, seconds=LEAVE)
                 raise RankExit(int(decode(block)["numbers"][0]))
             if tag == Tag.JOB:
                 distributed_target.work(world, block, serve)

@@ -15,7 +15,7 @@ from grs_evo.parallel.messages import Tag, encode, numbers, text_array
 from grs_evo.parallel.worker import Halted, Worker
 
 # s that ranks get to leave in good order after an error
-_LEAVE = 5.0
+LEAVE = 5.0
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def run_round(worker: Worker, states: Mapping[int, Any] | None = None) -> Ending
         _report_error(worker, error)
         raise
     except RankExit:
-        world.settle(lambda *_: None, seconds=_LEAVE)
+        world.settle(lambda *_: None, seconds=LEAVE)
         raise
     world.settle(lambda *_: None)
     if worker.coordinator is not None:
@@ -114,12 +114,12 @@ def _report_error(worker: Worker, error: InputError | StorageError) -> None:
         try:
             wait(lambda: False, worker.serve)
         finally:  # by the RankExit that rank 0 sends
-            worker.world.settle(lambda *_: None, seconds=_LEAVE)
+            worker.world.settle(lambda *_: None, seconds=LEAVE)
     end_other_ranks(worker.world, exit_code_of(error))
 
 
 def end_other_ranks(world: World, code: int) -> None:
     """Rank 0: make every other rank leave with this exit code; abort them when they do not."""
     world.post_all(Tag.EXIT, numbers(code))
-    if not world.settle(lambda *_: None, seconds=_LEAVE):
+    if not world.settle(lambda *_: None, seconds=LEAVE):
         world.abort(code)

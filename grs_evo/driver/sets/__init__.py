@@ -4,4 +4,5 @@
 |---|---|
 | the set and the problem after each round, the same on every rank and after a resume | `progress` |
 | what rank 0 makes of a round's candidates, by moments or by information | `judgement` |
+| a pool of structures to choose from, described by all ranks | `sharing` |
 """
