@@ -10,6 +10,7 @@ from ase.build import bulk
 from grs_evo import InputError
 from grs_evo.datasets.growth.goal import make_goal
 from grs_evo.datasets.growth.growing import Grower
+from grs_evo.datasets.growth.taught import Measure
 from grs_evo.search.population.representative_set import InformationOptions
 from grs_evo.structures.structure import Structure, from_atoms
 
@@ -80,3 +81,18 @@ def test_a_target_too_large_to_hold_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("grs_evo.datasets.growth.goal._MOST_ATOMS", 10)
     with pytest.raises(InputError, match="give a part of it"):
         goal()
+
+
+def test_the_target_itself_leaves_one_and_more_structures_less() -> None:
+    measure = Measure(TARGET, ["Cu"])
+    itself = measure.of(TARGET)
+    # its forces; energies are told by few structures, whose mean its own rows are not measured from
+    assert itself.forces == pytest.approx(1.0, rel=0.2)
+    assert abs(itself.log_det) < 0.5
+    few, more = measure.of([rattled(1, 0.2, 1)]), measure.of([rattled(1, 0.2, k) for k in (1, 2)])
+    assert few.forces > more.forces > itself.forces
+    assert few.energies > more.energies
+    assert few.log_det < more.log_det < itself.log_det
+    beside = Measure(TARGET, ["Cu"], [rattled(1, 0.2, 1)]).of([rattled(1, 0.2, 2)])
+    assert beside.log_det == pytest.approx(more.log_det, rel=1e-9)
+    assert "times what the target itself" in few.sentence()

@@ -9,7 +9,8 @@ smaller than that of all, so that V_rep comes out too large: the tool says so.
 
 V_rep compares sizes of hulls wherever they lie; beside it stands what cannot be large for a set that lies elsewhere:
 the volume that both hulls share over the target's, the share of the target with an environment of the set as near as
-its own are to each other, the share of the set that has none of the target so near, entropy and diversity.
+its own are to each other, the share of the set that has none of the target so near, entropy and diversity; and how much
+a linear potential fitted on the set would know of the target: predicted variance (I-optimality), ln det (D-optimality).
 
 --near tells besides which share of the target has an environment of the set nearby: a hull may span the target without
 coming near any of it.
@@ -41,6 +42,7 @@ from grs_evo.analysis import (
 )
 from grs_evo.analysis.distributions import environments
 from grs_evo.analysis.figures.environments import growth, growth_table, plane
+from grs_evo.datasets.growth.taught import Measure
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -86,6 +88,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     growing: list[tuple[str, list[tuple[int, int, Coverage]]]] = []
     clouds = []
+    wanted = sources.target_structures(given.target, basis)
+    measure = Measure(wanted, basis.elements) if wanted else None
     points = project(components, wide)
     for source in named:
         found = sources.structures(source, given.pick, basis.elements)
@@ -96,6 +100,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             print("  the hull of all its environments is larger: V_rep is a lower estimate")
         print(f"  {100 * result.inside:.1f} % of the target inside, {100 * result.beyond:.1f} % of the set beyond")
         print(f"  {shared(wide, chosen.wide(basis), components).sentence()}")
+        if measure is not None:
+            print(f"  {measure.of(found.structures).sentence()}")
         clouds.append((found.name, chosen.wide(basis)))
         if given.near:
             near = nearness(points, project(components, clouds[-1][1]), given.near)

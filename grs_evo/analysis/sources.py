@@ -148,6 +148,15 @@ def _basis_of(path: str) -> Basis:
     return found
 
 
+def target_structures(source: str, of: Basis) -> list[Structure]:
+    """The structures that a target was made of, species indexing the basis; of an archive alone there are none."""
+    path = split_name(source)[1]
+    if not is_archive(path):
+        return structures(source, elements=of.elements).structures
+    kept = target_of(archive(path), path)
+    return [] if kept is None else list(environments.with_all(kept, of, path).structures)
+
+
 def target(source: str, of: Basis, which: str = "auto", drawn: bool = True) -> tuple[str, Environments]:
     """The environments of a target: the one an archive was made for, or all structures of a file.
 

@@ -11,7 +11,7 @@ import numpy as np
 from grs_evo.analysis import principal_components, shared
 from grs_evo.analysis.distributions import environments
 from grs_evo.analysis.quality import judge, most_off, reference_of, untold
-from grs_evo.descriptors.basis import Basis
+from grs_evo.datasets.growth.taught import Measure
 from grs_evo.driver.config.run_file import read
 from grs_evo.driver.setup import make_problem
 from grs_evo.errors import InputError, within
@@ -66,7 +66,7 @@ def scores(
     path = Path(target)
     target_data, objective, problem = _relative_loss(path)
     judged_by = _judged_by(target_data)
-    beside = _novelty(given, target_data.basis, types, format) if given else None
+    beside = _novelty(given, target_data, types, format) if given else None
     found = []
     for entry in read_structures(list(files), target_data.basis.elements, types=types, format=format):
         one = entry.structure
@@ -101,23 +101,39 @@ def scores(
 
 
 def _novelty(
-    given: Sequence[str], basis: Basis, types: Sequence[str], format: str | None
+    given: Sequence[str], target_data: TargetData, types: Sequence[str], format: str | None
 ) -> Callable[[Structure], dict[str, Any]]:
-    """How far a structure's environments are from those of a reference, in units of the distance between its own."""
+    """How far a structure's environments are from those of a reference, in units of the distance between its own.
+
+    And what it tells of the target that the reference does not.
+    """
+    basis = target_data.basis
     entries = read_structures(list(given), basis.elements, types=types, format=format)
-    reference = environments.of_structures([entry.structure for entry in entries], basis).wide(basis)
+    held = [entry.structure for entry in entries]
+    reference = environments.of_structures(held, basis).wide(basis)
     with within("--given"):
         components = principal_components(reference)
+        wanted = target_data.structures
+        measure = Measure(wanted, basis.elements, held) if wanted else None
 
     def of(one: Structure) -> dict[str, Any]:
         found = shared(reference, environments.of_structures([one], basis).wide(basis), components)
-        return {
+        told = {
             "environments": found.novelty.tolist(),
             "outside": found.outside,
             "overlap": found.overlap,
             "entropy": found.entropy,
             "diversity": found.diversity,
+            "information": None,
         }
+        if measure is not None:
+            before, after = measure.of([]), measure.of([one])
+            told["information"] = {
+                "energies": after.energies / before.energies,
+                "forces": after.forces / before.forces,
+                "log_det": (after.log_det - before.log_det) * after.functions,
+            }
+        return told
 
     return of
 
@@ -193,6 +209,11 @@ def text_of(found: list[dict[str, Any]]) -> str:
                 f"farthest by {max(new['environments']):.3g} times their neighbour distance; "
                 f"entropy {new['entropy']:+.3g} nats"
             )
+            if (adds := new["information"]) is not None:
+                lines.append(
+                    f"  beside the given structures it leaves {adds['energies']:.3g} of the predicted variance of the "
+                    f"target's energies and {adds['forces']:.3g} of its forces'; ln det {adds['log_det']:+.3g}"
+                )
         if one["functions"]:
             heads = list(one["functions"][0])
             rows = [[_cell(row[head]) for head in heads] for row in one["functions"]]

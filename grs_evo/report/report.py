@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from grs_evo.analysis.figures.results import acceptance
 from grs_evo.analysis.floor import floor_of
 from grs_evo.analysis.notation import several, significant, whole
 from grs_evo.analysis.sources import target_of
+from grs_evo.datasets.growth.taught import Measure
+from grs_evo.descriptors.basis import Basis
 from grs_evo.errors import InputError
 from grs_evo.loss import quality
 from grs_evo.report import page, structure_view
@@ -24,6 +26,7 @@ from grs_evo.report.sections.structures import Found
 from grs_evo.storage.archive_file import Archive, read_archive
 from grs_evo.storage.target_file import TargetData
 from grs_evo.structures import symmetry
+from grs_evo.structures.structure import Structure
 from grs_evo.targets.target import Target
 
 __all__ = ["compose", "write_report"]
@@ -169,7 +172,18 @@ def _pair(found: Found, target: Target, folder: Path | None) -> match.Pair:
         basis,
         name,
         found.away,
+        _information(full.structures, chosen, basis) if found.archive.set and not found.away else "",
     )
+
+
+def _information(target: Sequence[Structure], chosen: Sequence[Structure], basis: Basis) -> str:
+    """What a set tells a linear potential about its target; nothing where the target has no structures at hand."""
+    if not target:
+        return ""
+    try:
+        return Measure(target, basis.elements).of(chosen).sentence()
+    except InputError as error:
+        return f"Information: {error}"
 
 
 def _tiles(found: Found, target: Target | None) -> list[Tile]:

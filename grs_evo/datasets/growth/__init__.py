@@ -6,4 +6,5 @@
 |---|---|
 | what is to be predicted, and a structure's rows in its units | `goal` |
 | additions and exchanges among candidates | `growing` |
+| how much does a set that is there tell? | `taught` |
 """

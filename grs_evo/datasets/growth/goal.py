@@ -34,6 +34,9 @@ class Goal:
     basis: Basis
     options: InformationOptions
     aim: NDArray[np.float64]  # (d, d) whose trace with the inverse is to be small
+    energies: NDArray[np.float64]  # (d, d) of the target's energies alone; trace 1 if the target itself were labelled
+    forces: NDArray[np.float64]  # (d, d) and of its forces
+    log_det: float  # of the target's own Gram matrix
     centre: NDArray[np.float64]  # (d,) mean energy row, not scaled
     scale: NDArray[np.float64]  # (d,) by which columns are divided
     _spread: NDArray[np.float64]  # (d, d) inverse covariance of the target's environments, ridged, scaled
@@ -116,9 +119,12 @@ def make_goal(structures: Sequence[Structure], elements: Sequence[str], options:
         )
         whole = Inverse(energy_aim * len(structures) + force_aim * 3 * n_atoms, force_aim, options.ridge)
         energy_left = max(float((whole.matrix * energy_aim).sum()), 1e-300)
-        aim = options.energies * energy_aim / energy_left + force_aim / max(whole.trace, 1e-300)
+        force_left = max(whole.trace, 1e-300)
+        aim = options.energies * energy_aim / energy_left + force_aim / force_left
         width = np.sqrt(np.maximum(np.diagonal(covariance), 1e-300))
         correlation = covariance / width / width[:, None]
         spread = np.linalg.inv(correlation + 1e-3 * np.eye(d))
         usual = max(float((spread * correlation).sum()), 1e-300)
-    return Goal(basis, options, aim, centre, scale, spread / width / width[:, None], usual)
+        log_det = -float(np.linalg.slogdet(whole.matrix)[1])
+    parts = (energy_aim / energy_left, force_aim / force_left)
+    return Goal(basis, options, aim, *parts, log_det, centre, scale, spread / width / width[:, None], usual)

@@ -43,6 +43,7 @@ class Pair:
     basis: Basis
     name: str  # of what was found
     away: bool
+    information: str = ""  # what a set tells a linear potential about the target, in words
 
     @property
     def is_single(self) -> bool:
@@ -118,6 +119,8 @@ def _coverage(pair: Pair) -> tuple[str, list[Figure], list[Tile]]:
     body = '<div class="grid">' + page.figure(hulls, wide=steps is None) + page.figure(steps) + "</div>"
     if common is not None:
         body += f'<p class="note">{page.text(common.sentence())}.</p>'
+    if pair.information:
+        body += f'<p class="note">{page.text(pair.information)}.</p>'
     return body, [hulls, *([steps] if steps else [])], _coverage_tiles(pair, found, common)
 
 
