@@ -266,7 +266,7 @@ def make_objective(
     ------
     InputError
         The target belongs to another basis, lacks the covariance that is wanted, or the scale needs reference
-        structures that are not there or too few; an argument of another kind (WrongType).
+        structures that are not there; an argument of another kind (WrongType).
     """
     options = options if options is not None else LossOptions()
     call = "make_objective(basis, target, options)"
@@ -283,7 +283,9 @@ def make_objective(
         raise InputError("loss.covariance is not 0 but the set's moments hold no covariance")
     blank = blank_plan(basis, options)
     if options.scale in ("reference", "whitened"):
-        blank = reference_part(blank, basis, options, reference)
+        blank, more = reference_part(blank, basis, options, reference)
+    else:
+        more = ()
     plan, notes = target_part(blank, target, options)
     added = prepared(chosen(options), basis, target)
-    return Objective(basis, target, options, with_set(plan, set_moments), notes, added)
+    return Objective(basis, target, options, with_set(plan, set_moments), (*more, *notes), added)

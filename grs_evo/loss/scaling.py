@@ -21,6 +21,9 @@ from grs_evo.targets.target import Target
 
 # Principal axes whose variance is below this share of the largest are dropped (a share of 1e-3 in spread).
 _WHITENING_CUTOFF = 1e-6
+# Random directions along which is compared what lies outside the principal axes, where there are more functions than
+# reference structures tell the axes of.
+_REST = 64
 # A function whose size is below this share of the block's largest vanishes by symmetry.
 _VANISHES = 1e-12
 
@@ -146,8 +149,10 @@ def _pooled_blocks(flat: NDArray[np.float64], moments: Moments, plan: LossPlan) 
     return pooled
 
 
-def reference_part(plan: LossPlan, basis: Basis, options: LossOptions, reference: Sequence[Structure]) -> LossPlan:
-    """The plan with scales, and principal axes, from the spread of the moments over the reference structures."""
+def reference_part(
+    plan: LossPlan, basis: Basis, options: LossOptions, reference: Sequence[Structure]
+) -> tuple[LossPlan, tuple[str, ...]]:
+    """The plan with scales, and principal axes, from the spread of the moments over the reference structures; notes."""
     if len(reference) < 2:
         raise InputError(
             f"loss.scale is {options.scale!r}, which needs random reference structures to take the spread from;"
@@ -169,6 +174,9 @@ def reference_part(plan: LossPlan, basis: Basis, options: LossOptions, reference
     }
     if options.scale == "whitened":
         found = [_principal_axes(seen[:, p], centre[p], spread[p]) if plan.active[p] else None for p in range(4)]
+        beyond = [p for p, one in enumerate(found) if one is not None and _are_all_there_can_be(one, len(reference))]
+        for p in beyond:
+            found[p] = _with_rest(seen[:, p], centre[p], spread[p])
         counts = [0 if a is None else a.shape[1] for a in found]
         axes = np.zeros((4, plan.target.shape[1], max(counts)))
         for p, one in enumerate(found):
@@ -179,33 +187,77 @@ def reference_part(plan: LossPlan, basis: Basis, options: LossOptions, reference
                     f"loss.scale is 'whitened' but the {MOMENT_NAMES[p]}s of the {len(reference)} reference structures"
                     " do not differ at all; hand in structures that do, or choose scale = 'reference'"
                 )
-            if one.shape[1] >= min(len(reference) - 1, plan.target.shape[1] + 1):
-                raise InputError(
-                    f"loss.scale is 'whitened' but {len(reference)} reference structures span only"
-                    f" {one.shape[1]} principal axes, all there can be: mismatches outside them would go unseen;"
-                    f" hand in more (up to {plan.target.shape[1] + 2}) or choose scale = 'reference'"
-                )
             axes[p, :, : one.shape[1]] = one
         changed["axes"] = axes
         changed["n_components"] = np.array(counts, dtype=np.int64)
-    return plan._replace(**changed)
+        return plan._replace(**changed), tuple(
+            f"loss.scale: {len(reference)} random structures do not tell all principal axes of the {MOMENT_NAMES[p]}s "
+            f"of {plan.target.shape[1]} functions; the {_leading(len(reference))} widest are taken, and the rest is "
+            f"compared along random directions, {counts[p]} components in all"
+            for p in beyond
+        )
+    return plan._replace(**changed), ()
+
+
+def _are_all_there_can_be(axes: NDArray[np.float64], n_reference: int) -> bool:
+    """Whether the reference structures have no more axes than these: mismatches outside would go unseen."""
+    return bool(0 < min(n_reference - 1, len(axes) + 1) <= axes.shape[1])
+
+
+def _leading(n_reference: int) -> int:
+    """Axes whose spread so many structures tell well, where they do not tell all."""
+    return max(1, (n_reference - 1) // 2)
 
 
 def _principal_axes(
-    seen: NDArray[np.float64], centre: NDArray[np.float64], spread: NDArray[np.float64]
+    seen: NDArray[np.float64], centre: NDArray[np.float64], spread: NDArray[np.float64], most: int | None = None
 ) -> NDArray[np.float64]:
-    """(n_desc, n_components): columns that turn a raw difference into components of unit spread over `seen`."""
-    size = np.sqrt(centre**2 + spread**2)
-    moves = spread > 1e-9 * np.maximum(size, _VANISHES * size.max(initial=0.0))
+    """(n_desc, n_components): columns that turn a raw difference into components of unit spread over `seen`.
+
+    Parameters
+    ----------
+    most : axes, the widest; default: all of them
+    """
+    moves, scaled = _scaled(seen, centre, spread)
     if not moves.any():
         return np.zeros((len(centre), 0))
-    scaled = (seen[:, moves] - centre[moves]) / spread[moves]
     with threadpool_limits(1):
         _, sigma, vt = np.linalg.svd(scaled, full_matrices=False)
-    kept = sigma**2 > _WHITENING_CUTOFF * sigma[0] ** 2
+    kept = np.flatnonzero(sigma**2 > _WHITENING_CUTOFF * sigma[0] ** 2)[:most]
     sigma, vt = sigma[kept] / np.sqrt(len(seen)), vt[kept]
     # The sign of an axis is the library's choice; norms do not see it, but files should not differ by it.
     vt = vt * np.sign(vt[np.arange(len(vt)), np.argmax(np.abs(vt), axis=1)])[:, None]
     axes = np.zeros((len(centre), len(sigma)))
     axes[moves] = vt.T / sigma / spread[moves][:, None]
     return axes
+
+
+def _scaled(
+    seen: NDArray[np.float64], centre: NDArray[np.float64], spread: NDArray[np.float64]
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Which functions differ at all over `seen`, and these in units of their spread."""
+    size = np.sqrt(centre**2 + spread**2)
+    moves = spread > 1e-9 * np.maximum(size, _VANISHES * size.max(initial=0.0))
+    return moves, (seen[:, moves] - centre[moves]) / spread[moves]
+
+
+def _with_rest(
+    seen: NDArray[np.float64], centre: NDArray[np.float64], spread: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The widest principal axes, and random directions at right angles to them, all of unit spread over `seen`.
+
+    The squares of the components along random directions add up, in the mean, to a share of all that is outside the
+    axes (Johnson and Lindenstrauss), so that no mismatch goes unseen.
+    """
+    axes = _principal_axes(seen, centre, spread, _leading(len(seen)))
+    moves, scaled = _scaled(seen, centre, spread)
+    leading = axes[moves] * spread[moves][:, None]
+    leading /= np.linalg.norm(leading, axis=0)
+    rng = np.random.default_rng(np.random.SeedSequence(0, spawn_key=(0x72657374,)))
+    rest = rng.standard_normal((int(moves.sum()), min(_REST, int(moves.sum()) - leading.shape[1])))
+    with threadpool_limits(1):
+        rest -= leading @ (leading.T @ rest)
+        wide = (scaled @ rest).std(axis=0)
+    along = np.zeros((len(centre), rest.shape[1]))
+    along[moves] = rest / wide / spread[moves][:, None]
+    return np.concatenate([axes, along], axis=1)
