@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import h5py
@@ -136,25 +135,20 @@ def test_a_file_being_written_leaves_the_old_one_readable(tmp_path):
 
 
 @pytest.mark.long
-def test_ten_thousand_structures_open_in_two_seconds_and_are_reported_in_a_minute(tmp_path):
+def test_ten_thousand_structures_are_reported_in_bounded_memory(tmp_path):
+    """How long it takes is measured by tools/bench/report.py."""
     import resource
 
     write_report_once_to_compile(tmp_path)
     write_archive(tmp_path / "big.h5", archive(10_000, sizes=(16, 32, 54), in_set=500))
-    began = time.perf_counter()
     found = read_archive(tmp_path / "big.h5")
-    opened = time.perf_counter() - began
     assert len(found.individuals) == 10_000
     del found
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    began = time.perf_counter()
     page = write_report(tmp_path / "big.h5")
-    reported = time.perf_counter() - began
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    assert opened < 2.0, f"opened in {opened:.2f} s"
-    assert reported < 60.0, f"reported in {reported:.1f} s"
     assert grown < 500.0, f"took {grown:.0f} MB more"
-    assert page.stat().st_size < 30e6
+    assert page.stat().st_size < 15e6, f"{page.stat().st_size / 1e6:.1f} MB"
 
 
 def write_report_once_to_compile(folder):
