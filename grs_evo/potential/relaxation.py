@@ -124,7 +124,7 @@ def relax(
             f"relax: cell = {options.cell!r} needs a structure that is periodic in all directions; pbc is"
             f" {structure.pbc.tolist()}"
         )
-    geometry = _geometry(structure, objective, options, free)
+    geometry = geometry_of(structure, objective, options, free)
 
     def descend(engine: Work) -> tuple[int, tuple[int, surface.Descent]]:
         keep_lists(engine, n_atoms)
@@ -134,6 +134,11 @@ def relax(
             end_lists(engine)
 
     _, (reason, descent) = objective.with_memory(n_atoms, descend)
+    return relaxed_of(structure, objective, reason, descent)
+
+
+def relaxed_of(structure: Structure, objective: Objective, reason: int, descent: surface.Descent) -> Relaxed:
+    """What a descent from a structure has found."""
     value = float(descent.best_value[0])
     evaluations = int(descent.evaluations[0])
     if not np.isfinite(value):
@@ -151,7 +156,7 @@ def relax(
     )
 
 
-def _geometry(
+def geometry_of(
     structure: Structure, objective: Objective, options: RelaxOptions, free: NDArray[np.float64]
 ) -> surface.Geometry:
     """What moves from where; `free` (n_atoms,) is 1 for atoms that may, else 0."""
@@ -172,11 +177,45 @@ def _geometry(
     )
 
 
-def _stages(objective: Objective, options: RelaxOptions) -> list[tuple[int, float, int]]:
+def stages(objective: Objective, options: RelaxOptions) -> list[tuple[int, float, int]]:
     """Norm that is descended, its δ, and most evaluations, of one stage after the other."""
     if options.method == "recipe":
         return [(HUBER, delta, options.stage_evaluations) for delta in options.deltas]
     return [(*objective.norm, options.max_evaluations)]
+
+
+def begun(structure: Structure, objective: Objective, geometry: surface.Geometry, engine: Work) -> surface.Descent:
+    """Buffers of a descent, to which the terms with their own code are bound."""
+    descent = surface.make_descent(structure.n_atoms, max(objective.basis.sizes), objective.n_columns)
+    if objective.added:
+        objective.added_terms().bind(
+            Arrays(
+                descent.positions, descent.cell, geometry.species, geometry.pbc, engine, descent.rows, True,
+                descent.slopes, descent.terms, descent.dpositions, descent.dstrain,
+            )
+        )  # fmt: skip
+    return descent
+
+
+def potential_of(
+    objective: Objective,
+    engine: Work,
+    norm: int,
+    delta: float,
+    x: NDArray[np.float64],
+    geometry: surface.Geometry,
+    descent: surface.Descent,
+) -> surface.Potential:
+    """The function that a stage descends."""
+    potential = surface.Potential(
+        objective.calls(engine), objective.tables, engine, objective.plan, objective.loss_work(), int(norm),
+        float(delta),
+    )  # fmt: skip
+    if not potential.calls.value:
+        # Found once: numba takes a millisecond to tell the types of all these arguments.
+        potential = surface.with_value(potential, x, geometry, descent)
+        objective.scratch.calls = potential.calls
+    return potential
 
 
 def _descend(
@@ -188,17 +227,10 @@ def _descend(
     poll: Callable[[], None] | None,
 ) -> tuple[int, tuple[int, surface.Descent]]:
     """All stages; (OK, (why it ended, what was found)), or (GROW, …) where the engine's arrays are too small."""
-    descent = surface.make_descent(structure.n_atoms, max(objective.basis.sizes), objective.n_columns)
+    descent = begun(structure, objective, geometry, engine)
     x = surface.start(structure.positions)
-    if objective.added:
-        objective.added_terms().bind(
-            Arrays(
-                descent.positions, descent.cell, geometry.species, geometry.pbc, engine, descent.rows, True,
-                descent.slopes, descent.terms, descent.dpositions, descent.dstrain,
-            )
-        )  # fmt: skip
     reason = compiled.BUDGET
-    for norm, delta, most in _stages(objective, options):
+    for norm, delta, most in stages(objective, options):
         if poll is not None:
             poll()
         limits = compiled.Limits(
@@ -209,14 +241,7 @@ def _descend(
             progress=options.progress,
             window=options.window,
         )
-        potential = surface.Potential(
-            objective.calls(engine), objective.tables, engine, objective.plan, objective.loss_work(), int(norm),
-            float(delta),
-        )  # fmt: skip
-        if not potential.calls.value:
-            # Found once: numba takes a millisecond to tell the types of all these arguments.
-            potential = surface.with_value(potential, x, geometry, descent)
-            objective.scratch.calls = potential.calls
+        potential = potential_of(objective, engine, norm, delta, x, geometry, descent)
         if options.method == "fire":
             reason = compiled.fire(x, geometry, potential, descent, limits)
         elif options.method == "cg":

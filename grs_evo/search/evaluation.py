@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from grs_evo.kernels.lattice.passes import improve
 from grs_evo.loss.lattice import LatticeObjective
 from grs_evo.potential.relaxation import RelaxOptions, relax
+from grs_evo.potential.rigid import relax_bodies
 from grs_evo.search.counters import Ledger
 from grs_evo.search.operators.lattice_moves import make_moves
 from grs_evo.search.population.individual import NO_PARENT, Individual
@@ -69,7 +70,11 @@ def _relaxed(
     """The relaxed structure as an individual; None where it has left the limits."""
     structure, limits = proposal.structure, problem.limits(island)
     fixed = None if limits.fixed is None else ~limits.movable(structure.n_atoms)
-    relaxed = relax(structure, problem.objective, options, fixed, ledger.poll)
+    bodies = None if limits.molecules is None else limits.molecules.bodies(structure)
+    if bodies is None:
+        relaxed = relax(structure, problem.objective, options, fixed, ledger.poll)
+    else:
+        relaxed = relax_bodies(structure, bodies[0], problem.objective, options, ledger.poll)
     ledger.count("gradient_evaluations", relaxed.evaluations)
     cause = limits.violation(relaxed.structure)
     if cause is not None:

@@ -12,7 +12,7 @@ from grs_evo.driver.config.run_file import RunFile
 from grs_evo.errors import InputError
 from grs_evo.loss.objective import Objective
 from grs_evo.observables import Reference
-from grs_evo.search.candidates.by_target import by_target
+from grs_evo.search.candidates.by_target import by_molecules, by_target
 from grs_evo.search.candidates.source import CandidateOptions
 from grs_evo.storage.target_file import TargetData
 
@@ -33,7 +33,10 @@ def decided(run: RunFile, target_data: TargetData) -> tuple[RunFile, tuple[str, 
         if options is None:
             return None
         found, told = by_target(options, target_data.basis.elements, target_data.structures, where)
-        notes.update(dict.fromkeys(told))
+        found, molecules_told = by_molecules(
+            found, options, target_data.basis.elements, target_data.structures, run.relax, where
+        )
+        notes.update(dict.fromkeys((*told, *molecules_told)))
         return found
 
     changes: dict[str, Any] = {}

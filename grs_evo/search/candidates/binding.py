@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from grs_evo.errors import InputError, nearest, within
 from grs_evo.kernels.geometry.contacts import closest_ratio, fractional, inverse
 from grs_evo.plugins import load
+from grs_evo.search.candidates.disordered.molecules import target_molecules
 from grs_evo.search.candidates.limits import Fixed, Limits
 from grs_evo.search.candidates.parents import PARENTS, parent_cell, sites_per_volume
 from grs_evo.search.candidates.source import CandidateGenerator, CandidateOptions, Source
@@ -71,8 +72,13 @@ def bind(
     composition = rule if rule is not None else free(len(elements), options.endpoints)
     minimum = _minimum_distances(options, elements, where)
     possible = _possible_sizes(options, composition, templates, where)
+    molecules = None
+    if options.molecules:
+        given = options.counts is not None or options.fractions is not None
+        molecules = target_molecules(targets, elements, composition, given, possible, where)
+        possible, composition = tuple(molecules.numbers), free(len(elements))
     if options.kind == "random":
-        _check_packing(options, composition, minimum, reference, possible, where)
+        _check_packing(options, rule or composition, minimum, reference, possible, where)
     else:
         templates = tuple(one for one in templates if one.n_atoms in possible)
     if spatial is None:
@@ -80,6 +86,8 @@ def bind(
     low, high = options.volume
     fixed = _fixed(options, templates, keep, where)
     sizes = options.sizes if options.sizes and spatial else (possible[0], possible[-1])
+    if molecules is not None:
+        sizes = (possible[0], possible[-1])
     if fixed is not None:
         sizes = (max(sizes[0], int(fixed.sites[-1]) + 1), sizes[1])
     bounds = [one.volume / one.n_atoms for one in templates] or [reference]
@@ -93,6 +101,7 @@ def bind(
         lattice=not spatial,
         periodic=all(one.pbc.all() for one in templates),
         fixed=fixed,
+        molecules=molecules,
     )
     source = Source(options, elements, limits, templates, keep, possible, reference, _generator(options, where))
     _check_templates(source, where)

@@ -1,4 +1,4 @@
-"""What candidates are where the run file leaves it to the target: fixed sites of a crystal, or random cells."""
+"""What candidates are where the run file leaves it to the target: fixed sites of a crystal, random cells, molecules."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import numpy as np
 from grs_evo.errors import InputError
 from grs_evo.loss.lattice import MOST_SITES
 from grs_evo.observables.counting.sampled import on_sites, pair_density
+from grs_evo.potential.relaxation import RelaxOptions
+from grs_evo.potential.rigid import can_keep_rigid
+from grs_evo.search.candidates.disordered.molecules import NEARER
 from grs_evo.search.candidates.source import CandidateOptions
 from grs_evo.search.candidates.target_lattice import (
     TargetLattice,
@@ -18,6 +21,7 @@ from grs_evo.search.candidates.target_lattice import (
     target_lattice,
 )
 from grs_evo.structures.composition import largest_remainder
+from grs_evo.structures.molecules.kinds import Found, find_molecules, make_molecules
 from grs_evo.structures.structure import Structure
 
 # What says that candidates are to sit on given sites.
@@ -28,6 +32,8 @@ _MOST_OF_A_CRYSTAL = 16
 _LARGE, _SEEN = 3000, 5.0
 # Atoms of a random cell: near 54, as the target's fractions come out best.
 _USUAL_SIZE, _SIZES = 54, range(48, 65)
+# Molecules of a cell, at least, where these are large.
+_USUAL_MOLECULES = 6
 
 
 def by_target(
@@ -74,6 +80,65 @@ def by_target(
             told = ", ".join(f"{sites.count(one)} of {'/'.join(one)}" for one in dict.fromkeys(sites))
             notes.append(f"{where}.sites: as in the target, {told} in the parent cell; give sites for others")
     return (_with(options, changes), tuple(notes)) if changes else (options, ())
+
+
+def by_molecules(
+    options: CandidateOptions,
+    given: CandidateOptions,
+    elements: Sequence[str],
+    targets: Sequence[Structure],
+    relax: RelaxOptions | None,
+    where: str = "candidates",
+) -> tuple[CandidateOptions, tuple[str, ...]]:
+    """Candidate options with whole molecules where the target consists of them, and a line that says so.
+
+    Parameters
+    ----------
+    options, given : with what the target decides otherwise, and as the run file has them
+    relax : how candidates are relaxed; None: as is usual for them, or not at all
+    where : the section of the run file, for messages
+
+    Raises
+    ------
+    InputError
+        Whole molecules are asked for, and relaxation has no way to keep them.
+    """
+    if options.kind != "random" or options.molecules is False or options.generator is not None or not targets:
+        return options, ()
+    why_not = can_keep_rigid(relax)
+    if options.molecules:
+        if why_not:
+            raise InputError(f"{where}.molecules: is true, but {why_not}")
+        return options, ()
+    found = find_molecules(targets, elements)
+    if not found.kinds:
+        return options, ()
+    names = ", ".join(kind.formula for kind in found.kinds)
+    if len(elements) > 1 and (options.limits is not None or options.composition == "free"):
+        why_not = "the composition is free"
+    if why_not:
+        told = f"{where}: the target consists of molecules ({names}), but {why_not}: atoms are placed and moved alone"
+        return options, (told,)
+    changes: dict[str, Any] = {"molecules": True}
+    if given.sizes is None and options.sizes is not None and options.counts is None:
+        size = _usual_size(found, elements, targets)
+        changes["sizes"] = (size, size)
+    left = f"; what else it holds ({found.others}) is left out" if found.others else ""
+    told = (
+        f"{where}: the target consists of molecules ({names}): they are placed and moved whole, with the bonds and "
+        f"angles that it shows{left} ({where}.molecules = false places atoms alone)"
+    )
+    return _with(options, changes), (told,)
+
+
+def _usual_size(found: Found, elements: Sequence[str], targets: Sequence[Structure]) -> int:
+    """Atoms of a cell of whole molecules: about 54, or some molecules where they are large; at most the target's."""
+    number = sum(kind.number for kind in found.kinds)
+    mean = sum(kind.number * len(kind.species) for kind in found.kinds) / number
+    wanted = max(_USUAL_SIZE, _USUAL_MOLECULES * mean)
+    most = max(one.n_atoms for one in targets)
+    possible = make_molecules(found, elements, range(1, round(2 * wanted) + 1), NEARER, {}).numbers
+    return min((n for n in possible if n <= most or n == min(possible)), key=lambda n: (abs(n - wanted), n))
 
 
 def _with(options: CandidateOptions, changes: dict[str, Any]) -> CandidateOptions:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from grs_evo.kernels.geometry.contacts import cell_heights, closest_ratio, fractional, inverse
 from grs_evo.structures.composition import Allowed, Composition, site_mask
+from grs_evo.structures.molecules.kinds import Molecules
 from grs_evo.structures.structure import Structure
 
 # Å by which a fixed atom may seem to move when its coordinates are turned back and forth.
@@ -37,6 +38,7 @@ class Limits:
     lattice: bool = False  # sites never move and the cell is kept
     periodic: bool = True  # along all three vectors; otherwise the cell's volume says nothing
     fixed: Fixed | None = None  # atoms that stay where they are
+    molecules: Molecules | None = None  # of which structures consist, whole
 
     @property
     def n_elements(self) -> int:
@@ -98,7 +100,9 @@ class Limits:
         if self.height > 0.0 and cell_heights(inverse(structure.cell))[structure.pbc].min(initial=np.inf) < self.height:
             return "height"
         ratio = closest_ratio(structure.positions, structure.cell, species, structure.pbc, self.min_distance)
-        return "overlap" if ratio < 1.0 else None
+        if ratio < 1.0:
+            return "overlap"
+        return None if self.molecules is None else self.molecules.fault(structure)
 
 
 def volume(cell: NDArray[np.float64]) -> float:

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from grs_evo.kernels.geometry.contacts import cartesian, cell_heights, inverse, push_apart
 from grs_evo.options import Options
+from grs_evo.search.candidates.disordered.molecules import place_molecules
 from grs_evo.search.candidates.limits import Limits, volume
 from grs_evo.search.candidates.supercells import IDEAL_C_OVER_A
 from grs_evo.structures.composition import draw_occupation
@@ -99,6 +100,12 @@ class CandidateOptions(Options):
         description="sites of the final cell (lattice, or one template) whose atoms never move: they keep their "
         "fractional coordinates, and the element they have in `file` where candidates keep those [–]",
     )
+    molecules: bool | None = Field(
+        default=None,
+        description="with kind random: candidates consist of the target's molecules, which are placed and moved whole; "
+        "default: where the target consists of molecules [–]",
+        json_schema_extra={"written": "when given"},
+    )
     rattle: float = Field(default=0.0, ge=0, description="standard deviation of random displacements [Å]")
     rattled: float = Field(default=1.0, ge=0, le=1, description="share of candidates that are rattled [1]")
     strain: float = Field(
@@ -130,6 +137,10 @@ class CandidateOptions(Options):
             pair = getattr(self, name)
             if pair is not None and not 0 < pair[0] <= pair[1]:
                 raise ValueError(f"{name} is {list(pair)}; must be [smallest, largest] with 0 < smallest <= largest")
+        if self.molecules and self.kind != "random":
+            raise ValueError(f'molecules are placed in random cells, so kind must be "random", not "{self.kind}"')
+        if self.molecules and self.generator is not None:
+            raise ValueError("molecules is true and a generator is given; only one of them makes the cells")
         if self.generator is not None and self.kind != "random":
             raise ValueError(f'generator makes cells of its own, so kind must be "random", not "{self.kind}"')
         if min(self.repeat) < 1:
@@ -194,11 +205,9 @@ def candidate(rng: np.random.Generator, source: Source, reject: Reject | None = 
     for _ in range(_TRIES):
         structure, cause = _drawn(rng, source)
         if structure is not None and source.options.rattle > 0.0 and rng.random() < source.options.rattled:
-            moves = source.options.rattle * rng.standard_normal(structure.positions.shape)
-            moves[~source.limits.movable(structure.n_atoms)] = 0.0
-            structure = structure.replace(positions=structure.positions + moves)
+            structure = _rattled(rng, structure, source)
         if structure is not None and source.options.strain > 0.0:
-            structure = strained(rng, structure, source.options.strain)
+            structure = _strained_cell(rng, structure, source)
         if structure is not None:
             cause = source.limits.violation(structure)
             if cause is None:
@@ -206,6 +215,28 @@ def candidate(rng: np.random.Generator, source: Source, reject: Reject | None = 
         if reject is not None and cause is not None:
             reject(cause)
     return None
+
+
+def _rattled(rng: np.random.Generator, structure: Structure, source: Source) -> Structure:
+    """A structure under random displacements of its atoms, or of its molecules as a whole."""
+    moves = source.options.rattle * rng.standard_normal(structure.positions.shape)
+    moves[~source.limits.movable(structure.n_atoms)] = 0.0
+    molecules = source.limits.molecules
+    known = None if molecules is None else molecules.bodies(structure)
+    if known is not None:
+        moves = moves[known[0].group]  # one of as many as there are atoms for each molecule
+    return structure.replace(positions=structure.positions + moves)
+
+
+def _strained_cell(rng: np.random.Generator, structure: Structure, source: Source) -> Structure:
+    """A structure under a random strain, which moves molecules as a whole."""
+    molecules = source.limits.molecules
+    known = None if molecules is None else molecules.bodies(structure)
+    if known is None:
+        return strained(rng, structure, source.options.strain)
+    bodies = known[0]
+    at_centres = strained(rng, structure.replace(positions=bodies.centres[bodies.group]), source.options.strain)
+    return at_centres.replace(positions=at_centres.positions + bodies.arms)
 
 
 def _drawn(rng: np.random.Generator, source: Source) -> tuple[Structure | None, str | None]:
@@ -218,14 +249,20 @@ def _drawn(rng: np.random.Generator, source: Source) -> tuple[Structure | None, 
 def _random(rng: np.random.Generator, source: Source) -> tuple[Structure | None, str | None]:
     options, limits = source.options, source.limits
     n = source.sizes[int(rng.random() * len(source.sizes))]
-    species = draw_occupation(rng, limits.composition, limits.allowed, n)
-    if species is None:
-        return None, "composition"
+    species = np.zeros(n, np.int32)
+    if limits.molecules is None:
+        drawn = draw_occupation(rng, limits.composition, limits.allowed, n)
+        if drawn is None:
+            return None, "composition"
+        species = drawn
     low, high = options.density
     total = n * source.volume_per_atom / (low + (high - low) * rng.random())
     cell = random_cell(rng, total, options.shape)
     if min(cell_heights(inverse(cell))) < max(limits.height, float(limits.min_distance.diagonal().min())):
         return None, "height"
+    if limits.molecules is not None:
+        made = place_molecules(rng, limits.molecules, n, cell)
+        return made, None if made is not None else "packing"
     positions, sweeps = push_apart(
         cartesian(rng.random((n, 3)), cell),
         cell,

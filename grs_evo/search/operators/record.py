@@ -108,4 +108,6 @@ class Operator:
             return "one element only"
         if self.kind == "spatial" and limits.lattice:
             return "atoms stay on their sites"
+        if self.kind == "chemical" and limits.molecules is not None:
+            return "molecules stay whole"
         return self.obstacle(limits)

@@ -17,6 +17,7 @@ from grs_evo.kernels.geometry.contacts import (
     roomiest,
 )
 from grs_evo.search.candidates.limits import Limits, volume
+from grs_evo.search.operators.molecular import moves as molecular
 from grs_evo.search.operators.record import StepSizes
 from grs_evo.structures.composition import repair
 from grs_evo.structures.structure import Structure
@@ -164,6 +165,8 @@ def _displaced(
 def _deformed(
     rng: np.random.Generator, one: Structure, deform: NDArray[np.float64], limits: Limits
 ) -> Structure | None:
+    if limits.molecules is not None:
+        return molecular.deformed(one, deform, limits)
     cell = cartesian(one.cell, deform)
     return finished(rng, one.replace(cell=cell, positions=cartesian(one.positions, deform)), limits)
 

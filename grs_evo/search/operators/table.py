@@ -12,6 +12,7 @@ import numpy as np
 from grs_evo.errors import InputError
 from grs_evo.search.candidates.limits import Limits
 from grs_evo.search.operators.crossover import occupation_crossover, slice_crossover
+from grs_evo.search.operators.molecular import crossover, moves
 from grs_evo.search.operators.occupation import fixed_composition, flip, flips, swap, swaps
 from grs_evo.search.operators.record import Act, Operator, OperatorKind, StepSizes
 from grs_evo.search.operators.spatial import (
@@ -28,21 +29,36 @@ from grs_evo.search.operators.spatial import (
 )
 from grs_evo.structures.structure import Structure
 
+
+def either(atoms: Act, molecules: Act) -> Act:
+    """What moves atoms, or whole molecules where a structure consists of them."""
+
+    @wraps(atoms)
+    def act(
+        rng: np.random.Generator, parents: Sequence[Structure], limits: Limits, steps: StepSizes
+    ) -> Structure | None:
+        return (atoms if limits.molecules is None else molecules)(rng, parents, limits, steps)
+
+    return act
+
+
 # The order is that of columns in history, checkpoints and archives: a new operator comes last.
 _BUILT_IN = (
-    Operator("slice", slice_crossover, "spatial", obstacle=elements_by_site, parents=2),
+    Operator(
+        "slice", either(slice_crossover, crossover.slice_crossover), "spatial", obstacle=elements_by_site, parents=2
+    ),
     Operator("occupation", occupation_crossover, "chemical", parents=2),
     Operator("swap", swap, "chemical"),
     Operator("flip", flip, "chemical", 2.0, fixed_composition),
     Operator("swaps", swaps, "chemical", 0.5),
     Operator("flips", flips, "chemical", 0.5, fixed_composition),
-    Operator("displace_one", displace_one, "spatial", 0.5, all_fixed),
-    Operator("displace_some", displace_some, "spatial", 1.0, all_fixed),
-    Operator("displace_all", displace_all, "spatial", 1.0, all_fixed),
+    Operator("displace_one", either(displace_one, moves.displace_one), "spatial", 0.5, all_fixed),
+    Operator("displace_some", either(displace_some, moves.displace_some), "spatial", 1.0, all_fixed),
+    Operator("displace_all", either(displace_all, moves.displace_all), "spatial", 1.0, all_fixed),
     Operator("strain", strain, "spatial", 0.5),
     Operator("volume", volume_change, "spatial", 0.5),
-    Operator("add", add, "spatial", 1.0, fixed_size),
-    Operator("remove", remove, "spatial", 1.0, fixed_size),
+    Operator("add", either(add, moves.add), "spatial", 1.0, fixed_size),
+    Operator("remove", either(remove, moves.remove), "spatial", 1.0, fixed_size),
     Operator("replace", None, "fresh", 0.1, parents=0),
 )
 

@@ -1,0 +1,6 @@
+"""Candidates of a disordered target that are not drawn atom by atom.
+
+| what | module |
+|---|---|
+| whole molecules of the target | `molecules` |
+"""
