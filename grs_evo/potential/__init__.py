@@ -3,6 +3,7 @@
 | what | module |
 |---|---|
 | relax a structure | `relaxation` |
+| relax molecules as rigid bodies | `rigid` |
 | an ASE calculator | `ase` |
 | LAMMPS, through fix external | `lammps` |
 """

@@ -9,6 +9,7 @@
 | pairs within a distance | `neighbours` |
 | space groups, conventional cells | `symmetry` |
 | are two structures one crystal? | `same_crystal` |
+| molecules, found and moved as bodies | `molecules/` |
 | counts and fractions of elements | `composition` |
 | clusters of lattice sites, in orbits of its symmetry | `clusters` |
 """

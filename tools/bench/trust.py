@@ -3,6 +3,7 @@
     python tools/bench/trust.py cells                          # glass, melt, liquid, layer: ten seeds each
     python tools/bench/trust.py cells --case glass --seeds 3 --json glass.json
     python tools/bench/trust.py cells --case quenched          # a Cu-Zr glass that LAMMPS makes anew
+    python tools/bench/trust.py cells --case water --seeds 3   # 216 molecules by LAMMPS -> 16
     python tools/bench/trust.py verdicts                       # 30 right structures and 30 spoiled ones
 
 Targets are read from --data (default: ../shared/data beside the project); without them it says so and ends. Each run
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import trust_liquids
 import trust_structures
 from ase.io import read, write
 
@@ -46,14 +48,18 @@ class Case:
     file: str  # "" where LAMMPS makes the target
     candidates: str
     judge_unlike: str = ""  # elements that are mixed on sites, whose unlike neighbours are counted
+    liquid: str = ""  # of molecules that LAMMPS makes anew
 
 
 CASES = {
     "glass": Case("nial_glass_2048.extxyz", "sizes = [54, 54]"),
     "melt": Case("nacl_melt_216.extxyz", "sizes = [40, 40]"),
     "liquid": Case("liquid_ta_2000.extxyz", "sizes = [54, 54]"),
+    "silica": Case("sio2_disordered_192.extxyz", "sizes = [48, 48]"),
     "layer": Case("mows2_random_300.extxyz", "repeat = [4, 4, 1]", "Mo W"),
     "quenched": Case("", "sizes = [54, 54]"),
+    "water": Case("", "sizes = [48, 48]", liquid="water"),
+    "carbon dioxide": Case("", "sizes = [48, 48]", liquid="carbon dioxide"),
 }
 
 
@@ -129,6 +135,26 @@ def one_run(case: Case, target: Path, seed: int, seconds: float, folder: Path) -
     return grs_evo.read_archive(place / "case").atoms(0), facts
 
 
+def molecular(atoms: Any, target: Any, liquid: str, reference: Reference) -> dict[str, float]:
+    """Whether molecules are whole, how far bonds and angles are from the target's mean, and the centres' first peak."""
+    own, theirs = (trust_liquids.molecules_of(one, liquid) for one in (atoms, target))
+    centre = trust_liquids.LIQUIDS[liquid].symbols[0]
+    rows = compare([from_atoms(atoms, reference.elements)], reference).rows
+    peaks = [abs(r.value - r.target) for r in rows if (r.subject, r.quantity) == (f"{centre}-{centre}", "first peak")]
+    off = {f"{name} off": abs(own[name] - theirs[name]) for name in ("bond", "angle")}
+    return {"whole": own["whole"], **off, f"{centre}-{centre} peak": max(peaks, default=float("nan"))}
+
+
+def network(atoms: Any) -> dict[str, float]:
+    """Shares of silicon with four oxygens and of oxygen with two silicons."""
+    near = atoms.get_all_distances(mic=True) < 2.2
+    silicon, oxygen = (atoms.symbols == s for s in ("Si", "O"))
+    return {
+        "Si with 4 O": float((near[np.ix_(silicon, oxygen)].sum(1) == 4).mean()),
+        "O with 2 Si": float((near[np.ix_(oxygen, silicon)].sum(1) == 2).mean()),
+    }
+
+
 def cells(args: argparse.Namespace) -> dict[str, Any]:
     """The table of searched cells."""
     result: dict[str, Any] = {}
@@ -138,7 +164,8 @@ def cells(args: argparse.Namespace) -> dict[str, Any]:
             place = Path(folder)
             target = args.data / case.file if case.file else place / "target.extxyz"
             if not case.file:
-                write(target, trust_structures.quenched_glass())
+                liquid = case.liquid
+                write(target, trust_liquids.molecular_liquid(liquid) if liquid else trust_structures.quenched_glass())
             elif not target.exists():
                 print(f"{name}: {target} is not there; left out")
                 continue
@@ -153,6 +180,10 @@ def cells(args: argparse.Namespace) -> dict[str, Any]:
                     row["vacuum kept"] = bool((atoms.pbc == read(target).pbc).all())
                 rows.append(row)
                 print(f"{name} {seed}: {told(row)}", flush=True)
+                if case.liquid:
+                    row |= molecular(atoms, read(target), case.liquid, reference)
+                if name == "silica":
+                    row |= network(atoms)
                 if args.keep:
                     write(args.keep, atoms, append=True, format="extxyz")
         result[name] = rows

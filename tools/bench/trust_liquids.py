@@ -128,3 +128,26 @@ def _write_data(file: Path, atoms: Atoms, one: Liquid) -> None:
     lines += [f"{2 * k + j} 1 {3 * k + 1} {3 * k + 1 + j}" for k in range(n) for j in (1, 2)]
     lines += ["", "Angles", "", *(f"{k + 1} 1 {3 * k + 2} {3 * k + 1} {3 * k + 3}" for k in range(n)), ""]
     file.write_text("\n".join(lines))
+
+
+def molecules_of(atoms: Atoms, name: str) -> dict[str, float]:
+    """Share of a liquid's molecules that are whole, their mean bond (Å) and their mean angle (degrees)."""
+    centre, other = LIQUIDS[name].symbols
+    reach = 1.25 * LIQUIDS[name].bond[1]
+    bonds, angles, whole = [], [], 0
+    centres, others = (np.flatnonzero(atoms.symbols == s) for s in (centre, other))
+    taken: list[int] = []
+    for i in centres.tolist():
+        distances = atoms.get_distances(i, others, mic=True)
+        near = others[distances < reach]
+        bonds += distances[distances < reach].tolist()
+        taken += near.tolist()
+        if len(near) == 2:
+            whole += 1
+            angles.append(atoms.get_angle(int(near[0]), i, int(near[1]), mic=True))
+    once = len(set(taken)) == len(taken) == len(others)
+    return {
+        "whole": whole / len(centres) if once else min(whole, len(set(taken)) / 2) / len(centres),
+        "bond": float(np.mean(bonds)) if bonds else 0.0,
+        "angle": float(np.mean(angles)) if angles else 0.0,
+    }

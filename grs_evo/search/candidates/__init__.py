@@ -7,6 +7,7 @@
 | the lattice under a target, its vacuum, what sits where | `target_lattice` |
 | options and elements into a source | `binding` |
 | what is refused: distance, density, size, composition | `limits` |
+| whole molecules, cells cut from the target | `disordered/` |
 | all supercells of a lattice | `supercells` |
 | fcc, bcc, hcp, ... | `parents` |
 """

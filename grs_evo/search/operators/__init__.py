@@ -12,6 +12,7 @@ that a run file may give, counters, columns of the history) reads the table.
 | how often, how far | `options` |
 | two parents | `crossover` |
 | on positions and cells | `spatial` |
+| on whole molecules | `molecular/` |
 | on species | `occupation` |
 | on fixed sites, inside compiled chains | `lattice_moves` |
 | which one next, and how probabilities adapt | `probabilities` |

@@ -26,7 +26,7 @@ _LARGEST = 60
 # Kinds of molecules beside each other, at most, and geometries of each that are kept.
 _MOST_KINDS, _GEOMETRIES = 6, 256
 # Atoms that are looked at, and environments in which contacts are.
-_MOST_ATOMS, _SAMPLE = 50_000, 8_000
+_MOST_ATOMS, _SAMPLE = 20_000, 8_000
 # Of all atoms' distances to the nearest one of another molecule, the share below what counts as the shortest.
 _LOW = 0.002
 # Å to which contacts are looked for, and how much farther than a bond two molecules stand apart at least.
@@ -40,7 +40,7 @@ class Kind(NamedTuple):
 
     formula: str
     species: NDArray[np.int32]  # (n,) of its atoms, ascending
-    geometries: Array  # (m, n, 3) Å about their centres, as the target has them
+    geometries: Array  # (m, n, 3) Å about their centres, as the target has them, sorted by what varies most in them
     number: int  # of them that were found
 
 
@@ -123,10 +123,15 @@ def find_molecules(structures: Sequence[Structure], elements: Sequence[str]) -> 
     for structure in structures:
         if seen >= _MOST_ATOMS:
             break
-        seen += structure.n_atoms
+        structure, inner = _block(structure, float(bonds.max()))
         found = bonded(structure, bonds)
-        endless += int(found.endless[found.group].sum())
-        _collect(structure, found, groups, len(elements))
+        number = np.bincount(found.group)
+        cut = np.bincount(found.group, ~inner) > 0
+        without_end = found.endless | (cut & (number > _LARGEST))
+        kept = ~(cut & ~without_end)[found.group]
+        seen += int(kept.sum())
+        endless += int(without_end[found.group].sum())
+        _collect(structure, found, ~without_end & ~cut, groups, len(elements))
         looked.append(structure.replace(positions=found.positions))
     why = _why_not(groups, endless, seen, elements)
     if why:
@@ -147,14 +152,35 @@ def _counts(structure: Structure, found: Bonded, n_el: int) -> NDArray[np.int64]
     return counts
 
 
-def _collect(structure: Structure, found: Bonded, groups: dict[tuple[int, ...], list[Array]], n_el: int) -> None:
-    """Add the groups that end, each with its atoms sorted by element and about their centre."""
+def _block(structure: Structure, border: float) -> tuple[Structure, NDArray[np.bool_]]:
+    """As many atoms as are looked at, of a larger structure a block without periods, and which of them stand farther
+    than `border` Å from where it is cut."""
+    if structure.n_atoms <= _MOST_ATOMS:
+        return structure, np.ones(structure.n_atoms, np.bool_)
+    scaled = structure.positions @ np.linalg.inv(structure.cell)
+    scaled -= np.where(structure.pbc, np.floor(scaled), scaled.min(axis=0))
+    side = (_MOST_ATOMS / structure.n_atoms) ** (1 / 3)
+    chosen = (scaled < side).all(axis=1)
+    near = border * np.linalg.norm(np.linalg.inv(structure.cell), axis=0)
+    inner = ((scaled > near) & (scaled < side - near)).all(axis=1)
+    block = Structure(scaled[chosen] @ structure.cell, structure.cell, structure.species[chosen], np.zeros(3, np.bool_))
+    return block, inner[chosen]
+
+
+def _collect(
+    structure: Structure,
+    found: Bonded,
+    wanted: NDArray[np.bool_],
+    groups: dict[tuple[int, ...], list[Array]],
+    n_el: int,
+) -> None:
+    """Add the wanted groups, each with its atoms sorted by element and about their centre."""
     bodies = bodies_of(found.group, found.positions)
     order = np.lexsort((np.arange(structure.n_atoms), structure.species, found.group))
     parts = np.split(bodies.arms[order], np.cumsum(np.bincount(found.group))[:-1])
     counts = _counts(structure, found, n_el).tolist()
-    for own, arms, without_end in zip(counts, parts, found.endless.tolist(), strict=True):
-        if not without_end:
+    for own, arms, ends in zip(counts, parts, wanted.tolist(), strict=True):
+        if ends:
             groups.setdefault(tuple(own), []).append(arms)
 
 
@@ -180,6 +206,10 @@ def _why_not(groups: dict[tuple[int, ...], list[Array]], endless: int, seen: int
 def _kind(counts: tuple[int, ...], found: list[Array], elements: Sequence[str]) -> Kind:
     kept = np.linspace(0, len(found) - 1, min(len(found), _GEOMETRIES)).round().astype(int)
     geometries = np.array([found[k] for k in kept.tolist()])
+    first, second = np.triu_indices(sum(counts), 1)
+    distances = np.sqrt(((geometries[:, first] - geometries[:, second]) ** 2).sum(-1))
+    if len(first):
+        geometries = geometries[np.argsort(distances[:, int(np.argmax(distances.std(0)))], kind="stable")]
     species = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     return Kind(formula_of(np.array(counts), elements), species, geometries, len(found))
 

@@ -76,9 +76,17 @@ def target_molecules(
 
 def drawn_geometry(rng: np.random.Generator, molecules: Molecules, kind: int) -> NDArray[np.float64]:
     """(n, 3) Å, a molecule's atoms about its centre as one of the target's, turned by chance."""
+    return drawn_geometries(rng, molecules, kind, 1)[0]
+
+
+def drawn_geometries(
+    rng: np.random.Generator, molecules: Molecules, kind: int, number: int
+) -> list[NDArray[np.float64]]:
+    """So many molecules as the target has them, evenly from all in the order of what varies most, each turned."""
     geometries = molecules.kinds[kind].geometries
-    arms = geometries[int(rng.random() * len(geometries))]
-    return turned_by(random_rotations(rng, 1)[0], arms)
+    chosen = ((np.arange(number) + rng.random()) / max(number, 1) * len(geometries)).astype(np.int64)
+    turns = random_rotations(rng, number)
+    return [turned_by(turn, geometries[k]) for turn, k in zip(turns, chosen.tolist(), strict=True)]
 
 
 def place_molecules(
@@ -89,8 +97,8 @@ def place_molecules(
     species: list[NDArray[np.int32]] = []
     group: list[NDArray[np.int64]] = []
     for kind, number in enumerate(molecules.numbers[n]):
-        for _ in range(number):
-            arms.append(drawn_geometry(rng, molecules, kind))
+        for own in drawn_geometries(rng, molecules, kind, number):
+            arms.append(own)
             species.append(molecules.kinds[kind].species)
             group.append(np.full(len(species[-1]), len(group), np.int64))
     bodies = np.concatenate(group)
