@@ -101,7 +101,7 @@ def by_molecules(
     Raises
     ------
     InputError
-        Whole molecules are asked for, and relaxation has no way to keep them.
+        Whole molecules are wanted, and relaxation has no way to keep them.
     """
     if options.kind != "random" or options.molecules is False or options.generator is not None or not targets:
         return options, ()
