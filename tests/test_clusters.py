@@ -30,6 +30,7 @@ from grs_evo.targets.clusters import (
     correlations,
     make_clusters,
     orbit_report,
+    with_vacancies,
 )
 from grs_evo.targets.short_range_order import ordered_cell, orders_of
 
@@ -188,6 +189,22 @@ def test_cells_made_elsewhere_are_recognised() -> None:
     del exact[3]
     with pytest.raises(InputError, match="is no cell of the target's lattice"):
         cluster_value(clusters, from_atoms(exact, ELEMENTS))
+
+
+def test_empty_sites_are_filled_with_vacancies() -> None:
+    clusters = make_clusters(fcc(), (3.7, 2.6))
+    rng = np.random.default_rng(5)
+    atoms = bulk("Cu", "fcc", a=A) * (2, 3, 4)
+    atoms.symbols = rng.permutation(np.repeat(["X", "Co", "Fe"], 8))
+    elements = ("X", "Co", "Fe")
+    value = cluster_value(clusters, from_atoms(atoms, elements))
+    holes = atoms[[k for k in rng.permutation(24) if atoms.symbols[k] != "X"]]
+    holes.rattle(0.05, seed=1)
+    holes.set_cell(holes.cell * 1.01, scale_atoms=True)
+    holes.positions += 0.7
+    whole = with_vacancies(clusters.alloy, from_atoms(holes, elements), elements)
+    assert whole.counts(3).tolist() == [8, 8, 8]
+    assert cluster_value(clusters, whole) == pytest.approx(value, rel=1e-12)
 
 
 def alpha(structure: Structure, a: int, b: int, shell: tuple[float, float]) -> float:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import pytest
 
+import grs_evo
+from grs_evo.cli.score import scores
 from grs_evo.driver.config.run_file import parse
 from grs_evo.driver.setup import by_alloy
 from grs_evo.errors import InputError
@@ -45,6 +48,38 @@ def test_what_is_given_is_left() -> None:
     assert run.candidates.fractions == {"Co": 0.5, "Ni": 0.5}
     own = parse(CANTOR.replace("sizes = [40, 40]", 'lattice = "bcc"\na = 2.9'), "run.toml")
     assert by_alloy(own, Path())[0].candidates == own.candidates
+
+
+VACANCIES = """
+[target.alloy]
+lattice = "bcc"
+a = 2.88
+composition = {Ni = 0.75, Va = 0.25}
+order = {Ni-Va = [-0.1]}
+[candidates]
+sizes = [8, 8]
+"""
+
+
+def test_vacancies_are_a_species_within_and_no_atoms_outside(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text(VACANCIES + "[stop]\ngenerations = 1\n")
+    result = grs_evo.run(tmp_path / "run.toml", quiet=True)
+    archive = grs_evo.read_archive(result.folder)
+    assert archive.elements == ("Ni", "X")
+    best = min(archive.individuals, key=lambda one: one.value)
+    assert best.structure.counts(2).tolist() == [6, 2]
+    (path,) = grs_evo.export(result.folder, tmp_path / "best.vasp", top=1)
+    assert ase.io.read(path).symbols.get_chemical_formula() == "Ni6"
+    (found,) = scores([str(path)], result.folder)
+    assert found["n_atoms"] == 8
+    assert found["value"] == pytest.approx(best.value, rel=1e-9)
+    assert set(found["by_term"]["clusters"][0]["orders"]) == {"Ni-Ni", "Ni-X", "X-X"}
+
+
+def test_vacancies_need_sites_that_stay(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text(VACANCIES + "rattle = 0.1\n")
+    with pytest.raises(InputError, match="X are vacancies, which need sites that stay"):
+        grs_evo.run(tmp_path / "run.toml", quiet=True)
 
 
 def test_sublattices_and_the_best_size() -> None:

@@ -27,6 +27,7 @@ from grs_evo.storage.run_folder import existing
 from grs_evo.storage.target_file import TargetData
 from grs_evo.structures.reading import read_structures
 from grs_evo.structures.structure import Structure
+from grs_evo.targets.clusters import with_vacancies
 from grs_evo.text import table_of
 
 # random candidates whose median loss is compared with
@@ -69,7 +70,7 @@ def scores(
     beside = _novelty(given, target_data, types, format) if given else None
     found = []
     for entry in read_structures(list(files), target_data.basis.elements, types=types, format=format):
-        one = entry.structure
+        one = with_vacancies(target_data.target.alloy, entry.structure, target_data.basis.elements)
         with within(entry.source):
             judged = quality(objective, one, _random(one, target_data, problem))
             off = score_table(objective, score(objective, one), functions)

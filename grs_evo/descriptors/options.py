@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field
 
 from grs_evo.errors import InputError, nearest
 from grs_evo.options import Options
+from grs_evo.structures.structure import VACANCY
 
 MAX_RANK = 6
 MOST_CUTOFF = 100.0  # Å
@@ -57,11 +58,18 @@ class BasisOptions(Options):
 
 
 def checked_elements(elements: Sequence[str]) -> tuple[str, ...]:
-    """Chemical symbols as a tuple; InputError for an unknown or repeated one, or where there is none."""
+    """Chemical symbols as a tuple, and X (or Va) for vacancies.
+
+    Raises
+    ------
+    InputError
+        An unknown or repeated symbol, or none at all.
+    """
     if isinstance(elements, str) or not isinstance(elements, Sequence) or not elements:
         raise InputError(f"elements = {elements!r}; it must be a list of chemical symbols such as ['Au', 'Cu']")
+    elements = [VACANCY if symbol == "Va" else symbol for symbol in elements]
     for k, symbol in enumerate(elements):
-        if atomic_numbers.get(symbol, 0) == 0:
+        if symbol != VACANCY and atomic_numbers.get(symbol, 0) == 0:
             raise InputError(f"elements: {symbol!r} is no chemical symbol" + nearest(str(symbol), chemical_symbols[1:]))
         if symbol in elements[:k]:
             raise InputError(f"elements: {symbol} is given twice; each element must be given once")
@@ -105,6 +113,7 @@ def default_cutoffs(elements: Sequence[str]) -> NDArray[np.float64]:
     """
     numbers = [atomic_numbers[symbol] for symbol in elements]
     reach = np.array([2.0 * (vdw_radii[z] if np.isfinite(vdw_radii[z]) else covalent_radii[z]) for z in numbers])
+    reach[np.equal(numbers, 0)] = reach.max()  # of vacancies, which have no size
     cutoffs: NDArray[np.float64] = reach[:, None] + reach[None, :]
     return cutoffs
 

@@ -36,7 +36,7 @@ from grs_evo.search.population.archive import check_objectives, default_objectiv
 from grs_evo.search.problem import Problem
 from grs_evo.storage.target_file import TargetData, write_target
 from grs_evo.structures.reading import Entry, elements_of, read_sites, read_structures, read_with_elements
-from grs_evo.structures.structure import Structure, lacks_cell, to_atoms
+from grs_evo.structures.structure import VACANCY, Structure, lacks_cell, to_atoms
 from grs_evo.targets.chunks import Worker, cores, parts_of
 from grs_evo.targets.target import Target
 from grs_evo.text import counted
@@ -278,6 +278,7 @@ def make_problem(run: RunFile, target_data: TargetData, folder: Path) -> Problem
     with threadpool_limits(1):
         islands = run.each_island()
         sources = _sources(run, target_data, islands, folder)
+        _check_vacancies(target_data.basis, sources)
         objective = make_objective(
             target_data.basis, target_data.target, run.loss, reference=_reference(run.loss, sources[0], run.seed)
         )
@@ -307,6 +308,15 @@ def make_problem(run: RunFile, target_data: TargetData, folder: Path) -> Problem
             *_operator_notes(run, islands, sources, lattices),
         ),
     )
+
+
+def _check_vacancies(basis: Basis, sources: Sequence[Source]) -> None:
+    """Vacancies are sites without an atom, so the sites must stay."""
+    if VACANCY in basis.elements and not all(source.limits.lattice for source in sources):
+        raise InputError(
+            f"candidates: {VACANCY} are vacancies, which need sites that stay: kind must be lattice or supercells, "
+            "without rattle, [relax] and spatial operators"
+        )
 
 
 def _space_notes(sources: Sequence[Source]) -> tuple[str, ...]:

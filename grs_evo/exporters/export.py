@@ -18,6 +18,7 @@ from grs_evo.plugins import entry_points, load
 from grs_evo.search.population.archive import dominated
 from grs_evo.search.population.individual import Individual, order_key, read_uid, short_uid
 from grs_evo.storage.archive_file import Archive, annotated, lacks_seal, read_archive
+from grs_evo.structures.structure import VACANCY
 from grs_evo.structures.symmetry import ask_spglib
 
 WHICH = ("archive", "pareto", "set")
@@ -76,7 +77,8 @@ def export(
         raise InputError(f"which: is {which!r}; must be one of {', '.join(WHICH)}{nearest(which, WHICH)}")
     if top is not None and top < 1:
         raise InputError(f"--top {top}: must be at least 1")
-    calculation = _calculation(exporter.name, pseudos or {}, ecutwfc, archive.elements)
+    elements = tuple(symbol for symbol in archive.elements if symbol != VACANCY)
+    calculation = _calculation(exporter.name, pseudos or {}, ecutwfc, elements)
     found: Iterable[Individual] = _named(_chosen(archive, which, name_of), uids, name_of)
     chosen = list(itertools.islice(distinct(found) if unique else found, top))
     if not chosen:
@@ -90,7 +92,7 @@ def export(
             f"no pseudopotential was given for {', '.join(absent)}: pw.x will stop there until these inputs name one; "
             f"--pseudo {absent[0]}=FILE does"
         )
-    context = Context(archive.elements, calculation)
+    context = Context(elements, calculation)
     if not to_screen:
         return exporter.write(path, atoms, context)
     sys.stdout.buffer.write(_text(exporter, atoms, context))

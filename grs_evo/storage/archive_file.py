@@ -46,7 +46,7 @@ from grs_evo.storage.hdf5 import (
     to_image,
 )
 from grs_evo.storage.schema import ARCHIVE_SCHEMA
-from grs_evo.structures.structure import formula_of, to_atoms
+from grs_evo.structures.structure import formula_of, to_atoms, without_vacancies
 
 # ---------------------------------------------------------------------------------------------------------------------
 # archives
@@ -188,13 +188,14 @@ def row_of(one: Individual, elements: Sequence[str], term_names: Sequence[str]) 
 
 
 def annotated(one: Individual, elements: Sequence[str], term_names: Sequence[str], seed: int) -> Any:
-    """An individual as `ase.Atoms` with what is known of it in `info`.
+    """An individual as `ase.Atoms` with what is known of it in `info`; sites of vacancies are left empty.
 
     Keys and their types are the same for every individual: parents are two uids, -1 where there is none.
     """
-    atoms = to_atoms(one.structure, elements)
+    atoms = to_atoms(without_vacancies(one.structure, elements), elements)
     row = row_of(one, elements, term_names)
     del row["formula"]
+    row["n_atoms"] = len(atoms)
     row["parents"] = np.array(one.parents, np.int64)
     atoms.info.update({f"grs_{name}": value for name, value in row.items()})
     atoms.info["grs_seed"] = seed

@@ -27,6 +27,8 @@ MOST_CLUSTERS = 50_000
 _SYMPREC = 1e-4  # Å
 # Distances within this share of each other are one shell.
 _SAME_DISTANCE = 1e-4
+# Share by which the volume of a cell with empty sites may differ from the lattice's.
+_SWOLLEN = 0.1
 # Fraction of the shortest distance between sites by which an atom may be off its site.
 _OFF_SITE = 0.35
 
@@ -221,10 +223,52 @@ def _standard_turn(cell: NDArray[np.float64], positions: NDArray[np.float64]) ->
     return np.asarray(turn, np.float64).T
 
 
+def filled(structure: Structure, cell: NDArray[np.float64], sites: NDArray[np.float64], vacancy: int) -> Structure:
+    """The structure with a vacancy on each site of the lattice without an atom; as it is where it is no cell of it.
+
+    Parameters
+    ----------
+    vacancy : species of vacancies
+    """
+    if not structure.pbc.all():
+        return structure
+    ratio = structure.volume / float(abs(np.linalg.det(cell)))
+    numbers = range(max(1, round(ratio * (1.0 - _SWOLLEN))), round(ratio * (1.0 + _SWOLLEN)) + 1)
+    possible = [n for n in numbers if n * len(sites) >= structure.n_atoms]
+    ways = (_rows(structure, cell, sites, n) for n in sorted(possible, key=lambda n: abs(n - ratio)))
+    found = next((one for one in ways if one is not None), None)
+    if found is None:
+        return structure
+    form, rows, shift = found
+    spans = [np.arange(low, high + 1) for low, high in zip(*_reach(form), strict=True)]
+    inside = np.stack(np.meshgrid(*spans, indexing="ij"), -1).reshape(-1, 3)
+    _, first = np.unique(_keys(np.insert(inside, 0, 0, axis=1), form), return_index=True)
+    every = np.array([(k, *t) for t in inside[np.sort(first)].tolist() for k in range(len(sites))], np.int64)
+    empty = every[~np.isin(_keys(every, form), _keys(rows, form))]
+    places = (sites[empty[:, 0]] + empty[:, 1:] + shift) @ np.linalg.inv(form) % 1.0
+    return structure.replace(
+        positions=np.concatenate([structure.positions, places @ structure.cell]),
+        species=np.concatenate([structure.species, np.full(len(empty), vacancy, np.int32)]),
+    )
+
+
+def _reach(form: Rows) -> tuple[Rows, Rows]:
+    """Lowest and highest parent cells that a supercell reaches along each of the parent's vectors."""
+    return np.minimum(form, 0).sum(0), np.maximum(form, 0).sum(0)
+
+
 def _placed(structure: Structure, cell: NDArray[np.float64], sites: NDArray[np.float64]) -> Placed | None:
     n_cells, rest = divmod(structure.n_atoms, len(sites))
     if rest or not n_cells or not structure.pbc.all():
         return None
+    found = _rows(structure, cell, sites, n_cells)
+    return None if found is None else Placed(*found[:2])
+
+
+def _rows(
+    structure: Structure, cell: NDArray[np.float64], sites: NDArray[np.float64], n_cells: int
+) -> tuple[Rows, Rows, NDArray[np.float64]] | None:
+    """`Placed` of a structure with an atom, or none, on each site, and by how much its sites are shifted, (3,)."""
     scale = (abs(np.linalg.det(cell)) * n_cells / structure.volume) ** (1 / 3)
     inverse = np.linalg.inv(cell)
     form = np.rint(structure.cell * scale @ inverse).astype(np.int64)
@@ -244,7 +288,7 @@ def _placed(structure: Structure, cell: NDArray[np.float64], sites: NDArray[np.f
             continue
         rows = np.concatenate([nearest[:, None], np.rint(own)], axis=1).astype(np.int64)
         if len(np.unique(_keys(rows, form))) == len(rows):
-            return Placed(form, rows)
+            return form, rows, scaled[0] - sites[start] + off.mean(0)
     return None
 
 

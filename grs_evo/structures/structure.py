@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from grs_evo.errors import InputError, WrongType, nearest, type_of
 
+# The element of a site without an atom, as ase and icet call it; ATAT and VASP's users write Va.
+VACANCY = "X"
 # Cells whose volume is below this share of the product of their edges are taken for singular.
 _FLAT_CELL = 1e-8
 # Å; a periodic cell vector below is a wrong unit, or a wrong file.
@@ -255,6 +257,16 @@ def unpack_structures(columns: Mapping[str, NDArray[Any]]) -> list[Structure]:
         )
         for k, (end, count) in enumerate(zip(ends, columns["n_atoms"], strict=True))
     ]
+
+
+def without_vacancies(structure: Structure, elements: Sequence[str]) -> Structure:
+    """Its atoms alone."""
+    if VACANCY not in elements:
+        return structure
+    atoms = structure.species != list(elements).index(VACANCY)
+    if atoms.all():
+        return structure
+    return structure.replace(positions=structure.positions[atoms], species=structure.species[atoms])
 
 
 def content_hash(structure: Structure) -> str:

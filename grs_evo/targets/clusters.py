@@ -19,8 +19,8 @@ from grs_evo.errors import InputError
 from grs_evo.kernels.ace.tables import aligned
 from grs_evo.kernels.lattice.clusters import ClusterTables, clusters_whole, count_clusters, make_cluster_work
 from grs_evo.kernels.simd import LANES
-from grs_evo.structures.clusters import Orbit, Placed, in_supercell, key_of, orbits, placed
-from grs_evo.structures.structure import Structure
+from grs_evo.structures.clusters import Orbit, Placed, filled, in_supercell, key_of, orbits, placed
+from grs_evo.structures.structure import VACANCY, Structure
 from grs_evo.structures.symmetry import ask_spglib, conventional
 
 
@@ -287,6 +287,13 @@ def tables_of(clusters: Clusters, structure: Structure, source: str) -> ClusterT
     if not allowed.all():
         raise InputError(f"{source}: atom {int(np.argmin(allowed))} is of an element that the target lacks on its site")
     return tables
+
+
+def with_vacancies(alloy: AlloySites | None, structure: Structure, elements: Sequence[str]) -> Structure:
+    """A cell of an alloy that has vacancies, with these on its empty sites; every other structure as it is."""
+    if alloy is None or VACANCY not in elements:
+        return structure
+    return filled(structure, alloy.cell, alloy.sites, list(elements).index(VACANCY))
 
 
 def cluster_value(clusters: Clusters, structure: Structure, source: str = "structure") -> float:

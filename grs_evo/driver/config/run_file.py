@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from grs_evo.descriptors.options import BasisOptions
 from grs_evo.driver.config.plugged import plug
@@ -25,6 +25,7 @@ from grs_evo.search.candidates.source import CandidateOptions
 from grs_evo.search.options import IslandOptions
 from grs_evo.search.population.archive import ArchiveOptions
 from grs_evo.search.population.representative_set import SetOptions
+from grs_evo.structures.structure import VACANCY
 
 _DEFAULT_ISLANDS = 4
 _LONGEST = 864e6  # s
@@ -51,6 +52,17 @@ class AlloyOptions(Options):
     )
     samples: int = Field(default=4096, ge=16, le=10_000_000, description="environments drawn [1]")
     seed: int = Field(default=0, ge=0, description="of these draws [1]")
+
+    @field_validator("composition", "order", mode="before")
+    @classmethod
+    def _one_name_of_vacancies(cls, given: Any) -> Any:
+        """X where Va is written; lists, as JSON gives them, are tuples then, which alone pass the strict checks."""
+        if isinstance(given, Mapping):
+            return {
+                re.sub(r"\bVa\b", VACANCY, str(name)): tuple(value) if isinstance(value, list) else value
+                for name, value in given.items()
+            }
+        return tuple(cls._one_name_of_vacancies(one) for one in given) if isinstance(given, list | tuple) else given
 
     @property
     def occupants(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from grs_evo.observables.counting.extent import filled
 from grs_evo.observables.counting.survey import Survey
 from grs_evo.observables.record import Observable, Row
 from grs_evo.observables.sampling import Comparison
-from grs_evo.structures.structure import Structure
+from grs_evo.structures.structure import VACANCY, Structure
 
 LIMIT = 4.0
 _DISORDERED, _ON_SITES = 0.007, 0.003
@@ -58,7 +58,7 @@ def _measure(found: Survey) -> dict[str, Any]:
     if dimension == 3:
         from ase.data import atomic_masses, atomic_numbers
 
-        masses = np.array([atomic_masses[atomic_numbers[e]] for e in found.elements])
+        masses = np.array([0.0 if e == VACANCY else atomic_masses[atomic_numbers[e]] for e in found.elements])
         result["g/cm3"] = float(1.66053907 * (masses * found.of_kind).sum() / found.volumes.sum())
     return result
 
