@@ -448,7 +448,7 @@ def test_a_run_imports_what_it_needs(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text(small.LATTICE.replace("generations = 12", "generations = 1"))
     (tmp_path / "target.xyz").write_text(small.TARGET)
     slow = {f"scipy.{name}" for name in ("special", "stats", "integrate", "optimize", "spatial", "sparse")}
-    slow |= {"ase.io", "pandas", "matplotlib", "sklearn", "plotly", "rich", "deap"}
+    slow |= {"ase.io", "pandas", "matplotlib", "sklearn", "rich", "deap"}
     assert sorted(slow & _imported_by("run", str(tmp_path / "run.toml"), "--quiet")) == []
 
 

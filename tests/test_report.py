@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import zlib
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from grs_evo.analysis.figures.environments import growth
 from grs_evo.analysis.figures.figure import Figure, Series, axis, base_of
 from grs_evo.analysis.notation import significant
 from grs_evo.errors import InputError
+from grs_evo.report import page as page_of_report
 from grs_evo.report import plot
 from grs_evo.report.formatting import without_folders
 from grs_evo.report.page import Section, figure, render, script_json, text, tiles
@@ -180,7 +183,7 @@ def test_markup_shows_as_text(where):
     html = compose(archive(4, **options), EVIL if where == "title" else "a run")
     page = Page(html)
     assert all(attributes["class"] == "plotted" for tag, attributes in page.elements if tag == "img")
-    assert sum(tag == "script" for tag, _ in page.elements) == 3
+    assert sum(tag == "script" for tag, _ in page.elements) == 4
     shown = without_folders(EVIL) if where == "description" else EVIL
     assert "<img" in shown
     assert shown in "".join(page.words)
@@ -196,6 +199,17 @@ def test_json_cannot_leave_its_script_and_labels_cannot_hold_tags():
     assert plot.plain("<b>&") == "&lt;b&gt;&amp;"
     with pytest.raises(ValueError, match="not JSON compliant"):
         script_json(float("nan"))
+
+
+def test_libraries_are_those_that_their_table_names():
+    folder = Path(page_of_report.__file__).parent / "libraries"
+    rows = re.findall(
+        r"^\| `(\S+\.js)` .*?, `(\S+)` \| `(\w{64})` \|$", (folder / "README.md").read_text(), re.MULTILINE
+    )
+    assert sorted(name for name, *_ in rows) == sorted(path.name for path in folder.glob("*.js"))
+    for name, licence, checksum in rows:
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == checksum
+        assert "Copyright" in (folder / licence).read_text()
 
 
 def test_two_reports_of_one_archive_are_equal():
@@ -564,6 +578,7 @@ def browse(html, folder, width, dark):
       clearInterval(wait);
       document.title = JSON.stringify({ title: document.title, wide: document.documentElement.scrollWidth,
         view: document.documentElement.clientWidth, drawn: document.querySelectorAll(".canvas .main-svg").length,
+        turned: document.querySelectorAll("#scene canvas").length,
         plots: +document.documentElement.dataset.drawn, background: getComputedStyle(document.body).backgroundColor });
     }, 50); });</script>"""
     page = folder / "page.html"
@@ -598,6 +613,7 @@ def test_a_browser_draws_it_all_without_complaint(tmp_path, width, dark):
     assert seen["view"] == width
     assert seen["wide"] <= seen["view"], "the page scrolls sideways"
     assert seen["drawn"] >= seen["plots"] > 10
+    assert seen["turned"] == 1, "no structure to turn"
     assert (max(map(int, re.findall(r"\d+", seen["background"]))) < 60) == dark
 
 

@@ -56,36 +56,6 @@
   };
 
   // ---------------------------------------------------------------- structures
-  const sphere = (() => {
-    // An icosahedron, each face divided in four, `level` times; all corners on the unit sphere.
-    const made = {};
-    return (level) => {
-      if (made[level]) return made[level];
-      const t = (1 + Math.sqrt(5)) / 2;
-      const unit = (p) => { const n = Math.hypot(...p); return p.map((x) => x / n); };
-      const corners = [[-1, t, 0], [1, t, 0], [-1, -t, 0], [1, -t, 0], [0, -1, t], [0, 1, t], [0, -1, -t], [0, 1, -t],
-        [t, 0, -1], [t, 0, 1], [-t, 0, -1], [-t, 0, 1]].map(unit);
-      let faces = [[0, 11, 5], [0, 5, 1], [0, 1, 7], [0, 7, 10], [0, 10, 11], [1, 5, 9], [5, 11, 4], [11, 10, 2], [10, 7, 6],
-        [7, 1, 8], [3, 9, 4], [3, 4, 2], [3, 2, 6], [3, 6, 8], [3, 8, 9], [4, 9, 5], [2, 4, 11], [6, 2, 10], [8, 6, 7], [9, 8, 1]];
-      for (let k = 0; k < level; k++) {
-        const known = new Map();
-        const between = (a, b) => {
-          const key = a < b ? a + "," + b : b + "," + a;
-          if (!known.has(key)) {
-            corners.push(unit(corners[a].map((x, i) => x + corners[b][i])));
-            known.set(key, corners.length - 1);
-          }
-          return known.get(key);
-        };
-        faces = faces.flatMap(([a, b, c]) => {
-          const ab = between(a, b), bc = between(b, c), ca = between(c, a);
-          return [[a, ab, ca], [b, bc, ab], [c, ca, bc], [ab, bc, ca]];
-        });
-      }
-      return (made[level] = { corners, faces });
-    };
-  })();
-
   const solve = (m) => {
     // Inverse of a 3 × 3 matrix given by rows.
     const [a, b, c, d, e, f, g, h, i] = m;
@@ -105,81 +75,69 @@
     return list;
   };
 
-  // The same atoms once more along each periodic direction, and pairs near enough to be drawn as bonds.
+  // 3Dmol finds bonds, repeats cells and turns what it shows; it gets positions, the cell and the theme's colours.
   const mostRepeated = 200, mostBonded = 800;
-  const repeated = (one, places) => {
-    const shifts = [[0, 0, 0]];
-    one.pbc.forEach((periodic, k) => {
-      if (periodic) shifts.push(...shifts.map((v) => v.map((x, i) => x + (i === k ? 1 : 0))));
-    });
-    return shifts.flatMap((v) => { const by = times(v, one.cell); return places.map((p) => p.map((x, i) => x + by[i])); });
+  const checked = (id) => { const box = document.getElementById(id); return Boolean(box && box.checked); };
+  const target = data.structures.find((one) => one.target);
+  const views = {};
+  const viewOf = (id) => {
+    if (views[id]) return views[id];
+    const view = $3Dmol.createViewer(document.getElementById(id), { orthographic: true, disableFog: true });
+    // As the stills are seen: from the right and above.
+    view.rotate(-90, "x"); view.rotate(-28, "z"); view.rotate(22, "vx");
+    return (views[id] = view);
   };
-  const bonds = (places, species) => {
-    const x = [], y = [], z = [];
-    for (let a = 0; a < places.length; a++) for (let b = 0; b < a; b++) {
-      const d = places[a].map((v, i) => v - places[b][i]);
-      if (Math.hypot(...d) > 1.2 * (data.radii[species[a]] + data.radii[species[b]])) continue;
-      x.push(places[a][0], places[b][0], null); y.push(places[a][1], places[b][1], null); z.push(places[a][2], places[b][2], null);
-    }
-    return x.length ? [{ type: "scatter3d", mode: "lines", x, y, z, line: { color: colour("muted"), width: 5 }, hoverinfo: "skip" }] : [];
-  };
-  const checked = (id) => document.getElementById(id).checked;
 
-  const showScene = (one, wrap) => {
-    let places = atomsOf(one, wrap), species = one.species;
-    const n = places.length;
-    if (checked("images") && n <= mostRepeated) {
-      places = repeated(one, places);
-      species = places.map((_, k) => one.species[k % n]);
-    }
-    const bonded = checked("bonds") && places.length <= mostBonded;
-    const ball = sphere(places.length > 150 ? 1 : 2), traces = bonded ? bonds(places, species) : [];
+  const showScene = (id, one) => {
+    const view = viewOf(id), places = atomsOf(one, checked("wrap")), periodic = one.pbc.some(Boolean);
+    const repeated = checked("images") && periodic && places.length <= mostRepeated;
+    const bonded = checked("bonds") && places.length * (repeated ? 8 : 1) <= mostBonded;
+    const lines = places.map((p, k) => [data.elements[one.species[k]], ...p.map((x) => x.toFixed(4))].join(" "));
+    const held = view.getView(), first = !held || !view.getModelList().length;
+    view.removeAllModels(); view.removeAllShapes(); view.removeAllLabels();
+    view.setBackgroundColor(colour("paper"), 1);
+    const model = view.addModel(`${places.length}\nLattice="${one.cell.join(" ")}"\n${lines.join("\n")}\n`, "xyz", { assignBonds: bonded });
+    if (repeated) view.replicateUnitCell(...one.pbc.map((yes) => (yes ? 2 : 1)), model, bonded);
     data.elements.forEach((symbol, element) => {
-      const x = [], y = [], z = [], i = [], j = [], k = [], labels = [], cx = [], cy = [], cz = [];
-      const r = (bonded ? 0.4 : 0.72) * data.radii[element];
-      places.forEach((p, atom) => {
-        if (species[atom] !== element) return;
-        const start = x.length;
-        for (const c of ball.corners) { x.push(p[0] + r * c[0]); y.push(p[1] + r * c[1]); z.push(p[2] + r * c[2]); }
-        for (const f of ball.faces) { i.push(start + f[0]); j.push(start + f[1]); k.push(start + f[2]); }
-        cx.push(p[0]); cy.push(p[1]); cz.push(p[2]);
-        const own = atom % n;
-        labels.push(`${symbol}, atom ${own}<br>${one.positions.slice(3 * own, 3 * own + 3).map((v) => v.toFixed(3)).join(", ")} Å`);
-      });
-      if (!x.length) return;
-      traces.push({ type: "mesh3d", x, y, z, i, j, k, color: colour("e" + (element % 8)), hoverinfo: "skip", flatshading: false,
-        lighting: { ambient: 0.62, diffuse: 0.5, specular: 0.12, roughness: 0.6, fresnel: 0.05 }, lightposition: { x: 3e4, y: -1e5, z: 1e5 } });
-      traces.push({ type: "scatter3d", mode: "markers", x: cx, y: cy, z: cz, text: labels, hovertemplate: "%{text}<extra></extra>",
-        marker: { size: 10, opacity: 0 } });
+      const paint = colour("e" + (element % 8)), sphere = { radius: (bonded ? 0.4 : 0.8) * data.radii[element], color: paint };
+      view.setStyle({ elem: symbol }, bonded ? { sphere, stick: { radius: 0.12, color: paint } } : { sphere });
     });
-    if (one.pbc.some(Boolean)) {
-      const corner = (a, b, c) => times([a, b, c], one.cell), x = [], y = [], z = [];
-      const edge = (p, q) => { x.push(p[0], q[0], null); y.push(p[1], q[1], null); z.push(p[2], q[2], null); };
-      for (const a of [0, 1]) for (const b of [0, 1]) {
-        edge(corner(0, a, b), corner(1, a, b)); edge(corner(a, 0, b), corner(a, 1, b)); edge(corner(a, b, 0), corner(a, b, 1));
-      }
-      traces.push({ type: "scatter3d", mode: "lines", x, y, z, line: { color: colour("muted"), width: 3 }, hoverinfo: "skip" });
-      const ends = [corner(1.06, 0, 0), corner(0, 1.06, 0), corner(0, 0, 1.06)];
-      traces.push({ type: "scatter3d", mode: "text", x: ends.map((p) => p[0]), y: ends.map((p) => p[1]), z: ends.map((p) => p[2]),
-        text: ["a", "b", "c"], textfont: { size: 15, color: colour("ink") }, hoverinfo: "skip" });
+    if (periodic) {
+      const label = { fontColor: colour("ink"), fontSize: 15, showBackground: false, inFront: true, alignment: "center" };
+      const arrow = () => ({ color: colour("muted"), radius: 0.06, midpos: -1 });
+      view.addUnitCell(model, { box: { color: colour("muted") }, alabel: "a", blabel: "b", clabel: "c", astyle: arrow(),
+        bstyle: arrow(), cstyle: arrow(), alabelstyle: label, blabelstyle: label, clabelstyle: label });
     }
-    // The longest side fills the view, whatever the others are: plotly's own "data" mode lets long cells run out of it.
-    const low = [Infinity, Infinity, Infinity], high = [-Infinity, -Infinity, -Infinity];
-    traces.forEach((trace) => [trace.x, trace.y, trace.z].forEach((values, k) => values.forEach((value) => {
-      if (value === null) return;
-      low[k] = Math.min(low[k], value); high[k] = Math.max(high[k], value);
-    })));
-    const extent = high.map((value, k) => value - low[k]);
-    const size = 1.8 / Math.max(Math.hypot(...extent), 1.25 * Math.max(...extent));
-    // A hair more than the structure: what lies on the border would be clipped.
-    const side = (k) => ({ visible: false, showspikes: false, range: [low[k] - 0.01 * extent[k], high[k] + 0.01 * extent[k]] });
-    return Plotly.react("scene", traces, {
-      paper_bgcolor: colour("paper"), showlegend: false, margin: { l: 0, r: 0, t: 0, b: 0 }, uirevision: "view",
-      scene: { aspectmode: "manual", aspectratio: { x: size * extent[0], y: size * extent[1], z: size * extent[2] },
-        xaxis: side(0), yaxis: side(1), zaxis: side(2), dragmode: "orbit",
-        // Perspective: with plotly's orthographic camera meshes are not lit.
-        bgcolor: colour("paper"), camera: { projection: { type: "perspective" }, eye: { x: 0.88, y: -1.68, z: 0.78 } } },
-    }, { displaylogo: false, responsive: true, displayModeBar: false, scrollZoom: false });
+    let tip = null;
+    view.setHoverable({}, true, (atom) => {
+      const own = atom.serial, words = one.positions.slice(3 * own, 3 * own + 3).map((v) => v.toFixed(3)).join(", ");
+      tip = tip || view.addLabel(`${atom.elem}, atom ${own}: ${words} Å`, { position: atom, inFront: true, fontSize: 12, fontColor: colour("ink"),
+        backgroundColor: colour("hint"), backgroundOpacity: 0.95 });
+    }, () => { if (tip) view.removeLabel(tip); tip = null; });
+    view.resize();
+    view.zoomTo();
+    view.zoom(1.3);
+    if (!first) view.setView([...view.getView().slice(0, 4), ...held.slice(4)]);
+    view.render();
+  };
+
+  // The target beside the cell, both turned as one; setting a view tells its listeners too.
+  let turning = false;
+  const turnLike = (one, other) => {
+    if (turning) return;
+    turning = true;
+    views[one].setView([...views[one].getView().slice(0, 4), ...views[other].getView().slice(4)]);
+    turning = false;
+  };
+  const showScenes = (one) => {
+    const beside = Boolean(target) && checked("beside") && one !== target;
+    document.getElementById("target-scene").hidden = !beside;
+    showScene("scene", one);
+    if (!beside) return;
+    showScene("target-scene", target);
+    turnLike("target-scene", "scene");
+    for (const [one, other] of [["scene", "target-scene"], ["target-scene", "scene"]])
+      views[one].setViewChangeCallback(() => turnLike(other, one));
   };
 
   const webgl = (() => {
@@ -210,16 +168,13 @@
     const pictured = document.querySelectorAll(".choice button")[number];
     const still = () => (pictured ? pictured.querySelector("svg").cloneNode(true) : document.createElement("span"));
     document.getElementById("still").replaceChildren(still());
-    if (!webgl) {
-      document.getElementById("scene").replaceChildren(still());
-      return Promise.resolve();
-    }
-    return showScene(one, document.getElementById("wrap").checked);
+    if (webgl) showScenes(one);
+    else document.getElementById("scene").replaceChildren(still());
   };
 
   const boxes = [...document.querySelectorAll(".canvas[data-plot]")];
   const redraw = async () => {
-    if (data.structures.length) await choose(chosen);
+    if (data.structures.length) choose(chosen);
     for (const box of boxes) {
       await draw(box);
       // Between two plots the page may answer to a tap.
@@ -238,7 +193,7 @@
     figure.querySelector("figcaption p").textContent = caption;
     draw(figure.querySelector(".canvas"));
   }));
-  for (const id of ["wrap", "bonds", "images"]) {
+  for (const id of ["wrap", "bonds", "images", "beside"]) {
     const box = document.getElementById(id);
     if (box) box.addEventListener("change", () => choose(chosen));
   }
@@ -247,23 +202,22 @@
     data.structures.forEach((one, k) => pick.append(new Option(one.title, String(k))));
     pick.addEventListener("change", () => choose(Number(pick.value)));
   }
+  if (target) document.getElementById("beside").parentElement.hidden = false;
   // The view turns by arrow keys, comes nearer by + and −; n and p show the next and the previous structure.
   const stage = document.getElementById("scene");
-  if (stage && webgl) stage.addEventListener("keydown", (event) => {
-    const camera = stage._fullLayout && stage._fullLayout.scene && stage._fullLayout.scene._scene.getCamera();
-    const step = { n: 1, p: -1 }[event.key];
+  if (stage) stage.addEventListener("keydown", (event) => {
+    const step = { n: 1, p: -1 }[event.key], near = { "+": 1.1, "-": 1 / 1.1 }[event.key];
+    const turn = { ArrowLeft: [-8, "vy"], ArrowRight: [8, "vy"], ArrowUp: [-8, "vx"], ArrowDown: [8, "vx"] }[event.key];
     if (step) choose((chosen + step + data.structures.length) % data.structures.length);
-    else if (camera) {
-      let { x, y, z } = camera.eye;
-      const r = Math.hypot(x, y, z), turn = { ArrowLeft: -0.15, ArrowRight: 0.15 }[event.key] || 0;
-      const tilt = { ArrowUp: 0.12, ArrowDown: -0.12 }[event.key] || 0, zoom = { "+": 0.9, "-": 1.1 }[event.key] || 1;
-      if (!turn && !tilt && zoom === 1) return;
-      const phi = Math.atan2(y, x) + turn, theta = Math.min(1.5, Math.max(-1.5, Math.asin(z / r) + tilt)), far = r * zoom;
-      const eye = { x: far * Math.cos(theta) * Math.cos(phi), y: far * Math.cos(theta) * Math.sin(phi), z: far * Math.sin(theta) };
-      Plotly.relayout(stage, { "scene.camera": { ...camera, eye } });
-    } else return;
+    else if (webgl && turn) views.scene.rotate(...turn);
+    else if (webgl && near) views.scene.zoom(near);
+    else return;
     event.preventDefault();
   });
+  // The wheel scrolls the page, also above a structure; with Ctrl it brings the structure nearer.
+  document.querySelectorAll("#scene, #target-scene").forEach((box) => box.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey) event.stopPropagation();
+  }, { capture: true }));
   dark.addEventListener("change", redraw);
   // Paper has a width and colours of its own.
   const paper = (on) => {

@@ -16,7 +16,6 @@ from typing import Any
 
 from grs_evo.analysis.figures.figure import Figure
 from grs_evo.analysis.figures.files import csv_text, svg_text
-from grs_evo.errors import InputError
 from grs_evo.report import plot
 
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -166,10 +165,11 @@ def structures(groups: Sequence[tuple[str, Sequence[tuple[str, str, str, str]]]]
         '<label class="pick">Structure <select id="pick"></select></label>'
         '<div id="scene" tabindex="0" role="application" aria-label="The chosen structure; arrow keys turn it, plus '
         'and minus bring it nearer, n and p show the next and the previous one"></div>'
-        '<div id="still"></div>'
+        '<div id="target-scene" hidden></div><div id="still"></div>'
         f'<div class="legend">{legend}<label><input type="checkbox" id="wrap" checked> '
         'atoms wrapped into the cell</label><label><input type="checkbox" id="bonds"> bonds</label>'
-        '<label><input type="checkbox" id="images"> periodic images</label></div>'
+        '<label><input type="checkbox" id="images"> periodic images</label>'
+        '<label hidden><input type="checkbox" id="beside"> target beside</label></div>'
         '<dl class="facts" id="stage-facts"></dl>'
         '<a class="take" id="stage-file">This structure (extended XYZ)</a></div></div>'
     )
@@ -181,15 +181,9 @@ def next_box(commands: Sequence[tuple[str, str]]) -> str:
     return f'<div class="card next"><h2>Next</h2><dl class="facts">{lines}</dl></div>' if commands else ""
 
 
-def plotly_script() -> str:
-    """plotly's JavaScript, from the installed package."""
-    try:
-        from plotly.offline import get_plotlyjs
-    except ImportError:
-        raise InputError(
-            "report: the package plotly is not installed; install grs-evo[analysis] to write reports"
-        ) from None
-    script: str = get_plotlyjs()
+def _library(name: str) -> str:
+    """A JavaScript library that comes with the program, so that it may stand inside a script element."""
+    script = files(__package__).joinpath("libraries", name).read_text(encoding="utf-8")
     return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
@@ -249,5 +243,5 @@ def render(
         "</p></noscript>\n"
         f"{body}\n</main>\n<footer>{text(footer)}</footer>\n"
         f'<script type="application/json" id="data">{script_json(data)}</script>\n'
-        f"<script>{plotly_script()}</script>\n<script>\n{script}</script>\n</body>\n</html>\n"
+        f"<script>{_library('plotly-basic.min.js')}</script>\n<script>{_library('3Dmol-min.js')}</script>\n<script>\n{script}</script>\n</body>\n</html>\n"
     )

@@ -60,7 +60,10 @@ def draw(figures: Sequence[Figure], columns: int = 2, size: tuple[float, float] 
     columns : figures in a row, at most
     size : width and height of each, inches
     """
-    import matplotlib as mpl
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        raise InputError("figures: the package matplotlib is not installed; install grs-evo[analysis]") from None
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Drawing
 

@@ -108,7 +108,7 @@ def structures_section(found: Found) -> tuple[Section, list[dict[str, Any]]]:
     return _set_section(found) if found.archive.set else _archive_section(found)
 
 
-_HOW = "Turn the view with the mouse or a finger. Files hold positions and cells exactly as they were found."
+_HOW = "Turn the view by mouse, finger or arrow keys. Files hold positions and cells exactly as they were found."
 
 
 def _archive_section(found: Found) -> tuple[Section, list[dict[str, Any]]]:
@@ -178,7 +178,7 @@ def target_scene(structure: Structure, elements: Sequence[str]) -> dict[str, Any
     """The target beside what was found, with no more than its size told; its file is the user's own."""
     title = f"The target: {symmetry.formula(structure, elements)}"
     facts = [("atoms", whole(structure.n_atoms), ""), ("cell", _cell(structure.cell), "")]
-    return structure_view.scene(structure) | {"title": title, "facts": facts, "file": "", "name": ""}
+    return structure_view.scene(structure) | {"title": title, "facts": facts, "file": "", "name": "", "target": True}
 
 
 def _view(
