@@ -7,8 +7,11 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
+from ase.neighborlist import neighbor_list
+from click.testing import CliRunner
 
 import grs_evo
+from grs_evo.cli.commands import cli
 from grs_evo.cli.score import scores
 from grs_evo.driver.config.run_file import parse
 from grs_evo.driver.setup import by_alloy
@@ -74,6 +77,22 @@ def test_vacancies_are_a_species_within_and_no_atoms_outside(tmp_path: Path) -> 
     assert found["n_atoms"] == 8
     assert found["value"] == pytest.approx(best.value, rel=1e-9)
     assert set(found["by_term"]["clusters"][0]["orders"]) == {"Ni-Ni", "Ni-X", "X-X"}
+
+
+def test_a_large_cell_has_the_wanted_order(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text(VACANCIES)
+    out = tmp_path / "big.data"
+    done = CliRunner().invoke(cli, ["alloy", str(tmp_path / "run.toml"), "-o", str(out), "--sites", "4394"])
+    assert done.exit_code == 0, done.output
+    assert "4394 sites, Ni3296X1098, orders within" in done.output  # 13³ cubic cells of two sites
+    atoms = ase.io.read(out, format="lammps-data")
+    assert len(atoms) == 3296
+    # a share c (1 − α) of the eight neighbours of an atom are vacancies
+    near = len(neighbor_list("i", atoms, 2.6)) / len(atoms)
+    assert near == pytest.approx(8 * (1 - 0.25 * 1.1), abs=0.02)
+    (tmp_path / "other.toml").write_text("[target]\nfiles = ['a.xyz']\n")
+    with pytest.raises(InputError, match=r"target\.alloy: is missing"):
+        cli.main(["alloy", str(tmp_path / "other.toml"), "-o", str(out)], standalone_mode=False)
 
 
 def test_vacancies_need_sites_that_stay(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from grs_evo.cli.help.guide import guide
 from grs_evo.cli.help.init import init
 from grs_evo.cli.help.plot import plot
 from grs_evo.cli.label import label
+from grs_evo.cli.output.alloy import alloy
 from grs_evo.cli.output.export import export
 from grs_evo.cli.refit import refit
 from grs_evo.cli.select import select
@@ -279,6 +280,7 @@ def score(
 cli.add_command(guide)
 cli.add_command(init)
 cli.add_command(export)
+cli.add_command(alloy)
 cli.add_command(plot)
 cli.add_command(select)
 cli.add_command(refit)

@@ -191,13 +191,7 @@ def _stored(run: RunFile, folder: Path) -> TargetData:
 
 
 def _alloy(options: AlloyOptions, basis: Basis, structures: Sequence[Structure], covariance: bool) -> Target:
-    if options.lattice == "file":
-        if not structures:
-            raise InputError('target.alloy.lattice: is "file", but target.files names none')
-        sites = structures[0]
-    else:
-        cell, fractional = named_lattice(options)
-        sites = Structure(fractional @ cell, cell, np.zeros(len(fractional), np.int32), np.ones(3, np.bool_))
+    sites = _sites_of(options, structures)
     lattice = to_atoms(sites, basis.elements)
     with within("target.alloy", "."):
         return Target.random_alloy(
@@ -209,6 +203,30 @@ def _alloy(options: AlloyOptions, basis: Basis, structures: Sequence[Structure],
             covariance=covariance,
             order=options.order,
         )
+
+
+def _sites_of(options: AlloyOptions, structures: Sequence[Structure], cubic: bool = False) -> Structure:
+    """One cell of an alloy's lattice; its species say nothing."""
+    if options.lattice != "file":
+        cell, fractional = named_lattice(options, cubic)
+        return Structure(fractional @ cell, cell, np.zeros(len(fractional), np.int32), np.ones(3, np.bool_))
+    if not structures:
+        raise InputError('target.alloy.lattice: is "file", but target.files names none')
+    return structures[0]
+
+
+def alloy_lattice(options: TargetOptions, elements: Sequence[str], folder: Path, cubic: bool) -> Structure:
+    """One cell of the lattice of [target.alloy]; of a named lattice the primitive or the conventional one.
+
+    Raises
+    ------
+    InputError
+        No such lattice, a file that cannot be read.
+    """
+    if options.alloy is None:
+        raise InputError("target.alloy: is missing")
+    entries = _read_target(options, elements, folder)[1] if options.alloy.lattice == "file" else []
+    return _sites_of(options.alloy, [entry.structure for entry in entries], cubic)
 
 
 def by_alloy(run: RunFile, folder: Path) -> tuple[RunFile, tuple[str, ...]]:

@@ -18,7 +18,7 @@ from grs_evo.plugins import entry_points, load
 from grs_evo.search.population.archive import dominated
 from grs_evo.search.population.individual import Individual, order_key, read_uid, short_uid
 from grs_evo.storage.archive_file import Archive, annotated, lacks_seal, read_archive
-from grs_evo.structures.structure import VACANCY
+from grs_evo.structures.structure import VACANCY, Structure, to_atoms
 from grs_evo.structures.symmetry import ask_spglib
 
 WHICH = ("archive", "pareto", "set")
@@ -97,6 +97,20 @@ def export(
         return exporter.write(path, atoms, context)
     sys.stdout.buffer.write(_text(exporter, atoms, context))
     return []
+
+
+def write_atoms(structure: Structure, elements: Sequence[str], out: Path) -> None:
+    """Write one structure, in the format that the suffix tells.
+
+    Raises
+    ------
+    InputError
+        No such format, or a file that cannot be written.
+    """
+    exporter = _exporter(out, None)
+    _check_place(out, exporter, 1)
+    present = tuple(symbol for symbol in elements if symbol != VACANCY)
+    exporter.write(out, [to_atoms(structure, elements)], Context(present, Calculation({}, None)))
 
 
 def _check_place(path: Path, exporter: Exporter, count: int) -> None:

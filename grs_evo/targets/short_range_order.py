@@ -144,8 +144,8 @@ def ordered_like(cell: Structure, alloy: AlloySites, rng: np.random.Generator) -
     return cell.replace(species=species)
 
 
-def ordered_cell(alloy: AlloySites, n_sites: int = _SITES, seed: int | None = None) -> Structure:
-    """A large cell of the alloy, about as long as wide, with the wanted orders.
+def ordered_cell(alloy: AlloySites, n_sites: int = _SITES, seed: int | None = None) -> tuple[Structure, float]:
+    """A large cell of the alloy, about as long as wide, with the wanted orders; the deviation that is left of them.
 
     Raises
     ------
@@ -161,7 +161,7 @@ def ordered_cell(alloy: AlloySites, n_sites: int = _SITES, seed: int | None = No
     positions = (rows + np.tile(alloy.sites, (len(grid), 1))) @ alloy.cell
     kinds = np.tile(np.arange(len(alloy.sites)), len(grid))
     at = Placed(np.diag(repeat), np.concatenate([kinds[:, None], rows], 1).astype(np.int64))
-    species = random_occupation(alloy, at, rng)
+    species, left = random_occupation(alloy, at, rng), 0.0
     if len(alloy.orders):
         species, left = order_occupation(alloy, at, species, rng)
         if left > 2 * TOLERANCE:
@@ -169,4 +169,4 @@ def ordered_cell(alloy: AlloySites, n_sites: int = _SITES, seed: int | None = No
                 f"order: the wanted orders are out of reach on this lattice; swaps leave a deviation of {left:.2g} "
                 f"(root mean square of α over pairs of elements); take orders nearer to 0"
             )
-    return Structure(positions, alloy.cell * repeat[:, None], species, np.ones(3, np.bool_))
+    return Structure(positions, alloy.cell * repeat[:, None], species, np.ones(3, np.bool_)), left

@@ -35,15 +35,15 @@ class AlloyCell(NamedTuple):
     file: str  # that it was read from; empty: a named lattice
 
 
-def named_lattice(options: AlloyOptions) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Cell in Å and fractional sites."""
+def named_lattice(options: AlloyOptions, cubic: bool = False) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Cell in Å and fractional sites, primitive or conventional."""
     if options.lattice not in PARENTS:
         raise InputError(
             f"target.alloy.lattice: {options.lattice!r} is no lattice; allowed are {', '.join((*PARENTS, 'file'))}"
         )
     if options.a is None:
         raise InputError(f"target.alloy.a: is missing; a {options.lattice} lattice needs its constant in Å")
-    return parent_cell(options.lattice, options.a, cubic=False)
+    return parent_cell(options.lattice, options.a, cubic=cubic)
 
 
 def with_alloy_defaults(run: RunFile, parent: AlloyCell) -> tuple[RunFile, tuple[str, ...]]:

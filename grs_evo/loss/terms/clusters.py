@@ -60,7 +60,7 @@ def _prepare(basis: Basis, target: Target, options: ClusterOptions) -> tuple[Clu
         if target.alloy is None:
             clusters = with_wanted(clusters, target.structures, weights)
         elif len(alloy.orders):
-            clusters = with_wanted(clusters, [ordered_cell(alloy)], [1.0])
+            clusters = with_wanted(clusters, [ordered_cell(alloy)[0]], [1.0])
         return clusters, options
 
 
