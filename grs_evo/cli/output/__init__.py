@@ -1,1 +1,7 @@
-"""`grs-evo export`: what was found, and what was labelled, into files of other programs."""
+"""Commands that write structures.
+
+| of | module |
+|---|---|
+| a run, or a labelled set | `export` |
+| an alloy: large cells | `alloy` |
+"""
