@@ -14,9 +14,9 @@ import numpy as np
 
 from grs_evo.errors import InputError, RankExit, StorageError
 from grs_evo.parallel.coordinator import Coordinator, RoundRules
-from grs_evo.parallel.decisions import NEVER, CheckpointOptions, Decision, Pace, StopOptions, Totals
+from grs_evo.parallel.decisions import NEVER, Balance, CheckpointOptions, Decision, Pace, StopOptions, Totals
 from grs_evo.parallel.endings import Ending, run_round
-from grs_evo.parallel.topology import MigrationOptions, Routes, shares, sources
+from grs_evo.parallel.topology import MigrationOptions, Routes, balanced, sources
 from grs_evo.parallel.worker import RoundPlan, SignalFlag, Worker
 from grs_evo.search.population.individual import Individual, pack, unpack
 from grs_evo.structures.structure import Structure
@@ -192,6 +192,7 @@ def run_on_threads(
     work: ToyWork | None = None,
     every: int = 1,
     interrupt: tuple[int, float] | None = None,
+    balance: Callable[[np.ndarray, int, np.ndarray], Balance] = Balance,
 ) -> tuple[list[Ending | Exception], ToyRecorder]:
     """A round of the stand-in on ranks that are threads; what each rank returned or raised, and rank 0's record."""
     options = options or MigrationOptions(interval=2, emigrants=1)
@@ -200,7 +201,8 @@ def run_on_threads(
     boxes: list[queue.Queue] = [queue.Queue() for _ in range(n_ranks)]
     barrier, sunk = threading.Barrier(n_ranks), threading.Event()
     heard = sources(n_islands, options, seed)
-    owned = shares(n_islands, n_ranks)
+    even = np.ones(n_islands)
+    owner = balanced(even, n_ranks)
     start, decision, states = -1, None, None
     if resume is not None:
         start = max(resume.saved) if at is None else at
@@ -225,11 +227,11 @@ def run_on_threads(
                 stop or StopOptions(generations=generations),
                 CheckpointOptions(generations=every, max_cost=1.0),
             )
-            coordinator = Coordinator(rules, recorder, start, decision)
+            coordinator = Coordinator(rules, recorder, balance(owner, n_ranks, even), start, decision)
         round_plan = RoundPlan(0, generations, start, stop_at, again)
-        routes = Routes(heard, owned, rank, options.interval, options.delay)
+        routes = Routes(heard, owner, rank, options.interval, options.delay)
         worker = Worker(world, work, routes, round_plan, flags[rank], coordinator)  # type: ignore[arg-type]
-        given = None if states is None else {k: work.unpack(states[k]) for k in owned[rank]}
+        given = None if states is None else {k: work.unpack(states[k]) for k in routes.mine}
         try:
             endings[rank] = run_round(worker, given)
         except Exception as error:

@@ -26,9 +26,9 @@ from grs_evo.errors import InputError, RankExit
 from grs_evo.parallel import communicator, endings
 from grs_evo.parallel.communicator import Launcher, World
 from grs_evo.parallel.coordinator import Coordinator, RoundRules
-from grs_evo.parallel.decisions import CheckpointOptions, Decision, StopOptions
+from grs_evo.parallel.decisions import Balance, CheckpointOptions, Decision, StopOptions
 from grs_evo.parallel.messages import Tag, encode, text_array
-from grs_evo.parallel.topology import MigrationOptions, Routes, shares, sources
+from grs_evo.parallel.topology import MigrationOptions, Routes, sources
 from grs_evo.parallel.worker import RoundPlan, SignalFlag, Worker
 from grs_evo.storage.checkpoint import Checkpoint
 from grs_evo.structures.structure import Structure
@@ -143,13 +143,16 @@ def _evolution(
     work: ToyWork | None = None,
 ) -> Callable[[], Any]:
     options = MigrationOptions(interval=2, emigrants=1)
-    owned, heard_from = shares(4, 2), sources(4, options, 3)
+    owner, heard_from = np.array([0, 0, 1, 1], np.int32), sources(4, options, 3)
     rules = (StopOptions(generations=generations), CheckpointOptions(generations=1, max_cost=1.0))
     recorder = ToyRecorder(halt_after)
+    balance = Balance(owner, 2, np.ones(4))
     coordinator = (
-        Coordinator(RoundRules(4, N_STATS, generations, options.delay, *rules), recorder) if rank == 0 else None
+        Coordinator(RoundRules(4, N_STATS, generations, options.delay, *rules), recorder, balance)
+        if rank == 0
+        else None
     )
-    routes = Routes(heard_from, owned, rank, options.interval, options.delay)
+    routes = Routes(heard_from, owner, rank, options.interval, options.delay)
     flag = SignalFlag()
     plan = RoundPlan(0, generations)
     return partial(
@@ -166,7 +169,7 @@ def _start(folder: Path, resumed: bool) -> startup.Start:
         states = [{"history": np.zeros((1, 2))} for _ in range(5)]
         decision = Decision(3).to_array()
         point = Checkpoint(3, 0, 3, decision, states, {}, np.empty((0, 4)), 1.0, {}, small.LATTICE)
-    return startup.Start(run, data, folder, point)
+    return startup.Start(run, data, folder, point, np.array([0, 0, 1, 1, 1], np.int32))
 
 
 def _told(folder: Path, resumed: bool) -> list[tuple[int, Any]]:
@@ -199,7 +202,8 @@ def _states(generation: int) -> list[tuple[int, Any]]:
 HALTED = [(Tag.HALTED, _numbers(0, 0))]
 HALT = [(Tag.HALT, text_array("SIGTERM"))]
 TROUBLED = ToyWork(3, MigrationOptions(interval=2, emigrants=1), fail_at=(2, 1), error=InputError)
-STATS = [(Tag.STATS, encode({"when": np.array([0, 0]), "rows": np.zeros((2, N_STATS)), "times": np.zeros(8)}))]
+ROWS = {"islands": np.array([2, 3]), "rows": np.zeros((2, N_STATS)), "seconds": np.ones(2)}
+STATS = [(Tag.STATS, encode({"when": np.array([0, 0]), "times": np.zeros(9), **ROWS}))]
 
 QUIT = (Tag.EXIT, _numbers(2))
 LATER = (None, 12)

@@ -6,12 +6,13 @@ import numpy as np
 from fleet import N_STATS, ToyRecorder
 
 from grs_evo.parallel.coordinator import Coordinator, RoundRules
-from grs_evo.parallel.decisions import CheckpointOptions, StopOptions
+from grs_evo.parallel.decisions import Balance, CheckpointOptions, StopOptions
 
 
 def _coordinator(recorder: ToyRecorder, n_islands: int = 3, generations: int = 9, every: int = 2) -> Coordinator:
     stop, saving = StopOptions(generations=generations), CheckpointOptions(generations=every, max_cost=1.0)
-    return Coordinator(RoundRules(n_islands, N_STATS, generations, 2, stop, saving), recorder)
+    balance = Balance(np.zeros(n_islands, np.int32), 1, np.ones(n_islands))
+    return Coordinator(RoundRules(n_islands, N_STATS, generations, 2, stop, saving), recorder, balance)
 
 
 def _rows(generation: int, *best: float) -> np.ndarray:
@@ -20,10 +21,10 @@ def _rows(generation: int, *best: float) -> np.ndarray:
 
 def test_a_decision_waits_for_the_last_island_and_for_those_before() -> None:
     coordinator = _coordinator(ToyRecorder())
-    coordinator.take_stats(1, [0, 1, 2], _rows(1, 3.0, 2.0, 1.0))
-    coordinator.take_stats(0, [2], _rows(0, 5.0))
+    coordinator.take_stats(1, [0, 1, 2], _rows(1, 3.0, 2.0, 1.0), np.ones(3))
+    coordinator.take_stats(0, [2], _rows(0, 5.0), np.ones(1))
     assert coordinator.decisions() == []
-    coordinator.take_stats(0, [0, 1], _rows(0, 4.0, 6.0))
+    coordinator.take_stats(0, [0, 1], _rows(0, 4.0, 6.0), np.ones(2))
     decided = [decision for decision, _ in coordinator.decisions()]
     assert [(one.generation, one.best) for one in decided] == [(0, 4.0), (1, 1.0)]
 
@@ -32,12 +33,12 @@ def test_a_checkpoint_is_saved_once_all_states_are_here() -> None:
     recorder = ToyRecorder()
     coordinator = _coordinator(recorder)
     for generation in range(3):
-        coordinator.take_stats(generation, [0, 1, 2], _rows(generation, 1.0, 1.0, 1.0))
+        coordinator.take_stats(generation, [0, 1, 2], _rows(generation, 1.0, 1.0, 1.0), np.ones(3))
     at = [decision.checkpoint_at for decision, _ in coordinator.decisions()]
     due = max(at)
     assert due >= 2
     for generation in range(3, due + 1):
-        coordinator.take_stats(generation, [0, 1, 2], _rows(generation, 1.0, 1.0, 1.0))
+        coordinator.take_stats(generation, [0, 1, 2], _rows(generation, 1.0, 1.0, 1.0), np.ones(3))
     coordinator.decisions()
     for island in (2, 0):
         coordinator.take_state(due, island, {"n": np.array([island])})

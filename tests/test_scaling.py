@@ -14,7 +14,7 @@ from fleet import digest, run_on_threads
 
 from grs_evo.errors import InputError
 from grs_evo.parallel.timing import COLUMNS, PARTS, PartClock
-from grs_evo.parallel.topology import MigrationOptions, Routes, shares, sources
+from grs_evo.parallel.topology import MigrationOptions, Routes, balanced, shares, sources
 from grs_evo.search.island import recorded
 
 TOOL = Path(__file__).parents[1] / "tools" / "bench" / "scaling.py"
@@ -54,13 +54,13 @@ def test_every_island_has_one_rank_and_shares_are_even(n_islands: int, n_ranks: 
 @pytest.mark.parametrize("topology", ["ring", "torus", "full", "random"])
 def test_emigrants_reach_exactly_those_who_expect_them(topology: str) -> None:
     heard = sources(64, MigrationOptions(topology=topology, degree=3), 5)
-    owned = shares(64, 7)
-    routes = [Routes(heard, owned, rank, 2, 2) for rank in range(7)]
-    for rank, one in enumerate(routes):
-        for other, islands in one.receivers().items():
-            assert rank in routes[other].senders()
-            assert set(islands) == {s for k in owned[other] for s in heard[k]} & set(owned[rank])
-        assert all(rank in routes[writer].receivers() for writer in one.senders())
+    owner = balanced(np.random.default_rng(1).random(64), 7)
+    routes = [Routes(heard, owner, rank, 2, 2) for rank in range(7)]
+    for one in routes:
+        assert one.needed == {source for k in one.mine for source in heard[k]}
+        sent = one.receivers()
+        for other, to in enumerate(routes):
+            assert sent.get(other, []) == sorted(to.needed & set(one.mine))
 
 
 def test_history_of_a_long_run_stays_short_and_keeps_its_ends() -> None:
@@ -84,6 +84,9 @@ def test_time_is_counted_once() -> None:
             deadline = clock._since + 0.02
             while clock.to_array().sum() < 0 or clock._since < deadline:
                 pass
+        assert clock.advance_cpu == 0.0
+        with clock.on("advance"), clock.on("save"):
+            pass
         inner = dict(zip(COLUMNS, clock.to_array(), strict=True))
     assert 0.02 <= inner["post"] < 2.0
     assert inner["wait"] < inner["post"]
@@ -105,8 +108,8 @@ def test_the_model_adds_up(tool) -> None:
     assert model.state_bytes(10, 50) == pytest.approx(1e5 / 5 + 50 * 400 + 500 * 8)
 
 
-def test_columns_of_status_files_are_the_parts_and_two_more() -> None:
-    assert (*PARTS, "cpu", "peak_memory") == COLUMNS
+def test_columns_of_status_files_are_the_parts_and_three_more() -> None:
+    assert (*PARTS, "cpu", "advance_cpu", "peak_memory") == COLUMNS
     assert len(set(COLUMNS)) == len(COLUMNS)
 
 

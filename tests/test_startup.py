@@ -46,8 +46,9 @@ def test_a_start_from_the_beginning(tmp_path: Path) -> None:
     run = parse(small.write(tmp_path).read_text(), "case")
     data = make_target_data(run, tmp_path)
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))  # a name that is no text
-    got = _arrived(startup.Start(run, data, folder, None))
+    got = _arrived(startup.Start(run, data, folder, None, np.array([1, 0, 1, 1, 0], np.int32)))
     assert (got.run, got.folder, got.point, got.seeds) == (run, folder, None, {})
+    assert got.owner.tolist() == [1, 0, 1, 1, 0]
     for name, array in data.target.to_arrays().items():
         assert np.array_equal(got.target_data.target.to_arrays()[name], array)
 
@@ -58,13 +59,12 @@ def test_a_resumed_start_has_own_islands_and_due_seeds(tmp_path: Path) -> None:
     point = checkpoint.newest(STOPPED / "checkpoints", print)
     assert point is not None
     structure = data.structures[0]
+    owner = np.arange(len(point.states), dtype=np.int32) % 2
     got = _arrived(
-        startup.Start(run, data, tmp_path, point, {7: [(1, structure), (0, structure)], 8: [(2, structure)]})
+        startup.Start(run, data, tmp_path, point, owner, {7: [(1, structure), (0, structure)], 8: [(2, structure)]})
     )
     assert got.point is not None
-    half = len(point.states) // 2
-    assert len(got.point.states) == len(point.states) - half
-    for mine, whole in zip(got.point.states, point.states[half:], strict=True):
+    for mine, whole in zip(got.point.states, point.states[1::2], strict=True):
         assert all(np.array_equal(mine[name], whole[name]) for name in whole)
     assert {made: [k for k, _ in entries] for made, entries in got.seeds.items()} == {7: [1, 0], 8: [2]}
     assert np.array_equal(got.seeds[8][0][1].positions, structure.positions)

@@ -15,7 +15,7 @@ from grs_evo.driver.config.run_file import RunFile
 from grs_evo.driver.config.toml import to_toml
 from grs_evo.driver.monitor.console import Reporter
 from grs_evo.driver.monitor.status_file import Progress, Snapshot, evaluations, facts, progress_of, status, write_status
-from grs_evo.parallel.decisions import NEVER, Decision, Pace, Totals
+from grs_evo.parallel.decisions import NEVER, Balance, Decision, Pace, Totals
 from grs_evo.search.counters import stat_names
 from grs_evo.search.island import violation
 from grs_evo.search.population.archive import archive_hash, merge, objectives
@@ -37,6 +37,8 @@ _TICK = 1.0  # s between two words on a generation under way
 _POPULATED = ("genetic", "gradient")
 # Rows of history kept per island; of longer runs every second, fourth, … generation is.
 _HISTORY_ROWS = 20_000
+# In a checkpoint's extra: s of processor time that a generation of each island took, by which a resume shares them out.
+_SECONDS = "seconds_per_generation"
 
 
 @dataclass
@@ -95,6 +97,17 @@ class Recorder:
             self.reporter.say,
         )
         self._decision = Decision(-1)
+        self.balance = Balance(np.zeros(problem.n_islands, np.int32), 1, problem.expected_work())
+
+    def work_of(self, point: checkpoint.Checkpoint | None) -> NDArray[np.float64]:
+        """(n_islands,) work of a generation of each island: as measured before a resume, else as expected."""
+        expected = self.problem.expected_work()
+        if point is None:
+            return expected
+        known = point.extra.get(_SECONDS)
+        if not isinstance(known, list) or not all(isinstance(one, float) and 0.0 < one < np.inf for one in known):
+            return expected
+        return np.array(known) if len(known) == len(expected) else expected
 
     def take_over(self, point: checkpoint.Checkpoint) -> None:
         """Begin with what a checkpoint knows, which is shown even if this session adds nothing."""
@@ -187,6 +200,8 @@ class Recorder:
         self._gather(states)
         self.last_reason = self._finished(generation, decision) if final else ""
         finished = "" if self.run.set.rounds else self.last_reason
+        if self.balance.seconds is not None:
+            self.extra[_SECONDS] = self.balance.seconds.round(7).tolist()
         saved = checkpoint.Checkpoint(
             step=self.steps_before + generation,
             round=self.round,

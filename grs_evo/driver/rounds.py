@@ -18,10 +18,10 @@ from grs_evo.driver.setup import make_problem
 from grs_evo.driver.startup import Start, broadcast, receive
 from grs_evo.parallel.communicator import World
 from grs_evo.parallel.coordinator import Coordinator, RoundRules
-from grs_evo.parallel.decisions import NEVER, Decision
+from grs_evo.parallel.decisions import NEVER, Balance, Decision
 from grs_evo.parallel.endings import Ending, run_round
 from grs_evo.parallel.messages import array_text, text_array
-from grs_evo.parallel.topology import Routes, shares, sources
+from grs_evo.parallel.topology import Routes, sources
 from grs_evo.parallel.worker import IslandFunctions, RoundPlan, SignalFlag, Worker
 from grs_evo.search import island
 from grs_evo.search.population import representative_set as sets
@@ -100,8 +100,9 @@ def search(world: World, start: Start, signal_flag: SignalFlag, recorder: Record
     if point is not None and rounds_:
         set_progress = again(set_progress, unpack(point.set), point.extra["accepted"])
     heard = sources(problem.n_islands, run_.migration, run_.seed)
-    owned = shares(problem.n_islands, world.size)
-    routes = Routes(heard, owned, world.rank, run_.migration.interval, run_.migration.delay)
+    routes = Routes(heard, start.owner, world.rank, run_.migration.interval, run_.migration.delay)
+    if recorder is not None:
+        recorder.balance = Balance(start.owner, world.size, recorder.work_of(point))
     problem = set_progress.problem if rounds_ else problem
     round_ = 0 if point is None else point.round
     before: dict[int, IslandState] = {}
@@ -111,7 +112,7 @@ def search(world: World, start: Start, signal_flag: SignalFlag, recorder: Record
             recorder.begin_round(problem, round_, set_progress.state.individuals, set_progress.accepted)
         made = recorder.count_structure if recorder is not None else lambda _: None
         islands = island_functions(problem, run_.seed, round_, before, made)
-        ending, coordinator = _round(world, start, islands, routes, signal_flag, recorder, point, round_)
+        ending, coordinator, routes = _round(world, start, islands, routes, signal_flag, recorder, point, round_)
         if ending.halted or not rounds_:
             return _result(recorder, start, ending, coordinator, set_progress)
         if recorder is not None and coordinator is not None:
@@ -138,8 +139,8 @@ def _round(
     recorder: Recorder | None,
     point: Checkpoint | None,
     round_: int,
-) -> tuple[Ending, Coordinator | None]:
-    """One round; how it ended, and what rank 0 knows of it."""
+) -> tuple[Ending, Coordinator | None, Routes]:
+    """One round; how it ended, what rank 0 knows of it, and who had which islands then."""
     run_ = start.run
     decision = None if point is None else Decision.from_array(point.decision)
     at = -1 if point is None else point.generation
@@ -161,16 +162,16 @@ def _round(
             run_.stop,
             run_.checkpoint,
         )
-        coordinator = Coordinator(rules, recorder, at, decision)
+        recorder.balance.begin_round()
+        coordinator = Coordinator(rules, recorder, recorder.balance, at, decision)
         recorder.times = coordinator.times
     worker = Worker(world, islands, routes, round_plan, signal_flag, coordinator)
     states = None
     if point is not None:
-        first = (
-            0 if recorder is not None else routes.mine.start
-        )  # rank 0 has the states of all islands, others their own
-        states = {k: islands.unpack(point.states[k - first]) for k in routes.mine}
-    return run_round(worker, states), coordinator
+        # rank 0 has the states of all islands, others their own
+        packed = [point.states[k] for k in routes.mine] if recorder is not None else point.states
+        states = {k: islands.unpack(one) for k, one in zip(routes.mine, packed, strict=True)}
+    return run_round(worker, states), coordinator, worker.routes
 
 
 def _result(

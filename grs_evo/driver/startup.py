@@ -18,7 +18,6 @@ from grs_evo.errors import RankExit
 from grs_evo.parallel.communicator import World, wait
 from grs_evo.parallel.endings import LEAVE
 from grs_evo.parallel.messages import Tag, array_text, decode, encode, text_array
-from grs_evo.parallel.topology import shares
 from grs_evo.storage import checkpoint
 from grs_evo.storage.target_file import TargetData
 from grs_evo.structures.structure import Structure, pack_structures, unpack_structures
@@ -32,6 +31,7 @@ class Start:
     target_data: TargetData
     folder: Path
     point: checkpoint.Checkpoint | None  # None: from the beginning
+    owner: NDArray[np.int32]  # (n_islands,) the rank that each island has at first
     seeds: Mapping[int, Sequence[tuple[int, Structure]]] = field(default_factory=dict)  # due again after a resume
 
 
@@ -79,6 +79,7 @@ def send_start(world: World, start: Start) -> None:
             "run": text_array(to_toml(start.run)),
             "folder": np.frombuffer(os.fsencode(start.folder), np.uint8),
             "target": np.frombuffer(start.target_data.to_bytes(), np.uint8),
+            "owner": start.owner,
             "resumed": np.array([point is not None]),
             "seeds_made": np.array([made for made, _, _ in seeds], np.int64),
             "seeds_island": np.array([k for _, k, _ in seeds], np.int64),
@@ -86,9 +87,10 @@ def send_start(world: World, start: Start) -> None:
         },
     )
     if point is not None:
-        for rank, mine in enumerate(shares(len(point.states), world.size)):
+        for rank in range(world.size):
             if rank != world.rank:
-                own = replace(point, states=point.states[mine.start : mine.stop], past=point.past[:0])
+                states = [point.states[k] for k in np.flatnonzero(start.owner == rank)]
+                own = replace(point, states=states, past=point.past[:0])
                 world.post(rank, Tag.SHARE, encode({"point": np.frombuffer(own.to_bytes(), np.uint8)}))
         world.settle(lambda *_: None)
 
@@ -106,5 +108,6 @@ def receive_start(world: World) -> Start:
         TargetData.from_bytes(arrays["target"].tobytes()),
         Path(os.fsdecode(arrays["folder"].tobytes())),
         checkpoint.Checkpoint.from_bytes(point) if point else None,
+        arrays["owner"],
         seeds,
     )

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from grs_evo.parallel.decisions import NEVER, CheckpointOptions, Decision, Pace, StopOptions, Totals, judge
+from grs_evo.parallel.decisions import NEVER, Balance, CheckpointOptions, Decision, Pace, StopOptions, Totals, judge
 from grs_evo.search.population.individual import Individual, pack, unpack
 from grs_evo.structures.structure import Structure
 
@@ -61,13 +61,17 @@ class Coordinator:
     ----------
     rules : when to save and to end
     hooks : files, clock and screen
+    balance : which rank computes which island
     start : generation the islands are at, -1 before the first
     previous : decision on that generation, when resuming
     """
 
-    def __init__(self, rules: RoundRules, hooks: Hooks, start: int = -1, previous: Decision | None = None) -> None:
+    def __init__(
+        self, rules: RoundRules, hooks: Hooks, balance: Balance, start: int = -1, previous: Decision | None = None
+    ) -> None:
         self.rules = rules
         self.hooks = hooks
+        self.balance = balance
         self.pace = Pace(start, time.monotonic())
         self.halted: dict[int, int] = {}  # rank -> newest generation it completed
         self.halt_reason = ""
@@ -81,14 +85,17 @@ class Coordinator:
         self._saving = -1
         self._first: dict[int, Arrays] = {}  # rank -> what it has of generation 0, when halted
 
-    def take_stats(self, generation: int, islands: Sequence[int], rows: NDArray[np.float64]) -> None:
-        """Rows of some islands at one generation."""
+    def take_stats(
+        self, generation: int, islands: Sequence[int], rows: NDArray[np.float64], seconds: NDArray[np.float64]
+    ) -> None:
+        """Rows of some islands at one generation, and the processor time that each took for it."""
+        self.balance.take(generation, islands, seconds)
         table = self._rows.setdefault(generation, np.empty((self.rules.n_islands, self.rules.n_stats)))
         table[list(islands)] = rows
         self._missing[generation] = self._missing.get(generation, self.rules.n_islands) - len(islands)
 
     def decisions(self) -> list[tuple[Decision, Arrays]]:
-        """Decisions on the generations that have become complete, each with the seeds that go with it."""
+        """Decisions on the generations that have become complete, each with the seeds and moves that go with it."""
         decided = []
         while self._missing.get(self._next) == 0:
             decided.append(self._decide(self._next))
@@ -103,11 +110,15 @@ class Coordinator:
         decision = judge(previous, self.hooks.totals(generation, rows), rules.stop, rules.delay)
         effect = generation + rules.delay
         seeds: list[tuple[int, Structure]] = []
+        columns: Arrays = {}
         if effect < self._last(decision):
             seeds = self.hooks.new_seeds(effect + 1)
             if self._saving < 0 and self.pace.due(effect, time.monotonic(), rules.checkpoint):
                 self._saving = effect
                 decision = replace(decision, checkpoint_at=effect)
+            moves = self.balance.moves(generation, effect)
+            if len(moves):
+                columns["moves"] = moves
         if seeds:
             decision = replace(decision, seeds_at=effect + 1)
         self._decisions[generation] = decision
@@ -117,7 +128,7 @@ class Coordinator:
             Individual(structure, 0.0, np.empty(0), uid=-1, operator="seed", island=island)
             for island, structure in seeds
         ]
-        return decision, pack(guests, 0) if guests else {}
+        return decision, {**columns, **(pack(guests, 0) if guests else {})}
 
     def _last(self, decision: Decision) -> int:
         return min(NEVER if self.rules.generations is None else self.rules.generations, decision.stop_at)

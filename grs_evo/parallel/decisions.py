@@ -1,12 +1,14 @@
-"""When to stop and when to save: from the statistics of one generation to what all ranks do a few generations later.
+"""When to stop, to save, and to move islands: from what is known of one generation to what all ranks do a few later.
 
 A decision on generation g depends on the statistics of generations up to g and takes effect after generation g + delay,
-so no rank waits for another, and the answer does not depend on who was faster. Only checkpoints, which change nothing,
-follow the clock.
+so no rank waits for another, and the answer does not depend on who was faster. Only checkpoints and the ranks of
+islands, which change nothing, follow the clock.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,10 +17,17 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from grs_evo.options import Options
+from grs_evo.parallel.topology import balanced, idle_share
 
 NEVER = 1 << 62
 REASONS = ("", "generations", "evaluations", "loss", "stagnation", "seconds", "round")
 _DECISION_LENGTH = 7
+# Islands are moved when that is worth this share of the ranks' time, and as much more as the mean of a few generations
+# is uncertain; what is older than so many generations counts less and less; and looked at no more often than this.
+_WORTH = 0.01
+_UNCERTAIN = 0.1
+_REMEMBERED = 20
+_LOOK = 1.0  # s
 
 
 class StopOptions(Options):
@@ -142,3 +151,58 @@ class Pace:
 
     def saved(self, generation: int, now: float, cost: float) -> Pace:
         return Pace(generation, now, cost, self.total_cost + cost, self.n_saved + 1)
+
+
+class Balance:
+    """Which rank computes which island, by the processor time that each takes; only rank 0 has one.
+
+    Parameters
+    ----------
+    owner : (n_islands,) the rank that each island has
+    n_ranks : of the run
+    expected : (n_islands,) work of a generation as it was expected, in any unit
+    """
+
+    def __init__(self, owner: NDArray[np.int32], n_ranks: int, expected: NDArray[np.float64]) -> None:
+        self.owner = owner
+        self.n_ranks = n_ranks
+        self.n_moved = 0  # islands, so far
+        self._seconds = np.asarray(expected, np.float64).copy()
+        self._counts = np.zeros(len(owner), np.int64)  # generations of each island that were measured
+        self._free_from = 0  # generation from which on no move is under way
+        self._since = 0  # the lowest of the counts at the last move
+        self._looked = time.monotonic()
+
+    def begin_round(self) -> None:
+        """Generations are counted from 0 again, and no move is under way."""
+        self._free_from = 0
+
+    def take(self, generation: int, islands: Sequence[int], seconds: NDArray[np.float64]) -> None:
+        """The processor time of some islands for one generation; the first one also loads compiled code."""
+        if generation > 0:
+            mine = np.asarray(islands, np.int64)
+            self._counts[mine] += 1
+            weight = 1.0 / np.minimum(self._counts[mine], _REMEMBERED)
+            self._seconds[mine] += weight * (seconds - self._seconds[mine])
+
+    @property
+    def seconds(self) -> NDArray[np.float64] | None:
+        """(n_islands,) processor time of a generation; None: not every island was measured."""
+        return self._seconds if (self._counts > 0).all() else None
+
+    def moves(self, generation: int, effect: int) -> NDArray[np.int32]:
+        """(n, 2) islands and their new ranks, after generation `effect`; called when `generation` is complete."""
+        none = np.empty((0, 2), np.int32)
+        now = time.monotonic()
+        measured = int(self._counts.min()) - self._since
+        if self.n_ranks == 1 or generation <= self._free_from or measured < 1 or now - self._looked < _LOOK:
+            return none
+        self._looked = now
+        owner = balanced(self._seconds, self.n_ranks, self.owner)
+        gain = idle_share(self._seconds, self.owner, self.n_ranks) - idle_share(self._seconds, owner, self.n_ranks)
+        if gain < _WORTH + _UNCERTAIN / min(measured, _REMEMBERED):
+            return none
+        islands = np.flatnonzero(owner != self.owner)
+        self.owner, self._free_from, self._since = owner, effect, int(self._counts.min())
+        self.n_moved += len(islands)
+        return np.column_stack([islands, owner[islands]]).astype(np.int32)

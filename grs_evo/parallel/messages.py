@@ -38,6 +38,7 @@ class Tag(IntEnum):
     JOB = 13  # blocks of a large target to be described, from rank 0
     PART = 14  # the moments of such a block, to rank 0
     REFUSED = 15  # what is wrong with the structure, to rank 0
+    ISLAND = 16  # one island at one generation, to the rank that goes on with it
 
 
 def encode(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:

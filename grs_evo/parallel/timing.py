@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 # decisions, status and progress; pack: statistics, emigrants and states on their way out; save: checkpoints and
 # archive (rank 0); rest: everything else of a round
 PARTS = ("advance", "wait", "post", "pack", "save", "rest")
-COLUMNS = (*PARTS, "cpu", "peak_memory")
+COLUMNS = (*PARTS, "cpu", "advance_cpu", "peak_memory")
 
 
 class PartClock:
@@ -24,7 +24,8 @@ class PartClock:
         self._seconds = dict.fromkeys(PARTS, 0.0)
         self._part = "rest"
         self._since = time.perf_counter()
-        self._cpu = time.process_time()
+        self._begun = self._cpu_since = time.process_time()
+        self.advance_cpu = 0.0  # s of processor time that went into "advance", up to when its block ended
 
     @contextmanager
     def on(self, part: str) -> Iterator[None]:
@@ -36,16 +37,19 @@ class PartClock:
             self._switch(outer)
 
     def _switch(self, part: str) -> str:
-        now = time.perf_counter()
+        now, cpu = time.perf_counter(), time.process_time()
         outer = self._part
         self._seconds[outer] += now - self._since
-        self._part, self._since = part, now
+        if outer == "advance":
+            self.advance_cpu += cpu - self._cpu_since
+        self._part, self._since, self._cpu_since = part, now, cpu
         return outer
 
     def to_array(self) -> NDArray[np.float64]:
-        """(8,) named by COLUMNS: s of each part, s of processor time, and the process's peak memory in MB."""
+        """(9,) as COLUMNS: s of each part, s of processor time in all and advancing, MB of peak memory."""
         self._switch(self._part)
-        return np.array([*self._seconds.values(), time.process_time() - self._cpu, peak_memory()])
+        cpu = self._cpu_since - self._begun
+        return np.array([*self._seconds.values(), cpu, self.advance_cpu, peak_memory()])
 
 
 def peak_memory() -> float:

@@ -1,8 +1,8 @@
 """One rank's part of a round: advance its islands, send emigrants, apply decisions, hand over states.
 
 A rank waits for the others only where it needs their emigrants or the decision on `delay` generations ago. What a
-generation is made of (states, immigrants, seeds) is the same however the islands are shared out, and so is the result.
-How a round ends is the business of `endings`.
+generation is made of (states, immigrants, seeds) is the same however the islands are shared out, and so is the result:
+between two generations islands may change ranks. How a round ends is the business of `endings`.
 """
 
 from __future__ import annotations
@@ -105,14 +105,18 @@ class Worker:
         self.stop_at = plan.stop_at
         self.judged = plan.start  # newest generation on which the decision is known
         self.to_save: set[int] = set()
-        self.immigrants: dict[int, dict[int, list[tuple[int, Individual]]]] = {}  # generation left -> rank -> emigrants
+        self.immigrants: dict[int, dict[int, Sequence[Individual]]] = {}  # generation left -> island -> emigrants
         self.seeds = dict(plan.seeds)
         self.halting = False
         self.why = ""
         self.dump_at: int | None = None
         self.ended = False
-        self._senders = routes.senders()
         self._receivers = routes.receivers()
+        self._moves: tuple[int, NDArray[np.int32]] | None = (
+            None  # generation after which islands change ranks, and owner
+        )
+        self._arriving: dict[int, Any] = {}  # island -> state with which this rank is to go on
+        self._seconds: dict[int, float] = {}  # island -> s of processor time for the generation being made
         self._looked = 0.0
         self._reported = False
         self.clock = PartClock()
@@ -131,7 +135,7 @@ class Worker:
             started = {}
             for island in self.routes.mine:
                 self.poll(now=True)
-                started[island] = self._timed(lambda k=island: self.islands.start(k, self.poll))  # type: ignore[misc]
+                started[island] = self._timed(island, lambda k=island: self.islands.start(k, self.poll))  # type: ignore[misc]
             self._complete(0, started)
         while True:
             with self.clock.on("wait"):
@@ -139,22 +143,27 @@ class Worker:
             if self.generation >= self._last():
                 return
             made = self.generation + 1
-            arrived = [entry for part in self.immigrants.pop(made - self.routes.delay, {}).values() for entry in part]
+            arrived, own = self.immigrants.get(made - self.routes.delay, {}), self.states[self.generation]
             new = {}
             for island in self.routes.mine:
                 self.poll(now=True)
                 immigrants = arrange(self.routes.heard[island], arrived)
                 seeds = [structure for k, structure in self.seeds.get(made, []) if k == island]
-                state = self.states[self.generation][island]
+                state = own[island] if island in own else self._arriving.pop(island)
                 new[island] = self._timed(
-                    lambda s=state, i=immigrants, d=seeds: self.islands.advance(s, i, d, self.poll)  # type: ignore[misc]
+                    island,
+                    lambda s=state, i=immigrants, d=seeds: self.islands.advance(s, i, d, self.poll),  # type: ignore[misc]
                 )
             self.seeds.pop(made, None)
+            self.immigrants.pop(made - self.routes.delay, None)
             self._complete(made, new)
 
-    def _timed(self, task: Callable[[], Any]) -> Any:
+    def _timed(self, island: int, task: Callable[[], Any]) -> Any:
+        before = self.clock.advance_cpu
         with self.clock.on("advance"):
-            return task()
+            state = task()
+        self._seconds[island] = self.clock.advance_cpu - before
+        return state
 
     def _last(self) -> int:
         budget = NEVER if self.plan.generations is None else self.plan.generations
@@ -164,24 +173,33 @@ class Worker:
         """Whether the next generation can be made, or it is certain that there is none."""
         if self.generation >= self._last():
             return True
-        if self.judged < self.generation - self.routes.delay:
+        if self.judged < self.generation - self.routes.delay or self._is_moving():
             return False
         left = self.generation + 1 - self.routes.delay
-        return not self.routes.emits(left) or all(rank in self.immigrants.get(left, {}) for rank in self._senders)
+        return not self.routes.emits(left) or self.routes.needed <= self.immigrants.get(left, {}).keys()
+
+    def _is_moving(self) -> bool:
+        """Whether islands are to be handed over before the next generation, or to be received."""
+        if self._moves is not None and self._moves[0] == self.generation:
+            return True
+        own = self.states[self.generation]
+        return any(island not in own and island not in self._arriving for island in self.routes.mine)
 
     def _complete(self, generation: int, states: dict[int, Any]) -> None:
         self.states[generation] = states
         self.generation = generation
         for old in [g for g in self.states if g < generation - self.routes.delay - 1]:
             del self.states[old]
-        rows = np.array([self.islands.stats(states[island]) for island in self.routes.mine])
+        rows = np.array([self.islands.stats(states[island]) for island in states])
+        seconds = np.array([self._seconds[island] for island in states])
         if self.coordinator is None:
-            head = np.array([self.plan.round, generation], np.int64)
-            self.world.post(0, Tag.STATS, encode({"when": head, "rows": rows, "times": self.clock.to_array()}))
+            when, islands = np.array([self.plan.round, generation], np.int64), np.array(list(states), np.int64)
+            told = {"when": when, "times": self.clock.to_array(), "islands": islands, "rows": rows, "seconds": seconds}
+            self.world.post(0, Tag.STATS, encode(told))
         else:
             self.coordinator.times[self.world.rank] = self.clock.to_array()
             with self.clock.on("post"):
-                self.coordinator.take_stats(generation, self.routes.mine, rows)
+                self.coordinator.take_stats(generation, list(states), rows, seconds)
                 self.publish_decisions()
         with self.clock.on("pack"):
             self.send_emigrants(generation)
@@ -189,19 +207,42 @@ class Worker:
                 self.send_states(generation)
 
     def send_emigrants(self, generation: int) -> None:
+        """Those who left own islands at the end of a generation, to all who hear from these."""
         if not self.routes.emits(generation):
             return
         newest = self.states[self.generation]
-        leaving = {island: self.islands.emigrants(newest[island], generation) for island in self.routes.mine}
+        leaving = {island: self.islands.emigrants(state, generation) for island, state in newest.items()}
         for rank, islands in self._receivers.items():
-            leaving_there = [(island, leaving[island]) for island in islands]
-            self.world.post(
-                rank,
-                Tag.EMIGRANTS,
-                encode(pack_emigrants(self.plan.round, generation, leaving_there, self.islands.n_terms)),
-            )
-        own = [(island, one) for island, group in leaving.items() for one in group]
-        self.immigrants.setdefault(generation, {})[self.world.rank] = own
+            if rank == self.world.rank:
+                self._receive_emigrants(generation, leaving)
+                continue
+            leaving_there = {island: leaving[island] for island in islands}
+            packed = pack_emigrants(self.plan.round, generation, leaving_there, self.islands.n_terms)
+            self.world.post(rank, Tag.EMIGRANTS, encode(packed))
+
+    def _receive_emigrants(self, generation: int, emigrants: Mapping[int, Sequence[Individual]]) -> None:
+        """Keep emigrants until they are due; those sent again after a move may come too late to be of use."""
+        if generation > self.generation - self.routes.delay:
+            self.immigrants.setdefault(generation, {}).update(emigrants)
+
+    def _change_ranks(self) -> None:
+        """Islands change ranks between the generation just made and the next: send those that go, and all their mail.
+
+        The rank that made a generation keeps its states as long as they may have to be saved.
+        """
+        if self._moves is None or self._moves[0] != self.generation:
+            return
+        owner, self._moves = self._moves[1], None
+        own = self.states[self.generation]
+        for island, state in own.items():
+            if owner[island] != self.world.rank:
+                when = np.array([self.plan.round, self.generation, island], np.int64)
+                self.world.post(int(owner[island]), Tag.ISLAND, encode({"when": when, **self.islands.pack(state)}))
+        self.routes = self.routes.moved(owner)
+        self._receivers = self.routes.receivers(own)
+        for generation in range(max(0, self.generation + 1 - self.routes.delay), self.generation + 1):
+            self.send_emigrants(generation)
+        self._receivers = self.routes.receivers()
 
     def send_states(self, generation: int) -> None:
         self.to_save.discard(generation)
@@ -258,18 +299,24 @@ class Worker:
         elif self.signal_flag.heard and not self._reported:
             self._reported = True
             self.world.post(0, Tag.SIGNAL, text_array(self.signal_flag.heard))
+        self._change_ranks()
 
     def _take(self, source: int, tag: int, block: NDArray[np.uint8]) -> None:
         if tag == Tag.STATS:
             arrays = decode(block)
             if int(arrays["when"][0]) == self.plan.round:
                 self.rank_0().times[source] = arrays["times"]
-                self.rank_0().take_stats(int(arrays["when"][1]), self.routes.owned[source], arrays["rows"])
+                islands = arrays["islands"].tolist()
+                self.rank_0().take_stats(int(arrays["when"][1]), islands, arrays["rows"], arrays["seconds"])
         elif tag == Tag.DECISION:
             self._apply(decode(block))
         elif tag == Tag.EMIGRANTS:
             _, generation, emigrants = unpack_emigrants(decode(block))
-            self.immigrants.setdefault(generation, {})[source] = emigrants
+            self._receive_emigrants(generation, emigrants)
+        elif tag == Tag.ISLAND:
+            arrays = decode(block)
+            island = int(arrays.pop("when")[2])
+            self._arriving[island] = self.islands.unpack(arrays)
         elif tag == Tag.STATE:
             arrays = decode(block)
             when = arrays.pop("when")
@@ -304,6 +351,11 @@ class Worker:
         self.stop_at = decision.stop_at
         if decision.seeds_at >= 0:
             self.seeds[decision.seeds_at] = [(one.island, one.structure) for one in unpack(arrays)]
+        if "moves" in arrays:
+            owner = self.routes.owner.copy()
+            islands, ranks = arrays["moves"].T
+            owner[islands] = ranks
+            self._moves = (decision.generation + self.routes.delay, owner)
         if decision.checkpoint_at == self.generation:
             self.send_states(self.generation)
         elif decision.checkpoint_at > self.generation:

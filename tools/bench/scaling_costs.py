@@ -22,7 +22,7 @@ from grs_evo.driver.recorder import Recorder
 from grs_evo.driver.setup import make_problem, make_target_data
 from grs_evo.parallel.communicator import connect
 from grs_evo.parallel.coordinator import Coordinator, RoundRules
-from grs_evo.parallel.decisions import Decision
+from grs_evo.parallel.decisions import Balance, Decision
 from grs_evo.parallel.messages import decode, encode
 from grs_evo.parallel.timing import peak_memory
 from grs_evo.parallel.topology import Routes, pack_emigrants, shares, sources, unpack_emigrants
@@ -125,7 +125,7 @@ def _state(stage: Stage) -> Row:
 
 def _emigrants(stage: Stage) -> Row:
     """Two emigrants into a message and out of it."""
-    leaving = [(0, stage.state.population[:2])]
+    leaving = {0: stage.state.population[:2]}
     n_terms = len(stage.problem.term_names)
     message = encode(pack_emigrants(0, 2, leaving, n_terms))
     return {
@@ -160,17 +160,22 @@ def _decisions(stage: Stage, quick: bool) -> list[Row]:
 def _judging(stage: Stage, recorder: Recorder, n_islands: int, n_ranks: int) -> Callable[[], None]:
     """A task that takes one more generation's statistics of all ranks and decides on it."""
     rules = RoundRules(n_islands, len(stage.names), 10**6, 2, stage.given.stop, stage.given.checkpoint)
-    coordinator = Coordinator(rules, recorder)
     owned = shares(n_islands, n_ranks)
+    owner = np.repeat(np.arange(n_ranks, dtype=np.int32), [len(mine) for mine in owned])
+    coordinator = Coordinator(rules, recorder, Balance(owner, n_ranks, np.ones(n_islands)))
     rows = np.tile(stage.state.history[-1], (n_islands, 1))
-    when, times = np.zeros(2, np.int64), np.zeros(8)
-    posts = [encode({"when": when, "rows": rows[mine.start : mine.stop], "times": times}) for mine in owned]
+    head = {"when": np.zeros(2, np.int64), "times": np.zeros(9)}
+    posts = [
+        encode({**head, "islands": np.array(mine), "rows": rows[list(mine)], "seconds": np.ones(len(mine))})
+        for mine in owned
+    ]
     generations = iter(range(10**6))
 
     def judge() -> None:
         generation = next(generations)
-        for mine, post in zip(owned, posts, strict=True):
-            coordinator.take_stats(generation, mine, decode(post)["rows"])
+        for post in posts:
+            found = decode(post)
+            coordinator.take_stats(generation, found["islands"].tolist(), found["rows"], found["seconds"])
         for decision, columns in coordinator.decisions():
             encode({"decision": decision.to_array(), **columns})
 
@@ -213,12 +218,10 @@ def _maps(stage: Stage, quick: bool) -> list[Row]:
     for n_islands in (1000, 4000) if quick else (1000, 4000, 16_000):
         row: Row = {"islands": n_islands}
         for topology in ("ring", "torus", "random", "full"):
-            if topology == "full" and n_islands > 4000:
-                continue
             options = stage.given.migration.model_copy(update={"topology": topology})
             row[f"{topology} s"] = best_of(lambda o=options, n=n_islands: sources(n, o, 1), 1)  # type: ignore[misc]
-            routes = Routes(sources(n_islands, options, 1), shares(n_islands, 100), 0, 2, 2)
-            row[f"{topology} routes s"] = best_of(lambda r=routes: (r.senders(), r.receivers()), 1)  # type: ignore[misc]
+            routes = Routes(sources(n_islands, options, 1), np.arange(n_islands, dtype=np.int32) % 100, 0, 2, 2)
+            row[f"{topology} routes s"] = best_of(lambda r=routes: (r.needed, r.receivers()), 1)  # type: ignore[misc]
         rows.append(row)
     return rows
 

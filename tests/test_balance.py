@@ -1,0 +1,109 @@
+"""Islands that change ranks: shared out evenly, moved where that is worth it, and the same answer all the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fleet import ToyRecorder, digest, run_on_threads
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from grs_evo.parallel import decisions
+from grs_evo.parallel.decisions import Balance
+from grs_evo.parallel.topology import MigrationOptions, balanced, idle_share
+
+
+@given(st.lists(st.floats(0.0, 1e6), min_size=1, max_size=40), st.integers(1, 12))
+def test_all_ranks_have_islands_and_no_move_would_help(work: list[float], n_ranks: int) -> None:
+    n_ranks = min(n_ranks, len(work))
+    found = balanced(np.array(work), n_ranks)
+    assert sorted(set(found.tolist())) == list(range(n_ranks))
+    load = np.bincount(found, work, n_ranks)
+    # Graham's bound; what is done afterwards only makes it better
+    assert load.max() <= (sum(work) / n_ranks + (1 - 1 / n_ranks) * max(work)) * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("n_ranks", [2, 3, 8])
+def test_mixed_islands_are_shared_out_evenly(n_ranks: int) -> None:
+    """Sizes and strategies whose work differs by a factor of forty; contiguous shares leave ranks idle."""
+    rng = np.random.default_rng(n_ranks)
+    work = np.sort(rng.choice([1.0, 3.0, 12.0, 40.0], 64) * rng.uniform(0.8, 1.2, 64))
+    contiguous = np.repeat(np.arange(n_ranks, dtype=np.int32), -(-64 // n_ranks))[:64]
+    assert idle_share(work, contiguous, n_ranks) > 0.3
+    assert idle_share(work, balanced(work, n_ranks), n_ranks) < 0.01
+    assert idle_share(work, balanced(work, n_ranks, contiguous), n_ranks) < 0.02
+
+
+def test_few_islands_are_moved_where_little_has_changed() -> None:
+    work = np.random.default_rng(0).uniform(1.0, 2.0, 200)
+    owner = balanced(work, 10)
+    assert (balanced(work, 10, owner) == owner).all()
+    work[3] *= 3.0
+    again = balanced(work, 10, owner)
+    assert 1 <= (again != owner).sum() <= 40
+    assert idle_share(work, again, 10) < 0.01
+
+
+def _measured(seconds: np.ndarray, owner: list[int], generations: int) -> Balance:
+    balance = Balance(np.array(owner, np.int32), 2, np.ones(len(owner)))
+    for generation in range(generations + 1):
+        balance.take(generation, range(len(owner)), seconds)
+    return balance
+
+
+def test_islands_move_where_that_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decisions, "_LOOK", 0.0)
+    seconds = np.array([1.0, 1.0, 3.6, 3.6])
+    balance = _measured(seconds, [0, 0, 1, 1], 1)
+    moves = balance.moves(1, 3)
+    assert len(moves) == 2
+    assert idle_share(seconds, balance.owner, 2) == pytest.approx(0.0)
+    assert not len(balance.moves(2, 4))  # nobody has measured anything since
+    assert not len(_measured(seconds * [1.0, 1.0, 1.0, 0.97], [0, 1, 0, 1], 1).moves(1, 3))
+    # what a few generations say is uncertain
+    uneven = np.array([1.0, 1.0, 0.9, 0.1])
+    assert not len(_measured(uneven, [0, 0, 1, 1], 0).moves(0, 2))
+    assert not len(_measured(np.array([1.0, 0.1, 1.0, 0.03]), [0, 0, 1, 1], 2).moves(2, 4))
+
+
+class Restless(Balance):
+    """Moves islands about whenever none are under way, wherever to."""
+
+    seed = 0
+
+    def moves(self, generation: int, effect: int) -> np.ndarray:
+        if self.n_ranks == 1 or generation <= self._free_from:
+            return np.empty((0, 2), np.int32)
+        rng = np.random.default_rng([self.seed, generation])
+        owner = rng.permutation(np.arange(len(self.owner)) % self.n_ranks).astype(np.int32)
+        changed = np.flatnonzero(owner != self.owner)
+        self.owner, self._free_from = owner, effect
+        self.n_moved += len(changed)
+        return np.column_stack([changed, owner[changed]]).astype(np.int32)
+
+
+@pytest.mark.parametrize("topology", ["ring", "full", "random"])
+@pytest.mark.parametrize(("interval", "delay"), [(1, 1), (2, 2), (2, 3)])
+def test_moves_change_nothing(topology: str, interval: int, delay: int) -> None:
+    options = MigrationOptions(topology=topology, interval=interval, delay=delay, emigrants=1)
+    (_, alone), (endings, moved) = (
+        run_on_threads(n, 7, generations=14, options=options, balance=Restless) for n in (1, 3)
+    )
+    assert digest(moved, 14) == digest(alone, 14)
+    for generation in set(moved.saved) & set(alone.saved):
+        assert digest(moved, generation)[:-1] == digest(alone, generation)[:-1]
+    assert not any(ending.halted for ending in endings)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 13), st.integers(2, 4), st.integers(1, 4), st.integers(0, 99))
+def test_stopped_between_moves_and_resumed(halt_after: int, n_ranks: int, later: int, seed: int) -> None:
+    balance = type("Seeded", (Restless,), {"seed": seed})
+    _, alone = run_on_threads(1, 6, generations=14)
+    _, stopped = run_on_threads(
+        n_ranks, 6, generations=14, recorder=ToyRecorder(halt_after), balance=balance, every=1000
+    )
+    if not stopped.saved:  # it ended before all had their first generation
+        return
+    _, resumed = run_on_threads(later, 6, generations=14, resume=stopped, balance=balance)
+    assert digest(resumed, 14) == digest(alone, 14)
