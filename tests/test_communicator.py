@@ -204,6 +204,8 @@ HALT = [(Tag.HALT, text_array("SIGTERM"))]
 TROUBLED = ToyWork(3, MigrationOptions(interval=2, emigrants=1), fail_at=(2, 1), error=InputError)
 ROWS = {"islands": np.array([2, 3]), "rows": np.zeros((2, N_STATS)), "seconds": np.ones(2)}
 STATS = [(Tag.STATS, encode({"when": np.array([0, 0]), "times": np.zeros(9), **ROWS}))]
+# up to a generation that takes in emigrants
+DECIDED = [(Tag.DECISION, encode({"decision": Decision(generation).to_array()})) for generation in (0, 1)]
 
 QUIT = (Tag.EXIT, _numbers(2))
 LATER = (None, 12)
@@ -221,6 +223,7 @@ WALKS: dict[str, Callable[[Path], Any]] = {
     "describing": _describe,
     "rank 0 in a round": lambda _: _evolution(0)(),
     "rank 1 in a round": lambda _: _evolution(1)(),
+    "rank 1 without emigrants": lambda _: _evolution(1, [LATER, *DECIDED])(),
     "rank 0 at the last generation": lambda _: _evolution(0, generations=0)(),
     "rank 1 at the last generation": lambda _: _evolution(1, generations=0)(),
     "rank 0 at the end": lambda _: _evolution(0, [*STATS, *_states(0)], generations=0)(),

@@ -28,6 +28,7 @@ pytestmark = [
 _PATIENCE = 240
 # Environment variable by which the processes of a run are known: launchers put each into a session of its own.
 _MARK = "GRS_EVO_TEST"
+LONG = small.LATTICE.replace("generations = 12", "generations = 100000")
 
 
 def _environment() -> dict[str, str]:
@@ -92,6 +93,68 @@ def test_one_archive_on_any_number_of_ranks(expected: str, tmp_path: Path, n_ran
     assert found["evaluations"] > 5 * 6
 
 
+# A program whose islands change ranks whenever none is on its way, wherever to.
+RESTLESS = """
+import sys
+import numpy as np
+from grs_evo.parallel.decisions import Balance
+def moves(self, generation, effect):
+    if self.n_ranks == 1 or generation <= self._effect:
+        return np.empty((0, 2), np.int32)
+    owner = np.random.default_rng(generation).permutation(np.arange(len(self.owner)) % self.n_ranks).astype(np.int32)
+    islands = np.flatnonzero(owner != self.owner)
+    self._before, self.owner, self._effect = self.owner, owner, effect
+    self.n_moved += len(islands)
+    return np.column_stack([islands, owner[islands]]).astype(np.int32)
+Balance.moves = moves
+from grs_evo.cli import main
+main(sys.argv[1:])
+"""
+
+
+def _restless(n_ranks: int, *arguments: object, cwd: Path) -> subprocess.Popen[str]:
+    (cwd / "restless.py").write_text(RESTLESS)
+    return subprocess.Popen(
+        ["mpiexec", "-n", str(n_ranks), sys.executable, "restless.py", *map(str, arguments)],
+        cwd=cwd,
+        env={**_environment(), _MARK: str(cwd)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.parametrize(
+    "n_ranks", [2, pytest.param(3, marks=pytest.mark.long), pytest.param(5, marks=pytest.mark.long)]
+)
+def test_islands_that_change_ranks_come_to_the_same_archive(expected: str, tmp_path: Path, n_ranks: int) -> None:
+    code, text = _finish(_restless(n_ranks, "run", small.write(tmp_path), cwd=tmp_path))
+    assert code == 0, text
+    assert read_archive(tmp_path / "case").archive_hash == expected
+    found = json.loads(_call(0, "status", "case", "--json", cwd=tmp_path)[1])
+    assert found["islands_moved"] > 5
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("victim", ["rank 0", "last rank", "mpiexec"])
+def test_killed_while_islands_change_ranks(tmp_path: Path, victim: str) -> None:
+    """The run goes on from its newest checkpoint on other ranks, and changes them again."""
+    case = small.write(tmp_path, LONG)
+    process = _restless(3, "run", case, cwd=tmp_path)
+    _until(lambda: len(_checkpoints(tmp_path / "case")) > 1)
+    _kill(process, victim)
+    _finish(process)
+    end = int(_checkpoints(tmp_path / "case")[-1].stem[5:]) + 20
+    code, text = _finish(_restless(2, "resume", "case", "--extend", f"stop.generations={end}", cwd=tmp_path))
+    assert code == 0, text
+    case.write_text(LONG.replace("generations = 100000", f"generations = {end}"))
+    code, text = _call(1, "run", case, "--out", "alone", cwd=tmp_path)
+    assert code == 0, text
+    assert read_archive(tmp_path / "case").archive_hash == read_archive(tmp_path / "alone").archive_hash
+
+
 def test_a_set_that_teaches_is_one_on_any_number_of_ranks(tmp_path: Path) -> None:
     rule = '[set]\nobjective = "information"\nrounds = 3\naccept = 2\ncount = 4\n'
     text = small.LATTICE.replace("generations = 12", "generations = 2").replace("variance = 0.5", "w_set = 0.5")
@@ -136,9 +199,6 @@ def test_max_time_ends_early_and_resume_finishes(expected: str, tmp_path: Path) 
     assert read_archive(tmp_path / "case").archive_hash == expected
 
 
-LONG = small.LATTICE.replace("generations = 12", "generations = 100000")
-
-
 def _until(condition: object, seconds: float = _PATIENCE) -> None:
     end = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
@@ -165,7 +225,7 @@ def _ranks_of(process: subprocess.Popen[str]) -> list[int]:
                 environment = (entry / "environ").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if mark in environment and b"grs_evo" in command and b"mpiexec" not in command[0]:
+            if mark in environment and {b"grs_evo", b"restless.py"} & {*command} and b"mpiexec" not in command[0]:
                 found.append(int(entry.name))
     return sorted(found)
 

@@ -14,7 +14,7 @@ from grs_evo.driver.config.run_file import parse
 from grs_evo.driver.monitor import console, status_file
 from grs_evo.driver.monitor.status_file import Snapshot
 from grs_evo.driver.setup import make_problem, make_target_data
-from grs_evo.parallel.decisions import Pace
+from grs_evo.parallel.decisions import Balance, Pace
 from grs_evo.parallel.timing import COLUMNS
 from grs_evo.search.counters import stat_names
 from grs_evo.search.problem import Problem
@@ -25,6 +25,12 @@ def problem(tmp_path_factory: pytest.TempPathFactory) -> Problem:
     folder = tmp_path_factory.mktemp("monitor")
     run = parse(small.write(folder).read_text(), "case")
     return make_problem(run, make_target_data(run, folder), folder)
+
+
+def _balance() -> Balance:
+    balance = Balance(np.array([1, 0], np.int32), 2, np.ones(2))
+    balance.take(1, np.array([0.5, 0.25]))
+    return balance
 
 
 def _snapshot(problem: Problem, n_rows: int = 2, **changes: object) -> Snapshot:
@@ -57,6 +63,7 @@ def _snapshot(problem: Problem, n_rows: int = 2, **changes: object) -> Snapshot:
         "deadline": None,
         "ranks": 2,
         "pace": Pace(4, 0.0, 0.1, 0.5, 5),
+        "balance": _balance(),
         "times": {1: np.arange(len(COLUMNS), dtype=float)},
         "state": "running",
         "reason": "",
@@ -72,6 +79,8 @@ def test_status_holds_sums_and_the_best_island(problem: Problem) -> None:
     assert found["spent"] == [{"rank": 1, **{name: float(k) for k, name in enumerate(COLUMNS)}}]
     assert [one["island"] for one in found["islands"]] == [0, 1]
     assert found["islands"][0]["gradient_evaluations"] == 2
+    assert [(one["rank"], one["seconds_per_generation"]) for one in found["islands"]] == [(1, 0.5), (0, 0.25)]
+    assert found["islands_moved"] == 0
 
 
 def test_status_before_the_first_generation(problem: Problem) -> None:

@@ -324,6 +324,7 @@ class Recorder:
             ranks=self.n_ranks,
             pace=self.pace,
             times=self.times,
+            balance=self.balance,
             state=self.state,
             reason=self.reason,
             structures=self.structures,

@@ -78,6 +78,7 @@ class Coordinator:
         self.times: dict[int, NDArray[np.float64]] = {}  # rank -> where its time went, newest known, see `timing`
         self.final: list[Arrays] = []  # states of all islands at the end of the round
         self._rows: dict[int, NDArray[np.float64]] = {}
+        self._seconds: dict[int, NDArray[np.float64]] = {}
         self._missing: dict[int, int] = {}
         self._states: dict[int, dict[int, Arrays]] = {}
         self._decisions: dict[int, Decision] = {} if previous is None else {start: previous}
@@ -89,9 +90,10 @@ class Coordinator:
         self, generation: int, islands: Sequence[int], rows: NDArray[np.float64], seconds: NDArray[np.float64]
     ) -> None:
         """Rows of some islands at one generation, and the processor time that each took for it."""
-        self.balance.take(generation, islands, seconds)
-        table = self._rows.setdefault(generation, np.empty((self.rules.n_islands, self.rules.n_stats)))
+        n = self.rules.n_islands
+        table = self._rows.setdefault(generation, np.empty((n, self.rules.n_stats)))
         table[list(islands)] = rows
+        self._seconds.setdefault(generation, np.empty(n))[list(islands)] = seconds
         self._missing[generation] = self._missing.get(generation, self.rules.n_islands) - len(islands)
 
     def decisions(self) -> list[tuple[Decision, Arrays]]:
@@ -105,6 +107,7 @@ class Coordinator:
     def _decide(self, generation: int) -> tuple[Decision, Arrays]:
         rules = self.rules
         rows = self._rows.pop(generation)
+        self.balance.take(generation, self._seconds.pop(generation))
         del self._missing[generation]
         previous = self._decisions.get(generation - 1)
         decision = judge(previous, self.hooks.totals(generation, rows), rules.stop, rules.delay)

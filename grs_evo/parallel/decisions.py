@@ -8,7 +8,6 @@ islands, which change nothing, follow the clock.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,16 +16,20 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from grs_evo.options import Options
-from grs_evo.parallel.topology import balanced, idle_share
+from grs_evo.parallel.topology import balanced
 
 NEVER = 1 << 62
 REASONS = ("", "generations", "evaluations", "loss", "stagnation", "seconds", "round")
 _DECISION_LENGTH = 7
-# Islands are moved when that is worth this share of the ranks' time, and as much more as the mean of a few generations
-# is uncertain; what is older than so many generations counts less and less; and looked at no more often than this.
+# Islands are moved when the rank with most work is relieved by this share of the ranks' mean, and as much more as a
+# mean over few generations is uncertain; what is older than so many generations counts less and less.
 _WORTH = 0.01
 _UNCERTAIN = 0.1
 _REMEMBERED = 20
+# Moves even out what the ranks have done so far where those between two decisions take so long together; where they are
+# shorter, a move takes more than it saves, and the ranks' work of one generation is made even, now and then.
+_LONG = 0.25  # s
+_MOVE = 5e-3  # s, of an island with a long history
 _LOOK = 1.0  # s
 
 
@@ -168,41 +171,52 @@ class Balance:
         self.n_ranks = n_ranks
         self.n_moved = 0  # islands, so far
         self._seconds = np.asarray(expected, np.float64).copy()
-        self._counts = np.zeros(len(owner), np.int64)  # generations of each island that were measured
-        self._free_from = 0  # generation from which on no move is under way
-        self._since = 0  # the lowest of the counts at the last move
+        self._n_measured = 0  # generations
+        self._ahead = np.zeros(n_ranks)  # s of processor time that each rank has had more than the mean
+        self._effect = 0  # generation after which the newest move takes place
+        self._before = owner  # the ranks up to then
         self._looked = time.monotonic()
 
     def begin_round(self) -> None:
         """Generations are counted from 0 again, and no move is under way."""
-        self._free_from = 0
-
-    def take(self, generation: int, islands: Sequence[int], seconds: NDArray[np.float64]) -> None:
-        """The processor time of some islands for one generation; the first one also loads compiled code."""
-        if generation > 0:
-            mine = np.asarray(islands, np.int64)
-            self._counts[mine] += 1
-            weight = 1.0 / np.minimum(self._counts[mine], _REMEMBERED)
-            self._seconds[mine] += weight * (seconds - self._seconds[mine])
+        self._effect = 0
 
     @property
     def seconds(self) -> NDArray[np.float64] | None:
-        """(n_islands,) processor time of a generation; None: not every island was measured."""
-        return self._seconds if (self._counts > 0).all() else None
+        """(n_islands,) processor time of a generation; None: none was measured yet."""
+        return self._seconds if self._n_measured else None
+
+    def take(self, generation: int, seconds: NDArray[np.float64]) -> None:
+        """(n_islands,) processor time of one generation after the other; the first one also loads compiled code."""
+        if generation == 0:
+            return
+        self._n_measured += 1
+        self._seconds += (seconds - self._seconds) / min(self._n_measured, _REMEMBERED)
+        owner = self.owner if generation > self._effect else self._before
+        load = np.bincount(owner, seconds, self.n_ranks)
+        # whoever is ahead by a generation waits for the others
+        self._ahead = (self._ahead + load - load.mean()).clip(-load.mean(), load.mean())
 
     def moves(self, generation: int, effect: int) -> NDArray[np.int32]:
         """(n, 2) islands and their new ranks, after generation `effect`; called when `generation` is complete."""
         none = np.empty((0, 2), np.int32)
-        now = time.monotonic()
-        measured = int(self._counts.min()) - self._since
-        if self.n_ranks == 1 or generation <= self._free_from or measured < 1 or now - self._looked < _LOOK:
+        if self.n_ranks == 1 or not self._n_measured or generation <= self._effect:
             return none
-        self._looked = now
-        owner = balanced(self._seconds, self.n_ranks, self.owner)
-        gain = idle_share(self._seconds, self.owner, self.n_ranks) - idle_share(self._seconds, owner, self.n_ranks)
-        if gain < _WORTH + _UNCERTAIN / min(measured, _REMEMBERED):
+        load = np.bincount(self.owner, self._seconds, self.n_ranks)
+        mean, window = float(load.mean()), effect - generation + 1
+        ahead = np.zeros(self.n_ranks)
+        if mean * window >= _LONG:
+            ahead = (self._ahead + (effect - generation) * (load - mean)).clip(-mean, mean) / window
+        elif time.monotonic() - self._looked < _LOOK:
             return none
+        self._looked = time.monotonic()
+        owner = balanced(self._seconds, self.n_ranks, self.owner, ahead)
         islands = np.flatnonzero(owner != self.owner)
-        self.owner, self._free_from, self._since = owner, effect, int(self._counts.min())
+        relieved = (load + ahead).max() - (np.bincount(owner, self._seconds, self.n_ranks) + ahead).max()
+        least = (_WORTH + _UNCERTAIN / min(self._n_measured, _REMEMBERED)) * mean
+        horizon = window if ahead.any() else _REMEMBERED
+        if relieved < max(least, 2.0 * _MOVE * len(islands) / self.n_ranks / horizon):
+            return none
+        self._before, self.owner, self._effect = self.owner, owner, effect
         self.n_moved += len(islands)
         return np.column_stack([islands, owner[islands]]).astype(np.int32)

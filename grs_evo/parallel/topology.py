@@ -60,7 +60,12 @@ def shares(n_islands: int, n_ranks: int) -> tuple[range, ...]:
     return tuple(range(start, stop) for start, stop in pairwise(edges))
 
 
-def balanced(work: NDArray[np.float64], n_ranks: int, owner: NDArray[np.int32] | None = None) -> NDArray[np.int32]:
+def balanced(
+    work: NDArray[np.float64],
+    n_ranks: int,
+    owner: NDArray[np.int32] | None = None,
+    besides: NDArray[np.float64] | None = None,
+) -> NDArray[np.int32]:
     """A rank for each island so that the ranks' work is even, (n_islands,); each rank has one island at least.
 
     Parameters
@@ -68,19 +73,21 @@ def balanced(work: NDArray[np.float64], n_ranks: int, owner: NDArray[np.int32] |
     work : (n_islands,) of each island, in any unit
     owner : (n_islands,) the ranks they have now, from which as few as may be are moved; None: they have none, and begin
         with the largest first, each to the rank that has least (Graham, SIAM J. Appl. Math. 17, 416 (1969))
+    besides : (n_ranks,) work that each rank has anyway; may be negative
     """
     work = np.maximum(work, 1e-9 * max(work.max(), 1e-300))
     if owner is None:
         owner = np.empty(len(work), np.int32)
-        least = [(0.0, rank) for rank in range(n_ranks)]
+        loads = [(0.0, rank) for rank in range(n_ranks)]
         for island in np.argsort(-work, kind="stable"):
-            so_far, rank = least[0]
+            so_far, rank = loads[0]
             owner[island] = rank
-            heapq.heapreplace(least, (so_far + float(work[island]), rank))
+            heapq.heapreplace(loads, (so_far + float(work[island]), rank))
     owner = owner.copy()
-    load = np.bincount(owner, work, n_ranks).astype(np.float64)
+    load = np.bincount(owner, work, n_ranks) + (np.zeros(n_ranks) if besides is None else besides)
+    least = _LEAST * float(work.sum()) / n_ranks
     for _ in range(4 * len(work)):
-        if not _relieve(work, owner, load):
+        if not _relieve(work, owner, load, least):
             break
     return owner
 
@@ -91,8 +98,8 @@ def idle_share(work: NDArray[np.float64], owner: NDArray[np.int32], n_ranks: int
     return float(1.0 - load.mean() / load.max()) if load.max() > 0.0 else 0.0
 
 
-def _relieve(work: NDArray[np.float64], owner: NDArray[np.int32], load: NDArray[np.float64]) -> bool:
-    """Move an island from the rank with most work to another, or exchange two; whether that made a difference.
+def _relieve(work: NDArray[np.float64], owner: NDArray[np.int32], load: NDArray[np.float64], least: float) -> bool:
+    """Move an island from the rank with most work to another, or exchange two; whether that relieved it by `least`.
 
     Of two ranks whose work differs by d, what is best moved is d / 2.
     """
@@ -100,7 +107,7 @@ def _relieve(work: NDArray[np.float64], owner: NDArray[np.int32], load: NDArray[
     ours = np.flatnonzero(owner == high)
     for low in np.argsort(load, kind="stable"):
         wanted = 0.5 * (load[high] - load[low])
-        if wanted < _LEAST * load.mean():
+        if wanted < least:
             return False
         theirs = np.flatnonzero(owner == low)
         theirs = theirs[np.argsort(work[theirs], kind="stable")]
@@ -112,7 +119,7 @@ def _relieve(work: NDArray[np.float64], owner: NDArray[np.int32], load: NDArray[
         if len(ours) == 1:
             moved[back < 0] = 0.0
         best = int(np.abs(moved - wanted).argmin())
-        if not _LEAST * load.mean() < moved[best] < 2.0 * wanted - _LEAST * load.mean():
+        if not least < moved[best] < 2.0 * wanted - least:
             continue
         owner[there[best]] = low
         if back[best] >= 0:
@@ -203,13 +210,6 @@ class Routes:
     def emits(self, generation: int) -> bool:
         """Whether emigrants leave at the end of this generation."""
         return generation > 0 and generation % self.interval == 0
-
-    @cached_property
-    def needed(self) -> frozenset[int]:
-        """Islands that some island of this rank hears from."""
-        if self._all_hear_all and len(self.mine) > 1:
-            return frozenset(range(len(self.owner)))
-        return frozenset(source for island in self.mine for source in self.heard[island])
 
     def receivers(self, islands: Iterable[int] | None = None) -> dict[int, list[int]]:
         """For each rank that hears from some islands: which of them, ascending; of this rank's islands by default."""

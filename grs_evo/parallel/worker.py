@@ -143,17 +143,19 @@ class Worker:
             if self.generation >= self._last():
                 return
             made = self.generation + 1
-            arrived, own = self.immigrants.get(made - self.routes.delay, {}), self.states[self.generation]
-            new = {}
-            for island in self.routes.mine:
+            new: dict[int, Any] = {}
+            left = list(self.routes.mine)
+            while left:
+                island = self._next(left)
                 self.poll(now=True)
-                immigrants = arrange(self.routes.heard[island], arrived)
+                immigrants = arrange(self.routes.heard[island], self.immigrants.get(made - self.routes.delay, {}))
                 seeds = [structure for k, structure in self.seeds.get(made, []) if k == island]
-                state = own[island] if island in own else self._arriving.pop(island)
+                state = self._state_of(island)
                 new[island] = self._timed(
                     island,
                     lambda s=state, i=immigrants, d=seeds: self.islands.advance(s, i, d, self.poll),  # type: ignore[misc]
                 )
+                self._arriving.pop(island, None)
             self.seeds.pop(made, None)
             self.immigrants.pop(made - self.routes.delay, None)
             self._complete(made, new)
@@ -173,17 +175,30 @@ class Worker:
         """Whether the next generation can be made, or it is certain that there is none."""
         if self.generation >= self._last():
             return True
-        if self.judged < self.generation - self.routes.delay or self._is_moving():
+        if self.judged < self.generation - self.routes.delay:
             return False
-        left = self.generation + 1 - self.routes.delay
-        return not self.routes.emits(left) or self.routes.needed <= self.immigrants.get(left, {}).keys()
+        return self._moves is None or self._moves[0] != self.generation
 
-    def _is_moving(self) -> bool:
-        """Whether islands are to be handed over before the next generation, or to be received."""
-        if self._moves is not None and self._moves[0] == self.generation:
+    def _next(self, left: list[int]) -> int:
+        """Take an island that can be advanced off the list of those that are left; waits until there is one."""
+        if not self._is_ready(left[0]):
+            with self.clock.on("wait"):
+                wait(lambda: any(map(self._is_ready, left)), self.serve_or_halt)
+        return left.pop(next(k for k, island in enumerate(left) if self._is_ready(island)))
+
+    def _is_ready(self, island: int) -> bool:
+        """Whether the state of an island is here, and the emigrants of all that it hears from."""
+        if self._state_of(island) is None:
+            return False
+        emitted = self.generation + 1 - self.routes.delay
+        if not self.routes.emits(emitted):
             return True
-        own = self.states[self.generation]
-        return any(island not in own and island not in self._arriving for island in self.routes.mine)
+        arrived = self.immigrants.get(emitted, {})
+        return len(arrived) == len(self.routes.owner) or all(k in arrived for k in self.routes.heard[island])
+
+    def _state_of(self, island: int) -> Any:
+        """The newest state of an island of this rank; None: it is on its way."""
+        return self.states[self.generation].get(island, self._arriving.get(island))
 
     def _complete(self, generation: int, states: dict[int, Any]) -> None:
         self.states[generation] = states

@@ -4,9 +4,10 @@
     python tools/bench/scaling.py --quick                # the same in small, about two minutes once compiled
     python tools/bench/scaling.py weak islands --json scaling.json
 
-Parts: `ranks` (one answer on 1 to 16 ranks), `islands` (1 to 256 of them), `weak` (two ranks with twice the islands),
-`share` (what is not evaluation), `memory` (256 islands on two ranks), `cold` (16 ranks, empty caches), `costs` and
-`model` (the pieces of rank 0's work, measured one by one, and what they add up to on 1,024 ranks and 10^5 islands).
+Parts: `ranks` (one answer on 1 to 16 ranks), `islands` (1 to 256 of them), `balance` (islands of unequal work), `weak`
+(two ranks with twice the islands), `share` (what is not evaluation), `memory` (256 islands on two ranks), `cold` (16
+ranks, empty caches), `costs` and `model` (the pieces of rank 0's work, measured one by one, and what they add up to on
+1,024 ranks and 10^5 islands).
 
 Runs are started as a user starts them, `mpiexec -n N python -m grs_evo run …`, and read from the run folder. Seconds
 are those that each rank reports by part in status.json (`grs_evo.spent`); start-up and compilation are not in them.
@@ -28,10 +29,10 @@ from typing import Any
 
 from scaling_costs import part_costs
 from scaling_model import part_model
-from scaling_runs import LATTICE, LIQUID, MUST, Case, Failed, Measured, launch, launch_all
+from scaling_runs import FOUR, LATTICE, LIQUID, MIXED, MUST, Case, Failed, Measured, launch, launch_all
 from scaling_share import part_share
 
-PARTS = ("ranks", "islands", "weak", "share", "memory", "cold", "costs", "model")
+PARTS = ("ranks", "islands", "balance", "weak", "share", "memory", "cold", "costs", "model")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -102,6 +103,33 @@ def part_weak(quick: bool) -> dict[str, Any]:
         "efficiency_by_processor_time": statistics.median(row["per cpu s, not idle"] for row in rows),
         "held": over_alone >= MUST["weak"],
     }
+
+
+def part_balance(quick: bool) -> dict[str, Any]:
+    """Sixteen islands of mixed size and strategy; and two of 20 with two of 72 atoms."""
+    rows, same = [], []
+    for case, ranks in (
+        (Case("mixed", MIXED, 16, 6 if quick else 20, 6, 100), (2, 8)),
+        (Case("four", FOUR, 4, 6 if quick else 30, 6, 100), (2,)),
+    ):
+        measured = [launch(case, n) for n in ranks]
+        same.append(len({one.archive_hash for one in measured}) == 1)
+        rows += [
+            {
+                "case": case.name,
+                "ranks": one.ranks,
+                "generations": one.generations,
+                "shared out in order": one.idle_if_contiguous,
+                "idle by processor time": one.idle_by_processor,
+                "idle": one.idle,
+                "moved": one.moved,
+                "processor s": one.total("advance_cpu"),
+                "hash": one.archive_hash,
+            }
+            for one in measured
+        ]
+    worst = max(row["idle by processor time"] for row in rows)
+    return {"rows": rows, "held": all(same) and worst <= MUST["balance"]}
 
 
 def part_memory(quick: bool) -> dict[str, Any]:
@@ -181,7 +209,7 @@ def main() -> int:
     }
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before, {platform.platform()}")
     runs = {"ranks": part_ranks, "islands": part_islands, "weak": part_weak, "share": part_share}
-    runs |= {"memory": part_memory, "cold": part_cold, "costs": part_costs}
+    runs |= {"balance": part_balance, "memory": part_memory, "cold": part_cold, "costs": part_costs}
     try:
         for text in (LIQUID, LATTICE):
             launch(Case("warm", text, 2, 1, 4, 4), 1)  # compiles

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from grs_evo import __version__
 from grs_evo.driver.config.run_file import RunFile
-from grs_evo.parallel.decisions import Pace
+from grs_evo.parallel.decisions import Balance, Pace
 from grs_evo.parallel.timing import COLUMNS
 from grs_evo.search.counters import stat_names
 from grs_evo.search.problem import Problem
@@ -48,6 +48,7 @@ class Snapshot:
     ranks: int
     pace: Pace
     times: Mapping[int, NDArray[np.float64]]  # rank -> where its time went, see `timing.COLUMNS`
+    balance: Balance  # which rank has which island
     state: str
     reason: str
     structures: int = 0  # made on this rank in this session
@@ -152,6 +153,7 @@ def status(now: Snapshot) -> dict[str, Any]:
         "set_size": now.set_size,
         "islands": _islands(now),
         "ranks": now.ranks,
+        "islands_moved": now.balance.n_moved,
         "checkpoints": {"saved": now.pace.n_saved, "seconds": now.pace.total_cost, "share": saving},
         "spent": [
             {"rank": rank, **dict(zip(COLUMNS, row.tolist(), strict=True))} for rank, row in sorted(now.times.items())
@@ -172,6 +174,9 @@ def _islands(now: Snapshot) -> list[dict[str, Any]]:
     columns: dict[str, list[Any]] = {name: column.astype(np.int64).tolist() for name, column in counts.items()}
     columns |= {name: now.column(name).tolist() for name in ("best_value", "diversity")}
     columns["island"] = list(range(len(now.rows)))
+    columns["rank"] = now.balance.owner[: len(now.rows)].tolist()
+    seconds = now.balance.seconds
+    columns["seconds_per_generation"] = [None] * len(now.rows) if seconds is None else seconds.tolist()
     columns["strategy"] = [options.strategy for options in now.problem.islands[: len(now.rows)]]
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
