@@ -44,12 +44,17 @@ def compiled(folder: Path) -> Path:
     return library
 
 
-def tried(count: int, seed: int) -> dict[str, object]:
-    """Counts of what became of faults, from a process under the shim."""
+def tried(count: int, seed: int, sharded: bool = False) -> dict[str, object]:
+    """Counts of what became of faults, from a process under the shim.
+
+    Parameters
+    ----------
+    sharded : whether the states are in shards beside the checkpoints, as in runs of many islands
+    """
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "LD_PRELOAD": str(compiled(Path(folder)))}
         done = subprocess.run(
-            [sys.executable, __file__, "--inside", str(count), str(seed)],
+            [sys.executable, __file__, "--inside", str(count), str(seed), str(int(sharded))],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -67,8 +72,9 @@ def tried(count: int, seed: int) -> dict[str, object]:
 class Bench:
     """Where faults are tried, and what an undisturbed run comes to."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, sharded: bool) -> None:
         self.place = place
+        self.sharded = sharded
         self.shim = ctypes.CDLL(None)
         self.shim.fault_seen.restype = ctypes.c_long
         self.run_file = small.write(place, RUN)
@@ -81,8 +87,11 @@ class Bench:
         self.entries: dict[int, list[tuple[int, bool, str]]] = {}  # of folders: inode, whether a folder, name
 
     def prepare(self) -> None:
+        from grs_evo.driver import rounds
         from grs_evo.driver.session import run
 
+        if self.sharded:
+            rounds._SHARDED_ISLANDS = rounds._SHARDED_RANKS = 1
         # here, so that the forked processes have all modules and compiled functions
         run(self.run_file, self.place / "warm", quiet=True)
         self.disk.mkdir()
@@ -253,13 +262,13 @@ class Bench:
                 (path / name).write_bytes(content.get(one, b""))
 
 
-def inside(count: int, seed: int) -> dict[str, object]:
+def inside(count: int, seed: int, sharded: bool) -> dict[str, object]:
     """Under the shim: try faults; counts, and whatever was wrong."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     became: Counter[str] = Counter()
     wrong = []
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder).resolve())
+        bench = Bench(Path(folder).resolve(), sharded)
         bench.prepare()
         for number in range(count):
             done, end, fault = bench.fault(np.random.default_rng([seed, number]))
@@ -279,6 +288,6 @@ def inside(count: int, seed: int) -> dict[str, object]:
 
 if __name__ == "__main__":
     if sys.argv[1] == "--inside":
-        print(json.dumps(inside(int(sys.argv[2]), int(sys.argv[3]))))
+        print(json.dumps(inside(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "1")))
     else:
         print(json.dumps(tried(int(sys.argv[1]), int(sys.argv[2])), indent=1))

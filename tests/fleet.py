@@ -86,6 +86,19 @@ class ToyWork:
     fail_at: tuple[int, int] | None = None  # (island, generation) that raises
     error: type[Exception] = RuntimeError
     n_terms: int = 1
+    sharded: bool = False
+
+    @property
+    def shard(self) -> Callable[[int, Mapping[int, Toy]], dict] | None:
+        return self.write if self.sharded else None
+
+    def write(self, generation: int, states: Mapping[int, Toy]) -> dict:
+        """As if the states were on disk now; the stand-in of a recorder finds them in what it is told."""
+        assert all(state.generation == generation for state in states.values())
+        told = {"islands": np.array(sorted(states)), "seconds": np.zeros(1)}
+        for island, state in states.items():
+            told |= {f"{island}/{name}": array for name, array in self.pack(state).items()}
+        return told
 
     def start(self, island: int, poll: Callable[[], None]) -> Toy:
         rng = np.random.default_rng([self.seed, island]).integers(0, 2**62, 2, dtype=np.uint64)
@@ -173,6 +186,13 @@ class ToyRecorder:
 
     def save(self, generation: int, states: Sequence, decision: Decision, final: bool) -> None:
         self.saved[generation] = ([{k: v.copy() for k, v in one.items()} for one in states], decision)
+
+    def save_shards(self, generation: int, parts: Sequence, decision: Decision, final: bool) -> None:
+        states: dict[int, dict] = {}
+        for name, array in ((name, array) for told in parts for name, array in told.items() if "/" in name):
+            island, _, own = name.partition("/")
+            states.setdefault(int(island), {})[own] = array
+        self.save(generation, [states[island] for island in range(len(states))], decision, final)
 
     def save_first(self, evaluated: int, individuals: Sequence) -> None:
         self.first = (evaluated, list(individuals))

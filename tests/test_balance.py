@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fleet import ToyRecorder, digest, run_on_threads
+from fleet import ToyRecorder, ToyWork, digest, run_on_threads
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -117,11 +117,12 @@ def test_moves_change_nothing(topology: str, interval: int, delay: int) -> None:
 @given(st.integers(0, 13), st.integers(2, 4), st.integers(1, 4), st.integers(0, 99))
 def test_stopped_between_moves_and_resumed(halt_after: int, n_ranks: int, later: int, seed: int) -> None:
     balance = type("Seeded", (Restless,), {"seed": seed})
+    work = ToyWork(3, MigrationOptions(interval=2, emigrants=1), jitter=2e-3, sharded=seed % 2 == 0)
     _, alone = run_on_threads(1, 6, generations=14)
     _, stopped = run_on_threads(
-        n_ranks, 6, generations=14, recorder=ToyRecorder(halt_after), balance=balance, every=1000
+        n_ranks, 6, generations=14, recorder=ToyRecorder(halt_after), balance=balance, every=1000, work=work
     )
     if not stopped.saved:  # it ended before all had their first generation
         return
-    _, resumed = run_on_threads(later, 6, generations=14, resume=stopped, balance=balance)
+    _, resumed = run_on_threads(later, 6, generations=14, resume=stopped, balance=balance, work=work)
     assert digest(resumed, 14) == digest(alone, 14)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,89 @@ def test_one_under_another_name_is_passed_over(folder: Path) -> None:
     told: list[str] = []
     assert checkpoint.newest(folder, told.append) is not None
     assert "holds step" in told[0]
+
+
+def _sharded(folder: Path, step: int, keep: int = 2) -> Checkpoint:
+    """The content of the stored checkpoint, as three ranks would write it; returns what was to be saved."""
+    point = Checkpoint.from_bytes(STORED.read_bytes())
+    states = (point.states * 3)[:5]
+    parts = [{4: states[4], 1: states[1]}, {0: states[0]}, {2: states[2], 3: states[3]}]
+    shards = tuple(checkpoint.save_shard(step, part, folder, lambda: None) for part in parts)
+    checkpoint.save(replace(point, step=step, states=[], shards=shards), folder, keep, lambda: None)
+    return replace(point, step=step, states=states)
+
+
+def _names(folder: Path, step: int) -> list[str]:
+    return sorted(path.name for path in folder.glob(f"shard_{step:08d}_*.h5"))
+
+
+def test_shards_are_read_as_one_file_would_be(tmp_path: Path) -> None:
+    saved = _sharded(tmp_path, 20)
+    found = checkpoint.newest(tmp_path, print)
+    assert found is not None
+    assert found.shards == ()
+    assert found.to_bytes() == saved.to_bytes()
+    assert checkpoint.files(tmp_path)[0].stat().st_size < len(saved.to_bytes()) / 2
+
+
+def test_old_shards_are_removed_with_their_checkpoint(tmp_path: Path) -> None:
+    for step in (20, 21):
+        _sharded(tmp_path, step)
+    first, (lost, *_) = _names(tmp_path, 20), _names(tmp_path, 21)
+    (tmp_path / lost.replace("00000021", "00000022")).write_bytes(b"of a save that was killed")
+    _sharded(tmp_path, 21)  # once more, as after a resume from step 20
+    assert _names(tmp_path, 20) == first
+    assert len(_names(tmp_path, 21)) == 3
+    assert lost not in _names(tmp_path, 21)
+    assert _names(tmp_path, 22) == []
+    _sharded(tmp_path, 30)
+    assert (_names(tmp_path, 20), len(_names(tmp_path, 21)), len(_names(tmp_path, 30))) == ([], 3, 3)
+    point = checkpoint.newest(tmp_path, print)
+    assert point is not None
+    checkpoint.save(replace(point, step=31), tmp_path, 2, lambda: None)  # one file again
+    assert (_names(tmp_path, 21), len(_names(tmp_path, 30))) == ([], 3)
+
+
+SHARD_FAULTS: dict[str, Callable[[Path], object]] = {
+    "cannot be read": lambda path: path.unlink(),
+    "another checksum": lambda path: path.write_bytes(path.read_bytes()[:-9]),
+    "than it was written with": lambda path: shutil.copy(next(path.parent.glob("shard_00000020_*")), path),
+}
+
+
+@pytest.mark.parametrize("words", SHARD_FAULTS)
+def test_a_checkpoint_is_whole_only_with_its_shards(tmp_path: Path, words: str) -> None:
+    saved = _sharded(tmp_path, 20)
+    _sharded(tmp_path, 21)
+    SHARD_FAULTS[words](tmp_path / _names(tmp_path, 21)[1])
+    told: list[str] = []
+    found = checkpoint.newest(tmp_path, told.append)
+    assert found is not None
+    assert found.to_bytes() == saved.to_bytes()
+    assert len(told) == 1
+    assert words in told[0]
+    assert "shard_00000021_" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"islands": (0, 1)}, "each island once"),
+        ({"islands": (7,)}, "each island once"),
+        ({"name": "../shard_00000021_" + 32 * "0" + ".h5"}, "shards that are none"),
+    ],
+)
+def test_shards_that_make_no_sense_are_passed_over(tmp_path: Path, changes: dict, words: str) -> None:
+    _sharded(tmp_path, 20)
+    point = Checkpoint.from_bytes(STORED.read_bytes())
+    shards = [checkpoint.save_shard(21, {k: point.states[0]}, tmp_path, lambda: None) for k in (0, 1)]
+    shards[1] = replace(shards[1], **changes)
+    checkpoint.save(replace(point, step=21, states=[], shards=tuple(shards)), tmp_path, 2, lambda: None)
+    told: list[str] = []
+    found = checkpoint.newest(tmp_path, told.append)
+    assert found is not None
+    assert found.step == 20
+    assert words in told[0]
 
 
 BAD: dict[str, Callable[..., object]] = {

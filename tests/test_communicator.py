@@ -219,6 +219,7 @@ WALKS: dict[str, Callable[[Path], Any]] = {
     "receiving": lambda _: startup.receive(_world(1)),
     "having received": lambda _: startup.receive(_world(1, [(Tag.SHARE, encode({}))])),
     "hearing": lambda folder: startup.receive_start(_world(1, _told(folder, True)[:1], settled=1)),
+    "telling who sees the folder": lambda folder: startup.folder_is_shared(_world(1), _start(folder, False)),
     "sent away at set-up": lambda _: startup.receive(_world(1, [QUIT])),
     "describing": _describe,
     "rank 0 in a round": lambda _: _evolution(0)(),

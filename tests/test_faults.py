@@ -14,14 +14,16 @@ pytestmark = [
 
 
 @pytest.mark.long
-def test_writes_flushes_and_renames_that_fail() -> None:
-    found = faults.tried(30, 1)
+@pytest.mark.parametrize(("sharded", "seed"), [(False, 1), (True, 2)])
+def test_writes_flushes_and_renames_that_fail(sharded: bool, seed: int) -> None:
+    found = faults.tried(30, seed, sharded)
     assert found["wrong"] == []
     assert found["faults"] == 30
 
 
 @pytest.mark.torture
-def test_a_thousand_faults() -> None:
-    found = faults.tried(1000, 7)
+@pytest.mark.parametrize("sharded", [False, True])
+def test_a_thousand_faults(sharded: bool) -> None:
+    found = faults.tried(1000, 7, sharded)
     print(found)
     assert found["wrong"] == []

@@ -112,8 +112,8 @@ main(sys.argv[1:])
 """
 
 
-def _restless(n_ranks: int, *arguments: object, cwd: Path) -> subprocess.Popen[str]:
-    (cwd / "restless.py").write_text(RESTLESS)
+def _restless(n_ranks: int, *arguments: object, cwd: Path, program: str = RESTLESS) -> subprocess.Popen[str]:
+    (cwd / "restless.py").write_text(program)
     return subprocess.Popen(
         ["mpiexec", "-n", str(n_ranks), sys.executable, "restless.py", *map(str, arguments)],
         cwd=cwd,
@@ -153,6 +153,63 @@ def test_killed_while_islands_change_ranks(tmp_path: Path, victim: str) -> None:
     code, text = _call(1, "run", case, "--out", "alone", cwd=tmp_path)
     assert code == 0, text
     assert read_archive(tmp_path / "case").archive_hash == read_archive(tmp_path / "alone").archive_hash
+
+
+MANY = small.LATTICE.replace("islands = 5", "islands = 33").replace("generations = 12", "generations = 6")
+
+
+def test_many_islands_are_saved_in_shards(tmp_path: Path) -> None:
+    """By all ranks; and by rank 0 alone, saying so, where the others do not see the folder. Any number goes on."""
+    case = small.write(tmp_path, MANY)
+    assert _call(1, "run", case, "--out", "alone", cwd=tmp_path)[0] == 0
+    code, text = _call(2, "run", case, cwd=tmp_path)
+    assert code == 0, text
+    assert len(list((tmp_path / "case" / "checkpoints").glob("shard_00000006_*.h5"))) == 2
+    assert not list((tmp_path / "alone" / "checkpoints").glob("shard_*"))
+    one, other = read_archive(tmp_path / "alone"), read_archive(tmp_path / "case")
+    assert one.archive_hash == other.archive_hash
+    for name, column in one.history.items():
+        np.testing.assert_array_equal(column, other.history[name])
+    longer = []
+    for folder, n_ranks in (("case", 1), ("alone", 2)):
+        code, text = _call(n_ranks, "resume", folder, "--extend", "stop.generations=9", cwd=tmp_path)
+        assert code == 0, text
+        longer.append(read_archive(tmp_path / folder).archive_hash)
+    assert longer[0] == longer[1] != one.archive_hash
+    assert len(list((tmp_path / "alone" / "checkpoints").glob("shard_00000009_*.h5"))) == 2
+
+
+@pytest.mark.long
+def test_a_folder_that_others_do_not_see_is_written_by_rank_0(tmp_path: Path) -> None:
+    case = small.write(tmp_path, MANY)
+    blind = (
+        "import sys\nfrom grs_evo.driver import startup\nfrom grs_evo.cli import main\n"
+        "startup.can_write = lambda *_: False\nmain(sys.argv[1:])\n"
+    )
+    code, text = _finish(_restless(2, "run", case, cwd=tmp_path, program=blind))
+    assert code == 0, text
+    assert text.count("not every rank sees this folder") == 1
+    assert not list((tmp_path / "case" / "checkpoints").glob("shard_*"))
+
+
+@pytest.mark.long
+def test_a_rank_that_cannot_write_ends_all_with_74(tmp_path: Path) -> None:
+    """Its shard is not there, so neither is the checkpoint; the one before is whole."""
+    case = small.write(tmp_path, MANY)
+    failing = (
+        "import sys\nfrom grs_evo.storage import checkpoint\nfrom grs_evo.cli import main\n"
+        "from grs_evo.errors import StorageError\nreal = checkpoint.save_shard\n"
+        "def save(step, states, *rest):\n"
+        "    if step > 2 and 0 not in states:\n        raise StorageError('no space left')\n"
+        "    return real(step, states, *rest)\n"
+        "checkpoint.save_shard = save\nmain(sys.argv[1:])\n"
+    )
+    code, text = _finish(_restless(2, "run", case, cwd=tmp_path, program=failing))
+    assert code == 74, text
+    assert text.count("no space left") == 1
+    assert "Traceback" not in text
+    assert int(_checkpoints(tmp_path / "case")[-1].stem[5:]) == 2
+    assert _call(2, "resume", "case", cwd=tmp_path)[0] == 0
 
 
 def test_a_set_that_teaches_is_one_on_any_number_of_ranks(tmp_path: Path) -> None:

@@ -61,9 +61,12 @@ def test_a_resumed_start_has_own_islands_and_due_seeds(tmp_path: Path) -> None:
     structure = data.structures[0]
     owner = np.arange(len(point.states), dtype=np.int32) % 2
     got = _arrived(
-        startup.Start(run, data, tmp_path, point, owner, {7: [(1, structure), (0, structure)], 8: [(2, structure)]})
+        startup.Start(
+            run, data, tmp_path, point, owner, "token", {7: [(1, structure), (0, structure)], 8: [(2, structure)]}
+        )
     )
     assert got.point is not None
+    assert got.token == "token"
     for mine, whole in zip(got.point.states, point.states[1::2], strict=True):
         assert all(np.array_equal(mine[name], whole[name]) for name in whole)
     assert {made: [k for k, _ in entries] for made, entries in got.seeds.items()} == {7: [1, 0], 8: [2]}

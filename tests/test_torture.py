@@ -34,6 +34,7 @@ _PATIENCE = 240
 CASES = {
     "lattice": small.LATTICE.replace("generations = 12", "generations = 60"),
     "set": small.LATTICE.replace("generations = 12", "generations = 6") + "[set]\nrounds = 6\npatience = 6\n",
+    "shards": small.LATTICE.replace("generations = 12", "generations = 30").replace("islands = 5", "islands = 33"),
     "relaxed": small.RELAXED.replace("generations = 5", "generations = 10").replace(
         "generations = 2", "generations = 1"
     ),

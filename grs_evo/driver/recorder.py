@@ -16,14 +16,17 @@ from grs_evo.driver.config.toml import to_toml
 from grs_evo.driver.monitor.console import Reporter
 from grs_evo.driver.monitor.status_file import Progress, Snapshot, evaluations, facts, progress_of, status, write_status
 from grs_evo.parallel.decisions import NEVER, Balance, Decision, Pace, Totals
+from grs_evo.parallel.messages import array_text, text_array
+from grs_evo.parallel.topology import balanced
 from grs_evo.search.counters import stat_names
 from grs_evo.search.island import violation
 from grs_evo.search.population.archive import archive_hash, merge, objectives
 from grs_evo.search.population.individual import Individual, pack, unpack
 from grs_evo.search.problem import Problem
+from grs_evo.search.state import IslandState
 from grs_evo.storage import checkpoint
 from grs_evo.storage.archive_file import Archive, write_archive
-from grs_evo.storage.run_folder import Folder, Ownership
+from grs_evo.storage.run_folder import Folder, Ownership, check_owner
 from grs_evo.storage.seed_folder import SeedFolder
 from grs_evo.storage.target_file import TargetData
 from grs_evo.structures.structure import Structure
@@ -35,8 +38,8 @@ _LOOK = 0.5
 _TICK = 1.0  # s between two words on a generation under way
 # Strategies whose first generation is a population; of the others it is a number of evaluations.
 _POPULATED = ("genetic", "gradient")
-# Rows of history kept per island; of longer runs every second, fourth, … generation is.
-_HISTORY_ROWS = 20_000
+# Rows of history kept per island, and of all islands together; of longer runs every second, fourth, … generation is.
+_HISTORY_ROWS, _ALL_HISTORY_ROWS = 20_000, 1 << 16
 # In a checkpoint's extra: s of processor time that a generation of each island took, by which a resume shares them out.
 _SECONDS = "seconds_per_generation"
 
@@ -99,15 +102,21 @@ class Recorder:
         self._decision = Decision(-1)
         self.balance = Balance(np.zeros(problem.n_islands, np.int32), 1, problem.expected_work())
 
-    def work_of(self, point: checkpoint.Checkpoint | None) -> NDArray[np.float64]:
-        """(n_islands,) work of a generation of each island: as measured before a resume, else as expected."""
-        expected = self.problem.expected_work()
-        if point is None:
-            return expected
-        known = point.extra.get(_SECONDS)
-        if not isinstance(known, list) or not all(isinstance(one, float) and 0.0 < one < np.inf for one in known):
-            return expected
-        return np.array(known) if len(known) == len(expected) else expected
+    def share_out(self, n_ranks: int, point: checkpoint.Checkpoint | None) -> NDArray[np.int32]:
+        """(n_islands,) the rank of each island at first: by what was measured before a resume, else as expected."""
+        known = None if point is None else point.extra.get(_SECONDS)
+        n = self.problem.n_islands
+        if (
+            isinstance(known, list)
+            and len(known) == n
+            and all(isinstance(k, float) and 0.0 < k < np.inf for k in known)
+        ):
+            work, n_measured = np.array(known), 1
+        else:
+            work, n_measured = self.problem.expected_work(), 0
+        owner = balanced(work, n_ranks)
+        self.balance = Balance(owner, n_ranks, work, n_measured)
+        return owner
 
     def take_over(self, point: checkpoint.Checkpoint) -> None:
         """Begin with what a checkpoint knows, which is shown even if this session adds nothing."""
@@ -115,7 +124,7 @@ class Recorder:
         self.steps_before = point.step - point.generation
         self._rows = np.array([one["history"][-1] for one in point.states])
         self._decision = Decision.from_array(point.decision)
-        self._gather(point.states)
+        self._gather(_archives(point.states))
 
     # -- hooks of the coordinator ------------------------------------------------------------------------------------
 
@@ -187,7 +196,8 @@ class Recorder:
         self.set = list(accepted)
         histories = [one["history"] for one in final]
         self.write_archive(histories)
-        kept = [self.tagged(island, history) for island, history in enumerate(histories)]
+        n = self.problem.n_islands
+        kept = [self.tagged(island, thinned(history, n)) for island, history in enumerate(histories)]
         self.past = np.concatenate([self.past, *kept])
         self.steps_before += int(histories[0][-1, self.column["generation"]]) + 1
         told = ": ".join(text for text in (f"{len(self.set)} structures in the set", note, done) if text)
@@ -197,17 +207,39 @@ class Recorder:
     # -- saving ------------------------------------------------------------------------------------------------------
 
     def save(self, generation: int, states: Sequence[Arrays], decision: Decision, final: bool) -> None:
-        self._gather(states)
+        self._gather(_archives(states))
+        self._save(generation, decision, final, list(states), ())
+        self.write_archive([one["history"] for one in states])
+        self.reporter.note(f"saved generation {generation}")
+
+    def save_shards(self, generation: int, parts: Sequence[Arrays], decision: Decision, final: bool) -> None:
+        told = [_Told.from_arrays(one) for one in parts]
+        self._gather([one.archive for one in told])
+        shards = sorted((one.shard for one in told), key=lambda shard: shard.islands)
+        self._save(generation, decision, final, [], tuple(shards))
+        histories = {island: history for one in told for island, history in one.histories.items()}
+        self.write_archive([histories[island] for island in range(self.problem.n_islands)])
+        self.reporter.note(f"saved generation {generation}")
+
+    def _save(
+        self,
+        generation: int,
+        decision: Decision,
+        final: bool,
+        states: list[Arrays],
+        shards: tuple[checkpoint.Shard, ...],
+    ) -> None:
+        """Write the checkpoint, whose states are given or in shards that are on disk."""
         self.last_reason = self._finished(generation, decision) if final else ""
         finished = "" if self.run.set.rounds else self.last_reason
         if self.balance.seconds is not None:
-            self.extra[_SECONDS] = self.balance.seconds.round(7).tolist()
+            self.extra[_SECONDS] = self.balance.seconds.tolist()
         saved = checkpoint.Checkpoint(
             step=self.steps_before + generation,
             round=self.round,
             generation=generation,
             decision=decision.to_array(),
-            states=list(states),
+            states=states,
             set=pack(self.set, len(self.problem.term_names)),
             past=self.past,
             seconds=self.seconds(),
@@ -215,10 +247,9 @@ class Recorder:
             run_file=to_toml(self.run),
             finished=finished,
             extra=self.extra,
+            shards=shards,
         )
         checkpoint.save(saved, self.folder.checkpoints, self.run.checkpoint.keep, self.ownership.check)
-        self.write_archive([one["history"] for one in states])
-        self.reporter.note(f"saved generation {generation}")
 
     def save_first(self, evaluated: int, individuals: Sequence[Individual]) -> None:
         """Generation 0 was not completed: what was evaluated goes into the archive, without history."""
@@ -238,11 +269,8 @@ class Recorder:
             "a session that follows begins it anew"
         )
 
-    def _gather(self, states: Sequence[Arrays]) -> None:
+    def _gather(self, archives: Sequence[Sequence[Individual]]) -> None:
         """The archive of the run from those of its islands."""
-        archives = [
-            unpack({name[8:]: column for name, column in one.items() if name.startswith("archive.")}) for one in states
-        ]
         self.newest = merge(archives, self.problem.archive, self.problem.term_names)
         self.hash = archive_hash(self.newest)
 
@@ -280,7 +308,8 @@ class Recorder:
 
     def history(self, histories: Sequence[NDArray[np.float64]]) -> dict[str, NDArray[Any]]:
         """One column per statistic, one row per island and generation, all rounds."""
-        rows = [self.past, *(self.tagged(island, history) for island, history in enumerate(histories))]
+        n = self.problem.n_islands
+        rows = [self.past, *(self.tagged(island, thinned(history, n)) for island, history in enumerate(histories))]
         table = np.concatenate(rows)
         columns: dict[str, NDArray[Any]] = {name: table[:, 2 + k].copy() for k, name in enumerate(self.names)}
         columns["round"] = table[:, 0].astype(np.int64)
@@ -289,12 +318,9 @@ class Recorder:
         return columns
 
     def tagged(self, island: int, history: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Rows with round and island in front; every 2^k-th of a history that has grown long."""
-        stride = 1
-        while len(history) // stride > _HISTORY_ROWS:
-            stride *= 2
-        kept = history[::stride]
-        return np.column_stack([np.full(len(kept), float(self.round)), np.full(len(kept), float(island)), kept])
+        """Rows with round and island in front."""
+        n = len(history)
+        return np.column_stack([np.full(n, float(self.round)), np.full(n, float(island)), history])
 
     # -- status ------------------------------------------------------------------------------------------------------
 
@@ -346,3 +372,68 @@ class Recorder:
         self.state, self.reason = state, reason
         self._decision = Decision(generation, stop_at=NEVER) if generation >= 0 else self._decision
         self.write_status()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# what ranks write by themselves
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What rank 0 is told of a shard: the file, and what of it goes into archive.h5."""
+
+    shard: checkpoint.Shard
+    archive: list[Individual]  # of all islands of the shard, without those that cannot be in the run's
+    histories: dict[int, NDArray[np.float64]]  # island -> rows, thinned
+
+    def to_arrays(self, n_terms: int) -> Arrays:
+        rows = list(self.histories.values())
+        return {
+            "name": text_array(self.shard.name),
+            "digest": text_array(self.shard.digest),
+            "islands": np.array(self.shard.islands, np.int64),
+            "rows": np.concatenate(rows),
+            "n_rows": np.array([len(one) for one in rows], np.int64),
+            **{f"archive.{name}": column for name, column in pack(self.archive, n_terms).items()},
+        }
+
+    @staticmethod
+    def from_arrays(arrays: Arrays) -> _Told:
+        islands = tuple(arrays["islands"].tolist())
+        histories = np.split(arrays["rows"], np.cumsum(arrays["n_rows"])[:-1])
+        (archive,) = _archives([arrays])
+        shard = checkpoint.Shard(array_text(arrays["name"]), array_text(arrays["digest"]), islands)
+        return _Told(shard, archive, dict(zip(islands, histories, strict=True)))
+
+
+def write_shard(
+    folder: Folder, token: str, problem: Problem, generation: int, states: Mapping[int, IslandState]
+) -> Arrays:
+    """Write the islands of a rank beside a checkpoint; returns what `Recorder.save_shards` needs to know of it.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be written, or the folder belongs to another run by now.
+    """
+    before = time.monotonic()
+    packed = {island: state.to_arrays() for island, state in states.items()}
+    shard = checkpoint.save_shard(generation, packed, folder.checkpoints, lambda: check_owner(folder, token))
+    # Only a front that was never made smaller may be merged with others (see `archive`).
+    whole = problem.archive.model_copy(update={"size": 1 << 62})
+    archive = merge([state.archive for state in states.values()], whole, problem.term_names)
+    histories = {island: thinned(states[island].history, problem.n_islands) for island in shard.islands}
+    told = _Told(shard, archive, histories).to_arrays(len(problem.term_names))
+    return {"seconds": np.array([time.monotonic() - before]), **told}
+
+
+def thinned(history: NDArray[np.float64], n_islands: int) -> NDArray[np.float64]:
+    """Every 2^k-th row of an island's history that has grown long, for archive.h5."""
+    most, stride = min(_HISTORY_ROWS, _ALL_HISTORY_ROWS // n_islands), 1
+    while len(history) // stride > max(most, 1):
+        stride *= 2
+    return history[::stride]
+
+
+def _archives(states: Sequence[Arrays]) -> list[list[Individual]]:
+    return [unpack({name[8:]: column for name, column in one.items() if name.startswith("archive.")}) for one in states]

@@ -7,22 +7,23 @@ sent.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 
 from grs_evo.driver.monitor.summary import Result
-from grs_evo.driver.recorder import Recorder
+from grs_evo.driver.recorder import Recorder, write_shard
 from grs_evo.driver.sets.judgement import Judge
 from grs_evo.driver.sets.progress import SetProgress, again, begin, smallest
 from grs_evo.driver.setup import make_problem
-from grs_evo.driver.startup import Start, broadcast, receive
+from grs_evo.driver.startup import Start, broadcast, folder_is_shared, receive
 from grs_evo.parallel.communicator import World
 from grs_evo.parallel.coordinator import Coordinator, RoundRules
-from grs_evo.parallel.decisions import NEVER, Balance, Decision
+from grs_evo.parallel.decisions import NEVER, Decision
 from grs_evo.parallel.endings import Ending, run_round
 from grs_evo.parallel.messages import array_text, text_array
 from grs_evo.parallel.topology import Routes, sources
-from grs_evo.parallel.worker import IslandFunctions, RoundPlan, SignalFlag, Worker
+from grs_evo.parallel.worker import Arrays, IslandFunctions, RoundPlan, SignalFlag, Worker
 from grs_evo.search import island
 from grs_evo.search.population import representative_set as sets
 from grs_evo.search.population.archive import merge as merge_archives
@@ -30,7 +31,10 @@ from grs_evo.search.population.individual import Individual, best_distinct, pack
 from grs_evo.search.problem import Problem
 from grs_evo.search.state import IslandState
 from grs_evo.storage.checkpoint import Checkpoint
+from grs_evo.storage.run_folder import Folder
 
+# Runs of so many islands, on so many ranks, have checkpoints in shards.
+_SHARDED_ISLANDS, _SHARDED_RANKS = 32, 2
 # Individuals of a first generation that a rank holds beside the states of its islands, at most.
 _MOST_HELD = 2000
 
@@ -41,6 +45,7 @@ def island_functions(
     round_: int,
     before: Mapping[int, IslandState],
     made: Callable[[Individual], None] = lambda _: None,
+    shard: Callable[[int, Mapping[int, IslandState]], Arrays] | None = None,
 ) -> IslandFunctions:
     """How the islands of a round are started, advanced, and sent.
 
@@ -48,6 +53,7 @@ def island_functions(
     ----------
     before : states of own islands at the end of the round before, from which they start
     made : told of every new individual
+    shard : writes states beside a checkpoint; None: rank 0 writes them all
     """
     first = FirstGeneration(problem)
     # what a later round was doing when it ended is of no use: its loss is of a set that then does not grow
@@ -65,6 +71,7 @@ def island_functions(
         emigrants=island.emigrants,
         pack=IslandState.to_arrays,
         unpack=IslandState.from_arrays,
+        shard=shard,
         first=lambda: (first.count, first.individuals),
     )
 
@@ -101,17 +108,16 @@ def search(world: World, start: Start, signal_flag: SignalFlag, recorder: Record
         set_progress = again(set_progress, unpack(point.set), point.extra["accepted"])
     heard = sources(problem.n_islands, run_.migration, run_.seed)
     routes = Routes(heard, start.owner, world.rank, run_.migration.interval, run_.migration.delay)
-    if recorder is not None:
-        recorder.balance = Balance(start.owner, world.size, recorder.work_of(point))
     problem = set_progress.problem if rounds_ else problem
     round_ = 0 if point is None else point.round
     before: dict[int, IslandState] = {}
+    shard = _shard_writer(world, start, problem, recorder)
     judge = Judge(start.target_data)
     while True:
         if recorder is not None:
             recorder.begin_round(problem, round_, set_progress.state.individuals, set_progress.accepted)
         made = recorder.count_structure if recorder is not None else lambda _: None
-        islands = island_functions(problem, run_.seed, round_, before, made)
+        islands = island_functions(problem, run_.seed, round_, before, made, shard)
         ending, coordinator, routes = _round(world, start, islands, routes, signal_flag, recorder, point, round_)
         if ending.halted or not rounds_:
             return _result(recorder, start, ending, coordinator, set_progress)
@@ -128,6 +134,24 @@ def search(world: World, start: Start, signal_flag: SignalFlag, recorder: Record
         if done:
             return _result(recorder, start, ending, coordinator, set_progress)
         problem, round_, before, point = set_progress.problem, round_ + 1, dict(ending.states), None
+
+
+def _shard_writer(
+    world: World, start: Start, problem: Problem, recorder: Recorder | None
+) -> Callable[[int, Mapping[int, IslandState]], Arrays] | None:
+    """What writes this rank's islands, where all ranks do so.
+
+    What joins a set is judged on rank 0, from the states at the end of a round; it then writes them as well.
+    """
+    if problem.n_islands < _SHARDED_ISLANDS or world.size < _SHARDED_RANKS or start.run.set.rounds:
+        return None
+    if folder_is_shared(world, start):
+        return partial(write_shard, Folder(start.folder), start.token, problem)
+    if recorder is not None:
+        recorder.reporter.say(
+            f"{start.folder}: not every rank sees this folder, so rank 0 writes all islands by itself"
+        )
+    return None
 
 
 def _round(

@@ -32,7 +32,7 @@ from grs_evo.files import write_whole
 from grs_evo.parallel.communicator import World, connect, started_by
 from grs_evo.parallel.decisions import NEVER, Decision
 from grs_evo.parallel.endings import end_other_ranks
-from grs_evo.parallel.topology import balanced, shares
+from grs_evo.parallel.topology import shares
 from grs_evo.storage import checkpoint
 from grs_evo.storage.run_folder import Folder, check_free, claim, clear_partial, create, existing
 from grs_evo.storage.target_file import TargetData
@@ -126,8 +126,8 @@ def run(
             reporter,
             world.size,
         )
-        owner = balanced(problem.expected_work(), world.size)
-        return Start(effective, target_data, folder.path, None, owner), recorder
+        owner = recorder.share_out(world.size, None)
+        return Start(effective, target_data, folder.path, None, owner, ownership.token), recorder
 
     return _session(prepare, limit, quiet, on_generation, progress)
 
@@ -199,8 +199,8 @@ def resume(
             recorder.take_over(point)
             ahead = range(point.generation + 1, point.generation + effective.migration.delay + 2)
             due = {made: seeds for made in ahead if (seeds := recorder.seeds.taken(recorder.round, made))}
-        owner = balanced(recorder.work_of(point), world.size)
-        return Start(effective, target_data, folder.path, point, owner, due), recorder
+        owner = recorder.share_out(world.size, point)
+        return Start(effective, target_data, folder.path, point, owner, ownership.token, due), recorder
 
     return _session(prepare, limit, quiet, on_generation, progress)
 

@@ -17,8 +17,9 @@ from grs_evo.driver.config.toml import to_toml
 from grs_evo.errors import RankExit
 from grs_evo.parallel.communicator import World, wait
 from grs_evo.parallel.endings import LEAVE
-from grs_evo.parallel.messages import Tag, array_text, decode, encode, text_array
+from grs_evo.parallel.messages import Tag, array_text, decode, encode, numbers, text_array
 from grs_evo.storage import checkpoint
+from grs_evo.storage.run_folder import Folder, can_write
 from grs_evo.storage.target_file import TargetData
 from grs_evo.structures.structure import Structure, pack_structures, unpack_structures
 
@@ -32,6 +33,7 @@ class Start:
     folder: Path
     point: checkpoint.Checkpoint | None  # None: from the beginning
     owner: NDArray[np.int32]  # (n_islands,) the rank that each island has at first
+    token: str = ""  # of the run folder's owner
     seeds: Mapping[int, Sequence[tuple[int, Structure]]] = field(default_factory=dict)  # due again after a resume
 
 
@@ -80,6 +82,7 @@ def send_start(world: World, start: Start) -> None:
             "folder": np.frombuffer(os.fsencode(start.folder), np.uint8),
             "target": np.frombuffer(start.target_data.to_bytes(), np.uint8),
             "owner": start.owner,
+            "token": text_array(start.token),
             "resumed": np.array([point is not None]),
             "seeds_made": np.array([made for made, _, _ in seeds], np.int64),
             "seeds_island": np.array([k for _, k, _ in seeds], np.int64),
@@ -109,5 +112,18 @@ def receive_start(world: World) -> Start:
         Path(os.fsdecode(arrays["folder"].tobytes())),
         checkpoint.Checkpoint.from_bytes(point) if point else None,
         arrays["owner"],
+        array_text(arrays["token"]),
         seeds,
     )
+
+
+def folder_is_shared(world: World, start: Start) -> bool:
+    """Whether each rank can write into the run folder, which rank 0 has made; all ranks ask this together."""
+    found: list[int] = []
+    if world.rank != 0:
+        world.post(0, Tag.SHARE, numbers(int(can_write(Folder(start.folder), start.token))))
+    world.settle(lambda _source, _tag, block: found.append(int(decode(block)["numbers"][0])))
+    if world.rank != 0:
+        return bool(receive(world)["shared"][0])
+    broadcast(world, {"shared": np.array([all(found)])})
+    return all(found)

@@ -38,6 +38,9 @@ class Hooks(Protocol):
     def save(self, generation: int, states: Sequence[Arrays], decision: Decision, final: bool) -> None:
         """Put the states of all islands, in their order, on disk."""
 
+    def save_shards(self, generation: int, parts: Sequence[Arrays], decision: Decision, final: bool) -> None:
+        """The states of all islands are on disk, as `worker.IslandFunctions.shard` tells of each part: name them."""
+
     def save_first(self, evaluated: int, individuals: Sequence[Individual]) -> None:
         """Generation 0 was not completed: put on disk what there is of it."""
 
@@ -81,6 +84,7 @@ class Coordinator:
         self._seconds: dict[int, NDArray[np.float64]] = {}
         self._missing: dict[int, int] = {}
         self._states: dict[int, dict[int, Arrays]] = {}
+        self._shards: dict[int, list[Arrays]] = {}
         self._decisions: dict[int, Decision] = {} if previous is None else {start: previous}
         self._next = start + 1
         self._saving = -1
@@ -140,6 +144,10 @@ class Coordinator:
         """The state of one island."""
         self._states.setdefault(generation, {})[island] = arrays
 
+    def take_shard(self, generation: int, told: Arrays) -> None:
+        """A rank has written the states of its islands."""
+        self._shards.setdefault(generation, []).append(told)
+
     def save_due(self) -> None:
         """Save the generation that is due, once all its states are here."""
         if self._saving >= 0 and self.can_save(self._saving):
@@ -148,20 +156,27 @@ class Coordinator:
 
     def can_save(self, generation: int) -> bool:
         """Whether all states of a generation are here and the decision on it is made."""
-        return generation in self._decisions and len(self._states.get(generation, {})) == self.rules.n_islands
+        written = sum(len(told["islands"]) for told in self._shards.get(generation, []))
+        n_here = len(self._states.get(generation, {})) + written
+        return generation in self._decisions and n_here == self.rules.n_islands
 
     def save_final(self, generation: int) -> None:
         """Save the last generation of the round, or the one that all ranks have when halted."""
-        self.final = [self._states[generation][island] for island in range(self.rules.n_islands)]
         self._save(generation, final=True)
 
     def _save(self, generation: int, final: bool) -> None:
-        states = self._states.pop(generation)
-        before = time.monotonic()
-        ordered = [states[island] for island in range(self.rules.n_islands)]
-        self.hooks.save(generation, ordered, self._decisions[generation], final)
+        decision, before, seconds = self._decisions[generation], time.monotonic(), 0.0
+        if generation in self._shards:
+            parts = self._shards.pop(generation)
+            seconds = max(float(told["seconds"][0]) for told in parts)
+            self.hooks.save_shards(generation, parts, decision, final)
+        else:
+            states = self._states.pop(generation)
+            ordered = [states[island] for island in range(self.rules.n_islands)]
+            self.final = ordered if final else []
+            self.hooks.save(generation, ordered, decision, final)
         now = time.monotonic()
-        self.pace = self.pace.saved(generation, now, now - before)
+        self.pace = self.pace.saved(generation, now, now - before + seconds)
 
     def take_halted(self, rank: int, generation: int, arrays: Arrays) -> None:
         """A rank gave up the generation under way; `generation` is the newest it completed.

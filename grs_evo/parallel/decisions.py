@@ -163,15 +163,19 @@ class Balance:
     ----------
     owner : (n_islands,) the rank that each island has
     n_ranks : of the run
-    expected : (n_islands,) work of a generation as it was expected, in any unit
+    seconds : (n_islands,) processor time of a generation of each, as far as is known; before anything was measured in
+        any unit
+    n_measured : generations in which it was measured
     """
 
-    def __init__(self, owner: NDArray[np.int32], n_ranks: int, expected: NDArray[np.float64]) -> None:
+    def __init__(
+        self, owner: NDArray[np.int32], n_ranks: int, seconds: NDArray[np.float64], n_measured: int = 0
+    ) -> None:
         self.owner = owner
         self.n_ranks = n_ranks
         self.n_moved = 0  # islands, so far
-        self._seconds = np.asarray(expected, np.float64).copy()
-        self._n_measured = 0  # generations
+        self._seconds = np.asarray(seconds, np.float64).copy()
+        self._n_measured = n_measured
         self._ahead = np.zeros(n_ranks)  # s of processor time that each rank has had more than the mean
         self._effect = 0  # generation after which the newest move takes place
         self._before = owner  # the ranks up to then

@@ -110,7 +110,8 @@ def _halt(worker: Worker) -> None:
 def _report_error(worker: Worker, error: InputError | StorageError) -> None:
     """This rank cannot go on. Rank 0 makes the others leave; another rank tells rank 0 why, and waits for that."""
     if worker.coordinator is None:
-        worker.world.post(0, Tag.ERROR, text_array(str(error)))
+        tag = Tag.ERROR if isinstance(error, InputError) else Tag.UNWRITTEN
+        worker.world.post(0, tag, text_array(str(error)))
         try:
             wait(lambda: False, worker.serve)
         finally:  # by the RankExit that rank 0 sends

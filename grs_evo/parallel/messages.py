@@ -39,6 +39,8 @@ class Tag(IntEnum):
     PART = 14  # the moments of such a block, to rank 0
     REFUSED = 15  # what is wrong with the structure, to rank 0
     ISLAND = 16  # one island at one generation, to the rank that goes on with it
+    SHARD = 17  # a rank has written the states of its islands at one generation, to rank 0
+    UNWRITTEN = 18  # a rank cannot write into the run folder, to rank 0
 
 
 def encode(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from grs_evo.errors import InputError, RankExit
+from grs_evo.errors import InputError, RankExit, StorageError
 from grs_evo.parallel.communicator import World, wait
 from grs_evo.parallel.coordinator import Coordinator
 from grs_evo.parallel.decisions import NEVER, Decision
@@ -56,6 +56,9 @@ class IslandFunctions:
     emigrants: Callable[[Any, int], Sequence[Individual]]  # (state, generation) -> who left at its end
     pack: Callable[[Any], Arrays]  # state -> named arrays
     unpack: Callable[[Mapping[str, NDArray[Any]]], Any]  # the inverse of pack
+    # (generation, states of a rank's islands) -> what rank 0 is told of the file that now holds them, "islands" and
+    # "seconds" at least; None: rank 0 gets the states and writes them
+    shard: Callable[[int, Mapping[int, Any]], Arrays] | None = None
     # how many individuals were evaluated in generation 0, and those worth keeping should it not be completed
     first: Callable[[], tuple[int, Sequence[Individual]]] = lambda: (0, ())
 
@@ -261,6 +264,9 @@ class Worker:
 
     def send_states(self, generation: int) -> None:
         self.to_save.discard(generation)
+        if self.islands.shard is not None:
+            self._write_shard(generation)
+            return
         for island, state in self.states[generation].items():
             arrays = self.islands.pack(state)
             if self.coordinator is None:
@@ -268,6 +274,16 @@ class Worker:
                 self.world.post(0, Tag.STATE, encode({"when": when, **arrays}))
             else:
                 self.coordinator.take_state(generation, island, arrays)
+
+    def _write_shard(self, generation: int) -> None:
+        assert self.islands.shard is not None
+        with self.clock.on("save"):
+            told = self.islands.shard(generation, self.states[generation])
+        if self.coordinator is None:
+            when = np.array([self.plan.round, generation], np.int64)
+            self.world.post(0, Tag.SHARD, encode({"when": when, **told}))
+        else:
+            self.coordinator.take_shard(generation, told)
 
     def halted(self) -> Arrays:
         """What rank 0 has to know of this rank when all are halted, such as what there is of generation 0."""
@@ -336,6 +352,9 @@ class Worker:
             arrays = decode(block)
             when = arrays.pop("when")
             self.rank_0().take_state(int(when[1]), int(when[2]), arrays)
+        elif tag == Tag.SHARD:
+            arrays = decode(block)
+            self.rank_0().take_shard(int(arrays.pop("when")[1]), arrays)
         elif tag == Tag.SIGNAL:
             self.signal_flag.heard = self.signal_flag.heard or array_text(block)
         elif tag == Tag.HALT:
@@ -349,6 +368,8 @@ class Worker:
             self.ended = True
         elif tag == Tag.ERROR:
             raise InputError(array_text(block))
+        elif tag == Tag.UNWRITTEN:
+            raise StorageError(array_text(block))
         elif tag == Tag.EXIT:
             raise RankExit(int(decode(block)["numbers"][0]))
 

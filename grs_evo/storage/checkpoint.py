@@ -1,11 +1,18 @@
-"""The whole state of a run at one generation, as a sealed file; the newest whole one of a folder."""
+"""The whole state of a run at one generation, as sealed files; the newest whole one of a folder.
+
+One file holds everything. Of runs with many islands each rank writes a file with its own islands, a shard, and the
+checkpoint names them with their digests; it is written when all of them are on disk, and is whole only with them.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +27,27 @@ from grs_evo.search.population.individual import without_lines
 from grs_evo.storage.checks import array_of, check_individuals
 from grs_evo.storage.hdf5 import Damaged, Tree, below, from_image, sealed, stack, to_image, unsealed, unstack
 
-SCHEMA = 1
-_WHAT = "grs_evo checkpoint"
+# What one file is written as, and what one that names shards is; both are read.
+SCHEMA, SCHEMA_SHARDS = 1, 2
+_WHAT, _WHAT_SHARD = "grs_evo checkpoint", "grs_evo checkpoint shard"
 # more than any basis has
 _ELEMENTS = 120
 _NAME = re.compile(r"ckpt_(\d{8,})\.h5")
+_SHARD_NAME = re.compile(r"shard_(\d{8,})_[0-9a-f]{32}\.h5")
 
 # what becomes of a file that was made to look like a checkpoint
 _UNREADABLE = (Damaged, KeyError, ValueError, TypeError, IndexError, OverflowError, RecursionError)
 
 Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A file beside a checkpoint that holds the states of some of its islands."""
+
+    name: str
+    digest: str  # BLAKE2b-128 of the file
+    islands: tuple[int, ...]  # ascending
 
 
 @dataclass(frozen=True)
@@ -40,7 +58,7 @@ class Checkpoint:
     round: int
     generation: int  # within the round
     decision: NDArray[np.float64]  # on this generation, see control.Verdict
-    states: list[Arrays]  # one per island
+    states: list[Arrays]  # one per island; none where shards hold them
     set: Arrays  # the representative set so far, as population.pack makes it
     past: NDArray[np.float64]  # history rows of earlier rounds, (n, 2 + n_stats): round, island, statistics
     seconds: float  # s spent, all sessions together
@@ -48,15 +66,19 @@ class Checkpoint:
     run_file: str  # effective, as text
     finished: str = ""  # reason, when the run is at its end
     extra: dict[str, Any] = field(default_factory=dict)  # plain numbers and text that rounds need
+    shards: tuple[Shard, ...] = ()  # that hold the states, if the states are not here
 
     def to_bytes(self) -> bytes:
         """The content of the file."""
         tree: Tree = {"verdict": self.decision, "past": self.past, "run_file": self.run_file}
-        tree.update(stack(self.states, "islands"))
+        if self.shards:
+            tree["shards"] = json.dumps([[one.name, one.digest, list(one.islands)] for one in self.shards])
+        else:
+            tree.update(stack(self.states, "islands"))
         tree.update({f"set/{name}": column for name, column in self.set.items()})
         attributes = {
             "format": _WHAT,
-            "schema": SCHEMA,
+            "schema": SCHEMA_SHARDS if self.shards else SCHEMA,
             "version": __version__,
             "step": self.step,
             "round": self.round,
@@ -70,7 +92,7 @@ class Checkpoint:
 
     @staticmethod
     def from_bytes(data: bytes) -> Checkpoint:
-        """The inverse of `to_bytes`.
+        """The inverse of `to_bytes`; the states of shards are not read yet.
 
         Raises
         ------
@@ -80,12 +102,13 @@ class Checkpoint:
         tree, attributes = from_image(unsealed(data))
         if attributes.get("format") != _WHAT:
             raise Damaged("is no checkpoint")
-        if int(attributes["schema"]) > SCHEMA:
+        if int(attributes["schema"]) > SCHEMA_SHARDS:
             raise Damaged(
                 f"has schema {attributes['schema']}, written by grs_evo {attributes.get('version')}; "
-                f"this one reads up to {SCHEMA}"
+                f"this one reads up to {SCHEMA_SHARDS}"
             )
-        _check_individuals(tree)
+        shards = _shards_of(tree["shards"]) if int(attributes["schema"]) == SCHEMA_SHARDS else ()
+        _check_individuals(tree, ("set",) if shards else ("set", *_GROUPS))
         decision = np.asarray(tree["verdict"])
         Decision.from_array(decision)
         return Checkpoint(
@@ -93,7 +116,7 @@ class Checkpoint:
             round=int(attributes["round"]),
             generation=int(attributes["generation"]),
             decision=decision,
-            states=unstack(tree, "islands"),
+            states=[] if shards else unstack(tree, "islands"),
             set=below(tree, "set"),
             past=np.asarray(tree["past"]),
             seconds=float(attributes["seconds"]),
@@ -101,20 +124,114 @@ class Checkpoint:
             run_file=str(tree["run_file"]),
             finished=str(attributes["finished"]),
             extra=json.loads(attributes["extra"]),
+            shards=shards,
         )
 
 
-def _check_individuals(tree: Tree) -> None:
-    """Raise Unsound (a ValueError) unless the individuals of the set and of all islands can be computed with."""
-    groups = {"set": below(tree, "set")}
-    for name in ("population", "archive", "outbox"):
-        stacked, start = below(tree, "islands"), f"{name}."
-        groups[name] = {key[len(start) :]: column for key, column in stacked.items() if key.startswith(start)}
-    for columns in groups.values():
+def _shards_of(text: str) -> tuple[Shard, ...]:
+    """The shards that a checkpoint names; raises Damaged where they do not hold each island once."""
+    shards = tuple(
+        Shard(str(name), str(digest), tuple(map(int, islands))) for name, digest, islands in json.loads(text)
+    )
+    islands = sorted(island for one in shards for island in one.islands)
+    if not islands or islands != list(range(len(islands))):
+        raise Damaged("names shards that do not hold each island once")
+    if not all(_SHARD_NAME.fullmatch(one.name) for one in shards):
+        raise Damaged("names shards that are none")
+    return shards
+
+
+_GROUPS = ("population", "archive", "outbox")  # of individuals of islands
+
+
+def _check_individuals(tree: Tree, names: Sequence[str]) -> None:
+    """Raise Unsound (a ValueError) unless the individuals of the set or of all islands can be computed with."""
+    for name in names:
+        if name == "set":
+            columns = below(tree, "set")
+        else:
+            stacked, start = below(tree, "islands"), f"{name}."
+            columns = {key[len(start) :]: column for key, column in stacked.items() if key.startswith(start)}
         if "line_length" not in columns:  # of an earlier version
             columns.update(without_lines(columns))
         n_terms = array_of(columns, "terms", "f", (None, None)).shape[1]
         check_individuals(columns, _ELEMENTS, n_terms)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# shards
+
+
+def save_shard(step: int, states: Mapping[int, Arrays], folder: Path, check: Callable[[], None]) -> Shard:
+    """Write the states of some islands beside a checkpoint that will name them; by whichever rank has them.
+
+    The name is a new one each time: what an older checkpoint of the same step names stays as it is.
+
+    Raises
+    ------
+    StorageError
+        It could not be written.
+    """
+    islands = tuple(sorted(states))
+    tree = stack([states[island] for island in islands], "islands")
+    data = sealed(to_image(tree, {"format": _WHAT_SHARD, "schema": SCHEMA_SHARDS, "step": step}, explained=False))
+    name = f"shard_{step:08d}_{uuid.uuid4().hex}.h5"
+    with _last_whole_named(folder):
+        write_whole(folder / name, data, check)
+    return Shard(name, _digest(data), islands)
+
+
+def with_states(checkpoint: Checkpoint, folder: Path) -> Checkpoint:
+    """A checkpoint with the states of its shards.
+
+    Raises
+    ------
+    Damaged
+        A shard is not there, or not the one that the checkpoint was written with.
+    """
+    if not checkpoint.shards:
+        return checkpoint
+    states: dict[int, Arrays] = {}
+    for shard in checkpoint.shards:
+        try:
+            data = read_file(folder / shard.name)
+        except OSError as error:
+            raise Damaged(f"names {shard.name}, which cannot be read: {error.strerror}") from None
+        if _digest(data) != shard.digest:
+            raise Damaged(f"names {shard.name}, which has another checksum than it was written with")
+        tree, attributes = from_image(unsealed(data), _WHAT_SHARD)
+        _check_individuals(tree, _GROUPS)
+        found = unstack(tree, "islands")
+        if int(attributes["step"]) != checkpoint.step or len(found) != len(shard.islands):
+            raise Damaged(f"names {shard.name}, which holds other islands")
+        states.update(zip(shard.islands, found, strict=True))
+    return replace(checkpoint, states=[states[island] for island in range(len(states))], shards=())
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _remove_old(folder: Path, keep: int, newest: Checkpoint) -> None:
+    """Remove all but the newest checkpoints, and then the shards that none of those which are left can name.
+
+    Parameters
+    ----------
+    newest : that was just written; other shards of its step are of one that it replaced
+    """
+    kept = files(folder)[:keep]
+    for old in files(folder)[keep:]:
+        old.unlink(missing_ok=True)
+    steps = {_step_of(path) for path in kept} - {newest.step}
+    named = {one.name for one in newest.shards}
+    for path in folder.glob("shard_*.h5"):
+        match = _SHARD_NAME.fullmatch(path.name)
+        if match and path.name not in named and int(match[1]) not in steps:
+            path.unlink(missing_ok=True)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# checkpoints of a folder
 
 
 def save(checkpoint: Checkpoint, folder: Path, keep: int, check: Callable[[], None]) -> Path:
@@ -130,16 +247,26 @@ def save(checkpoint: Checkpoint, folder: Path, keep: int, check: Callable[[], No
         It could not be written; the older ones are as they were.
     """
     path = folder / f"ckpt_{checkpoint.step:08d}.h5"
-    try:
+    with _last_whole_named(folder):
         write_whole(path, checkpoint.to_bytes(), check)
-        for old in files(folder)[keep:]:
-            old.unlink(missing_ok=True)
+        _remove_old(folder, keep, checkpoint)
+    return path
+
+
+@contextmanager
+def _last_whole_named(folder: Path) -> Iterator[None]:
+    """Turn what goes wrong with a file into a StorageError that says which checkpoint is whole."""
+    try:
+        yield
     except OSError as error:
         kept = files(folder)
         last = f"the last whole checkpoint is {kept[0].name}" if kept else "there is no earlier checkpoint"
         text = error if isinstance(error, StorageError) else f"{folder}: {error.strerror or error}"
         raise StorageError(f"{text}; {last}") from error
-    return path
+
+
+def _step_of(path: Path) -> int:
+    return int(path.stem.partition("_")[2])
 
 
 def files(folder: Path) -> list[Path]:
@@ -171,9 +298,9 @@ def newest(folder: Path, tell: Callable[[str], None]) -> Checkpoint | None:
     for path in files(folder):
         try:
             checkpoint = Checkpoint.from_bytes(read_file(path))
-            if checkpoint.step != int(path.stem.partition("_")[2]):
+            if checkpoint.step != _step_of(path):
                 raise Damaged(f"holds step {checkpoint.step}")
-            return checkpoint
+            return with_states(checkpoint, folder)
         except _UNREADABLE as error:
             complaints.append(f"{path.name} {error}")
             tell(f"passed over: checkpoint {complaints[-1]}")

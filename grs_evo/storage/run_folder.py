@@ -222,6 +222,27 @@ def _remove_leftovers(path: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
+def check_owner(folder: Folder, token: str) -> None:
+    """Raise a StorageError when a folder has gone, or belongs to another run than that with this token."""
+    try:
+        found = json.loads(read_file(folder.owner))
+    except FileNotFoundError:
+        raise StorageError(f"{folder.path}: the run folder has vanished") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise StorageError(f"{folder.owner}: cannot be read: {error}") from None
+    if not isinstance(found, dict) or found.get("token") != token:
+        raise StorageError(f"{folder.path}: another process has taken this run over; this one writes no more")
+
+
+def can_write(folder: Folder, token: str) -> bool:
+    """Whether this process sees the folder that rank 0 owns, and may put checkpoints into it."""
+    try:
+        check_owner(folder, token)
+    except StorageError:
+        return False
+    return os.access(folder.checkpoints, os.W_OK | os.X_OK)
+
+
 class Ownership:
     """The right to write into a run folder: a lock that the kernel drops when its holder dies, and a token in it.
 
@@ -247,14 +268,7 @@ class Ownership:
 
     def check(self) -> None:
         """Raise a StorageError when the folder has gone, or belongs to somebody else by now."""
-        try:
-            found = json.loads(read_file(self.folder.owner))
-        except FileNotFoundError:
-            raise StorageError(f"{self.folder.path}: the run folder has vanished") from None
-        except (OSError, ValueError, RecursionError) as error:
-            raise StorageError(f"{self.folder.owner}: cannot be read: {error}") from None
-        if not isinstance(found, dict) or found.get("token") != self.token:
-            raise StorageError(f"{self.folder.path}: another process has taken this run over; this one writes no more")
+        check_owner(self.folder, self.token)
 
     def release(self) -> None:
         """Give the folder back, and say so in it for those whom no lock tells."""

@@ -176,7 +176,7 @@ def _islands(now: Snapshot) -> list[dict[str, Any]]:
     columns["island"] = list(range(len(now.rows)))
     columns["rank"] = now.balance.owner[: len(now.rows)].tolist()
     seconds = now.balance.seconds
-    columns["seconds_per_generation"] = [None] * len(now.rows) if seconds is None else seconds.tolist()
+    columns["seconds_per_generation"] = [None] * len(now.rows) if seconds is None else seconds[: len(now.rows)].tolist()
     columns["strategy"] = [options.strategy for options in now.problem.islands[: len(now.rows)]]
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
