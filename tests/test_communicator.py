@@ -123,7 +123,8 @@ def _leaving(monkeypatch: pytest.MonkeyPatch) -> None:
         raise Left(code)
 
     monkeypatch.setattr(os, "_exit", leave)
-    monkeypatch.setattr(endings, "_LEAVE", 60.0)
+    monkeypatch.setattr(endings, "LEAVE", 60.0)
+    monkeypatch.setattr(startup, "LEAVE", 60.0)
 
 
 def _world(rank: int, sent: Messages = (), settled: int = 0) -> World:
@@ -303,7 +304,7 @@ def test_a_settling_with_a_time_ends_by_itself() -> None:
 
 def test_an_error_in_trouble_is_still_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rank 0 that cannot go on and cannot reach the others ends them, whatever the library says of it."""
-    monkeypatch.setattr(endings, "_LEAVE", 0.02)
+    monkeypatch.setattr(endings, "LEAVE", 0.02)
     world = World(DeadPeers(0, []), launcher=Launcher())
     with pytest.raises(Left) as caught:
         endings.end_other_ranks(world, 74)  # Abort is missing here, as if the library were broken
