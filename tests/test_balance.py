@@ -8,7 +8,7 @@ from fleet import ToyRecorder, ToyWork, digest, run_on_threads
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grs_evo.parallel import decisions
+from grs_evo.parallel import decisions, messages
 from grs_evo.parallel.decisions import Balance
 from grs_evo.parallel.topology import MigrationOptions, balanced, idle_share
 
@@ -111,6 +111,19 @@ def test_moves_change_nothing(topology: str, interval: int, delay: int) -> None:
     for generation in set(moved.saved) & set(alone.saved):
         assert digest(moved, generation)[:-1] == digest(alone, generation)[:-1]
     assert not any(ending.halted for ending in endings)
+
+
+def test_statistics_come_up_a_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "_FANOUT", 2)
+    assert [messages.Gathering(rank, 7)._wanted for rank in range(7)] == [7, 3, 3, 1, 1, 1, 1]
+    assert [messages.Gathering(rank, 5)._wanted for rank in range(5)] == [5, 3, 1, 1, 1]
+    assert [messages.Gathering(rank, 7).parent for rank in range(1, 7)] == [0, 0, 1, 1, 2, 2]
+    options = MigrationOptions(interval=2, emigrants=1)
+    (_, alone), (_, tree) = (run_on_threads(n, 12, generations=10, options=options, balance=Restless) for n in (1, 8))
+    assert digest(tree, 10) == digest(alone, 10)
+    _, stopped = run_on_threads(8, 12, generations=10, options=options, recorder=ToyRecorder(5), every=1000)
+    _, resumed = run_on_threads(7, 12, generations=10, options=options, resume=stopped)
+    assert digest(resumed, 10) == digest(alone, 10)
 
 
 @settings(max_examples=12, deadline=None)

@@ -204,7 +204,7 @@ HALTED = [(Tag.HALTED, _numbers(0, 0))]
 HALT = [(Tag.HALT, text_array("SIGTERM"))]
 TROUBLED = ToyWork(3, MigrationOptions(interval=2, emigrants=1), fail_at=(2, 1), error=InputError)
 ROWS = {"islands": np.array([2, 3]), "rows": np.zeros((2, N_STATS)), "seconds": np.ones(2)}
-STATS = [(Tag.STATS, encode({"when": np.array([0, 0]), "times": np.zeros(9), **ROWS}))]
+STATS = [(Tag.STATS, encode({"when": np.array([0, 0]), "ranks": np.ones(1, int), "times": np.zeros((1, 9)), **ROWS}))]
 # up to a generation that takes in emigrants
 DECIDED = [(Tag.DECISION, encode({"decision": Decision(generation).to_array()})) for generation in (0, 1)]
 

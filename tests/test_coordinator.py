@@ -15,30 +15,34 @@ def _coordinator(recorder: ToyRecorder, n_islands: int = 3, generations: int = 9
     return Coordinator(RoundRules(n_islands, N_STATS, generations, 2, stop, saving), recorder, balance)
 
 
-def _rows(generation: int, *best: float) -> np.ndarray:
-    return np.array([[generation, 10.0, value] for value in best])
+def _told(generation: int, islands: list[int], *best: float) -> dict[str, np.ndarray]:
+    rows = np.array([[generation, 10.0, value] for value in best])
+    seconds = np.ones(len(islands))
+    ranks = {"ranks": np.array([islands[0]]), "times": np.array([[float(generation)]])}
+    return {**ranks, "islands": np.array(islands), "rows": rows, "seconds": seconds}
 
 
 def test_a_decision_waits_for_the_last_island_and_for_those_before() -> None:
     coordinator = _coordinator(ToyRecorder())
-    coordinator.take_stats(1, [0, 1, 2], _rows(1, 3.0, 2.0, 1.0), np.ones(3))
-    coordinator.take_stats(0, [2], _rows(0, 5.0), np.ones(1))
+    coordinator.take_stats(1, _told(1, [0, 1, 2], 3.0, 2.0, 1.0))
+    coordinator.take_stats(0, _told(0, [2], 5.0))
     assert coordinator.decisions() == []
-    coordinator.take_stats(0, [0, 1], _rows(0, 4.0, 6.0), np.ones(2))
+    coordinator.take_stats(0, _told(0, [0, 1], 4.0, 6.0))
     decided = [decision for decision, _ in coordinator.decisions()]
     assert [(one.generation, one.best) for one in decided] == [(0, 4.0), (1, 1.0)]
+    assert {rank: times.tolist() for rank, times in coordinator.times.items()} == {0: [0.0], 2: [0.0]}
 
 
 def test_a_checkpoint_is_saved_once_all_states_are_here() -> None:
     recorder = ToyRecorder()
     coordinator = _coordinator(recorder)
     for generation in range(3):
-        coordinator.take_stats(generation, [0, 1, 2], _rows(generation, 1.0, 1.0, 1.0), np.ones(3))
+        coordinator.take_stats(generation, _told(generation, [0, 1, 2], 1.0, 1.0, 1.0))
     at = [decision.checkpoint_at for decision, _ in coordinator.decisions()]
     due = max(at)
     assert due >= 2
     for generation in range(3, due + 1):
-        coordinator.take_stats(generation, [0, 1, 2], _rows(generation, 1.0, 1.0, 1.0), np.ones(3))
+        coordinator.take_stats(generation, _told(generation, [0, 1, 2], 1.0, 1.0, 1.0))
     coordinator.decisions()
     for island in (2, 0):
         coordinator.take_state(due, island, {"n": np.array([island])})

@@ -90,15 +90,19 @@ class Coordinator:
         self._saving = -1
         self._first: dict[int, Arrays] = {}  # rank -> what it has of generation 0, when halted
 
-    def take_stats(
-        self, generation: int, islands: Sequence[int], rows: NDArray[np.float64], seconds: NDArray[np.float64]
-    ) -> None:
-        """Rows of some islands at one generation, and the processor time that each took for it."""
-        n = self.rules.n_islands
-        table = self._rows.setdefault(generation, np.empty((n, self.rules.n_stats)))
-        table[list(islands)] = rows
-        self._seconds.setdefault(generation, np.empty(n))[list(islands)] = seconds
-        self._missing[generation] = self._missing.get(generation, self.rules.n_islands) - len(islands)
+    def take_stats(self, generation: int, told: Arrays) -> None:
+        """What some ranks tell of one generation.
+
+        Parameters
+        ----------
+        told : "ranks" and "times", where the time of each goes; "islands", "rows" and "seconds", each one's statistics
+            and the processor time that it took for this generation
+        """
+        self.times.update(zip(told["ranks"].tolist(), told["times"], strict=True))
+        n, islands = self.rules.n_islands, told["islands"]
+        self._rows.setdefault(generation, np.empty((n, self.rules.n_stats)))[islands] = told["rows"]
+        self._seconds.setdefault(generation, np.empty(n))[islands] = told["seconds"]
+        self._missing[generation] = self._missing.get(generation, n) - len(islands)
 
     def decisions(self) -> list[tuple[Decision, Arrays]]:
         """Decisions on the generations that have become complete, each with the seeds and moves that go with it."""

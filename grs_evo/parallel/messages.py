@@ -18,12 +18,14 @@ _ENTRY = np.dtype([("name", "S56"), ("dtype", "S16"), ("n_dims", "<i8"), ("shape
 _ALIGN = 8
 # booleans, integers, floats and byte strings; never objects
 _KINDS = "?biufS"
+# Ranks whose statistics one rank takes in.
+_FANOUT = 32
 
 
 class Tag(IntEnum):
     """Kinds of messages between ranks."""
 
-    STATS = 1  # rows of one generation, to rank 0
+    STATS = 1  # rows of one generation, towards rank 0
     DECISION = 2  # from rank 0
     EMIGRANTS = 3
     STATE = 4  # one island at one generation, to rank 0
@@ -98,3 +100,37 @@ def array_text(array: NDArray[np.uint8]) -> str:
 def numbers(*values: int) -> NDArray[np.uint8]:
     """A message that is a few integers."""
     return encode({"numbers": np.array(values, np.int64)})
+
+
+class Gathering:
+    """What many ranks have to tell rank 0, joined on the way up a tree, so that it takes few messages of many ranks.
+
+    Rank r sends to rank (r - 1) // 32 once all below it have been heard; up to 33 ranks that is rank 0 itself.
+
+    Parameters
+    ----------
+    rank, size : of this process, and of the run
+    """
+
+    def __init__(self, rank: int, size: int) -> None:
+        self.parent = (rank - 1) // _FANOUT
+        self._wanted = 0  # ranks from here down
+        first = last = rank
+        while first < size:
+            self._wanted += min(last, size - 1) - first + 1
+            first, last = first * _FANOUT + 1, (last + 1) * _FANOUT
+        self._parts: dict[int, list[Mapping[str, NDArray[Any]]]] = {}
+
+    def add(self, key: int, part: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]] | None:
+        """A part, own or from below; returns all parts of a key end to end, once there are all.
+
+        Parameters
+        ----------
+        part : named arrays that are joined along axis 0; "ranks" says whose they are
+        """
+        parts = self._parts.setdefault(key, [])
+        parts.append(part)
+        if sum(len(one["ranks"]) for one in parts) < self._wanted:
+            return None
+        del self._parts[key]
+        return {name: np.concatenate([one[name] for one in parts]) for name in part}

@@ -19,7 +19,7 @@ from grs_evo.errors import InputError, RankExit, StorageError
 from grs_evo.parallel.communicator import World, wait
 from grs_evo.parallel.coordinator import Coordinator
 from grs_evo.parallel.decisions import NEVER, Decision
-from grs_evo.parallel.messages import Tag, array_text, decode, encode, text_array
+from grs_evo.parallel.messages import Gathering, Tag, array_text, decode, encode, text_array
 from grs_evo.parallel.timing import PartClock
 from grs_evo.parallel.topology import Routes, arrange, pack_emigrants, unpack_emigrants
 from grs_evo.search.population.individual import Individual, pack, unpack
@@ -119,6 +119,7 @@ class Worker:
             None  # generation after which islands change ranks, and owner
         )
         self._arriving: dict[int, Any] = {}  # island -> state with which this rank is to go on
+        self._gathering = Gathering(world.rank, world.size)
         self._seconds: dict[int, float] = {}  # island -> s of processor time for the generation being made
         self._looked = 0.0
         self._reported = False
@@ -208,21 +209,31 @@ class Worker:
         self.generation = generation
         for old in [g for g in self.states if g < generation - self.routes.delay - 1]:
             del self.states[old]
-        rows = np.array([self.islands.stats(states[island]) for island in states])
-        seconds = np.array([self._seconds[island] for island in states])
-        if self.coordinator is None:
-            when, islands = np.array([self.plan.round, generation], np.int64), np.array(list(states), np.int64)
-            told = {"when": when, "times": self.clock.to_array(), "islands": islands, "rows": rows, "seconds": seconds}
-            self.world.post(0, Tag.STATS, encode(told))
-        else:
-            self.coordinator.times[self.world.rank] = self.clock.to_array()
+        told = {
+            "ranks": np.array([self.world.rank], np.int64),
+            "times": self.clock.to_array()[None],
+            "islands": np.array(list(states), np.int64),
+            "rows": np.array([self.islands.stats(state) for state in states.values()]),
+            "seconds": np.array([self._seconds[island] for island in states]),
+        }
+        self._report(generation, told)
+        if self.coordinator is not None:
             with self.clock.on("post"):
-                self.coordinator.take_stats(generation, list(states), rows, seconds)
                 self.publish_decisions()
         with self.clock.on("pack"):
             self.send_emigrants(generation)
             if generation in self.to_save:
                 self.send_states(generation)
+
+    def _report(self, generation: int, told: Arrays) -> None:
+        """Statistics of this rank, or of ranks below it, on their way to rank 0."""
+        if self.coordinator is not None:
+            self.coordinator.take_stats(generation, told)
+            return
+        joined = self._gathering.add(generation, told)
+        if joined is not None:
+            when = np.array([self.plan.round, generation], np.int64)
+            self.world.post(self._gathering.parent, Tag.STATS, encode({"when": when, **joined}))
 
     def send_emigrants(self, generation: int) -> None:
         """Those who left own islands at the end of a generation, to all who hear from these."""
@@ -335,10 +346,9 @@ class Worker:
     def _take(self, source: int, tag: int, block: NDArray[np.uint8]) -> None:
         if tag == Tag.STATS:
             arrays = decode(block)
-            if int(arrays["when"][0]) == self.plan.round:
-                self.rank_0().times[source] = arrays["times"]
-                islands = arrays["islands"].tolist()
-                self.rank_0().take_stats(int(arrays["when"][1]), islands, arrays["rows"], arrays["seconds"])
+            round_, generation = arrays.pop("when").tolist()
+            if round_ == self.plan.round:
+                self._report(generation, arrays)
         elif tag == Tag.DECISION:
             self._apply(decode(block))
         elif tag == Tag.EMIGRANTS:

@@ -179,9 +179,12 @@ def document() -> str:
     for group, columns in groups.items():
         lines += [f"## `{group}/`" if group else "## Texts", "", *_table(columns), ""]
     lines += [
-        "History has a row per island and generation. The hypervolume of the front over generations that reports show",
-        "is computed from the individuals that are still kept, and so is a lower bound before the last generation:",
-        "what once was on the front and then was beaten is gone.",
+        "History has a row per island and generation; of long runs one of every second, fourth, … generation, so that",
+        "there are no more than 65,536 of all islands together.",
+        "",
+        "The hypervolume of the front over generations that reports show is computed from the individuals that are",
+        "still kept, and so is a lower bound before the last generation: what once was on the front and then was",
+        "beaten is gone.",
         "",
         "## Versions",
         "",

@@ -23,7 +23,7 @@ from grs_evo.driver.setup import make_problem, make_target_data
 from grs_evo.parallel.communicator import connect
 from grs_evo.parallel.coordinator import Coordinator, RoundRules
 from grs_evo.parallel.decisions import Balance, Decision
-from grs_evo.parallel.messages import decode, encode
+from grs_evo.parallel.messages import Gathering, decode, encode
 from grs_evo.parallel.timing import peak_memory
 from grs_evo.parallel.topology import Routes, pack_emigrants, shares, sources, unpack_emigrants
 from grs_evo.search.counters import stat_names
@@ -164,22 +164,45 @@ def _judging(stage: Stage, recorder: Recorder, n_islands: int, n_ranks: int) -> 
     owner = np.repeat(np.arange(n_ranks, dtype=np.int32), [len(mine) for mine in owned])
     coordinator = Coordinator(rules, recorder, Balance(owner, n_ranks, np.ones(n_islands)))
     rows = np.tile(stage.state.history[-1], (n_islands, 1))
-    head = {"when": np.zeros(2, np.int64), "times": np.zeros(9)}
-    posts = [
-        encode({**head, "islands": np.array(mine), "rows": rows[list(mine)], "seconds": np.ones(len(mine))})
-        for mine in owned
+    parts = [
+        {
+            "ranks": np.array([rank]),
+            "times": np.zeros((1, 9)),
+            "islands": np.array(mine),
+            "rows": rows[list(mine)],
+            "seconds": np.ones(len(mine)),
+        }
+        for rank, mine in enumerate(owned)
     ]
+    posts = _as_they_come(parts)
     generations = iter(range(10**6))
 
     def judge() -> None:
         generation = next(generations)
         for post in posts:
             found = decode(post)
-            coordinator.take_stats(generation, found["islands"].tolist(), found["rows"], found["seconds"])
+            coordinator.take_stats(generation, found)
         for decision, columns in coordinator.decisions():
             encode({"decision": decision.to_array(), **columns})
 
     return judge
+
+
+def _as_they_come(parts: list[dict[str, Any]]) -> list[Any]:
+    """Messages to rank 0 with what all ranks tell: its own, and what comes up the tree."""
+    above = {rank: Gathering(rank, len(parts)) for rank in range(1, len(parts))}
+    found = [encode(parts[0])]
+
+    def report(rank: int, part: dict[str, Any]) -> None:
+        joined = above[rank].add(0, part)
+        if joined is not None and above[rank].parent:
+            report(above[rank].parent, joined)
+        elif joined is not None:
+            found.append(encode(joined))
+
+    for rank in range(1, len(parts)):
+        report(rank, parts[rank])
+    return found
 
 
 def _saves(stage: Stage) -> list[Row]:
