@@ -18,7 +18,7 @@ from scaling_runs import LIQUID, Case, command, environment
 from grs_evo import __version__
 from grs_evo.driver.config.run_file import RunFile, parse
 from grs_evo.driver.monitor.console import Reporter
-from grs_evo.driver.recorder import Recorder
+from grs_evo.driver.recorder import Recorder, write_shard
 from grs_evo.driver.setup import make_problem, make_target_data
 from grs_evo.parallel.communicator import connect
 from grs_evo.parallel.coordinator import Coordinator, RoundRules
@@ -97,6 +97,7 @@ def part_costs(quick: bool) -> Row:
             "state": _state(stage),
             "emigrants": _emigrants(stage),
             "decisions": _decisions(stage, quick),
+            "shards": _shards(stage),  # first, since the peak of memory only grows
             "saves": _saves(stage),
             "maps": _maps(stage, quick),
             "history": _histories(stage),
@@ -233,6 +234,45 @@ def _save(stage: Stage, n_islands: int, name: str, one: Row) -> Row:
         "archive bytes": stage.folder.archive.stat().st_size,
         "more memory, bytes": 1e6 * (peak_memory() - before),
     }
+
+
+def _shards(stage: Stage) -> list[Row]:
+    """A save of 1,024 islands of 50 after 1,000 generations by 16 ranks: what one writes, and what rank 0 does then."""
+    n_islands, n_ranks, generations = 1024, 16, 1000
+    state = stage.state
+    grown = replace(
+        state,
+        history=np.tile(state.history, (1 + generations // len(state.history), 1))[:generations],
+        seen=np.arange(50 * generations, dtype=np.uint64),
+    )
+    recorder = stage.recorder(n_islands)
+    mine = {k: replace(grown, island=k) for k in range(0, n_islands, n_ranks)}
+    (stage.folder.path / "owner.json").write_text(json.dumps({"token": "own"}))
+    before = peak_memory()
+    cpu = time.process_time()
+    told = write_shard(stage.folder, "own", recorder.problem, 5, mine)
+    cpu, after = time.process_time() - cpu, peak_memory()
+    (path,) = stage.folder.checkpoints.glob("shard_*.h5")
+    # whose states the other shards hold does not matter to rank 0
+    parts = [{**told, "islands": np.arange(rank, n_islands, n_ranks)} for rank in range(n_ranks)]
+    whole, begun = time.process_time(), time.perf_counter()
+    recorder.save_shards(5, parts, Decision(5), False)
+    return [
+        {
+            "islands": n_islands,
+            "ranks": n_ranks,
+            "shard bytes": path.stat().st_size,
+            "shard s": float(told["seconds"][0]),
+            "shard cpu s": cpu,
+            "rank 0 then s": time.perf_counter() - begun,
+            "rank 0 then cpu s": time.process_time() - whole,
+            "archive bytes": stage.folder.archive.stat().st_size,
+            "told bytes": encode(told).nbytes,
+            "memory before, MB": before,
+            "after the shard, MB": after,
+            "rank 0 in all, MB": peak_memory(),
+        }
+    ]
 
 
 def _maps(stage: Stage, quick: bool) -> list[Row]:
