@@ -87,11 +87,11 @@ class Bench:
         self.entries: dict[int, list[tuple[int, bool, str]]] = {}  # of folders: inode, whether a folder, name
 
     def prepare(self) -> None:
-        from grs_evo.driver import rounds
+        from grs_evo.driver import startup
         from grs_evo.driver.session import run
 
         if self.sharded:
-            rounds._SHARDED_ISLANDS = rounds._SHARDED_RANKS = 1
+            startup.SHARDED_ISLANDS = startup.SHARDED_RANKS = 1
         # here, so that the forked processes have all modules and compiled functions
         run(self.run_file, self.place / "warm", quiet=True)
         self.disk.mkdir()

@@ -80,8 +80,10 @@ def test_shards_are_read_as_one_file_would_be(tmp_path: Path) -> None:
     saved = _sharded(tmp_path, 20)
     found = checkpoint.newest(tmp_path, print)
     assert found is not None
-    assert found.shards == ()
-    assert found.to_bytes() == saved.to_bytes()
+    assert checkpoint.with_states(found, tmp_path).to_bytes() == saved.to_bytes()
+    assert [k for k, _ in checkpoint.states_of(found, tmp_path, {1, 2})] == [1, 2]
+    (tmp_path / found.shards[1].name).unlink()  # of island 0
+    assert len(list(checkpoint.states_of(found, tmp_path, {1, 2, 3, 4}))) == 4
     assert checkpoint.files(tmp_path)[0].stat().st_size < len(saved.to_bytes()) / 2
 
 
@@ -118,7 +120,7 @@ def test_a_checkpoint_is_whole_only_with_its_shards(tmp_path: Path, words: str) 
     told: list[str] = []
     found = checkpoint.newest(tmp_path, told.append)
     assert found is not None
-    assert found.to_bytes() == saved.to_bytes()
+    assert checkpoint.with_states(found, tmp_path).to_bytes() == saved.to_bytes()
     assert len(told) == 1
     assert words in told[0]
     assert "shard_00000021_" in told[0]

@@ -66,8 +66,8 @@ def test_a_resumed_start_has_own_islands_and_due_seeds(tmp_path: Path) -> None:
         )
     )
     assert got.point is not None
-    assert got.token == "token"
-    for mine, whole in zip(got.point.states, point.states[1::2], strict=True):
-        assert all(np.array_equal(mine[name], whole[name]) for name in whole)
+    assert (got.token, got.shared, sorted(got.states)) == ("token", False, [*range(1, len(point.states), 2)])
+    for k, mine in got.states.items():
+        assert all(np.array_equal(mine[name], point.states[k][name]) for name in mine)
     assert {made: [k for k, _ in entries] for made, entries in got.seeds.items()} == {7: [1, 0], 8: [2]}
     assert np.array_equal(got.seeds[8][0][1].positions, structure.positions)

@@ -32,6 +32,7 @@ from grs_evo.storage.target_file import TargetData
 from grs_evo.structures.structure import Structure
 
 Arrays = dict[str, NDArray[Any]]
+Shards = tuple[checkpoint.Shard, ...]
 
 # s between two looks for a stop request, new seeds, and whether the folder is still ours
 _LOOK = 0.5
@@ -40,6 +41,8 @@ _TICK = 1.0  # s between two words on a generation under way
 _POPULATED = ("genetic", "gradient")
 # Rows of history kept per island, and of all islands together; of longer runs every second, fourth, … generation is.
 _HISTORY_ROWS, _ALL_HISTORY_ROWS = 20_000, 1 << 16
+# Individuals of several islands that are put together before those that cannot stay are left out.
+_MOST_HELD = 5000
 # In a checkpoint's extra: s of processor time that a generation of each island took, by which a resume shares them out.
 _SECONDS = "seconds_per_generation"
 
@@ -122,9 +125,17 @@ class Recorder:
         """Begin with what a checkpoint knows, which is shown even if this session adds nothing."""
         self.seconds_before, self.round, self.past = point.seconds, point.round, point.past
         self.steps_before = point.step - point.generation
-        self._rows = np.array([one["history"][-1] for one in point.states])
+        self._rows = np.empty((self.problem.n_islands, len(self.names)))
         self._decision = Decision.from_array(point.decision)
-        self._gather(_archives(point.states))
+        found: list[Individual] = []
+        most = _MOST_HELD
+        for island, state in checkpoint.states_of(point, self.folder.checkpoints):
+            self._rows[island] = state["history"][-1]
+            found += _archives([state])[0]
+            if len(found) > most:
+                found = _all_that_may_stay([found], self.problem)
+                most = _MOST_HELD + 2 * len(found)
+        self._gather([found])
 
     # -- hooks of the coordinator ------------------------------------------------------------------------------------
 
@@ -221,14 +232,7 @@ class Recorder:
         self.write_archive([histories[island] for island in range(self.problem.n_islands)])
         self.reporter.note(f"saved generation {generation}")
 
-    def _save(
-        self,
-        generation: int,
-        decision: Decision,
-        final: bool,
-        states: list[Arrays],
-        shards: tuple[checkpoint.Shard, ...],
-    ) -> None:
+    def _save(self, generation: int, decision: Decision, final: bool, states: list[Arrays], shards: Shards) -> None:
         """Write the checkpoint, whose states are given or in shards that are on disk."""
         self.last_reason = self._finished(generation, decision) if final else ""
         finished = "" if self.run.set.rounds else self.last_reason
@@ -419,12 +423,16 @@ def write_shard(
     before = time.monotonic()
     packed = {island: state.to_arrays() for island, state in states.items()}
     shard = checkpoint.save_shard(generation, packed, folder.checkpoints, lambda: check_owner(folder, token))
-    # Only a front that was never made smaller may be merged with others (see `archive`).
-    whole = problem.archive.model_copy(update={"size": 1 << 62})
-    archive = merge([state.archive for state in states.values()], whole, problem.term_names)
+    archive = _all_that_may_stay([state.archive for state in states.values()], problem)
     histories = {island: thinned(states[island].history, problem.n_islands) for island in shard.islands}
     told = _Told(shard, archive, histories).to_arrays(len(problem.term_names))
     return {"seconds": np.array([time.monotonic() - before]), **told}
+
+
+def _all_that_may_stay(archives: Sequence[Sequence[Individual]], problem: Problem) -> list[Individual]:
+    """Some archives as one that can be merged with others: with a front that was not made smaller (see `archive`)."""
+    whole = problem.archive.model_copy(update={"size": 1 << 62})
+    return merge(archives, whole, problem.term_names)
 
 
 def thinned(history: NDArray[np.float64], n_islands: int) -> NDArray[np.float64]:

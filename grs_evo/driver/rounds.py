@@ -16,7 +16,7 @@ from grs_evo.driver.recorder import Recorder, write_shard
 from grs_evo.driver.sets.judgement import Judge
 from grs_evo.driver.sets.progress import SetProgress, again, begin, smallest
 from grs_evo.driver.setup import make_problem
-from grs_evo.driver.startup import Start, broadcast, folder_is_shared, receive
+from grs_evo.driver.startup import Start, broadcast, receive
 from grs_evo.parallel.communicator import World
 from grs_evo.parallel.coordinator import Coordinator, RoundRules
 from grs_evo.parallel.decisions import NEVER, Decision
@@ -33,8 +33,6 @@ from grs_evo.search.state import IslandState
 from grs_evo.storage.checkpoint import Checkpoint
 from grs_evo.storage.run_folder import Folder
 
-# Runs of so many islands, on so many ranks, have checkpoints in shards.
-_SHARDED_ISLANDS, _SHARDED_RANKS = 32, 2
 # Individuals of a first generation that a rank holds beside the states of its islands, at most.
 _MOST_HELD = 2000
 
@@ -111,7 +109,7 @@ def search(world: World, start: Start, signal_flag: SignalFlag, recorder: Record
     problem = set_progress.problem if rounds_ else problem
     round_ = 0 if point is None else point.round
     before: dict[int, IslandState] = {}
-    shard = _shard_writer(world, start, problem, recorder)
+    shard = partial(write_shard, Folder(start.folder), start.token, problem) if start.shared else None
     judge = Judge(start.target_data)
     while True:
         if recorder is not None:
@@ -134,24 +132,6 @@ def search(world: World, start: Start, signal_flag: SignalFlag, recorder: Record
         if done:
             return _result(recorder, start, ending, coordinator, set_progress)
         problem, round_, before, point = set_progress.problem, round_ + 1, dict(ending.states), None
-
-
-def _shard_writer(
-    world: World, start: Start, problem: Problem, recorder: Recorder | None
-) -> Callable[[int, Mapping[int, IslandState]], Arrays] | None:
-    """What writes this rank's islands, where all ranks do so.
-
-    What joins a set is judged on rank 0, from the states at the end of a round; it then writes them as well.
-    """
-    if problem.n_islands < _SHARDED_ISLANDS or world.size < _SHARDED_RANKS or start.run.set.rounds:
-        return None
-    if folder_is_shared(world, start):
-        return partial(write_shard, Folder(start.folder), start.token, problem)
-    if recorder is not None:
-        recorder.reporter.say(
-            f"{start.folder}: not every rank sees this folder, so rank 0 writes all islands by itself"
-        )
-    return None
 
 
 def _round(
@@ -190,11 +170,7 @@ def _round(
         coordinator = Coordinator(rules, recorder, recorder.balance, at, decision)
         recorder.times = coordinator.times
     worker = Worker(world, islands, routes, round_plan, signal_flag, coordinator)
-    states = None
-    if point is not None:
-        # rank 0 has the states of all islands, others their own
-        packed = [point.states[k] for k in routes.mine] if recorder is not None else point.states
-        states = {k: islands.unpack(one) for k, one in zip(routes.mine, packed, strict=True)}
+    states = None if point is None else {k: islands.unpack(start.states[k]) for k in routes.mine}
     return run_round(worker, states), coordinator, worker.routes
 
 

@@ -26,7 +26,7 @@ from grs_evo.driver.recorder import Recorder
 from grs_evo.driver.sets.progress import given_structures
 from grs_evo.driver.setup import by_alloy, make_problem, make_target_data, rehearse, store_target
 from grs_evo.driver.signals import listening
-from grs_evo.driver.startup import Start, receive, receive_start, send_start
+from grs_evo.driver.startup import Start, is_large, receive, receive_start, send_start
 from grs_evo.errors import InputError, RankExit, StorageError, exit_code_of, names_refused, within
 from grs_evo.files import write_whole
 from grs_evo.parallel.communicator import World, connect, started_by
@@ -269,7 +269,9 @@ def _session(
             recorder.set_up_seconds = time.monotonic() - begun
             if max_time is not None:
                 recorder.deadline = begun + max_time
-            send_start(world, start)
+            start = send_start(world, start)
+            if is_large(world, start) and not start.shared:
+                reporter.say(f"{start.folder}: not every rank sees this folder, so rank 0 writes all islands by itself")
             with failure_recorded(start.folder, world.rank):
                 result = rounds.search(world, start, signal_flag, recorder)
             reporter.close()

@@ -23,6 +23,9 @@ from grs_evo.storage.run_folder import Folder, can_write
 from grs_evo.storage.target_file import TargetData
 from grs_evo.structures.structure import Structure, pack_structures, unpack_structures
 
+# Runs of so many islands, on so many ranks, have checkpoints in shards.
+SHARDED_ISLANDS, SHARDED_RANKS = 32, 2
+
 
 @dataclass(frozen=True, eq=False)
 class Start:
@@ -35,6 +38,8 @@ class Start:
     owner: NDArray[np.int32]  # (n_islands,) the rank that each island has at first
     token: str = ""  # of the run folder's owner
     seeds: Mapping[int, Sequence[tuple[int, Structure]]] = field(default_factory=dict)  # due again after a resume
+    shared: bool = False  # whether each rank writes its own islands beside the checkpoints
+    states: Mapping[int, checkpoint.Arrays] = field(default_factory=dict)  # of own islands, when resuming
 
 
 def broadcast(world: World, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -69,11 +74,37 @@ def receive(world: World) -> dict[str, NDArray[Any]]:
     return decode(got[0])
 
 
-def send_start(world: World, start: Start) -> None:
-    """Rank 0: hand what `prepare` found to the other ranks; of a checkpoint each gets its own islands only."""
-    if world.size == 1:
-        return
-    point = start.point
+def send_start(world: World, start: Start) -> Start:
+    """Rank 0: hand what `prepare` found to the other ranks; of a checkpoint each gets its own islands only.
+
+    Returns
+    -------
+    With this rank's islands, and whether all ranks see the folder.
+    """
+    point, mine = start.point, np.flatnonzero(start.owner == world.rank).tolist()
+    folder = Folder(start.folder).checkpoints
+    if world.size > 1:
+        _broadcast_start(world, start)
+    start = replace(start, shared=is_large(world, start) and folder_is_shared(world, start))
+    if point is None:
+        return start
+    if world.size > 1 and point.shards and start.shared:
+        own = replace(point, past=point.past[:0])
+        broadcast(world, {"point": np.frombuffer(own.to_bytes(), np.uint8)})
+    elif world.size > 1:
+        point = checkpoint.with_states(point, folder)
+        for rank in range(world.size):
+            if rank != world.rank:
+                states = [point.states[k] for k in np.flatnonzero(start.owner == rank)]
+                own = replace(point, states=states, past=point.past[:0])
+                world.post(rank, Tag.SHARE, encode({"point": np.frombuffer(own.to_bytes(), np.uint8)}))
+        world.settle(lambda *_: None)
+    return replace(
+        start, point=replace(point, states=[]), states=dict(checkpoint.states_of(point, folder, frozenset(mine)))
+    )
+
+
+def _broadcast_start(world: World, start: Start) -> None:
     seeds = [(made, k, structure) for made, entries in start.seeds.items() for k, structure in entries]
     broadcast(
         world,
@@ -83,42 +114,54 @@ def send_start(world: World, start: Start) -> None:
             "target": np.frombuffer(start.target_data.to_bytes(), np.uint8),
             "owner": start.owner,
             "token": text_array(start.token),
-            "resumed": np.array([point is not None]),
+            "resumed": np.array([start.point is not None]),
             "seeds_made": np.array([made for made, _, _ in seeds], np.int64),
             "seeds_island": np.array([k for _, k, _ in seeds], np.int64),
             **pack_structures([structure for _, _, structure in seeds]),
         },
     )
-    if point is not None:
-        for rank in range(world.size):
-            if rank != world.rank:
-                states = [point.states[k] for k in np.flatnonzero(start.owner == rank)]
-                own = replace(point, states=states, past=point.past[:0])
-                world.post(rank, Tag.SHARE, encode({"point": np.frombuffer(own.to_bytes(), np.uint8)}))
-        world.settle(lambda *_: None)
 
 
 def receive_start(world: World) -> Start:
-    """Other ranks: what `send_start` sends; the checkpoint holds the states of own islands alone."""
+    """Other ranks: what `send_start` sends; shards are read where all ranks see the folder."""
     arrays = receive(world)
-    point = receive(world)["point"].tobytes() if arrays["resumed"][0] else b""
     seeds: dict[int, list[tuple[int, Structure]]] = {}
     kept = zip(arrays["seeds_made"].tolist(), arrays["seeds_island"].tolist(), unpack_structures(arrays), strict=True)
     for made, k, structure in kept:
         seeds.setdefault(made, []).append((k, structure))
-    return Start(
+    start = Start(
         parse(array_text(arrays["run"]), "run file of rank 0"),
         TargetData.from_bytes(arrays["target"].tobytes()),
         Path(os.fsdecode(arrays["folder"].tobytes())),
-        checkpoint.Checkpoint.from_bytes(point) if point else None,
+        None,
         arrays["owner"],
         array_text(arrays["token"]),
         seeds,
     )
+    start = replace(start, shared=is_large(world, start) and folder_is_shared(world, start))
+    if not arrays["resumed"][0]:
+        return start
+    point = checkpoint.Checkpoint.from_bytes(receive(world)["point"].tobytes())
+    mine = np.flatnonzero(start.owner == world.rank).tolist()
+    if point.shards:
+        states = dict(checkpoint.states_of(point, Folder(start.folder).checkpoints, frozenset(mine)))
+    else:
+        states = dict(zip(mine, point.states, strict=True))
+    return replace(start, point=replace(point, states=[]), states=states)
+
+
+def is_large(world: World, start: Start) -> bool:
+    """Whether each rank should write its own islands.
+
+    What joins a set is judged on rank 0, from the states at the end of a round; it then writes them as well.
+    """
+    return len(start.owner) >= SHARDED_ISLANDS and world.size >= SHARDED_RANKS and not start.run.set.rounds
 
 
 def folder_is_shared(world: World, start: Start) -> bool:
     """Whether each rank can write into the run folder, which rank 0 has made; all ranks ask this together."""
+    if world.size == 1:
+        return True
     found: list[int] = []
     if world.rank != 0:
         world.post(0, Tag.SHARE, numbers(int(can_write(Folder(start.folder), start.token))))

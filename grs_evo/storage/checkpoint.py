@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -181,31 +181,47 @@ def save_shard(step: int, states: Mapping[int, Arrays], folder: Path, check: Cal
     return Shard(name, _digest(data), islands)
 
 
-def with_states(checkpoint: Checkpoint, folder: Path) -> Checkpoint:
-    """A checkpoint with the states of its shards.
+def states_of(
+    checkpoint: Checkpoint, folder: Path, islands: Collection[int] | None = None
+) -> Iterator[tuple[int, Arrays]]:
+    """Islands and their states, shard after shard, so that no more than one of these is in memory.
+
+    Parameters
+    ----------
+    islands : those that are wanted; None: all. Shards without any of them are not read
 
     Raises
     ------
     Damaged
         A shard is not there, or not the one that the checkpoint was written with.
     """
-    if not checkpoint.shards:
-        return checkpoint
-    states: dict[int, Arrays] = {}
-    for shard in checkpoint.shards:
-        try:
-            data = read_file(folder / shard.name)
-        except OSError as error:
-            raise Damaged(f"names {shard.name}, which cannot be read: {error.strerror}") from None
-        if _digest(data) != shard.digest:
-            raise Damaged(f"names {shard.name}, which has another checksum than it was written with")
-        tree, attributes = from_image(unsealed(data), _WHAT_SHARD)
-        _check_individuals(tree, _GROUPS)
-        found = unstack(tree, "islands")
-        if int(attributes["step"]) != checkpoint.step or len(found) != len(shard.islands):
-            raise Damaged(f"names {shard.name}, which holds other islands")
-        states.update(zip(shard.islands, found, strict=True))
+    whole: Sequence[int] = range(len(checkpoint.states))
+    parts: list[tuple[Sequence[int], Shard | None]] = [(one.islands, one) for one in checkpoint.shards]
+    for held, shard in parts or [(whole, None)]:
+        if islands is None or not set(islands).isdisjoint(held):
+            states = checkpoint.states if shard is None else _read(shard, checkpoint.step, folder)
+            yield from ((k, one) for k, one in zip(held, states, strict=True) if islands is None or k in islands)
+
+
+def with_states(checkpoint: Checkpoint, folder: Path) -> Checkpoint:
+    """A checkpoint with the states of its shards; raises Damaged as `states_of`."""
+    states = dict(states_of(checkpoint, folder))
     return replace(checkpoint, states=[states[island] for island in range(len(states))], shards=())
+
+
+def _read(shard: Shard, step: int, folder: Path) -> list[Arrays]:
+    try:
+        data = read_file(folder / shard.name)
+    except OSError as error:
+        raise Damaged(f"names {shard.name}, which cannot be read: {error.strerror}") from None
+    if _digest(data) != shard.digest:
+        raise Damaged(f"names {shard.name}, which has another checksum than it was written with")
+    tree, attributes = from_image(unsealed(data), _WHAT_SHARD)
+    _check_individuals(tree, _GROUPS)
+    found = unstack(tree, "islands")
+    if int(attributes["step"]) != step or len(found) != len(shard.islands):
+        raise Damaged(f"names {shard.name}, which holds other islands")
+    return found
 
 
 def _digest(data: bytes) -> str:
@@ -283,7 +299,7 @@ def files(folder: Path) -> list[Path]:
 
 
 def newest(folder: Path, tell: Callable[[str], None]) -> Checkpoint | None:
-    """The newest whole checkpoint, None when the run has not come to one.
+    """The newest whole checkpoint, None when the run has not come to one; the states of shards are read by `states_of`.
 
     Parameters
     ----------
@@ -300,7 +316,9 @@ def newest(folder: Path, tell: Callable[[str], None]) -> Checkpoint | None:
             checkpoint = Checkpoint.from_bytes(read_file(path))
             if checkpoint.step != _step_of(path):
                 raise Damaged(f"holds step {checkpoint.step}")
-            return with_states(checkpoint, folder)
+            for _ in states_of(checkpoint, folder):
+                pass  # every shard is there, and whole
+            return checkpoint
         except _UNREADABLE as error:
             complaints.append(f"{path.name} {error}")
             tell(f"passed over: checkpoint {complaints[-1]}")
