@@ -22,6 +22,7 @@ import grs_evo
 from grs_evo.driver import session, startup
 from grs_evo.driver.config.run_file import parse
 from grs_evo.driver.distributed_target import DistributedDescriber
+from grs_evo.driver.sets import sharing
 from grs_evo.errors import InputError, RankExit
 from grs_evo.parallel import communicator, endings
 from grs_evo.parallel.communicator import Launcher, World
@@ -223,6 +224,9 @@ WALKS: dict[str, Callable[[Path], Any]] = {
     "telling who sees the folder": lambda folder: startup.folder_is_shared(_world(1), _start(folder, False)),
     "sent away at set-up": lambda _: startup.receive(_world(1, [QUIT])),
     "describing": _describe,
+    "waiting for a block of a pool": lambda _: sharing.Ranks(_world(0), SignalFlag(), 1)._wait_for(0),
+    "waiting for a task": lambda _: sharing._serve(_world(1), SignalFlag()),
+    "sent away from a pool": lambda _: sharing._serve(_world(1, [QUIT]), SignalFlag()),
     "rank 0 in a round": lambda _: _evolution(0)(),
     "rank 1 in a round": lambda _: _evolution(1)(),
     "rank 1 without emigrants": lambda _: _evolution(1, [LATER, *DECIDED])(),
