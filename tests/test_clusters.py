@@ -14,6 +14,7 @@ from ase.data import atomic_numbers
 
 import grs_evo
 from grs_evo.errors import InputError
+from grs_evo.kernels.compiling import probe
 from grs_evo.kernels.lattice import lattice as kernel
 from grs_evo.loss.lattice import LatticeObjective, make_lattice_objective
 from grs_evo.search.operators.lattice_moves import make_moves
@@ -37,6 +38,16 @@ from grs_evo.targets.short_range_order import ordered_cell, orders_of
 ICET = json.loads((Path(__file__).parent / "data" / "icet_cluster_vectors.json").read_text())["cases"]
 ELEMENTS = ("Co", "Fe", "Ni")
 A = 3.6
+
+
+@probe
+def settle(loss, occupation, work):
+    kernel.settle(loss, occupation, work)
+
+
+@probe
+def value_changed(loss, scratch, occupation, sites, elements, n, work):
+    return kernel.value_changed(loss, scratch, occupation, sites, elements, n, work)
 
 
 def point_functions(n: int) -> np.ndarray:
@@ -127,10 +138,8 @@ def test_swaps_change_the_loss_as_a_new_start_does(mean: float, repeat: tuple[in
     for n_changes in (1, 2, 5):
         occupation = rng.integers(0, 3, n).astype(np.int32)
         sites, elements = (rng.integers(0, k, n_changes).astype(np.int32) for k in (n, 3))
-        kernel.settle(on_sites.fast, occupation, on_sites.work)
-        value = kernel.value_changed(
-            on_sites.fast, on_sites.scratch, occupation, sites, elements, n_changes, on_sites.work
-        )
+        settle(on_sites.fast, occupation, on_sites.work)
+        value = value_changed(on_sites.fast, on_sites.scratch, occupation, sites, elements, n_changes, on_sites.work)
         occupation[sites] = elements if n_changes < 5 else occupation[sites]
         for site, element in zip(sites, elements, strict=True):
             occupation[site] = element

@@ -13,7 +13,7 @@ from pathlib import Path
 import naive
 import numpy as np
 import pytest
-from numba import config, njit
+from numba import config
 
 from grs_evo.descriptors.basis import build_basis
 from grs_evo.descriptors.describe import describe
@@ -31,6 +31,7 @@ from grs_evo.kernels.ace.tables import (
     make_work,
     polynomial_degree,
 )
+from grs_evo.kernels.compiling import probe
 from grs_evo.kernels.geometry import images, layout
 from grs_evo.kernels.geometry.layout import GROW, NOT_FINITE, OK, OVERLAP, SINGULAR
 from grs_evo.kernels.simd import LANES, item, load, pointer, put, store, total, totals, transpose, transpose_rows
@@ -41,7 +42,7 @@ PAPER = build_basis(["Ta"], cutoff=5.0)
 ALLOY = build_basis(["Fe", "Cr"], cutoff=4.5)
 
 
-@njit
+@probe
 def exercise(a, b, out, rows):
     x, y = load(a, 0), load(b, 0)
     store(out, 0, simd.fma(x, y, 2.0))
@@ -84,7 +85,7 @@ def test_exponential_as_polynomial(lam):
         assert abs(value - exact) < 2e-15
 
 
-@njit
+@probe
 def all_harmonics(direction, l_max, climb, slope, values, gradients):
     size = (l_max + 1) ** 2
     space = np.zeros((2 * size + 2 * (l_max + 1)) * LANES)
@@ -171,7 +172,7 @@ def test_programs_and_their_other_order(basis, wide):
     assert np.abs(slope - exact).max() < 1e-8 * np.abs(exact).max()
 
 
-@njit
+@probe
 def run_program_on(values, first, last, dst, start, x, y, c, wide):
     run_program(pointer(values), first, last, pointer(dst), pointer(start), pointer(x), pointer(y), pointer(c), wide)
 

@@ -16,6 +16,7 @@ from grs_evo.descriptors.describe import describe, describe_compact
 from grs_evo.descriptors.equivalence import prune
 from grs_evo.descriptors.pair_functions import _legendre
 from grs_evo.errors import InputError
+from grs_evo.kernels.compiling import probe
 from grs_evo.kernels.lattice import lattice as kernel
 from grs_evo.loss.lattice import MOST_SITES, make_lattice_objective, reference_structures
 from grs_evo.loss.objective import make_objective
@@ -27,6 +28,16 @@ from grs_evo.targets.target import Target
 
 EASY = settings(max_examples=20, deadline=None)
 SMALL = {"n_max": (4, 2, 2), "l_max": (0, 2, 2)}
+
+
+@probe
+def fill_a(tables, occupation, a):
+    kernel.fill_a(tables, occupation, a)
+
+
+@probe
+def value_changed(loss, scratch, occupation, sites, elements, n, work):
+    return kernel.value_changed(loss, scratch, occupation, sites, elements, n, work)
 
 
 def fcc(repeat: tuple[int, int, int], a: float = 3.75, rattle: float = 0.0) -> Structure:
@@ -141,9 +152,9 @@ def test_changes_are_the_same_as_a_new_start(name, data):
     sites = np.array(data.draw(st.lists(st.integers(0, n - 1), min_size=number, max_size=number)), np.int32)
     elements = np.array(data.draw(st.lists(st.integers(0, n_el - 1), min_size=number, max_size=number)), np.int32)
     before, wanted = occupation.copy(), elements.copy()
-    kernel.fill_a(lattice.fast.tables, occupation, lattice.work.a)
+    fill_a(lattice.fast.tables, occupation, lattice.work.a)
     a = lattice.work.a.copy()
-    value = kernel.value_changed(lattice.fast, lattice.scratch, occupation, sites, elements, number, lattice.work)
+    value = value_changed(lattice.fast, lattice.scratch, occupation, sites, elements, number, lattice.work)
     assert (occupation == before).all()
     assert (elements == wanted).all()
     assert (lattice.work.a == a).all()
@@ -168,8 +179,8 @@ def test_swaps_and_flips_against_described_structures(name):
         if kind == "flip":
             elements = ((occupation[sites] + 1) % basis.n_elements).astype(np.int32)
         n = 2 if kind == "swap" else 1
-        kernel.fill_a(lattice.fast.tables, occupation, lattice.work.a)
-        value = kernel.value_changed(lattice.fast, lattice.scratch, occupation, sites, elements, n, lattice.work)
+        fill_a(lattice.fast.tables, occupation, lattice.work.a)
+        value = value_changed(lattice.fast, lattice.scratch, occupation, sites, elements, n, lattice.work)
         occupation[sites[:n]] = elements[:n]
         rows = describe(template.replace(species=occupation), basis)
         expected = np.abs(rows.mean(axis=0) - wanted).mean()

@@ -277,6 +277,21 @@ def score(
     click.echo(to_json(found, indent=1) if json_ else text_of(found))
 
 
+@cli.command(name="warm-up")
+@click.argument("kinds", nargs=-1)
+@click.option("--share", type=int, help="The number of this process, where others do the same without a launcher.")
+def warm_up(kinds: tuple[str, ...], share: int | None) -> None:
+    """Compile what runs need now, on this kind of processor, for images of containers and before large jobs.
+
+    KINDS: lattice rows relaxed positions large; without them all. Compiled code goes to the folder in force
+    (NUMBA_CACHE_DIR, or your cache folder), and runs load it from there. Processes of mpiexec or srun share the work,
+    and so do the cores of one machine.
+    """
+    from grs_evo.driver.ahead.warm_up import warm_up as warm_up_
+
+    warm_up_(kinds, share=share, say=click.echo)
+
+
 cli.add_command(guide)
 cli.add_command(init)
 cli.add_command(export)

@@ -5,6 +5,9 @@
 
 | about | module |
 |---|---|
+| what is an entry point, what a part of one, and how is each compiled? | `compiling` |
+| named tuples that compiled code takes by their address | `bundles` |
+| copies and comparisons of whole arrays | `arrays` |
 | eight numbers at once: vectors, and access to arrays without checks | `simd` |
 | calls of compiled functions by their address, so that each is compiled once | `calls` |
 | coefficients of polynomials in place of library functions | `polynomials` |

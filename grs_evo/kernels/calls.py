@@ -18,7 +18,10 @@ from numba import config, typeof, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from grs_evo.kernels.bundles import bundle
 
+
+@bundle
 class Calls(NamedTuple):
     """Addresses of compiled functions; the types of their arguments are fixed by the caller that made them."""
 

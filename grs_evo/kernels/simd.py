@@ -19,7 +19,7 @@ import operator
 
 import numpy as np
 from llvmlite import binding, ir
-from numba import config, njit, types
+from numba import config, types
 from numba.core import cgutils
 from numba.core.datamodel import models
 from numba.core.imputils import lower_builtin
@@ -31,14 +31,6 @@ LANES = 8
 HAIR = 1e-3
 HAIR2 = HAIR * HAIR
 JIT = not config.DISABLE_JIT
-
-# Functions called by compiled code only: without the wrappers that would make them callable from Python and C, which
-# take longer to compile than most of the functions.
-inner = njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-# Functions with many arrays as arguments, called in one place: each array costs 40 cycles to hand over.
-merged = njit(cache=True, error_model="numpy", inline="always")
-# Entry points, called from Python.
-entry = njit(cache=True, error_model="numpy", no_cfunc_wrapper=True, nogil=True)
 
 _F64 = ir.DoubleType()
 _I32 = ir.IntType(32)

@@ -172,7 +172,7 @@ class Objective(Shown):
 
     def loss_work(self) -> LossWork:
         if self.scratch.loss is None:
-            self.scratch.loss = distribution.make_loss_work(self.plan)
+            self.scratch.loss = kernel.make_loss_work(self.plan)
         return self.scratch.loss
 
     def added_terms(self) -> AddedTerms:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from grs_evo.kernels.compiling import probe
 from grs_evo.kernels.lattice import chains as kernel
 from grs_evo.search.island import advance, start
 from grs_evo.search.operators.lattice_moves import make_moves
@@ -32,6 +33,11 @@ KINDS = {
     "kicks": ("descent", WalkOptions(kick=4)),
     "several at once": ("annealing", WalkOptions(several=0.3, at_once=3)),
 }
+
+
+@probe
+def draw_occupation(rng, moves, occupation):
+    kernel.draw_occupation(rng, moves, occupation)
 
 
 @pytest.mark.parametrize("rule", [free(2), FIXED], ids=["free", "fixed"])
@@ -111,7 +117,7 @@ def test_starts_have_uniformly_random_compositions():
     rng, occupation = np.random.default_rng(0), np.zeros(32, np.int32)
     counts = []
     for _ in range(3300):
-        kernel.draw_occupation(rng, moves, occupation)
+        draw_occupation(rng, moves, occupation)
         counts.append(int(occupation.sum()))
     histogram = np.bincount(counts, minlength=33)
     # 100 expected in each of 33 bins

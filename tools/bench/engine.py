@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import njit
 from peers import peer_costs
 from record import append, stamp
 from rich.console import Console
@@ -35,6 +34,7 @@ from grs_evo.descriptors.describe import stream_descriptors
 from grs_evo.kernels.ace import engine
 from grs_evo.kernels.ace.tables import COLUMNS, Tables, Work
 from grs_evo.kernels.calls import call_value
+from grs_evo.kernels.compiling import probe
 from grs_evo.kernels.geometry.kept import find_kept, image_space, list_space, renew
 from grs_evo.kernels.geometry.layout import GROW, OK, SECTIONS
 from grs_evo.kernels.geometry.pairs import find_near
@@ -47,7 +47,7 @@ from grs_evo.targets.target import Target
 Rows = list[dict[str, Any]]
 
 
-@njit(error_model="numpy")
+@probe
 def multiply_add(n: int) -> float:
     """Ten independent chains of eight multiply-adds, n times."""
     a, b, c, d, e = splat(1.0), splat(1.1), splat(1.2), splat(1.3), splat(1.4)
@@ -59,7 +59,7 @@ def multiply_add(n: int) -> float:
     return total(a + b + c + d + e + f + g + h + i + j)
 
 
-@njit(error_model="numpy")
+@probe
 def search_all(species, tables, work):
     """The neighbour search alone, on images that are sorted already. Returns the number of pairs."""
     n_el, radial, home = tables.n_el, pointer(tables.radial), pointer(work.home)
@@ -79,7 +79,7 @@ def search_all(species, tables, work):
     return pairs
 
 
-@njit(error_model="numpy")
+@probe
 def kept_all(positions, cell, species, pbc, tables, work):
     """A list that is kept: where its images are now, and which candidates are near. Returns the number of pairs."""
     status = renew(positions, cell, species, pbc, tables, COLUMNS, work)
@@ -104,7 +104,7 @@ def kept_all(positions, cell, species, pbc, tables, work):
     return pairs
 
 
-@njit(error_model="numpy")
+@probe
 def mean_square(rows, mean, dq_db):
     """Q = Σ mean² over functions, a loss as simple as can be, and its derivative."""
     n, size = rows.shape
@@ -269,7 +269,7 @@ def speed(liquid: Structure | None) -> Rows:
     return out
 
 
-@njit(error_model="numpy")
+@probe
 def evaluate_again(times, calls, positions, cell, species, pbc, tables, engine, plan, work, rows, slopes, terms, force):
     """V_eff with its gradient, as a relaxer calls it, many times over."""
     strain = np.zeros((3, 3))

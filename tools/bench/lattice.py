@@ -17,9 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 
 from grs_evo.descriptors.basis import build_basis
+from grs_evo.kernels.compiling import probe
 from grs_evo.kernels.lattice import lattice as kernel
 from grs_evo.kernels.simd import fma, splat, total
 from grs_evo.loss.lattice import LatticeObjective, make_lattice_objective, reference_structures
@@ -29,7 +29,7 @@ from grs_evo.structures.structure import Structure
 from grs_evo.targets.target import Target
 
 
-@njit(error_model="numpy")
+@probe
 def relative_loss(n):
     a = b = c = d = e = f = g = h = splat(1.0)
     x, y = splat(0.999999), splat(1e-9)

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import njit
 from rich.console import Console
 from rich.table import Table
 
 from grs_evo.descriptors.basis import build_basis
 from grs_evo.kernels.calls import call_value
+from grs_evo.kernels.compiling import probe
 from grs_evo.kernels.loss.norms import HUBER
 from grs_evo.kernels.relaxation import surface
 from grs_evo.loss.objective import Objective, make_objective
@@ -119,7 +119,7 @@ def by_size(objective: Objective, sizes: list[int], seeds: int, budget: int) -> 
     return rows
 
 
-@njit(error_model="numpy")
+@probe
 def evaluate_again(times, geometry, potential, descent):
     """The evaluation a relaxer makes, many times over, and nothing else."""
     total = 0.0

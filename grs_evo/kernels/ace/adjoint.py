@@ -12,14 +12,13 @@ from grs_evo.kernels.ace.harmonics import harmonic_gradient, harmonics
 from grs_evo.kernels.ace.interpreter import run_program
 from grs_evo.kernels.ace.slots import AHEAD, block_atoms
 from grs_evo.kernels.ace.tables import BLOCK, CHEB, CHEB_SLOPE, DX, DY, DZ, ENV, ENV_SLOPE, FIELDS, R_INVERSE
+from grs_evo.kernels.compiling import entry, inner
 from grs_evo.kernels.geometry.layout import OK
 from grs_evo.kernels.simd import (
     LANES,
     beyond,
-    entry,
     fma,
     fms,
-    inner,
     item,
     load,
     pointer,

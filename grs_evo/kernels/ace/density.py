@@ -11,24 +11,11 @@ import numpy as np
 from grs_evo.kernels.ace.harmonics import harmonics
 from grs_evo.kernels.ace.radial import radial_section
 from grs_evo.kernels.ace.tables import BLOCK, CHEB, COLUMNS, DX, DY, DZ, ENV, FIELDS, R_INVERSE, RC
+from grs_evo.kernels.compiling import inner
 from grs_evo.kernels.geometry.kept import find_kept, image_space, list_space
 from grs_evo.kernels.geometry.layout import GROW, MODE, OK, ON, OVERLAP, SECTIONS
 from grs_evo.kernels.geometry.pairs import find_near
-from grs_evo.kernels.simd import (
-    LANES,
-    fma,
-    fms,
-    inner,
-    item,
-    load,
-    pointer,
-    put,
-    splat,
-    store,
-    total,
-    totals,
-    transpose,
-)
+from grs_evo.kernels.simd import LANES, fma, fms, item, load, pointer, put, splat, store, total, totals, transpose
 
 
 @inner

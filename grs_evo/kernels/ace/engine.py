@@ -16,10 +16,11 @@ from grs_evo.kernels.ace.density import accumulate, to_rows
 from grs_evo.kernels.ace.interpreter import run_program
 from grs_evo.kernels.ace.slots import AHEAD, block_atoms, fill_slots
 from grs_evo.kernels.ace.tables import BLOCK, COLUMNS, Tables, Work, kernel_tables, larger_work, make_work, share_work
+from grs_evo.kernels.compiling import entry, inner
 from grs_evo.kernels.geometry.images import sort_images
 from grs_evo.kernels.geometry.kept import renew
 from grs_evo.kernels.geometry.layout import GROW, MODE, OFF, OK, OVERLAP, STARTING, VALID
-from grs_evo.kernels.simd import HAIR, LANES, beyond, entry, inner, item, pointer, prefetch, put, transpose_rows
+from grs_evo.kernels.simd import HAIR, LANES, beyond, item, pointer, prefetch, put, transpose_rows
 
 __all__ = [
     "GROW",

@@ -7,7 +7,8 @@ across the direction is meant, so callers project out the part along it.
 
 from __future__ import annotations
 
-from grs_evo.kernels.simd import LANES, fma, inner, item, load, splat, store
+from grs_evo.kernels.compiling import inner
+from grs_evo.kernels.simd import LANES, fma, item, load, splat, store
 
 
 @inner

@@ -6,7 +6,8 @@ nothing has to be compiled when the basis changes.
 
 from __future__ import annotations
 
-from grs_evo.kernels.simd import LANES, fma, inner, item, load, splat, store
+from grs_evo.kernels.compiling import inner
+from grs_evo.kernels.simd import LANES, fma, item, load, splat, store
 
 
 @inner

@@ -29,8 +29,9 @@ from grs_evo.kernels.ace.tables import (
     TAPER,
     TAPER_FROM,
 )
+from grs_evo.kernels.compiling import inner
 from grs_evo.kernels.polynomials import COSINE, SINE_OVER_Y
-from grs_evo.kernels.simd import LANES, any_above, any_below, fma, inner, inverse_root, item, load, put, splat, store
+from grs_evo.kernels.simd import LANES, any_above, any_below, fma, inverse_root, item, load, put, splat, store
 
 _S0, _S1, _S2, _S3, _S4, _S5, _S6, _S7 = SINE_OVER_Y
 _C0, _C1, _C2, _C3, _C4, _C5, _C6, _C7, _C8 = COSINE

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from grs_evo.kernels.ace.tables import BLOCK
-from grs_evo.kernels.simd import LANES, inner, item, put
+from grs_evo.kernels.compiling import inner
+from grs_evo.kernels.simd import LANES, item, put
 
 # How far ahead, in numbers, rows of B are prefetched.
 AHEAD = 4 * LANES

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from grs_evo.kernels.bundles import bundle
 from grs_evo.kernels.geometry.layout import MOST_PARTS, PART, SECTIONS
 from grs_evo.kernels.simd import LANES
 
@@ -30,6 +31,7 @@ _KEPT_BYTES = 1_500_000
 _TRUNCATION = 1e-17
 
 
+@bundle
 class Tables(NamedTuple):
     """A basis as flat arrays for the kernels. Made by `kernel_tables`."""
 
@@ -67,6 +69,7 @@ class Tables(NamedTuple):
     c: NDArray[np.float64]
 
 
+@bundle
 class Work(NamedTuple):
     """Scratch of the kernels. `need` says what was missing when a kernel returned GROW."""
 

@@ -13,10 +13,9 @@ from functools import wraps
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-# For functions that allocate nothing: reference counts of the arrays that they take were four fifths of their time.
-bare = njit(cache=True, error_model="numpy", _nrt=False)
+from grs_evo.kernels.arrays import largest
+from grs_evo.kernels.compiling import entry_allocating, inner, inner_allocating
 
 
 def _bordered(compiled: Callable[..., Any]) -> Callable[..., Any]:
@@ -40,7 +39,7 @@ def _frozen(array: Any) -> Any:
     return view
 
 
-@njit(cache=True, error_model="numpy")
+@inner_allocating
 def _inverse(cell):
     """Inverse of a (3, 3) cell, written out so that no LAPACK enters a candidate's bits."""
     out = np.empty((3, 3))
@@ -57,7 +56,7 @@ def _inverse(cell):
     return out
 
 
-@njit(cache=True, error_model="numpy")
+@inner_allocating
 def _cell_heights(inv):
     """Perpendicular heights (3,) Å from the inverse cell: the columns of it are the reciprocal vectors."""
     out = np.empty(3)
@@ -66,7 +65,7 @@ def _cell_heights(inv):
     return out
 
 
-@njit(cache=True, error_model="numpy")
+@inner_allocating
 def image_range(heights, pbc, reach):
     """Number of images (3,) to look at on each side once a separation is wrapped into [-1/2, 1/2)."""
     out = np.zeros(3, np.int64)
@@ -76,7 +75,7 @@ def image_range(heights, pbc, reach):
     return out
 
 
-@njit(cache=True, error_model="numpy")
+@inner_allocating
 def image_multiples(images):
     """(n_images, 3) multiples of the cell vectors, each from -images to images (3,); the middle row is 0, 0, 0.
 
@@ -95,7 +94,7 @@ def image_multiples(images):
     return out
 
 
-@bare
+@inner
 def _separation(first, i, second, j, cell, inv, pbc):
     """x, y, z from first[i] to the image of second[j] in the cell around it, Å: shortest in fractional coordinates.
 
@@ -112,7 +111,7 @@ def _separation(first, i, second, j, cell, inv, pbc):
     return x, y, z
 
 
-@bare
+@inner
 def _image(near, cell, multiples, k):
     """The separation `near` (x, y, z) Å to the image number `k` of `multiples`: x, y, z, added up in a fixed order."""
     a, b, c = multiples[k, 0], multiples[k, 1], multiples[k, 2]
@@ -122,7 +121,7 @@ def _image(near, cell, multiples, k):
     return x, y, z
 
 
-@bare
+@inner
 def _least_square(near, cell, multiples, own):
     """Least squared distance, Å², over all images of a separation; with `own`, without the atom itself."""
     least = np.inf
@@ -136,12 +135,12 @@ def _least_square(near, cell, multiples, own):
 
 
 @_bordered
-@njit(cache=True, error_model="numpy")
+@entry_allocating
 def closest_ratio(positions, cell, species, pbc, minimum):
     """Smallest distance over minimum distance of all pairs and images; inf when none is within its minimum."""
     n = len(species)
     inv = _inverse(cell)
-    multiples = image_multiples(image_range(_cell_heights(inv), pbc, minimum.max()))
+    multiples = image_multiples(image_range(_cell_heights(inv), pbc, largest(minimum)))
     worst = np.inf
     for i in range(n):
         for j in range(i, n):
@@ -153,7 +152,7 @@ def closest_ratio(positions, cell, species, pbc, minimum):
 
 
 @_bordered
-@njit(cache=True, error_model="numpy")
+@entry_allocating
 def overlapping(positions, cell, species, pbc, minimum, order):
     """Which atoms to drop so that no two overlap: (n,) bool.
 
@@ -161,7 +160,7 @@ def overlapping(positions, cell, species, pbc, minimum, order):
     """
     n = len(species)
     inv = _inverse(cell)
-    multiples = image_multiples(image_range(_cell_heights(inv), pbc, minimum.max()))
+    multiples = image_multiples(image_range(_cell_heights(inv), pbc, largest(minimum)))
     drop = np.zeros(n, np.bool_)
     for p in range(n):
         i = order[p]
@@ -178,7 +177,7 @@ def overlapping(positions, cell, species, pbc, minimum, order):
 
 
 @_bordered
-@njit(cache=True, error_model="numpy")
+@entry_allocating
 def push_apart(positions, cell, species, pbc, minimum, movable, sweeps):
     """Move atoms until no two are closer than their minimum; returns (positions, sweeps used or -1 when not reached).
 
@@ -189,7 +188,7 @@ def push_apart(positions, cell, species, pbc, minimum, movable, sweeps):
     n = len(species)
     out = positions.copy()
     inv = _inverse(cell)
-    multiples = image_multiples(image_range(_cell_heights(inv), pbc, minimum.max()))
+    multiples = image_multiples(image_range(_cell_heights(inv), pbc, largest(minimum)))
     shift = np.empty((n, 3))
     for sweep in range(sweeps):
         shift[:] = 0.0
@@ -224,7 +223,7 @@ def push_apart(positions, cell, species, pbc, minimum, movable, sweeps):
         if not touching:
             return out, sweep
         # A crowded atom is pushed by several at once; no step longer than a quarter of the largest minimum.
-        longest = 0.25 * minimum.max()
+        longest = 0.25 * largest(minimum)
         for i in range(n):
             length = math.sqrt(shift[i, 0] ** 2 + shift[i, 1] ** 2 + shift[i, 2] ** 2)
             scale = 0.6 if length * 0.6 < longest else longest / length
@@ -234,7 +233,7 @@ def push_apart(positions, cell, species, pbc, minimum, movable, sweeps):
 
 
 @_bordered
-@njit(cache=True, error_model="numpy")
+@entry_allocating
 def cartesian(fractional, cell):
     """(n, 3) fractional -> Å, in a fixed order of additions."""
     out = np.empty_like(fractional)
@@ -245,7 +244,7 @@ def cartesian(fractional, cell):
 
 
 @_bordered
-@njit(cache=True, error_model="numpy")
+@entry_allocating
 def slab_images(positions, cell, pbc, origin, into_inv, axis, low, width):
     """Atoms (with their images) of one structure that fall into a slab of another structure's cell.
 
@@ -323,12 +322,12 @@ def slab_images(positions, cell, pbc, origin, into_inv, axis, low, width):
 
 
 @_bordered
-@njit(cache=True, error_model="numpy")
+@entry_allocating
 def roomiest(positions, cell, species, pbc, minimum, new_species, trials):
     """Index of the trial point (k, 3) Å whose nearest atom, in minimum distances, is farthest; and that ratio."""
     n = len(species)
     inv = _inverse(cell)
-    multiples = image_multiples(image_range(_cell_heights(inv), pbc, 1.5 * minimum.max()))
+    multiples = image_multiples(image_range(_cell_heights(inv), pbc, 1.5 * largest(minimum)))
     best, best_ratio = 0, -1.0
     for t in range(len(trials)):
         ratio = np.inf
@@ -344,7 +343,7 @@ def roomiest(positions, cell, species, pbc, minimum, new_species, trials):
 
 
 @_bordered
-@njit(cache=True, error_model="numpy")
+@entry_allocating
 def fractional(positions, inv):
     """(n, 3) Å -> fractional, in a fixed order of additions; not wrapped."""
     out = np.empty_like(positions)
@@ -354,5 +353,15 @@ def fractional(positions, inv):
     return out
 
 
-inverse = _bordered(_inverse)
-cell_heights = _bordered(_cell_heights)
+@_bordered
+@entry_allocating
+def inverse(cell):
+    """Inverse of a (3, 3) cell."""
+    return _inverse(cell)
+
+
+@_bordered
+@entry_allocating
+def cell_heights(inv):
+    """Perpendicular heights (3,) Å of a cell, from its inverse."""
+    return _cell_heights(inv)

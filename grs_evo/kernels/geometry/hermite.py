@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from grs_evo.kernels.compiling import entry_allocating, inner
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _reduce(m):
     """A nonsingular integer (3, 3) matrix into the Hermite normal form of the lattice of its ROWS, in place.
 
@@ -28,7 +29,7 @@ def _reduce(m):
                 m[high, c] -= factor * m[col, c]
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def code_of(m, volume):
     """One number that tells Hermite normal forms of this volume apart."""
     code = m[0, 0]
@@ -37,7 +38,7 @@ def code_of(m, volume):
     return code
 
 
-@njit(cache=True, error_model="numpy")
+@entry_allocating
 def image_codes(forms, operations, volume):
     """(n_forms, n_operations) code of the normal form of each `form @ operation`; int64 arrays (n, 3, 3)."""
     codes = np.empty((len(forms), len(operations)), np.int64)

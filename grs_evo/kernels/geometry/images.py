@@ -17,6 +17,7 @@ import math
 
 import numpy as np
 
+from grs_evo.kernels.compiling import entry, inner
 from grs_evo.kernels.geometry.layout import (
     GROW,
     NOT_FINITE,
@@ -29,7 +30,7 @@ from grs_evo.kernels.geometry.layout import (
     PART_SPANS,
     SINGULAR,
 )
-from grs_evo.kernels.simd import LANES, entry, inner, item, pointer, put
+from grs_evo.kernels.simd import LANES, item, pointer, put
 
 # Images that an atom should meet per run: longer runs test more that are out of reach, shorter ones waste lanes.
 _RUN = 24.0

@@ -15,6 +15,7 @@ import math
 
 import numpy as np
 
+from grs_evo.kernels.compiling import inner
 from grs_evo.kernels.geometry.images import FAR, INVERSE, MARGIN, frame
 from grs_evo.kernels.geometry.layout import (
     BUILDS,
@@ -30,7 +31,7 @@ from grs_evo.kernels.geometry.layout import (
     VALID,
 )
 from grs_evo.kernels.geometry.pairs import keep_near
-from grs_evo.kernels.simd import COMPRESS, HAIR2, LANES, inner, item, pointer, put
+from grs_evo.kernels.simd import COMPRESS, HAIR2, LANES, item, pointer, put
 
 # Å. Wider skins last longer and hold more pairs that are out of reach; results do not depend on it.
 SKIN = 0.6

@@ -10,8 +10,9 @@ import math
 
 import numpy as np
 
+from grs_evo.kernels.compiling import entry, inner
 from grs_evo.kernels.geometry.layout import GROW, OK
-from grs_evo.kernels.simd import COMPRESS, HAIR2, LANES, entry, inner, item, pointer, put
+from grs_evo.kernels.simd import COMPRESS, HAIR2, LANES, item, pointer, put
 
 __all__ = ["find_near", "keep_near", "nearest_in_range"]
 

@@ -10,9 +10,11 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from grs_evo.kernels.arrays import assign, count_up, equal
+from grs_evo.kernels.bundles import bundle
+from grs_evo.kernels.compiling import entry_allocating, inner_allocating
 from grs_evo.kernels.lattice.lattice import settle, settle_trial, value_changed, value_whole
 
 # strategies
@@ -44,6 +46,7 @@ N_FLOATS = 4
 TRIES = 64
 
 
+@bundle
 class Moves(NamedTuple):
     """The moves of an occupation that are allowed."""
 
@@ -55,6 +58,7 @@ class Moves(NamedTuple):
     uniform: bool  # draw compositions uniformly (False: counts are what `least` and `most` leave)
 
 
+@bundle
 class ChainOptions(NamedTuple):
     """Settings of a chain as compiled code takes them; `walks` makes them."""
 
@@ -69,6 +73,7 @@ class ChainOptions(NamedTuple):
     kick: int  # random moves away from the lowest at a restart; 0: a fresh occupation
 
 
+@bundle
 class ChainState(NamedTuple):
     """All that the next step of a chain depends on, besides the generator."""
 
@@ -84,13 +89,13 @@ class ChainState(NamedTuple):
     elite_at: NDArray[np.int64]  # (n_keep,) number of evaluations when each was found
 
 
-@njit(cache=True, error_model="numpy")
+@inner_allocating
 def below(rng, n):
     """A random integer in 0 … n − 1."""
     return min(int(rng.random() * n), n - 1)
 
 
-@njit(cache=True, error_model="numpy")
+@inner_allocating
 def permute(rng, order):
     """Shuffle in place."""
     for k in range(order.shape[0] - 1, 0, -1):
@@ -98,7 +103,7 @@ def permute(rng, order):
         order[k], order[other] = order[other], order[k]
 
 
-@njit(cache=True, error_model="numpy")
+@inner_allocating
 def count(occupation, counts):
     """Sites per element."""
     counts[:] = 0
@@ -106,7 +111,7 @@ def count(occupation, counts):
         counts[occupation[i]] += 1
 
 
-@njit(cache=True, error_model="numpy")
+@inner_allocating
 def propose(moves, move, occupation, counts, sites, elements, n_changes):
     """Append a move to the list of changes if it changes something and breaks no rule; return the new length."""
     n_el = moves.allowed.shape[1]
@@ -130,7 +135,7 @@ def propose(moves, move, occupation, counts, sites, elements, n_changes):
     return n_changes + 2
 
 
-@njit(cache=True, error_model="numpy")
+@inner_allocating
 def propose_random(rng, moves, occupation, counts, sites, elements, n_changes):
     """Append a random move that changes something and breaks no rule; nothing is appended if there is none."""
     n_moves = moves.table.shape[0]
@@ -146,7 +151,7 @@ def propose_random(rng, moves, occupation, counts, sites, elements, n_changes):
     return n_changes
 
 
-@njit(cache=True, error_model="numpy")
+@inner_allocating
 def apply(occupation, counts, sites, elements, first, end):
     """Make the changes first … end − 1."""
     for n in range(first, end):
@@ -155,7 +160,7 @@ def apply(occupation, counts, sites, elements, first, end):
         occupation[sites[n]] = elements[n]
 
 
-@njit(cache=True, error_model="numpy")
+@inner_allocating
 def propose_several(rng, moves, n_wanted, occupation, counts, sites, elements):
     """A list of changes from up to n_wanted random moves in turn; occupation and counts end as they were."""
     olds = np.empty(2 * n_wanted, np.int32)
@@ -173,7 +178,7 @@ def propose_several(rng, moves, n_wanted, occupation, counts, sites, elements):
     return n
 
 
-@njit(cache=True, error_model="numpy")
+@inner_allocating
 def draw_occupation(rng, moves, occupation):
     """A random occupation within the rules.
 
@@ -188,7 +193,8 @@ def draw_occupation(rng, moves, occupation):
     for e in range(n_el):
         # 1 − u is never 0
         weights[e] = -math.log(1.0 - rng.random()) if moves.uniform else 1.0
-    order = np.arange(n_sites).astype(np.int32)
+    order = np.empty(n_sites, np.int32)
+    count_up(order)
     permute(rng, order)
     for k in range(n_sites):
         i = order[k]
@@ -223,7 +229,7 @@ def draw_occupation(rng, moves, occupation):
                     counts[e] += 1
             ok = ok and counts[e] >= moves.least[e]
     if not ok:
-        occupation[:] = moves.legal
+        assign(occupation, moves.legal)
         count(occupation, counts)
         sites = np.empty(2, np.int32)
         elements = np.empty(2, np.int32)
@@ -232,7 +238,7 @@ def draw_occupation(rng, moves, occupation):
             apply(occupation, counts, sites, elements, 0, n)
 
 
-@njit(cache=True, error_model="numpy")
+@inner_allocating
 def keep(state, occupation, value):
     """Put an occupation among the best distinct ones."""
     n_keep = state.elite_values.shape[0]
@@ -245,20 +251,20 @@ def keep(state, occupation, value):
     # Losses of one occupation reached by two ways differ in the last digits.
     near = 1e-9 * (1.0 + abs(value))
     for m in range(n):
-        if abs(state.elite_values[m] - value) <= near and np.array_equal(state.elite[m], occupation):
+        if abs(state.elite_values[m] - value) <= near and equal(state.elite[m], occupation):
             return
     last = min(n, n_keep - 1)
     for m in range(last, k, -1):
         state.elite_values[m] = state.elite_values[m - 1]
-        state.elite[m] = state.elite[m - 1]
+        assign(state.elite[m], state.elite[m - 1])
         state.elite_at[m] = state.elite_at[m - 1]
     state.elite_values[k] = value
     state.elite_at[k] = state.ints[FULL] + state.ints[INCREMENTAL]
-    state.elite[k] = occupation
+    assign(state.elite[k], occupation)
     state.ints[N_ELITE] = last + 1
 
 
-@njit(cache=True, error_model="numpy")
+@inner_allocating
 def median(values):
     """Of a few numbers."""
     ordered = np.sort(values)
@@ -266,16 +272,16 @@ def median(values):
     return ordered[n // 2] if n % 2 else 0.5 * (ordered[n // 2 - 1] + ordered[n // 2])
 
 
-@njit(cache=True, error_model="numpy")
+@inner_allocating
 def start_again(rng, loss, scratch, moves, options, state, work, counts, sites, elements):
     """A new current occupation: adopted, kicked away from the lowest, or fresh; its loss; one full evaluation."""
     ints = state.ints
     floats = state.floats
     if ints[ADOPT] > 0:
-        state.current[:] = state.adopt
+        assign(state.current, state.adopt)
         ints[ADOPT] = 0
     elif options.kick > 0 and ints[FULL] > 0:
-        state.current[:] = state.lowest
+        assign(state.current, state.lowest)
         count(state.current, counts)
         n = propose_several(rng, moves, options.kick, state.current, counts, sites, elements)
         apply(state.current, counts, sites, elements, 0, n)
@@ -289,7 +295,7 @@ def start_again(rng, loss, scratch, moves, options, state, work, counts, sites, 
     floats[CURRENT] = value
     if options.kick == 0 or ints[FULL] == 1 or value < floats[LOWEST]:
         floats[LOWEST] = value
-        state.lowest[:] = state.current
+        assign(state.lowest, state.current)
     keep(state, state.current, value)
     ints[CURSOR] = 0
     ints[FAILS] = 0
@@ -303,7 +309,7 @@ def start_again(rng, loss, scratch, moves, options, state, work, counts, sites, 
         permute(rng, state.order)
 
 
-@njit(cache=True, error_model="numpy")
+@entry_allocating
 def advance_chain(rng, loss, scratch, moves, options, state, work, evaluations, enough):
     """Go on for a number of evaluations, or until a loss of `enough` or less is found.
 
@@ -404,15 +410,15 @@ def advance_chain(rng, loss, scratch, moves, options, state, work, evaluations, 
         found = value <= enough
         moving = found or (accept and strategy != BEST and value == value)
         if moving or value < floats[LOWEST]:
-            trial[:] = state.current
+            assign(trial, state.current)
             for k in range(n):
                 trial[sites[k]] = elements[k]
             if value < floats[LOWEST]:
                 floats[LOWEST] = value
-                state.lowest[:] = trial
+                assign(state.lowest, trial)
             keep(state, trial, value)
             if moving:
-                state.current[:] = trial
+                assign(state.current, trial)
                 count(trial, counts)
                 floats[CURRENT] = value
                 ints[ACCEPTED] += 1

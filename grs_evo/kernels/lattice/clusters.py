@@ -16,15 +16,17 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from grs_evo.kernels.ace.tables import aligned
-from grs_evo.kernels.lattice.occupation import ClusterWork, bare, exchange
+from grs_evo.kernels.bundles import bundle
+from grs_evo.kernels.compiling import entry_allocating, entry_locked, inner
+from grs_evo.kernels.lattice.occupation import ClusterWork, exchange
 from grs_evo.kernels.simd import LANES, fma, load, splat
 from grs_evo.kernels.simd import total as total_of
 
 
+@bundle
 class ClusterTables(NamedTuple):
     """The clusters of a set of sites. Places that an orbit does not have point to site 0 and change nothing."""
 
@@ -45,7 +47,7 @@ class ClusterTables(NamedTuple):
     scale: NDArray[np.float64]  # (n_orbits,) of that, under the root
 
 
-@bare
+@entry_locked
 def count_clusters(tables, occupation, work):
     """Counts and χ² of an occupation from nothing."""
     width = tables.sites.shape[1] - 1
@@ -60,7 +62,7 @@ def count_clusters(tables, occupation, work):
     _squares(tables.starts, tables.inverse, tables.wanted, counts, work.chi)
 
 
-@bare
+@inner
 def _squares(starts, inverse, wanted, counts, chi):
     """χ² of each orbit."""
     for o in range(chi.shape[0]):
@@ -71,7 +73,7 @@ def _squares(starts, inverse, wanted, counts, chi):
         chi[o] = total_of(total)
 
 
-@bare
+@inner
 def _move_site(own, ends, lookup, n_el, occupation, site, new, counts):
     """Counts after one site takes a new element; the occupation stays."""
     old = occupation[site]
@@ -94,7 +96,7 @@ def _move_site(own, ends, lookup, n_el, occupation, site, new, counts):
             counts[row[after * n_el + new]] += 1.0
 
 
-@bare
+@inner
 def _value(tables, chi):
     total = 0.0
     for o in range(tables.scale.shape[0]):
@@ -107,14 +109,14 @@ def _value(tables, chi):
     return tables.weight * total
 
 
-@bare
+@entry_locked
 def clusters_whole(tables, occupation, work):
     """The weighted term of an occupation from nothing; leaves its counts in `work`."""
     count_clusters(tables, occupation, work)
     return _value(tables, work.chi)
 
 
-@bare
+@inner
 def clusters_changed(tables, occupation, sites, elements, n_changes, work):
     """The weighted term after changes of the current occupation, whose counts are in `work`; both stay as they are."""
     trial = work.counts[1]
@@ -129,14 +131,14 @@ def clusters_changed(tables, occupation, sites, elements, n_changes, work):
     return _value(tables, work.chi)
 
 
-@bare
+@inner
 def keep_counts(work):
     """Make the counts of the trial looked at last those of the current occupation."""
     for k in range(work.counts.shape[1]):
         work.counts[0, k] = work.counts[1, k]
 
 
-@njit(cache=True, error_model="numpy")
+@entry_allocating
 def order_sites(rng, tables, allowed, occupation, work, trials, enough):
     """Swap pairs of sites at random and keep what does not raise the term, until it is `enough` or less; trials done.
 

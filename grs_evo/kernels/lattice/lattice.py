@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from grs_evo.kernels.bundles import bundle
 from grs_evo.kernels.calls import call_pair
+from grs_evo.kernels.compiling import entry_allocating, inner, inner_allocating
 from grs_evo.kernels.lattice.clusters import (
     ClusterTables,
     clusters_changed,
@@ -24,7 +25,6 @@ from grs_evo.kernels.lattice.occupation import (
     WIDEST,
     LatticeTables,
     LatticeWork,
-    bare,
     changed,
     exchange,
     fill_a,
@@ -33,7 +33,7 @@ from grs_evo.kernels.lattice.occupation import (
 )
 from grs_evo.kernels.loss.distribution import CORE, N_TERMS, LossPlan, LossWork
 from grs_evo.kernels.loss.norms import L1, L2, norm_of
-from grs_evo.kernels.loss.objective import moments_loss, rows_loss
+from grs_evo.kernels.loss.objective import loss_of_rows
 from grs_evo.kernels.simd import LANES as VECTOR
 from grs_evo.kernels.simd import fma, item, load, pointer, splat, store
 
@@ -66,6 +66,7 @@ __all__ = [
 SUMS, MOMENTS, ROWS = range(3)
 
 
+@bundle
 class MomentLoss(NamedTuple):
     """The part of a loss that compares one moment, for the functions that a pruned program still computes.
 
@@ -83,6 +84,7 @@ class MomentLoss(NamedTuple):
     offset: NDArray[np.float64]  # (components filled up to 8,)
 
 
+@bundle
 class LatticeLoss(NamedTuple):
     """Everything between an occupation and its loss."""
 
@@ -102,6 +104,7 @@ class LatticeLoss(NamedTuple):
     by_rows: bool  # whether anything is compared besides clusters and core
 
 
+@bundle
 class AnyLoss(NamedTuple):
     """The loss in full, for what `MomentLoss` does not cover."""
 
@@ -109,7 +112,7 @@ class AnyLoss(NamedTuple):
     work: LossWork
 
 
-@bare
+@inner
 def _project(gaps, weights, n_components, residual):
     """residual += weightsᵀ gaps; the number of gaps is a multiple of 8.
 
@@ -175,7 +178,7 @@ def _project(gaps, weights, n_components, residual):
             first += 8
 
 
-@bare
+@inner
 def _moment_value(moment, norm, delta, gaps, residual):
     """The norm of the residuals of one moment, from its differences (n_el * n_wide)."""
     if not moment.diagonal:
@@ -198,7 +201,7 @@ def _moment_value(moment, norm, delta, gaps, residual):
     return np.sqrt(size) if norm == L2 else size
 
 
-@bare
+@inner
 def _mean_gaps(pooled, counts, sums, more_counts, more_sums, share_of_more, target, gaps):
     """Means of the structure's environments, with those of the set if share_of_more is 1, less the target's."""
     n_el = target.shape[0]
@@ -218,7 +221,7 @@ def _mean_gaps(pooled, counts, sums, more_counts, more_sums, share_of_more, targ
                 gaps[start + k] = (sums[e, k] + more_sums[e, k]) * share - target[e, k]
 
 
-@bare
+@inner
 def _variance_gaps(pooled, counts, sums, squares, target, gaps):
     """Variances less the target's; a pooled environment is 0 outside its own block."""
     n_el = target.shape[0]
@@ -235,7 +238,7 @@ def _variance_gaps(pooled, counts, sums, squares, target, gaps):
             gaps[e * n_wide + k] = share * (squares[e, k] * inverse + rest * mean * mean) - target[e, k]
 
 
-@bare
+@inner
 def core_value(core, occupation):
     """Core energy over the number of atoms."""
     total = 0.0
@@ -246,7 +249,7 @@ def core_value(core, occupation):
     return total
 
 
-@bare
+@inner
 def _sums_value(loss, occupation, work):
     """The loss of what `whole` or `changed` left in `work`, for losses of kind SUMS."""
     mean = loss.mean
@@ -265,7 +268,7 @@ def _sums_value(loss, occupation, work):
     return value
 
 
-@bare
+@inner
 def settle(loss, occupation, work):
     """Make an occupation the current one: A of all its sites, counts of its clusters."""
     if loss.by_rows:
@@ -274,7 +277,7 @@ def settle(loss, occupation, work):
         count_clusters(loss.clusters, occupation, work.clusters)
 
 
-@bare
+@inner
 def settle_trial(loss, occupation, work):
     """`settle` for the trial looked at last, whose clusters `value_changed` has counted."""
     if loss.by_rows:
@@ -283,7 +286,7 @@ def settle_trial(loss, occupation, work):
         keep_counts(work.clusters)
 
 
-@bare
+@inner
 def _sums_whole(loss, occupation, work):
     if not loss.by_rows:
         return core_value(loss.core, occupation) if loss.core.shape[0] > 0 else 0.0
@@ -291,7 +294,7 @@ def _sums_whole(loss, occupation, work):
     return _sums_value(loss, occupation, work)
 
 
-@bare
+@inner
 def _sums_changed(loss, occupation, sites, elements, n_changes, work):
     if not loss.by_rows:
         value = 0.0
@@ -309,7 +312,7 @@ def _sums_changed(loss, occupation, sites, elements, n_changes, work):
     return value
 
 
-@bare
+@inner
 def central_moments(work, sizes, offsets):
     """Means and variances of each element's block, from the sums, into the wide work.central."""
     for e in range(sizes.shape[0]):
@@ -320,25 +323,23 @@ def central_moments(work, sizes, offsets):
             work.central[1, start + k] = work.squares[e, k] * share
 
 
-@njit(cache=True, error_model="numpy")
+@inner_allocating
 def _any(loss, scratch, occupation, work):
     """The loss of what was left in `work`, for losses of the other kinds; leaves all parts in work.terms."""
-    plan = scratch.plan
-    terms = work.terms
+    plan, more, terms = scratch.plan, scratch.work, work.terms
     if loss.kind == MOMENTS:
         central_moments(work, plan.sizes, plan.offsets)
-        _, value = moments_loss(
-            work.central, work.counts, scratch.work.covariance, plan, plan.norm, plan.delta, False, scratch.work, terms
-        )
+        given = (work.central, work.counts, more.covariance, plan, plan.norm, plan.delta, False, more, terms)
+        _, value = call_pair(more.moments_loss, given)
     else:
-        _, value = rows_loss(work.rows, occupation, plan, plan.norm, plan.delta, False, scratch.work, terms, work.rows)
+        _, value = loss_of_rows(work.rows, occupation, plan, plan.norm, plan.delta, False, more, terms, work.rows)
     if loss.core.shape[0] > 0:
         terms[CORE] = core_value(loss.core, occupation)
         value += terms[CORE]
     return value
 
 
-@njit(cache=True, error_model="numpy")
+@inner_allocating
 def _rows_whole(loss, scratch, occupation, work):
     if scratch is None:
         return _sums_whole(loss, occupation, work)
@@ -349,7 +350,7 @@ def _rows_whole(loss, scratch, occupation, work):
     return _any(loss, scratch, occupation, work)
 
 
-@njit(cache=True, error_model="numpy")
+@inner_allocating
 def value_whole(loss, scratch, occupation, work):
     """The loss of an occupation from nothing, which is the current one then (see `settle`).
 
@@ -361,7 +362,7 @@ def value_whole(loss, scratch, occupation, work):
     return value
 
 
-@njit(cache=True, error_model="numpy")
+@inner_allocating
 def _rows_changed(loss, scratch, occupation, sites, elements, n_changes, work):
     if scratch is None:
         return _sums_changed(loss, occupation, sites, elements, n_changes, work)
@@ -378,7 +379,7 @@ def _rows_changed(loss, scratch, occupation, sites, elements, n_changes, work):
     return value
 
 
-@njit(cache=True, error_model="numpy")
+@inner_allocating
 def value_changed(loss, scratch, occupation, sites, elements, n_changes, work):
     """The loss after `n_changes` sites of the current occupation (see `settle`) take new elements.
 
@@ -390,14 +391,14 @@ def value_changed(loss, scratch, occupation, sites, elements, n_changes, work):
     return value
 
 
-@njit(cache=True, error_model="numpy")
+@entry_allocating
 def batch_values(loss, scratch, occupations, work, values):
     """Losses of many occupations, one after the other: the lanes are the sites."""
     for k in range(occupations.shape[0]):
         values[k] = value_whole(loss, scratch, occupations[k], work)
 
 
-@njit(cache=True, error_model="numpy", no_cfunc_wrapper=True)
+@entry_allocating
 def batch_terms(loss, of_moments, of_rows, plan, scratch, occupations, work, values, terms):
     """Losses of many occupations with all their parts, for losses of the kinds MOMENTS and ROWS.
 
@@ -431,7 +432,7 @@ def batch_terms(loss, of_moments, of_rows, plan, scratch, occupations, work, val
         values[k] = value
 
 
-@njit(cache=True, error_model="numpy")
+@entry_allocating
 def time_swaps(loss, scratch, occupation, pairs, work):
     """Lowest loss over the swaps of the listed pairs of sites, (k, 2), each from the same occupation."""
     settle(loss, occupation, work)

@@ -2,8 +2,8 @@
 
 A is linear in the occupation, so each site contributes one tabulated column (`phi`) and a flip or swap subtracts and
 adds columns. Sites are the lanes of every buffer: block b holds lanes 32 b … 32 b + 8 widths[b], rows of a block lie
-one after the other, every row `8 * widths[b]` numbers. All blocks but the last are four vectors wide: a step of the
-interpreter costs little more for four vectors than for one (3.2, 2.4, 1.9 µs for 765 steps on 32 sites with 1, 2, 4).
+one after the other, every row `8 * widths[b]` numbers. All blocks but the last are four vectors wide: a step costs
+little more for four than for one (3.2, 2.4, 1.9 µs for 765 steps on 32 sites with 1, 2, 4).
 """
 
 from __future__ import annotations
@@ -11,19 +11,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from grs_evo.kernels.bundles import bundle
+from grs_evo.kernels.compiling import entry_locked, inner
 from grs_evo.kernels.simd import LANES as VECTOR
 from grs_evo.kernels.simd import fma, item, load, splat, store, totals
 
-WIDEST = 4  # vectors in a block
-BLOCK = VECTOR * WIDEST  # lanes in a full block
-# Nothing here allocates, so arrays need no reference counts: counting them (two atomic operations each time a field of
-# a tuple is touched or a slice taken) was more than half of the time of a swap.
-bare = njit(cache=True, error_model="numpy", _nrt=False)
+WIDEST, BLOCK = 4, 4 * VECTOR  # vectors in a block, and lanes
 
 
+@bundle
 class LatticeTables(NamedTuple):
     """The pair functions of a set of sites, and one bilinear program. Made by `lattice.LatticeObjective`."""
 
@@ -47,6 +45,7 @@ class LatticeTables(NamedTuple):
     step_from: NDArray[np.int64]  # (n_programs + 1,)
 
 
+@bundle
 class ClusterWork(NamedTuple):
     """How often each decoration of each orbit of clusters occurs (`clusters.py`)."""
 
@@ -54,6 +53,7 @@ class ClusterWork(NamedTuple):
     chi: NDArray[np.float64]  # (n_orbits,) χ² of what was looked at last
 
 
+@bundle
 class LatticeWork(NamedTuple):
     """Scratch space; nothing in it outlives a call but A of the current occupation, which is made anew from it."""
 
@@ -73,7 +73,7 @@ class LatticeWork(NamedTuple):
     clusters: ClusterWork
 
 
-@bare
+@inner
 def _run1(buf, base, dst, start, x, y, c):
     for s in range(dst.shape[0]):
         a = splat(0.0)
@@ -82,7 +82,7 @@ def _run1(buf, base, dst, start, x, y, c):
         store(buf, base + 8 * item(dst, s), a)
 
 
-@bare
+@inner
 def _run2(buf, base, dst, start, x, y, c):
     for s in range(dst.shape[0]):
         a = splat(0.0)
@@ -98,7 +98,7 @@ def _run2(buf, base, dst, start, x, y, c):
         store(buf, k + 8, b)
 
 
-@bare
+@inner
 def _run3(buf, base, dst, start, x, y, c):
     for s in range(dst.shape[0]):
         a = splat(0.0)
@@ -117,7 +117,7 @@ def _run3(buf, base, dst, start, x, y, c):
         store(buf, k + 16, d)
 
 
-@bare
+@inner
 def _run4(buf, base, dst, start, x, y, c):
     for s in range(dst.shape[0]):
         a = splat(0.0)
@@ -139,7 +139,7 @@ def _run4(buf, base, dst, start, x, y, c):
         store(buf, k + 24, e)
 
 
-@bare
+@inner
 def run_block(buf, base, width, dst, start, x, y, c):
     """One program over one block: a table interpreter, a step at a time over all lanes of the block."""
     if width == 4:
@@ -152,7 +152,7 @@ def run_block(buf, base, width, dst, start, x, y, c):
         _run1(buf, base, dst, start, x, y, c)
 
 
-@bare
+@inner
 def _masked(buf, first, width, mask, mask_base):
     total = load(buf, first) * load(mask, mask_base)
     for v in range(1, width):
@@ -160,7 +160,7 @@ def _masked(buf, first, width, mask, mask_base):
     return total
 
 
-@bare
+@inner
 def sum_block(buf, base, width, rows, mask, mask_base, sums):
     """Add to `sums` each listed row (a multiple of 8 of them) summed over the masked lanes of a block."""
     wide = 8 * width
@@ -182,7 +182,7 @@ def sum_block(buf, base, width, rows, mask, mask_base, sums):
         )
 
 
-@bare
+@inner
 def _spread(buf, first, width, mask, mask_base, mean):
     total = splat(0.0)
     for v in range(width):
@@ -191,7 +191,7 @@ def _spread(buf, first, width, mask, mask_base, mean):
     return total
 
 
-@bare
+@inner
 def square_block(buf, base, width, rows, mask, mask_base, mean, sums):
     """Add to `sums` the squared deviations of each listed row from `mean` over the masked lanes of a block."""
     wide = 8 * width
@@ -217,7 +217,7 @@ def square_block(buf, base, width, rows, mask, mask_base, mean, sums):
 # 5.5 µs a swap. So what is called most takes the few arrays it needs.
 
 
-@bare
+@inner
 def add_column(column, widths, rows, a, a_rows, element, sign):
     """Add (sign 1) or take away (−1) what an atom of `element` at a column's site gives to A; a_rows rows a block."""
     for b in range(widths.shape[0]):
@@ -234,7 +234,7 @@ def add_column(column, widths, rows, a, a_rows, element, sign):
                 target[k] -= source[k]
 
 
-@bare
+@inner
 def _add_columns(phi, widths, rows, occupation, skip, a, a_rows):
     """Add the columns of all sites whose element is not `skip`."""
     for i in range(phi.shape[0]):
@@ -242,7 +242,7 @@ def _add_columns(phi, widths, rows, occupation, skip, a, a_rows):
             add_column(phi[i], widths, rows, a, a_rows, occupation[i], 1)
 
 
-@bare
+@inner
 def _fill_rest(total, widths, rows, a, a_rows, n_el, most):
     """A of the commonest element: what the others leave of the sum over all sites."""
     for b in range(widths.shape[0]):
@@ -258,7 +258,7 @@ def _fill_rest(total, widths, rows, a, a_rows, n_el, most):
                     rest[k] -= other[k]
 
 
-@bare
+@inner
 def fill_a(tables, occupation, a):
     """A of all sites for an occupation, (n_centre, n_el * rows * n_lanes): a pure function of the occupation."""
     n_el = tables.n_el
@@ -285,7 +285,7 @@ def fill_a(tables, occupation, a):
             add_column(column, tables.widths, tables.rows, a[centre], a_rows, occupation[i], 1)
 
 
-@bare
+@inner
 def load_a(widths, n_sites, a_rows, a, occupation, buf, n_rows):
     """Copy A into the first rows of the value buffer, each lane from A of its own element, and set the row of ones."""
     for b in range(widths.shape[0]):
@@ -308,7 +308,7 @@ def load_a(widths, n_sites, a_rows, a, occupation, buf, n_rows):
                         target[r * wide + q] = own[r * wide + q]
 
 
-@bare
+@inner
 def set_masks(occupation, masks, counts):
     """Which lanes hold which element, and how many."""
     masks[:, :] = 0.0
@@ -319,7 +319,7 @@ def set_masks(occupation, masks, counts):
         counts[e] += 1.0
 
 
-@bare
+@inner
 def finish(tables, occupation, work, a, loaded, with_squares):
     """From A to the sums of B, and of its squared deviations, over the atoms of each element, in `work`.
 
@@ -367,14 +367,14 @@ def finish(tables, occupation, work, a, loaded, with_squares):
                         )
 
 
-@bare
+@inner
 def whole(tables, occupation, work, with_squares):
     """Sums for an occupation from nothing; leaves A of it in work.a."""
     fill_a(tables, occupation, work.a)
     finish(tables, occupation, work, work.a, False, with_squares)
 
 
-@bare
+@inner
 def exchange(occupation, sites, elements, n):
     """Put the n-th change into the occupation and the old element into the list of changes."""
     site = sites[n]
@@ -383,7 +383,7 @@ def exchange(occupation, sites, elements, n):
     elements[n] = old
 
 
-@bare
+@inner
 def changed(tables, occupation, sites, elements, n_changes, work, with_squares):
     """Sums after `n_changes` sites of the current occupation (A in work.a) take new elements.
 
@@ -418,7 +418,7 @@ def changed(tables, occupation, sites, elements, n_changes, work, with_squares):
     finish(tables, occupation, work, work.trial, single, with_squares)
 
 
-@bare
+@entry_locked
 def site_rows(tables, occupation, work):
     """B of every site into work.rows, in the program's order of functions."""
     rows = work.rows

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from grs_evo.kernels.arrays import count_up
+from grs_evo.kernels.compiling import entry_allocating
 from grs_evo.kernels.lattice.chains import apply, count, permute, propose
 from grs_evo.kernels.lattice.lattice import settle, settle_trial, value_changed, value_whole
 
 
-@njit(cache=True, error_model="numpy")
+@entry_allocating
 def improve(rng, loss, scratch, moves, passes, occupations, values, last, work):
     """Try every move once per pass, in random order, and keep what lowers the loss.
 
@@ -18,7 +19,8 @@ def improve(rng, loss, scratch, moves, passes, occupations, values, last, work):
     computed. An occupation that no move of a whole pass improves is done.
     """
     n_moves = moves.table.shape[0]
-    order = np.arange(n_moves).astype(np.int32)
+    order = np.empty(n_moves, np.int32)
+    count_up(order)
     counts = np.zeros(loss.tables.n_el, np.int64)
     sites = np.empty(2, np.int32)
     elements = np.empty(2, np.int32)

@@ -5,20 +5,8 @@ One square matrix per element, row-major, one after the other (`plan.starts`).
 
 from __future__ import annotations
 
-from grs_evo.kernels.simd import (
-    LANES,
-    beyond,
-    fma,
-    item,
-    load_part,
-    merged,
-    pointer,
-    put,
-    root,
-    splat,
-    store_part,
-    total,
-)
+from grs_evo.kernels.compiling import merged
+from grs_evo.kernels.simd import LANES, beyond, fma, item, load_part, pointer, put, root, splat, store_part, total
 
 
 @merged

@@ -7,16 +7,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from grs_evo.kernels.bundles import bundle
+from grs_evo.kernels.compiling import inner, merged
 from grs_evo.kernels.loss.covariance import covariance_adjoint, covariance_residual
 from grs_evo.kernels.loss.moments import blend, blend_adjoint, blend_two, blend_two_adjoint
 from grs_evo.kernels.loss.norms import clear, norm_of, norm_slope, project, project_back, residuals, times
-from grs_evo.kernels.simd import LANES, beyond, inner, load_part, merged, pointer, root, store_part
+from grs_evo.kernels.simd import LANES, beyond, load_part, pointer, root, store_part
 
 # Positions of the parts in a full row of terms.
 STRUCTURE, MEAN, VARIANCE, SKEWNESS, KURTOSIS, COVARIANCE, SET, CORE, ENTROPY, MATCHED, RAW = range(11)
 N_TERMS = 11
 
 
+@bundle
 class LossPlan(NamedTuple):
     """Everything a loss depends on besides the structure, as arrays.
 
@@ -55,6 +58,7 @@ class LossPlan(NamedTuple):
     numbers: NDArray[np.float64]  # (n_el,) atomic numbers
 
 
+@bundle
 class LossWork(NamedTuple):
     """Intermediate arrays; allocated once, never read before it is written."""
 
@@ -76,10 +80,11 @@ class LossWork(NamedTuple):
     dresidual: NDArray[np.float64]
     set_terms: NDArray[np.float64]
     closest: NDArray[np.float64]  # (1,) smallest distance over core distance of the last structure; inf: out of reach
+    moments_loss: int  # address of `objective.moments_loss` for arguments of these types
 
 
-def make_loss_work(plan: LossPlan) -> LossWork:
-    """Buffers of the right size for a plan."""
+def loss_buffers(plan: LossPlan) -> LossWork:
+    """Buffers of the right size for a plan, before it is known where compiled code is."""
     n_el, n_desc = len(plan.sizes), plan.target.shape[1]
     flat = len(plan.target_covariance)
     longest = max(n_desc, int(plan.n_components.max(initial=0)), flat)
@@ -106,6 +111,7 @@ def make_loss_work(plan: LossPlan) -> LossWork:
         dresidual=np.zeros(longest),
         set_terms=np.zeros(N_TERMS),
         closest=np.full(1, np.inf),
+        moments_loss=0,
     )
 
 

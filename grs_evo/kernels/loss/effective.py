@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from grs_evo.kernels.ace.engine import describe_into, pull_into
 from grs_evo.kernels.ace.tables import DX, DY, DZ, FIELDS, R_INVERSE, Tables, Work
 from grs_evo.kernels.calls import FROM_POSITIONS, FROM_ROWS, Calls, address, call_back, call_pair, call_status
+from grs_evo.kernels.compiling import entry_locked, inner
 from grs_evo.kernels.geometry.layout import OK
 from grs_evo.kernels.loss.distribution import CORE, LossPlan, LossWork
 from grs_evo.kernels.loss.objective import rows_loss
@@ -24,8 +24,8 @@ _COULOMB = 14.399645
 _SCREENING = 0.46850
 
 
-@njit(cache=True, error_model="numpy")
-def core_of_pair(r, kind, inner, outer, za, zb):
+@inner
+def _core_of_pair(r, kind, inner, outer, za, zb):
     """Energy and dV/dr of a pair at distance r < outer, for strength 1."""
     if kind == POLYNOMIAL:
         x = (outer - r) / (outer - inner)
@@ -46,7 +46,13 @@ def core_of_pair(r, kind, inner, outer, za, zb):
     return energy * fade, derivative * fade - energy * 6.0 * r * s * s / (outer * outer)
 
 
-@njit(cache=True, error_model="numpy")
+@entry_locked
+def core_of_pair(r, kind, inner, outer, za, zb):
+    """The same for Python."""
+    return _core_of_pair(r, kind, inner, outer, za, zb)
+
+
+@inner
 def core_into(species, plan, tables, engine, gradient, dpositions, dstrain, closest):
     """V_core per atom, from the pairs that `describe_into` left in `engine`; adds dV/dR and dV/dε.
 
@@ -78,7 +84,7 @@ def core_into(species, plan, tables, engine, gradient, dpositions, dstrain, clos
                     if j >= n_atoms:
                         continue  # fills up a block of lanes
                     r = 1.0 / fields[R_INVERSE + lane]
-                    energy, slope = core_of_pair(
+                    energy, slope = _core_of_pair(
                         r, plan.core_kind, inner, outer, plan.numbers[species[i]], plan.numbers[e]
                     )
                     total += share * energy
@@ -106,7 +112,7 @@ def core_into(species, plan, tables, engine, gradient, dpositions, dstrain, clos
     return total
 
 
-@njit(cache=True, error_model="numpy")
+@entry_locked
 def evaluate_into(
     positions, cell, species, pbc, calls, tables, engine, plan, work, norm, delta, gradient, rows, slopes, terms,
     dpositions, dstrain,

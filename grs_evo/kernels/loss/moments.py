@@ -9,10 +9,9 @@ atom after atom, so that each sum has one order.
 
 from __future__ import annotations
 
-from numba import njit
-
+from grs_evo.kernels.compiling import entry, inner, merged
 from grs_evo.kernels.loss.norms import clear
-from grs_evo.kernels.simd import LANES, beyond, fma, inner, item, load_part, merged, pointer, splat, store_part
+from grs_evo.kernels.simd import LANES, beyond, fma, item, load_part, pointer, splat, store_part
 
 
 @merged
@@ -105,7 +104,7 @@ def central_into(rows, species, sizes, offsets, counts, places, central, higher)
         first = last
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@entry
 def weighted_sums_into(rows, species, weights, sizes, offsets, counts, mean, sums):
     """Weights per element, weighted means, and weighted sums of the 2nd to 4th power of the deviation, (3, n_desc)."""
     n_atoms = species.shape[0]
@@ -130,7 +129,7 @@ def weighted_sums_into(rows, species, weights, sizes, offsets, counts, mean, sum
             sums[2, offsets[e] + k] += weights[i] * square * square
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@entry
 def covariance_into(rows, species, weights, sizes, offsets, mean, starts, flat):
     """Weighted sums of products of deviations: one square matrix per element, row-major, one after the other."""
     flat[:] = 0.0
@@ -146,7 +145,7 @@ def covariance_into(rows, species, weights, sizes, offsets, mean, starts, flat):
                 line[b] += left * (row[b] - m[b])
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@merged
 def blend(share, mean_a, a2, a3, a4, mean_b, b2, b3, b4):
     """Mean and central moments of a mixture: `share` of distribution a, the rest of b (Pébay 2008, eq. 2.1)."""
     rest = 1.0 - share
@@ -162,7 +161,7 @@ def blend(share, mean_a, a2, a3, a4, mean_b, b2, b3, b4):
     return mean, c2, c3, c4
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@merged
 def blend_adjoint(share, mean_a, a2, a3, mean_b, b2, b3, g1, g2, g3, g4):
     """Derivatives with respect to a's mean, c2, c3, c4, from those with respect to the mixture's."""
     rest = 1.0 - share
@@ -182,7 +181,7 @@ def blend_adjoint(share, mean_a, a2, a3, mean_b, b2, b3, g1, g2, g3, g4):
     return h1, h2, h3, h4
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@merged
 def blend_two(share, mean_a, a2, mean_b, b2):
     """The first two of `blend`."""
     rest = 1.0 - share
@@ -190,7 +189,7 @@ def blend_two(share, mean_a, a2, mean_b, b2):
     return mean_b + share * gap, share * a2 + rest * b2 + (share * rest) * gap * gap
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@merged
 def blend_two_adjoint(share, mean_a, mean_b, g1, g2):
     """The first two of `blend_adjoint` where g3 and g4 are 0."""
     return share * (g1 + (2.0 - 2.0 * share) * (mean_a - mean_b) * g2), share * g2

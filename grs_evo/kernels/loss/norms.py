@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 
+from grs_evo.kernels.compiling import inner
 from grs_evo.kernels.simd import (
     LANES,
     beyond,
     fma,
-    inner,
     item,
     load_part,
     magnitude,

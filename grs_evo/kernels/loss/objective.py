@@ -8,15 +8,25 @@ structure by the measure that counts. Where nothing is descended both are the sa
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from grs_evo.kernels.calls import address, call_pair
+from grs_evo.kernels.compiling import entry_allocating, entry_locked, inner, inner_allocating, merged
 from grs_evo.kernels.loss.covariance import (
     covariance_of_rows,
     covariance_rows_adjoint,
     merged_covariance,
     merged_covariance_adjoint,
 )
-from grs_evo.kernels.loss.distribution import ENTROPY, MATCHED, SET, STRUCTURE, distribution_loss
+from grs_evo.kernels.loss.distribution import (
+    ENTROPY,
+    MATCHED,
+    SET,
+    STRUCTURE,
+    LossPlan,
+    LossWork,
+    distribution_loss,
+    loss_buffers,
+)
 from grs_evo.kernels.loss.moments import (
     blend,
     blend_adjoint,
@@ -26,7 +36,7 @@ from grs_evo.kernels.loss.moments import (
     central_into,
 )
 from grs_evo.kernels.loss.norms import rescale
-from grs_evo.kernels.simd import LANES, beyond, fma, inner, load_part, merged, pointer, splat, store_part
+from grs_evo.kernels.simd import LANES, beyond, fma, load_part, pointer, splat, store_part
 from grs_evo.kernels.simd import total as sum_of_lanes
 
 
@@ -91,7 +101,7 @@ def _merge_set_adjoint(central, counts, plan, higher, work, weight, dcentral, dc
             merged_covariance_adjoint(e, share, weight, central, work.dmerged_covariance, plan, dcentral, dcovariance)
 
 
-@njit(cache=True, error_model="numpy", no_cfunc_wrapper=True)
+@entry_locked
 def moments_loss(central, counts, covariance, plan, norm, delta, gradient, work, terms):
     """w_1 Q + w_2 Q^set of a structure given by its moments; the parts that need rows or distances are left at 0.
 
@@ -195,8 +205,8 @@ def _entropy(rows, species, plan, weight, drows):
     return total / partners
 
 
-@njit(cache=True, error_model="numpy", no_cfunc_wrapper=True)
-def rows_loss(rows, species, plan, norm, delta, gradient, work, terms, drows):
+@inner_allocating
+def loss_of_rows(rows, species, plan, norm, delta, gradient, work, terms, drows):
     """Loss of descriptor rows, without the core; with `gradient` overwrites drows (n_atoms, max_size).
 
     Returns (value descended, value reported).
@@ -206,7 +216,9 @@ def rows_loss(rows, species, plan, norm, delta, gradient, work, terms, drows):
     central_into(rows, species, plan.sizes, plan.offsets, work.counts, places, work.central, higher)
     if plan.active[4]:
         covariance_of_rows(rows, plan, work.counts, places, work.central[0], work.covariance)
-    value, reported = moments_loss(work.central, work.counts, work.covariance, plan, norm, delta, gradient, work, terms)
+    value, reported = call_pair(
+        work.moments_loss, (work.central, work.counts, work.covariance, plan, norm, delta, gradient, work, terms)
+    )
     if gradient:
         central_adjoint(
             rows, plan.sizes, plan.offsets, work.counts, places, work.central, work.dcentral, higher, work.polynomial,
@@ -220,3 +232,19 @@ def rows_loss(rows, species, plan, norm, delta, gradient, work, terms, drows):
         value += plan.w_entropy * terms[ENTROPY]
         reported += plan.w_entropy * terms[ENTROPY]
     return value, reported
+
+
+@entry_allocating
+def rows_loss(rows, species, plan, norm, delta, gradient, work, terms, drows):
+    """The same for Python, and for calls by address."""
+    return loss_of_rows(rows, species, plan, norm, delta, gradient, work, terms, drows)
+
+
+def make_loss_work(plan: LossPlan) -> LossWork:
+    """Buffers of the right size for a plan, and where the loss of moments is."""
+    work = loss_buffers(plan)
+    found = address(
+        moments_loss, work.central, work.counts, work.covariance, plan, plan.norm, plan.delta, True, work,
+        work.set_terms,
+    )  # fmt: skip
+    return work._replace(moments_loss=found)

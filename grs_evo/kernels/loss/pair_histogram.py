@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from numba import njit
+from grs_evo.kernels.compiling import entry_allocating
 
 # The integral of (1 - u²)³ over -1 … 1 is 32/35: a pair counts one in all.
 NORM = 35.0 / 32.0
 
 
-@njit(cache=True, error_model="numpy")
+@entry_allocating
 def count_pairs(central, neighbour, distances, n_el, low, step, width, out):
     """Add pairs to a histogram whose bins are bumps (1 - u²)³ of half width `width`, centred at low + k step.
 
@@ -30,7 +30,7 @@ def count_pairs(central, neighbour, distances, n_el, low, step, width, out):
                 out[row, k] += NORM / width * rest * rest * rest
 
 
-@njit(cache=True, error_model="numpy")
+@entry_allocating
 def pull_histogram(central, neighbour, distances, dhistogram, n_el, low, step, width, slopes):
     """Add dV/dr of each pair to `slopes`, from dV/dh of each bin."""
     n_bins = dhistogram.shape[1]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from grs_evo.kernels.ace.tables import DX, DY, DZ, FIELDS, R_INVERSE
+from grs_evo.kernels.compiling import entry_allocating
 from grs_evo.kernels.simd import LANES
 
 
-@njit(cache=True, error_model="numpy")
+@entry_allocating
 def list_pairs(n_atoms, n_el, n_slots, slots, section, pair, pair_id, first, second, vectors, distances):
     """The pairs that `describe_into` left in its scratch, each from both of its ends. Returns their number.
 
@@ -39,7 +38,7 @@ def list_pairs(n_atoms, n_el, n_slots, slots, section, pair, pair_id, first, sec
     return count
 
 
-@njit(cache=True, error_model="numpy")
+@entry_allocating
 def pull_pairs(first, second, vectors, distances, slopes, weight, dpositions, dstrain):
     """Add weight × dV/dR (n_atoms, 3) and dV/dε (3, 3), R → R (1 + ε)ᵀ, from dV/dr of every listed pair."""
     for k in range(distances.shape[0]):
@@ -56,7 +55,7 @@ def pull_pairs(first, second, vectors, distances, slopes, weight, dpositions, ds
                 dstrain[a, b] += along * vectors[k, b]
 
 
-@njit(cache=True, error_model="numpy")
+@entry_allocating
 def add_weighted(weight, source, into):
     """into += weight × source, both of two dimensions; one pass, no temporary."""
     for i in range(source.shape[0]):

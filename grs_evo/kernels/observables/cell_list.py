@@ -10,13 +10,16 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from grs_evo.kernels.bundles import bundle
+from grs_evo.kernels.compiling import inner, inner_allocating
 
 # Half as wide as the reach: 125 bins hold half the volume that 27 bins of the full width hold.
 _BINS_PER_REACH = 2
 
 
+@bundle
 class CellList(NamedTuple):
     """Atoms sorted by bin."""
 
@@ -73,7 +76,7 @@ def cell_list(
     )
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _near(atoms, i, ids, vectors, lengths):
     """The neighbours of `neighbours_of`, into arrays that may be too short; their number, or -1 then."""
     room = len(ids)
@@ -124,13 +127,13 @@ def _near(atoms, i, ids, vectors, lengths):
     return found
 
 
-@njit(cache=True)
+@inner_allocating
 def space(room):
     """Arrays for neighbours: numbers (room,), vectors (room, 3), lengths (room,)."""
     return np.empty(room, np.int64), np.empty((room, 3)), np.empty(room)
 
 
-@njit(cache=True, error_model="numpy")
+@inner_allocating
 def neighbours_of(atoms, i, ids, vectors, lengths):
     """All neighbours of sorted atom `i` within the reach, its own images included.
 

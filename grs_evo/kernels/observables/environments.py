@@ -6,9 +6,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from grs_evo.kernels.compiling import entry_beside
 from grs_evo.kernels.observables.cell_list import CellList, neighbours_of, space
 
 
@@ -49,7 +49,7 @@ def environment_rows(
     return rows
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@entry_beside
 def _fill(atoms, chosen, bonded, distances, coordination, angles):
     n_el = len(bonded)
     n_bins, n_angles = distances.shape[2], angles.shape[2]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from grs_evo.kernels.compiling import entry_beside
 from grs_evo.kernels.observables.cell_list import CellList, neighbours_of, space
 
 
@@ -30,7 +30,7 @@ def connected(atoms: CellList, bonded: NDArray[np.float64]) -> tuple[NDArray[np.
     return group, endless
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@entry_beside
 def _connect(atoms, bonded):
     n = len(atoms.order)
     group = np.full(n, -1, np.int64)

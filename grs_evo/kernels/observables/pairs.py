@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from grs_evo.kernels.compiling import entry_beside
 from grs_evo.kernels.observables.cell_list import CellList, neighbours_of, space
 
 
@@ -40,7 +40,7 @@ def close_pairs(atoms: CellList, below: NDArray[np.float64]) -> tuple[int, NDArr
     return int(counts[0]) // 2, counts[1:] // 2
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@entry_beside
 def _count(atoms, histogram, nearest):
     n_bins = histogram.shape[2]
     per = n_bins / atoms.reach
@@ -56,7 +56,7 @@ def _count(atoms, histogram, nearest):
                 nearest[own, other] = lengths[k]
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@entry_beside
 def _close(atoms, below, inverse, beside):
     counts = np.zeros(4, np.int64)
     ids, vectors, lengths = space(1024)

@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from grs_evo.kernels.arrays import assign
+from grs_evo.kernels.bundles import bundle
+from grs_evo.kernels.compiling import entry_allocating, inner
 from grs_evo.kernels.geometry.layout import GROW
 from grs_evo.kernels.relaxation.surface import add, dot, evaluate
 
@@ -19,6 +21,7 @@ CONVERGED, STALLED, BUDGET, REACHED, FAILED, MEMORY = range(6)  # MEMORY: scratc
 _ARMIJO = 1e-4
 
 
+@bundle
 class Limits(NamedTuple):
     """When to stop."""
 
@@ -30,7 +33,7 @@ class Limits(NamedTuple):
     window: int
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _longest(p, n):
     """Longest displacement of an atom, and of the strain as a displacement, in a step."""
     longest = 0.0
@@ -44,7 +47,7 @@ def _longest(p, n):
     return np.sqrt(max(longest, square / n))
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _largest(g):
     out = 0.0
     for k in range(g.shape[0]):
@@ -52,7 +55,7 @@ def _largest(g):
     return out
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _line(x, p, f, slope, step, g, trial, geometry, potential, descent, limits):
     """Shorten a step along p until the value falls enough. Returns (value, step); inf when it never did.
 
@@ -78,7 +81,7 @@ def _line(x, p, f, slope, step, g, trial, geometry, potential, descent, limits):
     return np.inf, 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _improved(f, marks, descent, limits):
     """Whether the value still falls: compares with the value `window` evaluations ago. marks: [value, count]."""
     if descent.evaluations[0] - marks[1] < limits.window:
@@ -89,7 +92,7 @@ def _improved(f, marks, descent, limits):
     return falls
 
 
-@njit(cache=True, error_model="numpy")
+@entry_allocating
 def lbfgs(x, geometry, potential, descent, limits, memory):
     """Limited-memory BFGS with a backtracking line search (Nocedal & Wright, alg. 7.4).
 
@@ -177,7 +180,7 @@ def lbfgs(x, geometry, potential, descent, limits, memory):
             newest = (newest - 1 + memory) % memory
 
 
-@njit(cache=True, error_model="numpy")
+@entry_allocating
 def cg(x, geometry, potential, descent, limits):
     """Conjugate gradients (Polak–Ribière, restarted) with a backtracking line search.
 
@@ -243,8 +246,8 @@ def cg(x, geometry, potential, descent, limits):
                 if value_far < value:
                     value = value_far
                     step = further
-                    trial[:] = far
-                    g_new[:] = g_far
+                    assign(trial, far)
+                    assign(g_new, g_far)
         beta = max(0.0, (dot(g_new, 0, g_new, 0, size) - dot(g_new, 0, g, 0, size)) / dot(g, 0, g, 0, size))
         for k in range(size):
             x[k] = trial[k]
@@ -256,7 +259,7 @@ def cg(x, geometry, potential, descent, limits):
         fresh = False
 
 
-@njit(cache=True, error_model="numpy")
+@entry_allocating
 def fire(x, geometry, potential, descent, limits):
     """FIRE (Bitzek et al. 2006), with a time step that starts from the first force.
 

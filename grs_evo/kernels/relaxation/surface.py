@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from grs_evo.kernels.arrays import assign, assign_matrix
+from grs_evo.kernels.bundles import bundle
 from grs_evo.kernels.calls import address, call_number, call_value
+from grs_evo.kernels.compiling import entry_allocating, inner, inner_allocating, merged
 from grs_evo.kernels.geometry.layout import OK
 from grs_evo.kernels.simd import LANES, fma, load, splat, store, total
 
@@ -16,6 +18,7 @@ from grs_evo.kernels.simd import LANES, fma, load, splat, store, total
 CELL_NONE, CELL_VOLUME, CELL_SHAPE, CELL_FULL = range(4)
 
 
+@bundle
 class Geometry(NamedTuple):
     """What is moved, and how."""
 
@@ -30,6 +33,7 @@ class Geometry(NamedTuple):
     wall: bool  # whether no pair may come nearer than the core distance, or than it was at the start if that is less
 
 
+@bundle
 class Descent(NamedTuple):
     """Buffers of one relaxation and the best structure it has seen."""
 
@@ -49,6 +53,7 @@ class Descent(NamedTuple):
     wall: NDArray[np.float64]  # (1,) smallest allowed distance over core distance, set by the first evaluation
 
 
+@bundle
 class Potential(NamedTuple):
     """The function that is descended, and what it is computed with."""
 
@@ -81,7 +86,7 @@ def make_descent(n_atoms: int, max_size: int, n_terms: int) -> Descent:
     )
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def dot(a, i, b, j, n):
     """Σ a[i + k] b[j + k] for k < n, a multiple of eight: whole vectors, summed in a fixed order."""
     total_of = splat(0.0)
@@ -90,14 +95,14 @@ def dot(a, i, b, j, n):
     return total(total_of)
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def add(factor, a, i, p, n):
     """p[k] += factor × a[i + k] for k < n, a multiple of eight."""
     for k in range(0, n, LANES):
         store(p, k, fma(load(a, i + k), splat(factor), load(p, k)))
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _invert(m, out):
     """Inverse and determinant of a (3, 3) matrix."""
     c00 = m[1, 1] * m[2, 2] - m[1, 2] * m[2, 1]
@@ -117,7 +122,7 @@ def _invert(m, out):
     return det
 
 
-@njit(cache=True, error_model="numpy")
+@inner_allocating
 def _deform(x, geometry, d):
     """The deformation (3, 3) that x's last six entries stand for; returns its determinant before any rescaling."""
     n3 = 3 * geometry.species.shape[0]
@@ -141,12 +146,13 @@ def _deform(x, geometry, d):
     )
 
 
-@njit(cache=True, error_model="numpy")
+@entry_allocating
 def value_at(x, g, geometry, potential, descent):
     """The value descended at x, inf where it cannot be had; fills g and keeps the best structure."""
     n = geometry.species.shape[0]
     n3 = 3 * n
-    d = np.eye(3)
+    d = np.zeros((3, 3))
+    d[0, 0] = d[1, 1] = d[2, 2] = 1.0
     shrink = 1.0
     if geometry.mode != CELL_NONE:
         det = _deform(x, geometry, d)
@@ -183,9 +189,9 @@ def value_at(x, g, geometry, potential, descent):
             return np.inf
     if reported < descent.best_value[0]:
         descent.best_value[0] = reported
-        descent.best_positions[:, :] = descent.positions
-        descent.best_cell[:, :] = descent.cell
-        descent.best_terms[:] = descent.terms
+        assign_matrix(descent.best_positions, descent.positions)
+        assign_matrix(descent.best_cell, descent.cell)
+        assign(descent.best_terms, descent.terms)
     largest = 0.0
     for i in range(n):
         factor = shrink * geometry.free[i] if geometry.move else 0.0
@@ -240,6 +246,6 @@ def with_value(potential: Potential, x: Any, geometry: Geometry, descent: Descen
     return potential._replace(calls=potential.calls._replace(value=place))
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@merged
 def evaluate(x, g, geometry, potential, descent):
     return call_number(potential.calls.value, (x, g, geometry, potential, descent))

@@ -1,0 +1,68 @@
+"""Small runs, one of each kind: what they compile is what any run of that kind needs."""
+
+from __future__ import annotations
+
+# 4 atoms of an alloy, a little off their sites.
+TARGET = """4
+Lattice="3.75 0 0 0.05 3.75 0 0 0.1 3.75" Properties=species:S:1:pos:R:3 pbc="T T T"
+Au 0.02 0.01 0.0
+Cu 0.0 1.875 1.9
+Cu 1.875 0.05 1.85
+Cu 1.9 1.875 0.03
+"""
+
+_COMMON = """
+[target]
+files = ["target.xyz"]
+[basis]
+n_max = [2, 1]
+l_max = [0, 1]
+cutoff = 4.0
+[stop]
+generations = 1
+"""
+
+_LATTICE = """
+[candidates]
+kind = "lattice"
+lattice = "fcc"
+a = 3.75
+repeat = [2, 1, 1]
+composition = "free"
+[search]
+population = 4
+"""
+
+_RANDOM = """
+[candidates]
+kind = "random"
+contact = 0.6
+sizes = [3, 4]
+composition = "free"
+[search]
+population = 4
+"""
+
+_WALKS = """
+[[islands]]
+genetic.passes = 1
+[[islands]]
+strategy = "annealing"
+[[islands]]
+strategy = "descent"
+"""
+
+# name -> what it is for, and the run file
+KINDS = {
+    "lattice": ("occupations of fixed sites, by any strategy", _COMMON + _LATTICE + _WALKS),
+    "rows": (
+        "the same with a loss of single environments: third and fourth moments, entropy",
+        _COMMON + "[loss]\nskewness = 0.1\n" + _LATTICE + _WALKS,
+    ),
+    "relaxed": (
+        "cells whose positions and cell relax on the loss",
+        _COMMON + '[loss]\nterms = {}\ncore.distances = {}\n[relax]\ncell = "full"\n' + _RANDOM,
+    ),
+    "positions": ("cells as they are, with distances of pairs in the loss", _COMMON + _RANDOM),
+    "large": ("targets of thousands of atoms, on one thread or several", ""),
+}
