@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk, fcc111
+from ase.build import bulk, fcc111, mx2
 
 from grs_evo.errors import InputError
 from grs_evo.kernels.observables.cell_list import cell_list
@@ -260,6 +260,36 @@ class TestRecords:
         assert listing([extra])[-1]["name"] == "edge"
         with pytest.raises(InputError, match="two of the name"):
             observe(L12, extra=[extra, extra])
+
+
+_CUBIC_PEROVSKITE = Atoms(
+    "SrTiO3",
+    scaled_positions=[(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)],
+    cell=[4.0] * 3,
+    pbc=True,
+)
+
+
+@pytest.mark.parametrize(
+    "crystal",
+    [
+        pytest.param(bulk("Al", "fcc", a=4.0, cubic=True), id="fcc"),
+        pytest.param(bulk("NaCl", "rocksalt", a=5.6, cubic=True), id="rocksalt"),
+        pytest.param(_CUBIC_PEROVSKITE, id="perovskite"),  # one of its distances is the reach, 6 Å
+        pytest.param(mx2("MoS2", vacuum=8.0), id="layer"),
+    ],
+)
+@pytest.mark.parametrize("displaced", [1e-6, 1e-3])
+def test_rounding_does_not_spoil_a_crystal(crystal: Atoms, displaced: float) -> None:
+    """Distances and angles of ideal crystals lie on round numbers, where bins like to end."""
+    crystal = crystal.copy()
+    crystal.pbc = (True, True, crystal.cell.rank == 3 and crystal.pbc[2])
+    depth = 2 if crystal.pbc[2] else 1
+    other = crystal * (3, 2, depth)
+    other.positions += displaced * np.random.default_rng(3).normal(size=other.positions.shape)
+    found = quality_of([other], [crystal * (2, 2, depth)])
+    assert found.grade == "stands for the target"
+    assert max(row.excess for row in found.rows if np.isfinite(row.limit)) < 0.25
 
 
 def test_two_ions_exchanged_in_a_hot_salt() -> None:

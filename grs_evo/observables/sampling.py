@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.observables.counting.shells import pair_function
-from grs_evo.observables.counting.survey import COARSE, Survey, periodic_distances
+from grs_evo.observables.counting.survey import COARSE, PARTS, Survey, periodic_distances
 
 Array = NDArray[np.float64]
 
@@ -103,7 +103,7 @@ class Comparison:
     def distances(self, a: int) -> Array:
         """(n_draws, n_el, n_coarse) neighbours of each element per atom of element a and bin of distances."""
         if a not in self.known:
-            self.known[a] = self.means(a, self.rows_of(a, "distances"))
+            self.known[a] = self.means(a, self.rows_of(a, "distances")) / PARTS
         return self.known[a]
 
     def pair_functions(self, a: int, b: int) -> Array:

@@ -8,16 +8,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from grs_evo.kernels.compiling import entry_beside
+from grs_evo.kernels.compiling import entry_beside, inner
 from grs_evo.kernels.observables.cell_list import CellList, neighbours_of, space
 
 
 class EnvironmentRows(NamedTuple):
     """One row for each of some atoms."""
 
-    distances: NDArray[np.uint16]  # (n, n_el, n_bins) neighbours of each element per distance
+    distances: NDArray[np.uint16]  # (n, n_el, n_bins) parts of neighbours of each element per distance
     coordination: NDArray[np.uint16]  # (n, n_el) bonded neighbours of each element
-    angles: NDArray[np.uint16]  # (n, n_el (n_el + 1) / 2, n_angles) angles b-centre-c between bonded neighbours, b <= c
+    angles: NDArray[np.uint16]  # (n, n_el (n_el + 1) / 2, n_angles) parts of angles b-centre-c, bonded, b <= c
 
 
 def environment_rows(
@@ -26,15 +26,21 @@ def environment_rows(
     n_bins: int,
     n_angles: int,
     bonded: NDArray[np.float64],
+    parts: int = 1,
 ) -> EnvironmentRows:
     """Rows of the chosen atoms, in their order.
+
+    A neighbour, or an angle, counts as `parts`. One part goes to the bin that it falls into, where rounding decides
+    for what lies on an edge. More are shared between the two bins whose middles it lies between, so that a small
+    displacement changes little, as it must: in crystals many distances and angles are equal.
 
     Parameters
     ----------
     chosen : (n,) numbers of atoms of the structure
     n_bins : of distances from 0 to the reach
-    n_angles : bins of angles from 0 to 180 degrees
+    n_angles : angles from 0 to 180 degrees, both ends included, that angles are counted at
     bonded : (n_el, n_el) Å, neighbours nearer than this are bonded; 0 where there are none
+    parts : what a neighbour and an angle count as
     """
     n_el = len(bonded)
     n = len(chosen)
@@ -45,16 +51,26 @@ def environment_rows(
     )
     place = np.empty(len(atoms.order), np.int64)
     place[atoms.order] = np.arange(len(atoms.order))
-    _fill(atoms, place[chosen], np.ascontiguousarray(bonded, np.float64), *rows)
+    _fill(atoms, place[chosen], np.ascontiguousarray(bonded, np.float64), parts, *rows)
     return rows
 
 
+@inner
+def _count(bins, place, parts):
+    """Add `parts` at a place in units of bins, shared between the two whole numbers beside it."""
+    low = min(int(max(place, 0.0)), len(bins) - 1)
+    high = min(low + 1, len(bins) - 1)
+    above = int(parts * min(max(place - low, 0.0), 1.0) + 0.5)
+    bins[low] += parts - above
+    bins[high] += above
+
+
 @entry_beside
-def _fill(atoms, chosen, bonded, distances, coordination, angles):
+def _fill(atoms, chosen, bonded, parts, distances, coordination, angles):
     n_el = len(bonded)
     n_bins, n_angles = distances.shape[2], angles.shape[2]
     per = n_bins / atoms.reach
-    per_degree = n_angles / 180.0
+    per_degree = (n_angles - 1) / 180.0
     ids, vectors, lengths = space(256)
     for row in range(len(chosen)):
         i = chosen[row]
@@ -63,7 +79,11 @@ def _fill(atoms, chosen, bonded, distances, coordination, angles):
         bonds = 0
         for k in range(found):
             other = atoms.kinds[ids[k]]
-            distances[row, other, min(int(lengths[k] * per), n_bins - 1)] += 1
+            place = lengths[k] * per
+            if parts == 1:
+                distances[row, other, min(int(place), n_bins - 1)] += 1
+            else:
+                _count(distances[row, other], place - 0.5, parts)
             if lengths[k] < bonded[kind, other]:
                 coordination[row, other] += 1
                 # bonded neighbours move to the front; what they overwrite has been counted
@@ -82,4 +102,4 @@ def _fill(atoms, chosen, bonded, distances, coordination, angles):
                 angle = math.degrees(math.acos(max(-1.0, min(1.0, dot / length))))
                 first, second = min(b, c), max(b, c)
                 triple = first * n_el - first * (first - 1) // 2 + (second - first)
-                angles[row, triple, min(int(angle * per_degree), n_angles - 1)] += 1
+                _count(angles[row, triple], angle * per_degree, parts)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from grs_evo.structures.structure import Structure
 FINE = 0.01  # Å, bins of the histogram of distances
 COARSE = 0.05  # Å, bins of the rows of single environments
 ANGLE = 5.0  # degrees
+PARTS = 16  # that a neighbour or an angle is shared out in between two bins, in the rows of single environments
 # Distances of a crystal often lie on the edge of a bin, 3.75 Å: rounding must not put some to either side of it.
 # By a power of two, which rounds the least.
 _STRETCH = 1.0 + 2.0**-23
@@ -46,9 +48,9 @@ class Rows:
     region: NDArray[np.int64]  # (n,) rows of the same region are neighbours of each other
     kinds: NDArray[np.int64]  # (n,) element of the centre
     positions: NDArray[np.float64]  # (n, 3) Å
-    distances: NDArray[np.uint16]  # (n, n_el, n_coarse) neighbours per element and distance
+    distances: NDArray[np.uint16]  # (n, n_el, n_coarse) neighbours per element and distance, times PARTS
     coordination: NDArray[np.uint16]  # (n, n_el) bonded neighbours
-    angles: NDArray[np.uint16]  # (n, n_el (n_el + 1) / 2, n_angles)
+    angles: NDArray[np.uint16]  # (n, n_el (n_el + 1) / 2, n_angles) at 0°, 5°, … 180°, times PARTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,10 +107,18 @@ class Survey:
         return [(int(a), int(b)) for k, a in enumerate(here) for b in here[k:]]
 
     def coarse(self, a: int, b: int) -> NDArray[np.float64]:
-        """(n_coarse,) neighbours of element b per atom of element a and bin."""
+        """(n_coarse,) neighbours of element b per atom of element a and bin, shared between bins as in rows."""
         number = max(int(self.of_kind[a]), 1)
-        bins = self.histogram[a, b].reshape(-1, round(COARSE / FINE)).sum(axis=1)
-        return np.asarray(bins / number, np.float64)
+        return np.asarray(self.histogram[a, b] @ _sharing(self.histogram.shape[2]) / number, np.float64)
+
+
+@lru_cache(maxsize=8)
+def _sharing(n_fine: int) -> NDArray[np.float64]:
+    """(n_fine, n_coarse) which share of a fine bin goes to which coarse one: to the two whose middles are nearest."""
+    place = (np.arange(n_fine) + 0.5) * FINE / COARSE - 0.5
+    middles = np.arange(round(n_fine * FINE / COARSE))
+    away = np.abs(np.clip(place, 0.0, middles[-1])[:, None] - middles)
+    return np.asarray(np.maximum(0.0, 1.0 - away), np.float64)
 
 
 def reach_of(structures: Sequence[Structure]) -> float:
@@ -192,7 +202,7 @@ def _no_rows() -> Rows:
 def _rows(found: Survey, rng: np.random.Generator) -> Rows:
     """Rows of all atoms, or of whole structures and compact regions that add up to what is allowed."""
     n_el = found.n_elements
-    n_coarse, n_angles = round(found.reach / COARSE), round(180.0 / ANGLE)
+    n_coarse, n_angles = round(found.reach / COARSE), round(180.0 / ANGLE) + 1
     width = n_el * n_coarse + n_el * (n_el + 1) // 2 * n_angles
     budget = max(min(_MOST_ROWS, _MOST_NUMBERS // width), 1)
     parts: list[Rows] = []
@@ -204,7 +214,7 @@ def _rows(found: Survey, rng: np.random.Generator) -> Rows:
         structure, frame = found.kept[k], found.kept_frames[k]
         cells = _cells(structure, found.reach)
         for chosen in _regions(structure, budget - used, rng):
-            made = environment_rows(cells, chosen, n_coarse, n_angles, found.shells.minimum)
+            made = environment_rows(cells, chosen, n_coarse, n_angles, found.shells.minimum, PARTS)
             parts.append(
                 Rows(
                     np.full(len(chosen), frame),

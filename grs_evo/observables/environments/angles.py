@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.observables.counting.shells import broadened
-from grs_evo.observables.counting.survey import ANGLE, Survey
+from grs_evo.observables.counting.survey import ANGLE, PARTS, Survey
 from grs_evo.observables.record import Curve, Observable, Row
 from grs_evo.observables.sampling import Comparison
 
@@ -35,7 +35,7 @@ def _name(found: Survey, b: int, a: int, c: int) -> str:
 
 
 def _counts(found: Survey, a: int, column: int) -> Array:
-    return np.asarray(found.rows.angles[found.rows.kinds == a, column].sum(axis=0), np.float64)
+    return np.asarray(found.rows.angles[found.rows.kinds == a, column].sum(axis=0), np.float64) / PARTS
 
 
 def _shape(counts: Array) -> Array:
@@ -45,15 +45,18 @@ def _shape(counts: Array) -> Array:
     return np.asarray(shape, np.float64)
 
 
+def _grid() -> Array:
+    """(n_angles,) degrees."""
+    return np.asarray(np.arange(round(180.0 / ANGLE) + 1) * ANGLE, np.float64)
+
+
 def _mean(counts: Array) -> Array:
-    middle = (np.arange(counts.shape[-1]) + 0.5) * ANGLE
     total = counts.sum(axis=-1)
-    return np.where(total > 0, (counts * middle).sum(axis=-1) / np.where(total > 0, total, 1.0), np.nan)
+    return np.where(total > 0, (counts * _grid()).sum(axis=-1) / np.where(total > 0, total, 1.0), np.nan)
 
 
 def _measure(found: Survey) -> dict[str, Any]:
-    middle = (np.arange(round(180.0 / ANGLE)) + 0.5) * ANGLE
-    result: dict[str, Any] = {"angle": middle.tolist()}
+    result: dict[str, Any] = {"angle": _grid().tolist()}
     for b, a, c, column in _triples(found):
         counts = _counts(found, a, column)
         if counts.any():
@@ -71,15 +74,14 @@ def _told(found: Survey, comparison: Comparison) -> Iterator[tuple[str, Array, A
         # a handful of angles has no distribution; coordination tells of bonds that are missing
         if not ours.any() or not theirs.any():
             continue
-        drawn = comparison.sums(a, np.asarray(comparison.rows_of(a, "angles"))[:, column])
+        drawn = comparison.sums(a, np.asarray(comparison.rows_of(a, "angles"))[:, column]) / PARTS
         yield _name(found, b, a, c), ours, theirs, drawn
 
 
 def _curves(found: Survey, comparison: Comparison) -> list[Curve]:
-    middle = np.asarray((np.arange(round(180.0 / ANGLE)) + 0.5) * ANGLE, np.float64)
     return [
         Curve(
-            OBSERVABLE.name, name, middle, _shape(ours), _shape(theirs), comparison.scatters(_shape(drawn)),
+            OBSERVABLE.name, name, _grid(), _shape(ours), _shape(theirs), comparison.scatters(_shape(drawn)),
             "angle (°)", "share per degree",
         )
         for name, ours, theirs, drawn in _told(found, comparison)
@@ -97,8 +99,7 @@ def _rows(comparison: Comparison, name: str, ours: Array, theirs: Array, drawn: 
     words = f"{name} angles {mean:.0f}° on the average, the target's {other:.0f}°"
     first = OBSERVABLE.row(name, "mean angle", mean, other, scatter, limit, words)
     shape = _shape(theirs)
-    middle = np.arange(len(shape)) * ANGLE
-    shifted = np.interp(middle + _SHIFT, middle, shape)
+    shifted = np.interp(_grid() + _SHIFT, _grid(), shape)
     far = np.sqrt(((_shape(drawn) - shape) ** 2).mean(axis=1))
     scatter = max(comparison.typical(far), float(np.sqrt(((shifted - shape) ** 2).mean())), 1e-12)
     value = float(np.sqrt(((_shape(ours) - shape) ** 2).mean()))

@@ -29,6 +29,11 @@ def _measure(found: Survey) -> dict[str, Any]:
     return result
 
 
+def _inner(target: Survey) -> NDArray[np.bool_]:
+    """Where g(r) is known: nearer to the reach, the broadening lacks what is beyond it."""
+    return np.asarray(target.grid < target.reach - _CUT)
+
+
 def _pairs(found: Survey, comparison: Comparison) -> list[tuple[int, int, Array, Array]]:
     """(a, b, own g(r), the target's) of each pair that both have."""
     target = comparison.target
@@ -43,8 +48,7 @@ def _pairs(found: Survey, comparison: Comparison) -> list[tuple[int, int, Array,
 
 
 def _curves(found: Survey, comparison: Comparison) -> list[Curve]:
-    # nearer to the reach, the broadening lacks what is beyond it
-    inner = comparison.target.grid < comparison.target.reach - _CUT
+    inner = _inner(comparison.target)
     return [
         Curve(
             OBSERVABLE.name, found.pair(a, b), comparison.target.grid[inner], ours[inner], theirs[inner],
@@ -56,13 +60,13 @@ def _curves(found: Survey, comparison: Comparison) -> list[Curve]:
 
 def _compare(found: Survey, comparison: Comparison) -> list[Row]:
     rows = []
-    r = comparison.target.grid
+    r, inner = comparison.target.grid, _inner(comparison.target)
     for a, b, ours, theirs in _pairs(found, comparison):
         strained = np.interp(r * (1 + _STRAIN), r, theirs)
-        drawn = np.sqrt(((comparison.pair_functions(a, b) - theirs) ** 2).mean(axis=1))
-        least = float(np.sqrt(((strained - theirs) ** 2).mean()))
-        scatter = max(comparison.typical(drawn), least)
-        value = float(np.sqrt(((ours - theirs) ** 2).mean()))
+        drawn = np.sqrt(((comparison.pair_functions(a, b) - theirs)[:, inner] ** 2).mean(axis=1))
+        least = float(np.sqrt(((strained - theirs)[inner] ** 2).mean()))
+        scatter = max(comparison.typical(drawn), least, 1e-12)
+        value = float(np.sqrt(((ours - theirs)[inner] ** 2).mean()))
         limit = max(LIMIT, 1.2 * float(drawn.max()) * comparison.widening / scatter)
         words = f"g(r) of {found.pair(a, b)} is {value / scatter:.1f} times as far off as that of a random sample"
         rows.append(OBSERVABLE.row(found.pair(a, b), "rms Δg", value, 0.0, scatter, limit, words))
