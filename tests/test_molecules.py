@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -249,7 +250,7 @@ class TestOptions:
         [
             (("[15, 24]", "[16, 17]"), r"candidates.sizes: 16 to 17 atoms cannot .* \(H2O\) .* near are 15 and 18"),
             (("sizes = [15, 24]", "counts = { H = 20, O = 9 }"), r"candidates: H20O9 cannot be had with whole"),
-            (("[relax]", "molecules = true\n[relax]\ncell = 'volume'"), "relax.cell is 'volume'"),
+            (("[relax]", "molecules = true\n[relax]\nmethod = 'fire'"), "relax.method is 'fire'"),
             (("[relax]", "molecules = true\ncomposition = 'free'\n[relax]"), "fix the composition"),
             (('kind = "random"', 'kind = "lattice"\nmolecules = true'), 'kind must be "random"'),
         ],
@@ -264,7 +265,7 @@ class TestOptions:
         ("change", "note"),
         [
             (("[relax]", "molecules = false\n[relax]"), ""),
-            (("[relax]", "[relax]\ncell = 'volume'"), "but relax.cell is 'volume'"),
+            (("[relax]", "[relax]\nmethod = 'cg'"), "but relax.method is 'cg'"),
             (("[relax]", "composition = 'free'\n[relax]"), "but the composition is free"),
         ],
     )
@@ -301,6 +302,65 @@ def test_relaxation_lowers_the_loss_and_keeps_the_shapes(water: Made) -> None:
     assert np.array_equal(again.structure.positions, relaxed.structure.positions)
     with pytest.raises(InputError, match=r"relax.method is 'fire'"):
         relax_bodies(one, known[0], problem.objective, grs_evo.RelaxOptions(method="fire"))
+
+
+@pytest.mark.parametrize("cell", ["volume", "shape", "full"])
+def test_the_cell_moves_with_the_centres_of_molecules(cell: str, water: Made) -> None:
+    problem = water[2]
+    source = problem.sources[0]
+    one = candidate(np.random.default_rng(6), source)
+    assert one is not None
+    assert source.limits.molecules is not None
+    known = source.limits.molecules.bodies(one)
+    assert known is not None
+    options = grs_evo.RelaxOptions(cell=cell, max_evaluations=60, stage_evaluations=30)
+    relaxed = relax_bodies(one, known[0], problem.objective, options)
+    still = relax_bodies(one, known[0], problem.objective, options.model_copy(update={"cell": "none"}))
+    assert of_the_target(relaxed.structure)
+    assert relaxed.value == pytest.approx(problem.objective.evaluate(relaxed.structure).value, rel=1e-9)
+    assert relaxed.value < problem.objective.evaluate(one).value
+    assert np.array_equal(still.structure.cell, one.cell)
+    change = np.linalg.solve(one.cell, relaxed.structure.cell)
+    assert np.abs(change - np.eye(3)).max() > 1e-4
+    if cell == "shape":
+        assert relaxed.structure.volume == pytest.approx(one.volume, rel=1e-9)
+    if cell == "volume":
+        assert np.abs(change - np.eye(3) * change[0, 0]).max() < 1e-9
+
+
+@pytest.mark.parametrize("cell", ["none", "volume", "shape", "full"])
+def test_slopes_of_bodies_and_cell_are_differences(cell: str, water: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = water[2]
+    source = problem.sources[0]
+    one = candidate(np.random.default_rng(7), source)
+    assert one is not None
+    assert source.limits.molecules is not None
+    known = source.limits.molecules.bodies(one)
+    assert known is not None
+    checked: list[float] = []
+
+    def check(on: Any, options: Any, limit: int) -> int:
+        rng = np.random.default_rng(0)
+        u = 0.05 * rng.standard_normal(on.n)
+        if cell == "volume":
+            u[-6:] = [0.1, 0.1, 0.1, 0, 0, 0]
+        _, slope = on.at(u)
+        for _ in range(6):
+            way = rng.standard_normal(on.n)
+            if cell == "none":
+                way[-6:] = 0.0
+            if cell == "volume":
+                way[-6:] = [1.0, 1.0, 1.0, 0, 0, 0]
+            ahead, behind = on.at(u + 1e-5 * way)[0], on.at(u - 1e-5 * way)[0]
+            assert (ahead - behind) / 2e-5 == pytest.approx(float(slope @ way), rel=1e-5, abs=1e-7)
+            checked.append(ahead)
+        on.renew(u)
+        return 2
+
+    monkeypatch.setattr("grs_evo.potential.rigid._lbfgs", check)
+    options = grs_evo.RelaxOptions(cell=cell, deltas=(0.5,))
+    relax_bodies(one, known[0], problem.objective, options)
+    assert len(checked) == 6
 
 
 def test_a_run_gives_whole_molecules_and_goes_on_as_if_never_stopped(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Relaxation of molecules as rigid bodies: they shift and turn on V_eff, and keep their bonds and angles.
 
 Forces on atoms are those of V_eff; each body feels their sum and their torque. L-BFGS in shifts and rotation vectors,
-from the bodies' places at the last renewal, where rotation vectors are 0.
+from the bodies' places at the last renewal, where rotation vectors are 0; where the cell moves too, it takes the
+bodies' centres along and leaves their shapes.
 """
 
 from __future__ import annotations
@@ -34,15 +35,15 @@ _ARMIJO = 1e-4
 # Radians beyond which a rotation vector is renewed: at a whole turn it loses a direction.
 _TURNED = 2.0
 _SHORTENINGS = 12
+# Share of its volume to which a cell may collapse in a trial step.
+_COLLAPSED = 1e-3
 
 
 def can_keep_rigid(options: RelaxOptions | None) -> str:
     """Why molecules cannot be kept rigid in relaxations with these options; empty where they can."""
-    if options is None or not options.positions:
-        return ""
-    if options.cell != "none":
-        return f"relax.cell is {options.cell!r}, and rigid molecules are relaxed in a cell that stays"
-    if options.method not in ("recipe", "lbfgs"):
+    if options is not None and not options.positions:
+        return "relax.positions is false, and rigid molecules are relaxed in place and cell together"
+    if options is not None and options.method not in ("recipe", "lbfgs"):
         return f"relax.method is {options.method!r}, and rigid molecules are relaxed by recipe or lbfgs"
     return ""
 
@@ -71,11 +72,14 @@ def relax_bodies(
         raise InputError(f"relax: {why}")
     n = structure.n_atoms
     geometry = geometry_of(structure, objective, options, np.ones(n))
+    # The engine sees deformed cells, not strains: those that bodies feel differ from those that their atoms would.
+    geometry = geometry._replace(mode=surface.CELL_NONE)
 
     def descend(engine: Work) -> tuple[int, tuple[int, surface.Descent]]:
         keep_lists(engine, n)
+        own = geometry._replace(cell=np.array(structure.cell))  # changed in place
         try:
-            return _all_stages(structure, bodies, objective, options, geometry, engine, poll)
+            return _all_stages(structure, bodies, objective, options, own, engine, poll)
         finally:
             end_lists(engine)
 
@@ -94,7 +98,7 @@ def _all_stages(
 ) -> tuple[int, tuple[int, surface.Descent]]:
     descent = begun(structure, objective, geometry, engine)
     x = surface.start(structure.positions)
-    surface_of = _Surface(bodies, geometry, descent, x)
+    surface_of = _Surface(bodies, geometry, descent, x, options)
     reason = compiled.BUDGET
     for norm, delta, most in stages(objective, options):
         if poll is not None:
@@ -112,43 +116,95 @@ def _all_stages(
 
 
 class _Surface:
-    """V_eff as a function of the shifts and rotation vectors of bodies; changed in place as a descent goes on."""
+    """V_eff as a function of shifts and rotation vectors of bodies, and of a strain; changed in place as a descent goes
+    on.
 
-    def __init__(self, bodies: Bodies, geometry: surface.Geometry, descent: surface.Descent, x: Array) -> None:
+    Variables: six of each body, (shift, turn) in Å, a turn being radians times the body's length; then the six entries
+    xx, yy, zz, yz, xz, xy of a symmetric strain of the centres and of the cell at the start, times a length that makes
+    it as stiff as a position. What of it does not move has no slope.
+    """
+
+    def __init__(
+        self, bodies: Bodies, geometry: surface.Geometry, descent: surface.Descent, x: Array, options: RelaxOptions
+    ) -> None:
         self.bodies, self.geometry, self.descent = bodies, geometry, descent
         self.potential: surface.Potential | None = None
+        self.strain = np.zeros(6)  # at the last renewal
+        self._cell = geometry.cell.copy()
+        self._options = options
         self._x, self._g = x.copy(), np.zeros_like(x)
 
     @property
     def n(self) -> int:
         """Number of variables."""
-        return 6 * len(self.bodies.centres)
+        return 6 * len(self.bodies.centres) + 6
 
     def at(self, u: Array) -> tuple[float, Array]:
-        """Value and derivative at shifts and turns, (n_bodies × 6,) Å; turns are radians times the body's length."""
-        rows = u.reshape(-1, 6)
+        """Value and derivative, inf where the cell would collapse or leave its volumes."""
+        rows = u[:-6].reshape(-1, 6)
+        strained = self._deformation(u[-6:])
+        if strained is None:
+            self.descent.evaluations[0] += 1
+            return np.inf, np.zeros(self.n)
+        deform, bare = strained
         scale = 1.0 / self.bodies.lengths[:, None]
         angles = rows[:, 3:] * scale
-        positions, turned = placed(self.bodies, rows[:, :3], angles)
+        centres = _times(self.bodies.centres + rows[:, :3], deform)
+        positions, turned = placed(self.bodies._replace(centres=centres), np.zeros_like(centres), angles)
         n = positions.size
         self._x[:n] = positions.ravel()
+        self.geometry.cell[:] = _times(self._cell, deform)
         value = float(surface.value_at(self._x, self._g, self.geometry, self.potential, self.descent))
-        force, torque = pulled(self.bodies, angles, turned, self._g[:n].reshape(-1, 3))
-        return value, np.concatenate([force, torque * scale], axis=1).ravel()
+        slopes = self._g[:n].reshape(-1, 3)
+        force, torque = pulled(self.bodies, angles, turned, slopes)
+        by_body = np.concatenate([_times(force, deform), torque * scale], axis=1).ravel()
+        return value, np.concatenate([by_body, self._by_strain(bare, slopes, turned)])
+
+    def _deformation(self, change: Array) -> tuple[Array, Array] | None:
+        """What centres and cell are multiplied by, and the same before its volume is brought back to 1."""
+        mode = self._options.cell
+        if mode == "none":
+            return np.eye(3), np.eye(3)
+        xx, yy, zz, yz, xz, xy = ((self.strain + change) / self.geometry.length).tolist()
+        bare = np.array([[1 + xx, xy, xz], [xy, 1 + yy, yz], [xz, yz, 1 + zz]])
+        volume = float(np.linalg.det(bare))
+        if not volume > _COLLAPSED:
+            return None
+        if mode == "shape":
+            return bare * volume ** (-1.0 / 3.0), bare
+        most = self._options.max_volume_change
+        return (bare, bare) if 1.0 / most <= volume <= most else None
+
+    def _by_strain(self, bare: Array, slopes: Array, turned: Array) -> Array:
+        """(6,) derivative by the strain: that of the engine, without what would deform the bodies."""
+        mode = self._options.cell
+        if mode == "none":
+            return np.zeros(6)
+        strain = self.descent.dstrain - (slopes[:, :, None] * turned[:, None, :]).sum(0)
+        if mode == "volume":
+            trace = float(np.trace(strain)) / bare[0, 0] / 3.0
+            return np.array([trace, trace, trace, 0.0, 0.0, 0.0]) / self.geometry.length
+        if mode == "shape":
+            strain = strain - np.eye(3) * float(np.trace(strain)) / 3.0
+        slope = _times(strain, np.asarray(np.linalg.inv(bare), np.float64))
+        sums = [slope[1, 2] + slope[2, 1], slope[0, 2] + slope[2, 0], slope[0, 1] + slope[1, 0]]
+        return np.array([slope[0, 0], slope[1, 1], slope[2, 2], *sums]) / self.geometry.length
 
     def renew(self, u: Array) -> None:
-        """Take the places at `u` as those from which bodies are shifted and turned."""
-        rows = u.reshape(-1, 6)
+        """Take the places at `u` as those from which bodies are shifted and turned; the strain is kept."""
+        rows = u[:-6].reshape(-1, 6)
         positions, _ = placed(self.bodies, rows[:, :3], rows[:, 3:] / self.bodies.lengths[:, None])
         lengths = self.bodies.lengths
         self.bodies = bodies_of(self.bodies.group, positions)._replace(lengths=lengths)
+        self.strain = self.strain + u[-6:]
 
     def longest(self, u: Array) -> float:
-        """Å, longest shift or turn of a body."""
-        return float(np.sqrt((u.reshape(-1, 3) ** 2).sum(1).max()))
+        """Å, longest shift or turn of a body; a strain weighs as much as all bodies moving together."""
+        by_strain = float((u[-6:] ** 2).sum()) / max(len(self.bodies.centres), 1)
+        return float(np.sqrt(max(float((u[:-6].reshape(-1, 3) ** 2).sum(1).max()), by_strain)))
 
     def turned_far(self, u: Array) -> bool:
-        rows = u.reshape(-1, 6)
+        rows = u[:-6].reshape(-1, 6)
         return bool((((rows[:, 3:] / self.bodies.lengths[:, None]) ** 2).sum(1) > _TURNED**2).any())
 
 
@@ -250,6 +306,12 @@ def _line(
         else:
             step *= 0.25
     return None
+
+
+def _times(rows: Array, matrix: Array) -> Array:
+    """(n, 3) rows times a matrix, in a fixed order of additions."""
+    found: Array = rows[:, 0, None] * matrix[0] + rows[:, 1, None] * matrix[1] + rows[:, 2, None] * matrix[2]
+    return found
 
 
 def _dot(a: Array, b: Array) -> float:

@@ -10,8 +10,10 @@ from ase.data import atomic_numbers, covalent_radii
 
 from grs_evo.errors import InputError
 from grs_evo.observables.counting.extent import filled
+from grs_evo.search.candidates.by_target import size_of_molecules
 from grs_evo.starting.kind import Draft, Kind, Wanted, basis_table, run_file, table, target_table
 from grs_evo.starting.look import Seen, basis_for, cutoff_for, size_for
+from grs_evo.structures.molecules.kinds import find_molecules
 from grs_evo.structures.neighbours import neighbours
 from grs_evo.structures.structure import Structure, to_atoms
 
@@ -49,7 +51,7 @@ def _random_cells(wanted: Wanted, name: str, mixture: tuple[list[int], list[int]
             f"init {name}: {wanted.names[0]} has vacuum, of which no random cell can be drawn; for a slab or film "
             "`grs-evo init slab`"
         )
-    size = wanted.atoms or size_for(seen, around)
+    size = wanted.atoms or _size(seen, around)
     n_max, l_max = basis_for(1) if len(seen.elements) == 1 else mixture
     text = run_file(
         f"{size} atoms that stand for {wanted.called}.",
@@ -71,6 +73,12 @@ def _random_cells(wanted: Wanted, name: str, mixture: tuple[list[int], list[int]
         table("stop", ("generations = 8", "more: a better cell; the loss is told as it falls")),
     )
     return Draft(text, notes=(f"{size} atoms at {seen.density:.4f} atoms per Å³",))
+
+
+def _size(seen: Seen, around: int) -> int:
+    """Atoms of a cell, those of whole molecules where the structure consists of them."""
+    found = find_molecules([seen.first], seen.elements)
+    return size_of_molecules(found, seen.elements, [seen.first], around) if found.kinds else size_for(seen, around)
 
 
 def slab_starts(seen: Seen, size: int) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from grs_evo.errors import InputError, nearest, within
 from grs_evo.kernels.geometry.contacts import closest_ratio, fractional, inverse
 from grs_evo.plugins import load
+from grs_evo.search.candidates.disordered.carved import large_enough
 from grs_evo.search.candidates.disordered.molecules import target_molecules
 from grs_evo.search.candidates.limits import Fixed, Limits
 from grs_evo.search.candidates.parents import PARENTS, parent_cell, sites_per_volume
@@ -51,6 +52,9 @@ def bind(
         unreadable file, a site without an allowed element.
     """
     elements = tuple(elements)
+    if options.kind != "random" and (options.molecules or options.carved > 0.0):
+        name = "molecules" if options.molecules else "carved"
+        raise InputError(f'{where}.{name}: makes random cells, so kind must be "random", not "{options.kind}"')
     rule = _rule(options, elements, targets, where)
     templates: tuple[Structure, ...] = ()
     per_site: NDArray[np.bool_] | None = None
@@ -103,7 +107,8 @@ def bind(
         fixed=fixed,
         molecules=molecules,
     )
-    source = Source(options, elements, limits, templates, keep, possible, reference, _generator(options, where))
+    generator, carved = _generator(options, where), _carved(options, targets, possible[-1], where)
+    source = Source(options, elements, limits, templates, keep, possible, reference, generator, carved)
     _check_templates(source, where)
     return source
 
@@ -112,6 +117,20 @@ def _generator(options: CandidateOptions, where: str) -> CandidateGenerator | No
     if options.generator is None:
         return None
     found: CandidateGenerator = load("candidates", options.generator, CandidateGenerator, f"{where}.generator").value
+    return found
+
+
+def _carved(options: CandidateOptions, targets: Sequence[Structure], n: int, where: str) -> tuple[Structure, ...]:
+    """Structures of the target that cells of n atoms are cut from; none where none are wanted."""
+    if options.carved == 0.0:
+        return ()
+    found = large_enough(targets, n)
+    if not found:
+        most = max((one.n_atoms for one in targets if one.pbc.all()), default=0)
+        raise InputError(
+            f"{where}.carved: is {options.carved:g}, but a target to cut cells of {n} atoms from needs a periodic "
+            f"structure of {2 * n} atoms; its largest has {most}"
+        )
     return found
 
 

@@ -103,7 +103,8 @@ def by_molecules(
     InputError
         Whole molecules are wanted, and relaxation has no way to keep them.
     """
-    if options.kind != "random" or options.molecules is False or options.generator is not None or not targets:
+    settled = options.molecules is False or options.generator is not None or options.carved > 0.0
+    if options.kind != "random" or settled or not targets:
         return options, ()
     why_not = can_keep_rigid(relax)
     if options.molecules:
@@ -121,7 +122,7 @@ def by_molecules(
         return options, (told,)
     changes: dict[str, Any] = {"molecules": True}
     if given.sizes is None and options.sizes is not None and options.counts is None:
-        size = _usual_size(found, elements, targets)
+        size = size_of_molecules(found, elements, targets)
         changes["sizes"] = (size, size)
     left = f"; what else it holds ({found.others}) is left out" if found.others else ""
     told = (
@@ -131,11 +132,14 @@ def by_molecules(
     return _with(options, changes), (told,)
 
 
-def _usual_size(found: Found, elements: Sequence[str], targets: Sequence[Structure]) -> int:
-    """Atoms of a cell of whole molecules: about 54, or some molecules where they are large; at most the target's."""
+def size_of_molecules(
+    found: Found, elements: Sequence[str], targets: Sequence[Structure], around: int = _USUAL_SIZE
+) -> int:
+    """Atoms of a cell of whole molecules: as near as can be to `around`, or some molecules where they are large; at
+    most the target's."""
     number = sum(kind.number for kind in found.kinds)
     mean = sum(kind.number * len(kind.species) for kind in found.kinds) / number
-    wanted = max(_USUAL_SIZE, _USUAL_MOLECULES * mean)
+    wanted = max(around, _USUAL_MOLECULES * mean)
     most = max(one.n_atoms for one in targets)
     possible = make_molecules(found, elements, range(1, round(2 * wanted) + 1), NEARER, {}).numbers
     return min((n for n in possible if n <= most or n == min(possible)), key=lambda n: (abs(n - wanted), n))

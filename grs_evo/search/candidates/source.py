@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from grs_evo.kernels.geometry.contacts import cartesian, cell_heights, inverse, push_apart
 from grs_evo.options import Options
+from grs_evo.search.candidates.disordered.carved import carve
 from grs_evo.search.candidates.disordered.molecules import place_molecules
 from grs_evo.search.candidates.limits import Limits, volume
 from grs_evo.search.candidates.supercells import IDEAL_C_OVER_A
@@ -100,6 +101,14 @@ class CandidateOptions(Options):
         description="sites of the final cell (lattice, or one template) whose atoms never move: they keep their "
         "fractional coordinates, and the element they have in `file` where candidates keep those [–]",
     )
+    carved: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="with kind random: share of candidates cut from the target, anywhere and turned by chance, and "
+        "healed at their seam; the target needs a periodic structure of twice as many atoms [1]",
+        json_schema_extra={"written": "when given"},
+    )
     molecules: bool | None = Field(
         default=None,
         description="with kind random: candidates consist of the target's molecules, which are placed and moved whole; "
@@ -137,10 +146,10 @@ class CandidateOptions(Options):
             pair = getattr(self, name)
             if pair is not None and not 0 < pair[0] <= pair[1]:
                 raise ValueError(f"{name} is {list(pair)}; must be [smallest, largest] with 0 < smallest <= largest")
-        if self.molecules and self.kind != "random":
-            raise ValueError(f'molecules are placed in random cells, so kind must be "random", not "{self.kind}"')
         if self.molecules and self.generator is not None:
             raise ValueError("molecules is true and a generator is given; only one of them makes the cells")
+        if self.carved > 0.0 and (self.generator is not None or self.molecules):
+            raise ValueError(f"carved is {self.carved:g}, so that neither molecules nor a generator may be given")
         if self.generator is not None and self.kind != "random":
             raise ValueError(f'generator makes cells of its own, so kind must be "random", not "{self.kind}"')
         if min(self.repeat) < 1:
@@ -173,6 +182,7 @@ class Source:
     sizes: tuple[int, ...]  # numbers of atoms that keep the composition rule, for random cells
     volume_per_atom: float  # Å³, at the reference density
     generator: CandidateGenerator | None = None  # from outside the package
+    carved: tuple[Structure, ...] = ()  # structures of the target that cells are cut from
 
     @property
     def one_lattice(self) -> bool:
@@ -263,6 +273,10 @@ def _random(rng: np.random.Generator, source: Source) -> tuple[Structure | None,
     if limits.molecules is not None:
         made = place_molecules(rng, limits.molecules, n, cell)
         return made, None if made is not None else "packing"
+    if source.carved and rng.random() < options.carved:
+        whole = source.carved[int(rng.random() * len(source.carved))]
+        cut = carve(rng, whole, limits, cell, np.bincount(species, minlength=limits.n_elements))
+        return cut, None if cut is not None else "packing"
     positions, sweeps = push_apart(
         cartesian(rng.random((n, 3)), cell),
         cell,

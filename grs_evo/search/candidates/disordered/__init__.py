@@ -3,4 +3,5 @@
 | what | module |
 |---|---|
 | whole molecules of the target | `molecules` |
+| cells cut from the target | `carved` |
 """
