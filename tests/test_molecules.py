@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk, molecule
+from ase.build import bulk, graphene, molecule
 from ase.io import write
 
 import grs_evo
@@ -162,9 +162,10 @@ class TestFound:
     @pytest.mark.parametrize(
         ("atoms", "elements", "why"),
         [
-            (bulk("Cu", cubic=True) * 3, ("Cu",), "bonded without end"),
-            (bulk("NaCl", "rocksalt", a=5.64, cubic=True), ("Cl", "Na"), "bonded without end"),
-            (bulk("Si", cubic=True) * 2, ("Si",), "bonded without end"),
+            (bulk("Cu", cubic=True) * 3, ("Cu",), "12.0 bonds each, as in a metal"),
+            (bulk("NaCl", "rocksalt", a=5.64, cubic=True), ("Cl", "Na"), "bonds each"),
+            (graphene(size=(2, 2, 1), vacuum=5.0), ("C",), "bonded without end"),
+            (bulk("Si", cubic=True) * 2, ("Si",), "4.0 bonds each"),
             (bulk("Ar", a=5.4, cubic=True) * 2, ("Ar",), "32 of its 32 atoms have no bonds"),
             (molecule("C60", cell=[20] * 3, pbc=True), ("C",), "none of them common"),
         ],
@@ -276,7 +277,7 @@ class TestOptions:
 
     def test_a_network_asked_for_molecules_is_refused(self, tmp_path: Path) -> None:
         text = RUN.replace("[relax]", "molecules = true\n[relax]")
-        with pytest.raises(InputError, match=r"candidates.molecules: is true, but .* bonded without end"):
+        with pytest.raises(InputError, match=r"candidates.molecules: is true, but .* 4.0 bonds each"):
             problem_of(bulk("Si", cubic=True) * 2, tmp_path, text)
 
     def test_counts_of_whole_molecules_are_taken(self, tmp_path: Path) -> None:

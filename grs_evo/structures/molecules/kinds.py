@@ -23,6 +23,8 @@ Array = NDArray[np.float64]
 _MOLECULAR, _SHARE, _LEAST = 0.9, 0.04, 2
 # Atoms of a molecule, at most: larger ones have conformations of which a target shows a few.
 _LARGEST = 60
+# Bonds of an atom in the mean, at most, and of how many atoms that is looked at first: those of C60 have three.
+_MOST_BONDS, _FEW = 3.5, 500
 # Kinds of molecules beside each other, at most, and geometries of each that are kept.
 _MOST_KINDS, _GEOMETRIES = 6, 256
 # Atoms that are looked at, and environments in which contacts are.
@@ -116,6 +118,10 @@ def too_near(
 def find_molecules(structures: Sequence[Structure], elements: Sequence[str]) -> Found:
     """The molecules that a target consists of."""
     bonds = bond_lengths(elements)
+    each = _bonds_of_each(structures[0], bonds)
+    if each > _MOST_BONDS:
+        why = f"its atoms have {each:.1f} bonds each, as in a metal, a network or a salt"
+        return Found((), why, "", np.full_like(bonds, np.inf))
     groups: dict[tuple[int, ...], list[Array]] = {}
     contacts = np.full((len(elements), len(elements)), np.inf)
     looked: list[Structure] = []
@@ -143,6 +149,14 @@ def find_molecules(structures: Sequence[Structure], elements: Sequence[str]) -> 
     rest = [(counts, len(found)) for counts, found in ordered[len(main) :]]
     others = ", ".join(f"{n} {formula_of(np.array(counts), elements)}" for counts, n in rest[:3])
     return Found(kinds, "", others + (", …" if len(rest) > 3 else ""), _contacts(looked, bonds))
+
+
+def _bonds_of_each(structure: Structure, bonds: Array) -> float:
+    """Mean number of bonds of an atom, of a few hundred."""
+    centres = np.arange(0, structure.n_atoms, stride_for([structure], _FEW))
+    pairs = neighbours(structure, float(bonds.max()), centres)
+    near = pairs.distances < bonds[structure.species[pairs.first], structure.species[pairs.second]]
+    return float(near.sum() / len(centres))
 
 
 def _counts(structure: Structure, found: Bonded, n_el: int) -> NDArray[np.int64]:
