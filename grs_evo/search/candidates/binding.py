@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from grs_evo.errors import InputError, nearest, within
 from grs_evo.kernels.geometry.contacts import closest_ratio, fractional, inverse
 from grs_evo.plugins import load
-from grs_evo.search.candidates.disordered.carved import large_enough
+from grs_evo.search.candidates.disordered.carved import to_be_cut
 from grs_evo.search.candidates.disordered.molecules import target_molecules
 from grs_evo.search.candidates.limits import Fixed, Limits
 from grs_evo.search.candidates.parents import PARENTS, parent_cell, sites_per_volume
@@ -107,7 +107,8 @@ def bind(
         fixed=fixed,
         molecules=molecules,
     )
-    generator, carved = _generator(options, where), _carved(options, targets, possible[-1], where)
+    generator = _generator(options, where)
+    carved = to_be_cut(options.carved, targets, possible[-1], where)
     source = Source(options, elements, limits, templates, keep, possible, reference, generator, carved)
     _check_templates(source, where)
     return source
@@ -117,20 +118,6 @@ def _generator(options: CandidateOptions, where: str) -> CandidateGenerator | No
     if options.generator is None:
         return None
     found: CandidateGenerator = load("candidates", options.generator, CandidateGenerator, f"{where}.generator").value
-    return found
-
-
-def _carved(options: CandidateOptions, targets: Sequence[Structure], n: int, where: str) -> tuple[Structure, ...]:
-    """Structures of the target that cells of n atoms are cut from; none where none are wanted."""
-    if options.carved == 0.0:
-        return ()
-    found = large_enough(targets, n)
-    if not found:
-        most = max((one.n_atoms for one in targets if one.pbc.all()), default=0)
-        raise InputError(
-            f"{where}.carved: is {options.carved:g}, but a target to cut cells of {n} atoms from needs a periodic "
-            f"structure of {2 * n} atoms; its largest has {most}"
-        )
     return found
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from grs_evo.errors import InputError
 from grs_evo.kernels.geometry.contacts import cartesian, fractional, inverse, push_apart, roomiest, slab_images
 from grs_evo.search.candidates.limits import Limits
 from grs_evo.structures.molecules.bodies import random_rotations, turned_by
@@ -95,6 +96,21 @@ def _crowding(one: Structure, minimum: NDArray[np.float64]) -> NDArray[np.float6
     return np.asarray(crowded, np.float64)
 
 
-def large_enough(targets: Sequence[Structure], n: int) -> tuple[Structure, ...]:
-    """Those structures of a target that are periodic and hold a cell of n atoms several times."""
-    return tuple(one for one in targets if one.pbc.all() and one.n_atoms >= 2 * n)
+def to_be_cut(share: float, targets: Sequence[Structure], n: int, where: str) -> tuple[Structure, ...]:
+    """Structures of a target that hold a cell of n atoms twice or more; none where no share of candidates is cut.
+
+    Raises
+    ------
+    InputError
+        There are none.
+    """
+    if share == 0.0:
+        return ()
+    periodic = [one for one in targets if one.pbc.all()]
+    found = tuple(one for one in periodic if one.n_atoms >= 2 * n)
+    if not found:
+        raise InputError(
+            f"{where}.carved: is {share:g}, but a target to cut cells of {n} atoms from needs a periodic structure of "
+            f"{2 * n} atoms; its largest has {max((one.n_atoms for one in periodic), default=0)}"
+        )
+    return found
