@@ -68,8 +68,9 @@ def test_islands_move_where_that_is_worth_it(monkeypatch: pytest.MonkeyPatch) ->
     assert not len(_measured(1e-2 * seconds, [0, 0, 1, 1], 9).moves(9, 11))
 
 
-def test_what_cannot_be_even_in_a_generation_is_so_over_a_few() -> None:
+def test_what_cannot_be_even_in_a_generation_is_so_over_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three equal islands on two ranks: each rank has two of them, by turns."""
+    monkeypatch.setattr(decisions, "_SHARE", np.inf)
     balance, done = Balance(np.array([0, 0, 1], np.int32), 2, np.ones(3)), np.zeros(2)
     ahead, owners = [], {0: balance.owner}
     for generation in range(60):
@@ -114,7 +115,7 @@ def test_moves_change_nothing(topology: str, interval: int, delay: int) -> None:
 
 
 def test_statistics_come_up_a_tree(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(messages, "_FANOUT", 2)
+    monkeypatch.setattr(messages, "FANOUT", 2)
     assert [messages.Gathering(rank, 7)._wanted for rank in range(7)] == [7, 3, 3, 1, 1, 1, 1]
     assert [messages.Gathering(rank, 5)._wanted for rank in range(5)] == [5, 3, 1, 1, 1]
     assert [messages.Gathering(rank, 7).parent for rank in range(1, 7)] == [0, 0, 1, 1, 2, 2]

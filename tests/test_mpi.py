@@ -190,7 +190,7 @@ def test_a_folder_that_others_do_not_see_is_written_by_rank_0(tmp_path: Path) ->
     )
     code, text = _finish(_restless(2, "run", case, cwd=tmp_path, program=blind))
     assert code == 0, text
-    assert text.count("not every rank sees this folder") == 1
+    assert " ".join(text.split()).count("not every rank sees this folder") == 1
     assert not list((tmp_path / "case" / "checkpoints").glob("shard_*"))
 
 
@@ -208,7 +208,7 @@ def test_a_rank_that_cannot_write_ends_all_with_74(tmp_path: Path) -> None:
     )
     code, text = _finish(_restless(2, "run", case, cwd=tmp_path, program=failing))
     assert code == 74, text
-    assert text.count("no space left") == 1
+    assert " ".join(text.split()).count("no space left") == 1
     assert "Traceback" not in text
     assert int(_checkpoints(tmp_path / "case")[-1].stem[5:]) == 2
     assert _call(2, "resume", "case", cwd=tmp_path)[0] == 0

@@ -31,6 +31,7 @@ _REMEMBERED = 20
 _LONG = 0.25  # s
 _MOVE = 5e-3  # s, of an island with a long history
 _LOOK = 1.0  # s
+_SHARE = 0.02  # of rank 0's time that goes into this, at most
 
 
 class StopOptions(Options):
@@ -180,6 +181,7 @@ class Balance:
         self._effect = 0  # generation after which the newest move takes place
         self._before = owner  # the ranks up to then
         self._looked = time.monotonic()
+        self._pause = 0.0  # s until the next look, so that looking takes a small share of the time
 
     def begin_round(self) -> None:
         """Generations are counted from 0 again, and no move is under way."""
@@ -208,17 +210,19 @@ class Balance:
             return none
         load = np.bincount(self.owner, self._seconds, self.n_ranks)
         mean, window = float(load.mean()), effect - generation + 1
-        ahead = np.zeros(self.n_ranks)
-        if mean * window >= _LONG:
-            ahead = (self._ahead + (effect - generation) * (load - mean)).clip(-mean, mean) / window
-        elif time.monotonic() - self._looked < _LOOK:
+        is_long, begun = mean * window >= _LONG, time.monotonic()
+        if begun - self._looked < (self._pause if is_long else max(self._pause, _LOOK)):
             return none
-        self._looked = time.monotonic()
+        ahead = np.zeros(self.n_ranks)
+        if is_long:
+            ahead = (self._ahead + (effect - generation) * (load - mean)).clip(-mean, mean) / window
         owner = balanced(self._seconds, self.n_ranks, self.owner, ahead)
+        self._looked = time.monotonic()
+        self._pause = (self._looked - begun) / _SHARE
         islands = np.flatnonzero(owner != self.owner)
         relieved = (load + ahead).max() - (np.bincount(owner, self._seconds, self.n_ranks) + ahead).max()
         least = (_WORTH + _UNCERTAIN / min(self._n_measured, _REMEMBERED)) * mean
-        horizon = window if ahead.any() else _REMEMBERED
+        horizon = window if is_long else _REMEMBERED
         if relieved < max(least, 2.0 * _MOVE * len(islands) / self.n_ranks / horizon):
             return none
         self._before, self.owner, self._effect = self.owner, owner, effect

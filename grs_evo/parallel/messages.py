@@ -19,7 +19,7 @@ _ALIGN = 8
 # booleans, integers, floats and byte strings; never objects
 _KINDS = "?biufS"
 # Ranks whose statistics one rank takes in.
-_FANOUT = 32
+FANOUT = 32
 
 
 class Tag(IntEnum):
@@ -113,12 +113,12 @@ class Gathering:
     """
 
     def __init__(self, rank: int, size: int) -> None:
-        self.parent = (rank - 1) // _FANOUT
+        self.parent = (rank - 1) // FANOUT
         self._wanted = 0  # ranks from here down
         first = last = rank
         while first < size:
             self._wanted += min(last, size - 1) - first + 1
-            first, last = first * _FANOUT + 1, (last + 1) * _FANOUT
+            first, last = first * FANOUT + 1, (last + 1) * FANOUT
         self._parts: dict[int, list[Mapping[str, NDArray[Any]]]] = {}
 
     def add(self, key: int, part: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]] | None:

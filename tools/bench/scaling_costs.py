@@ -268,6 +268,7 @@ def _shards(stage: Stage) -> list[Row]:
             "rank 0 then cpu s": time.process_time() - whole,
             "archive bytes": stage.folder.archive.stat().st_size,
             "told bytes": encode(told).nbytes,
+            "told bytes without history": encode(told).nbytes - told["rows"].nbytes,
             "memory before, MB": before,
             "after the shard, MB": after,
             "rank 0 in all, MB": peak_memory(),
