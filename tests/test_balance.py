@@ -127,6 +127,16 @@ def test_statistics_come_up_a_tree(monkeypatch: pytest.MonkeyPatch) -> None:
     assert digest(resumed, 10) == digest(alone, 10)
 
 
+def test_sixty_four_ranks_come_to_what_one_comes_to() -> None:
+    """With shards, moves all the time, and statistics that come up a tree."""
+    options = MigrationOptions(topology="torus", interval=2, emigrants=1)
+    work = ToyWork(3, options, sharded=True)
+    alone, many = (
+        run_on_threads(n, 96, generations=6, options=options, balance=Restless, every=2, work=work)[1] for n in (1, 64)
+    )
+    assert digest(many, 6) == digest(alone, 6)
+
+
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 13), st.integers(2, 4), st.integers(1, 4), st.integers(0, 99))
 def test_stopped_between_moves_and_resumed(halt_after: int, n_ranks: int, later: int, seed: int) -> None:
