@@ -179,7 +179,8 @@ def test_pair_tables():
     ("arguments", "words"),
     [
         ({"elements": ["Aau"]}, ["Aau", "Au"]),
-        ({"elements": ["X"]}, ["'X'"]),
+        ({"elements": ["Cx"]}, ["'Cx'"]),
+        ({"elements": ["X"]}, ["X is a vacancy", "no element"]),
         ({"elements": ["Au", "Cu", "Au"]}, ["Au", "twice"]),
         ({"elements": []}, ["elements"]),
         ({"elements": "Au"}, ["elements", "list"]),

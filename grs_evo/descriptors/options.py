@@ -63,7 +63,7 @@ def checked_elements(elements: Sequence[str]) -> tuple[str, ...]:
     Raises
     ------
     InputError
-        An unknown or repeated symbol, or none at all.
+        An unknown or repeated symbol, or no element at all.
     """
     if isinstance(elements, str) or not isinstance(elements, Sequence) or not elements:
         raise InputError(f"elements = {elements!r}; it must be a list of chemical symbols such as ['Au', 'Cu']")
@@ -73,6 +73,8 @@ def checked_elements(elements: Sequence[str]) -> tuple[str, ...]:
             raise InputError(f"elements: {symbol!r} is no chemical symbol" + nearest(str(symbol), chemical_symbols[1:]))
         if symbol in elements[:k]:
             raise InputError(f"elements: {symbol} is given twice; each element must be given once")
+    if elements == [VACANCY]:
+        raise InputError(f"elements: {VACANCY} is a vacancy, and there is no element beside it; at least one is needed")
     return tuple(elements)
 
 
