@@ -22,7 +22,7 @@ from grs_evo.datasets.design import design_rows, model_basis
 from grs_evo.datasets.information import Aim, Greedy, log_trace, predicted_variance
 from grs_evo.datasets.labels import read_labelled
 from grs_evo.datasets.pool import by_threads, make_pool
-from grs_evo.datasets.refit import deal, fit, labelled_rows, refit
+from grs_evo.datasets.refit import _best, deal, fit, labelled_rows, refit
 from grs_evo.datasets.select import RULES, select
 from grs_evo.structures.structure import from_atoms
 
@@ -332,6 +332,12 @@ def test_folds_deal_each_group_out() -> None:
     for group in ("a", "b"):
         counts = np.bincount(folds[np.array(groups) == group], minlength=4)
         assert counts.max() - counts.min() <= 1
+
+
+def test_one_odd_structure_does_not_choose_the_ridge() -> None:
+    errors = np.array([[1.0, 1.5, 2.0]] * 19 + [[100.0, 99.0, 98.0]])
+    assert (errors**2).sum(axis=0).argmin() == 2
+    assert _best(np.array([errors, errors]), np.full(20, 12)) == 0
 
 
 def test_more_structures_fit_better(basis, given) -> None:

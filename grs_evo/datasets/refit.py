@@ -24,6 +24,7 @@ from grs_evo.targets.chunks import cores
 # Ridges that are tried, as shares of the mean diagonal of the normal equations: half decades.
 RIDGES = tuple(10.0 ** (k / 2) for k in range(-24, 1))
 _FOLDS = 8
+_DEALS = 3  # times that structures are dealt out anew: which are left out together is chance
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +104,8 @@ def refit(
 ) -> Refit:
     """Fit a linear potential on a set and judge it on another.
 
-    The ridge is chosen by cross-validation on the set alone, whole structures dealt out group by group; the test
-    structures play no part in the fit.
+    The ridge is chosen by cross-validation on the set alone, whole structures dealt out group by group: their errors,
+    not squared, are least. The test structures play no part in the fit.
 
     Parameters
     ----------
@@ -173,38 +174,58 @@ def fit(rows: Sequence[Rows], basis: Basis, seed: int = 0) -> Potential:
     energy = np.array([one.energy for one in rows]) / ENERGY_SIGMA
     composition = np.array([one.composition for one in rows]) / ENERGY_SIGMA
     labels = np.array([one.energy_label for one in rows]) / ENERGY_SIGMA
-    folds = deal([one.group for one in rows], min(_FOLDS, len(rows)), seed)
-    grams, products, squares = [], [], []
-    n_rows = len(rows) + sum(len(one.forces) for one in rows)
+    counts = np.array([len(one.forces) for one in rows])
     centred = energy - energy.mean(axis=0)
     size2 = (centred**2).sum(axis=0)
     for one in rows:
         size2 += (one.forces**2).sum(axis=0) / FORCE_SIGMA**2
-    size = np.sqrt(size2 / n_rows)
+    size = np.sqrt(size2 / (len(rows) + counts.sum()))
     scale = np.where(size > 1e-12 * size.max(initial=0.0), size, np.inf)
-    for fold in range(int(folds.max()) + 1):
-        gram, product, square = np.zeros((len(scale), len(scale))), np.zeros(len(scale)), 0.0
-        for k in np.flatnonzero(folds == fold).tolist():
-            block = rows[k].forces / (FORCE_SIGMA * scale)
-            wanted = rows[k].force_labels / FORCE_SIGMA
-            gram += block.T @ block
-            product += block.T @ wanted
-            square += float(wanted @ wanted)
-        grams.append(gram)
-        products.append(product)
-        squares.append(square)
     energy /= scale
-    total, total_product = np.sum(grams, axis=0), np.sum(products, axis=0)
-    score = np.zeros(len(RIDGES))
-    for part, (gram, product, square) in enumerate(zip(grams, products, squares, strict=True)):
-        own = folds == part
-        solved = _solutions(energy[~own], composition[~own], labels[~own], total - gram, total_product - product)
-        for k, (found, constants) in enumerate(solved):
-            off = energy[own] @ found + composition[own] @ constants - labels[own]
-            score[k] += float(off @ off) + square - 2.0 * float(product @ found) + float(found @ gram @ found)
-    best = int(np.argmin(score))
+    total, total_product = _normal(rows, scale)
+    off = np.zeros((2, len(rows), len(RIDGES)))  # of energies and of forces
+    for deal_ in range(_DEALS):
+        folds = deal([one.group for one in rows], min(_FOLDS, len(rows)), seed + deal_)
+        for fold in range(int(folds.max()) + 1):
+            own, rest = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+            gram, product = _normal([rows[k] for k in own.tolist()], scale)
+            solved = _solutions(energy[rest], composition[rest], labels[rest], total - gram, total_product - product)
+            found, constants = (np.array(one).T for one in zip(*solved, strict=True))
+            off[0, own] += np.abs(energy[own] @ found + composition[own] @ constants - labels[own, None])
+            for k in own.tolist():
+                block, wanted = _scaled(rows[k], scale)
+                off[1, k] += np.sqrt(((block @ found - wanted[:, None]) ** 2).mean(axis=0))
+    best = _best(off, counts)
     found, constants = _solutions(energy, composition, labels, total, total_product, (RIDGES[best],))[0]
     return Potential(basis, found / scale, constants, RIDGES[best])
+
+
+def _best(off: NDArray[np.float64], counts: NDArray[np.int64]) -> int:
+    """The ridge with the least errors of structures left out, not squared.
+
+    A sum of squares is often that of one structure unlike the others, of which no ridge makes a good prediction.
+
+    Parameters
+    ----------
+    off : (2, n_structures, n_ridges) errors of energies, and root mean square errors of each structure's forces
+    counts : (n_structures,) forces of each
+    """
+    return int((off[0].sum(axis=0) + counts @ off[1]).argmin())
+
+
+def _scaled(one: Rows, scale: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Force rows and forces in units of their sigma, columns divided by `scale`."""
+    return one.forces / (FORCE_SIGMA * scale), one.force_labels / FORCE_SIGMA
+
+
+def _normal(rows: Sequence[Rows], scale: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(d, d) and (d,) sums over force rows: rows times rows, and rows times forces."""
+    gram, product = np.zeros((len(scale), len(scale))), np.zeros(len(scale))
+    for one in rows:
+        block, wanted = _scaled(one, scale)
+        gram += block.T @ block
+        product += block.T @ wanted
+    return gram, product
 
 
 def _solutions(

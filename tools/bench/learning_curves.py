@@ -17,6 +17,7 @@ import csv
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from grs_evo.datasets.labels import Labelled, read_labelled
+from grs_evo.datasets.pool import Block, Task, block_of
 from grs_evo.datasets.refit import Rows, fit, labelled_rows
 from grs_evo.datasets.select import basis_for, select
 from grs_evo.descriptors.basis import Basis, build_basis
@@ -35,6 +37,22 @@ FIELDS = (
     "set", "rule", "budget", "share", "draw", "structures", "environments", "cost",
     "test_energy", "test_forces", "all_energy", "all_forces",
 )  # fmt: skip
+
+
+class Remembered:
+    """Describes the structures of one pool once, however often it is chosen from."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[tuple[int, int], Block] = {}
+
+    def __call__(self, tasks: Iterator[Task]) -> Iterator[Block]:
+        for task in tasks:
+            key = (task.first, task.seed if task.sketched else 0)
+            if key not in self._blocks:
+                self._blocks[key] = block_of(task)
+            known = self._blocks[key]
+            # force rows are scaled in place
+            yield Block(tuple(replace(one, forces=one.forces.copy()) for one in known.rows), known.gram)
 
 
 def curve(
@@ -51,6 +69,7 @@ def curve(
     rows, unseen = labelled_rows(pool, basis), labelled_rows(test, basis)
     sizes = np.array([len(one.atoms) for one in pool], float)
     whole = {"environments": sizes.sum(), "cost": (sizes**3).sum()}[budget]
+    describe = Remembered()
 
     def row(rule: str, share: float, draw: int, taken: Sequence[int]) -> dict[str, Any]:
         own = sizes[list(taken)]
@@ -63,7 +82,9 @@ def curve(
         for rule in rules:
             for draw in range(draws if rule in DRAWN else 1):
                 limit: Any = round(share * whole) if budget == "environments" else share * whole
-                taken = select(pool, by=rule, seed=100 + draw, basis=basis, **{budget: limit}).indices
+                taken = select(
+                    pool, by=rule, seed=100 + draw, basis=basis, describe=describe, **{budget: limit}
+                ).indices
                 yield row(rule, share, draw, taken)
 
 
