@@ -1,6 +1,25 @@
-"""`python -m grs_evo` is `grs-evo`."""
+"""The program: `grs-evo`, and `python -m grs_evo`."""
 
-from grs_evo.cli.commands import main
+from __future__ import annotations
+
+import sys
+
+from grs_evo.interrupts import SET_UP, Interrupted
+
+
+def main() -> None:
+    """Entry point: a session hears signals before it imports what takes a second."""
+    try:
+        if sys.argv[1:2] in (["run"], ["resume"]):
+            SET_UP.listen(sys.argv[2:])
+        from grs_evo.cli.commands import main as command_line  # after signals are heard
+
+        command_line()
+    except Interrupted as stop:  # while an error was being told
+        sys.exit(stop.code)
+    except KeyboardInterrupt:  # of another command, while it was imported
+        sys.exit(130)
+
 
 if __name__ == "__main__":
     main()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import stat
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,12 +91,25 @@ def write_whole(path: Path, data: bytes, check: Callable[[], None] = lambda: Non
         check()
         os.replace(beside, path)
         sync_to_disk(path.parent)
-    except OSError as error:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             beside.unlink()
-        if isinstance(error, StorageError):
+        if isinstance(error, StorageError) or not isinstance(error, OSError):
             raise
         raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def new_beside(path: Path) -> Path:
+    """A name for a folder that is not yet in its place, or no longer."""
+    return path.with_name(f".{path.name}.new-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder with all that is in it; out of its place in one step, so that never half of it is there."""
+    gone = new_beside(path)
+    with contextlib.suppress(OSError):
+        os.rename(path, gone)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from grs_evo.errors import InputError, nearest
 
+_LONGEST = 864e6  # s
+
 
 class Options(BaseModel):
     """A group of settings of the run file. Each package defines its own, beside the functions they serve."""
@@ -146,3 +148,21 @@ def options_in(annotation: Any) -> type[BaseModel] | None:
     if get_origin(annotation) in (Union, UnionType, tuple, list):
         return next((found for part in get_args(annotation) if (found := options_in(part))), None)
     return None
+
+
+def seconds_of(given: float | str) -> float:
+    """A time such as ``90``, ``90s``, ``50m``, ``1.5h``, ``2d`` in seconds.
+
+    Raises
+    ------
+    InputError
+        It is none of these, not above 0, or beyond 10,000 days.
+    """
+    if isinstance(given, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([smhd]?)\s*", given)
+        value = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]] if match else 0.0
+    else:
+        value = float(given)
+    if not 0 < value <= _LONGEST:
+        raise InputError(f"--max-time {str(given)[:40]}: must be a time above 0 such as 90s, 50m, 1.5h or 2d")
+    return value

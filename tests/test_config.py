@@ -13,6 +13,7 @@ from grs_evo.driver.config import changes
 from grs_evo.driver.config import run_file as config
 from grs_evo.driver.config import toml as toml_text
 from grs_evo.errors import InputError, nearest
+from grs_evo.options import seconds_of
 
 MINIMAL = 'seed = 1\n[target]\nfiles = ["a.xyz"]\n'
 
@@ -130,13 +131,13 @@ def test_files_are_gathered_with_their_indices(tmp_path: Path) -> None:
     ("text", "seconds"), [("90", 90), ("90s", 90), ("50m", 3000), ("1.5h", 5400), ("2d", 172800), (" 3 m ", 180)]
 )
 def test_times(text: str, seconds: float) -> None:
-    assert config.seconds_of(text) == seconds
+    assert seconds_of(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "0", "-3", "5 parsecs", "1e3", "m", "9" * 400, -3.0, float("nan"), float("inf")])
 def test_times_that_are_none(text: str | float) -> None:
     with pytest.raises(InputError, match="--max-time"):
-        config.seconds_of(text)
+        seconds_of(text)
 
 
 def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:

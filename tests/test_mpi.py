@@ -249,10 +249,20 @@ def test_more_ranks_than_islands_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_max_time_ends_early_and_resume_finishes(expected: str, tmp_path: Path) -> None:
-    # the limit has passed when the set-up is done: no generation is made
+    # the limit has passed before there is a folder
     code, text = _call(2, "run", small.write(tmp_path), "--max-time", "0.01s", cwd=tmp_path)
-    assert code == 75, text
-    assert "stopped (max_time)" in text
+    assert code == 2, text
+    assert text.count("set-up takes longer than --max-time allows, before there is a run folder") == 1
+    assert not (tmp_path / "case").exists()
+    # and when the set-up is done: no generation is made
+    (tmp_path / "stopping.py").write_text(
+        "from grs_evo.driver.session import run\nimport sys\nsys.exit(run('case.toml', max_time=0.01).exit_code)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "stopping.py"], cwd=tmp_path, capture_output=True, text=True, timeout=_PATIENCE
+    )
+    assert done.returncode == 75, done.stderr
+    assert "stopped (max_time)" in done.stderr
     code, text = _call(3, "resume", "case", cwd=tmp_path)
     assert code == 0, text
     assert read_archive(tmp_path / "case").archive_hash == expected

@@ -26,6 +26,7 @@ from grs_evo.cli.output.export import export
 from grs_evo.cli.refit import refit
 from grs_evo.cli.select import select
 from grs_evo.errors import InputError, RankExit, StorageError, exit_code_of, names_refused
+from grs_evo.interrupts import SET_UP, Interrupted
 from grs_evo.text import to_json
 
 if TYPE_CHECKING:
@@ -66,9 +67,10 @@ def run(
     Exit codes: 0 finished; 2 something given is wrong; 3 finished, but the representative set is short of set.count or
     set.environments; 74 the run folder cannot be written; 75 stopped early, `grs-evo resume` goes on.
     """
+    limit = _heard_in_set_up(out if out is not None else run_file.parent / run_file.stem, max_time)
     from grs_evo.driver.session import run as run_
 
-    sys.exit(run_(run_file, out, seed=seed, max_time=_seconds(max_time), quiet=quiet, progress=progress).exit_code)
+    sys.exit(run_(run_file, out, seed=seed, max_time=limit, quiet=quiet, progress=progress).exit_code)
 
 
 @cli.command()
@@ -84,11 +86,12 @@ def resume(
     folder: Path, max_time: str | None, extend: tuple[str, ...], same_machine: bool, progress: Display, quiet: bool
 ) -> None:
     """Go on with a run, on any number of ranks."""
+    limit = _heard_in_set_up(folder, max_time)
     from grs_evo.driver.session import resume as resume_
 
     result = resume_(
         folder,
-        max_time=_seconds(max_time),
+        max_time=limit,
         extend=extend,
         same_machine=same_machine,
         quiet=quiet,
@@ -316,10 +319,18 @@ def _numbers(option: str, pairs: tuple[str, ...]) -> dict[str, float]:
     return found
 
 
-def _seconds(text: str | None) -> float | None:
-    from grs_evo.driver.config.run_file import seconds_of
+def _heard_in_set_up(place: Path, max_time: str | None) -> float | None:
+    """Let the clock and signals know what they are about, before imports that take a second; returns --max-time in s.
 
-    return None if text is None else seconds_of(text)
+    Parameters
+    ----------
+    place : the run folder, where they look whether there is something to go on with
+    """
+    from grs_evo.options import seconds_of
+
+    limit = None if max_time is None else seconds_of(max_time)
+    SET_UP.is_about(str(place), limit)
+    return limit
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -347,6 +358,10 @@ def main(arguments: list[str] | None = None) -> None:
         code = exit_code_of(error)
     except RankExit as error:
         code = error.code
+    except Interrupted as stop:
+        SET_UP.told = True
+        _complain(stop)
+        code = stop.code
     except KeyboardInterrupt:
         code = 130
     except BaseException as error:
@@ -388,7 +403,7 @@ class _Warnings:
                 _to_stderr(f"grs-evo: warning: {count - _MOST_WARNINGS} more such as: {self._last[category]}")
 
 
-def _complain(error: Exception) -> None:
+def _complain(error: BaseException) -> None:
     text = " ".join(str(error).split())
     if text:  # of many processes one speaks
         _to_stderr(f"grs-evo: {text}")

@@ -15,7 +15,6 @@ from grs_evo.driver.monitor.summary import Result
 from grs_evo.driver.recorder import Recorder, write_shard
 from grs_evo.driver.sets.judgement import Judge
 from grs_evo.driver.sets.progress import SetProgress, again, begin, smallest
-from grs_evo.driver.setup import make_problem
 from grs_evo.driver.startup import Start, broadcast, receive
 from grs_evo.parallel.communicator import World
 from grs_evo.parallel.coordinator import Coordinator, RoundRules
@@ -91,15 +90,15 @@ class FirstGeneration:
             self.individuals = kept if len(kept) < _MOST_HELD // 2 else best_distinct(kept, _MOST_HELD // 2)
 
 
-def search(world: World, start: Start, signal_flag: SignalFlag, recorder: Recorder | None) -> Result:
+def search(world: World, start: Start, signal_flag: SignalFlag, problem: Problem, recorder: Recorder | None) -> Result:
     """Round after round; without a representative set there is one.
 
     Parameters
     ----------
+    problem : of `start`
     recorder : on rank 0
     """
     run_ = start.run
-    problem = recorder.problem if recorder is not None else make_problem(run_, start.target_data, start.folder)
     point, rounds_ = start.point, run_.set.rounds
     set_progress = begin(run_, problem, start.folder)
     if point is not None and rounds_:

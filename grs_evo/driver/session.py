@@ -15,7 +15,7 @@ from grs_evo import __version__
 from grs_evo.driver import rounds
 from grs_evo.driver.chosen.decided import decided, with_floor
 from grs_evo.driver.config.changes import check_files, extended, gather_files
-from grs_evo.driver.config.run_file import RunFile, seconds_of
+from grs_evo.driver.config.run_file import RunFile
 from grs_evo.driver.config.run_file import given as given_run
 from grs_evo.driver.distributed_target import DistributedDescriber
 from grs_evo.driver.monitor.console import Display, Reporter, announcing_long_setup
@@ -28,7 +28,10 @@ from grs_evo.driver.setup import by_alloy, make_problem, make_target_data, rehea
 from grs_evo.driver.signals import listening
 from grs_evo.driver.startup import Start, is_large, receive, receive_start, send_start
 from grs_evo.errors import InputError, RankExit, StorageError, exit_code_of, names_refused, within
-from grs_evo.files import write_whole
+from grs_evo.files import remove_folder, write_whole
+from grs_evo.interrupts import SET_UP, TOO_SHORT, Interrupted
+from grs_evo.kernels.compiling import METER
+from grs_evo.options import seconds_of
 from grs_evo.parallel.communicator import World, connect, started_by
 from grs_evo.parallel.decisions import NEVER, Decision
 from grs_evo.parallel.endings import end_other_ranks
@@ -104,8 +107,6 @@ def run(
             reporter.say(f"grs_evo {__version__}: {name} on {counted(world.size, 'rank')}")
             for note in (*by_composition, *by_target, *at_floor, *problem.objective.notes, *problem.notes):
                 reporter.say(note)
-            reporter.stage("trying a small generation of each kind of island")
-            rehearse(problem)
         effective, copies = gather_files(given, start_of_names)
         folder = create(
             place,
@@ -116,6 +117,14 @@ def run(
         ownership = claim(folder, world.size)
         leaving.callback(ownership.release)
         reporter.log = folder.log
+        # The folder is there before what takes long on a new machine, so that a stop keeps what is ready.
+        reporter.stage("trying a small generation of each kind of island")
+        try:
+            with within(name):
+                rehearse(problem)
+        except Exception:  # what was given cannot be done
+            remove_folder(folder.path)
+            raise
         recorder = Recorder(
             folder,
             ownership,
@@ -246,37 +255,61 @@ def _session(
     progress: Display = "auto",
 ) -> Result:
     """Prepare on rank 0, tell the others, evolve, and end all ranks in good order."""
-    begun = time.monotonic()
-    world = connect()
-    reporter = Reporter(quiet=quiet or world.rank != 0, progress=progress)
+    begun = SET_UP.begun if SET_UP.active else time.monotonic()
     with ExitStack() as leaving:
+        signal_flag = leaving.enter_context(listening())
+        world = connect()
+        reporter = Reporter(quiet=quiet or world.rank != 0, progress=progress)
         leaving.callback(reporter.close)
-        with listening() as signal_flag:
-            if world.rank != 0:
-                start = receive_start(world)
-                with failure_recorded(start.folder, world.rank):
-                    return rounds.search(world, start, signal_flag, None)
-            if world.notice:
-                reporter.say(world.notice)
-            try:
-                with announcing_long_setup(reporter), names_refused():
-                    start, recorder = prepare(world, reporter, leaving)
-            except (InputError, StorageError) as error:
-                end_other_ranks(world, exit_code_of(error))
-                raise
-            reporter.every = start.run.output.log_seconds
-            recorder.on_generation = on_generation
-            recorder.set_up_seconds = time.monotonic() - begun
-            if max_time is not None:
-                recorder.deadline = begun + max_time
-            start = send_start(world, start)
-            if is_large(world, start) and not start.shared:
-                reporter.say(f"{start.folder}: not every rank sees this folder, so rank 0 writes all islands by itself")
+        if world.rank != 0:
+            SET_UP.connected(world.rank)
+            start = receive_start(world)
             with failure_recorded(start.folder, world.rank):
-                result = rounds.search(world, start, signal_flag, recorder)
-            reporter.close()
-            _tell_the_end(result, start, recorder, reporter)
-            return result
+                problem = make_problem(start.run, start.target_data, start.folder)
+                signal_flag.heard = SET_UP.over() or signal_flag.heard
+                return rounds.search(world, start, signal_flag, problem, None)
+        start, recorder = _prepared(prepare, world, reporter, leaving)
+        signal_flag.heard = SET_UP.over() or signal_flag.heard
+        with suppress(OSError):
+            (start.folder / TOO_SHORT).unlink()
+        reporter.every = start.run.output.log_seconds
+        recorder.on_generation = on_generation
+        recorder.set_up_seconds = time.monotonic() - begun
+        if max_time is not None:
+            recorder.deadline = begun + max_time
+        start = send_start(world, start)
+        if is_large(world, start) and not start.shared:
+            reporter.say(f"{start.folder}: not every rank sees this folder, so rank 0 writes all islands by itself")
+        with failure_recorded(start.folder, world.rank):
+            result = rounds.search(world, start, signal_flag, recorder.problem, recorder)
+        reporter.close()
+        _tell_the_end(result, start, recorder, reporter)
+        return result
+
+
+def _prepared(
+    prepare: Callable[[World, Reporter, ExitStack], tuple[Start, Recorder]],
+    world: World,
+    reporter: Reporter,
+    leaving: ExitStack,
+) -> tuple[Start, Recorder]:
+    """Rank 0: what `prepare` makes; where that ends early, the other ranks leave with its exit code."""
+    try:
+        SET_UP.compiled = lambda: METER.functions
+        SET_UP.connected(world.rank)
+        if world.notice:
+            reporter.say(world.notice)
+        with announcing_long_setup(reporter), names_refused():
+            found = prepare(world, reporter, leaving)
+        SET_UP.over()
+    except (InputError, StorageError) as error:
+        end_other_ranks(world, exit_code_of(error))
+        raise
+    except Interrupted as stop:
+        reporter.note(str(stop))
+        end_other_ranks(world, stop.code)
+        raise
+    return found
 
 
 def _tell_the_end(result: Result, start: Start, recorder: Recorder, reporter: Reporter) -> None:

@@ -1,4 +1,4 @@
-"""Signals into a flag that ranks look at while they wait and compute."""
+"""Signals into a flag that ranks look at while they wait and compute; before that, in set-up, `interrupts` has them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from grs_evo.interrupts import CAUGHT, SET_UP
 from grs_evo.parallel.worker import SignalFlag
 
-_CAUGHT = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 _INTERRUPTED = 130  # exit code of a process ended by a second SIGINT, as shells report it
 
 
@@ -21,11 +21,15 @@ _INTERRUPTED = 130  # exit code of a process ended by a second SIGINT, as shells
 def listening() -> Iterator[SignalFlag]:
     """Within it SIGTERM, SIGUSR1 and SIGINT set the flag; a second SIGINT ends the process at once.
 
-    Signals for which the calling script has a handler of its own are left to it.
+    While a program is set up they go to `interrupts.SET_UP`. Those for which the calling script has a handler of its
+    own are left to it.
     """
     signal_flag = SignalFlag()
 
-    def note(number: int, _frame: FrameType | None) -> None:
+    def note(number: int, frame: FrameType | None) -> None:
+        if SET_UP.active:
+            SET_UP.interrupt(number, frame)
+            return
         if number == signal.SIGINT and signal_flag.heard == "SIGINT":
             try:
                 sys.stderr.write("interrupted twice: ending at once\n")
@@ -37,13 +41,14 @@ def listening() -> Iterator[SignalFlag]:
     if threading.current_thread() is not threading.main_thread():
         yield signal_flag  # Python hears signals in the main thread alone; its owner decides there
         return
-    free = [number for number in _CAUGHT if not _is_taken(signal.getsignal(number))]
+    free = [number for number in CAUGHT if number in SET_UP.before or not _is_taken(signal.getsignal(number))]
     previous = {number: signal.signal(number, note) for number in free}
     try:
         yield signal_flag
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        if not SET_UP.active:  # otherwise an error or a signal is ending the program
+            for number, handler in previous.items():
+                signal.signal(number, SET_UP.before.get(number, handler))
 
 
 def _is_taken(handler: Any) -> bool:

@@ -10,6 +10,7 @@ so while the process computes or waits inside the MPI library, and the library's
 from __future__ import annotations
 
 import atexit
+import ctypes
 import os
 import signal
 import stat
@@ -27,13 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.errors import InputError
+from grs_evo.interrupts import LAUNCHERS
 
-# Environment variables by which launchers tell a process how many of it they started, and which one it is.
-_LAUNCHERS = (
-    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
-    ("PMI_SIZE", "PMI_RANK"),
-    ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
-)
 _NAP = 1e-3  # s between two looks for messages
 _EAGER_LOOKS = 20  # looks without a nap before the first one
 _FORWARDING = (
@@ -84,7 +80,7 @@ def _parent_of(pid: int) -> int | None:
 
 def _is_wrapper(pid: int) -> bool:
     """Whether a process was itself started by the launcher as this very rank."""
-    own = {f"{rank}={os.environ[rank]}".encode() for _, rank in _LAUNCHERS if rank in os.environ}
+    own = {f"{rank}={os.environ[rank]}".encode() for _, rank in LAUNCHERS if rank in os.environ}
     try:
         return bool(own) and own.issubset(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
     except OSError:
@@ -214,7 +210,7 @@ def started_by(library: str = "") -> Started:
     ----------
     library : the MPI library's name, empty when none is known
     """
-    ordered = sorted(_LAUNCHERS, key=lambda pair: pair[0].startswith("OMPI_") != ("Open MPI" in library))
+    ordered = sorted(LAUNCHERS, key=lambda pair: pair[0].startswith("OMPI_") != ("Open MPI" in library))
     for size, rank in ordered:
         # `srun --pty` opens a shell, whose programs are on their own
         is_shell = size.startswith("SLURM_") and "SLURM_PTY_PORT" in os.environ
@@ -253,7 +249,7 @@ def connect() -> World:
         if _is_alone(library):
             return World(library=library)
         with _ended_after(_LONGEST_START):
-            MPI.Init_thread(MPI.THREAD_FUNNELED)
+            _start_library(MPI)
         atexit.register(_finalize)
     started = started_by(library)
     if started.n_processes > 1 and MPI.COMM_WORLD.Get_size() == 1:
@@ -262,6 +258,19 @@ def connect() -> World:
         world = World(MPI, library, launcher=launcher)
     world.watch()
     return world
+
+
+def _start_library(mpi: Any) -> None:
+    """MPI_Init_thread, and then what mpi4py does after its own call, which would hold Python's lock.
+
+    While the library waits for ranks that have not come yet, `interrupts` can end the process all the same.
+    """
+    provided = ctypes.c_int()
+    start = ctypes.CDLL(mpi.__file__).MPI_Init_thread
+    if code := start(None, None, int(mpi.THREAD_FUNNELED), ctypes.byref(provided)):
+        raise mpi.Exception(code)
+    for comm in (mpi.COMM_SELF, mpi.COMM_WORLD):
+        comm.Set_errhandler(mpi.ERRORS_RETURN)  # of which mpi4py makes exceptions
 
 
 def _is_alone(library: str) -> bool:

@@ -18,19 +18,15 @@ from pathlib import Path
 from typing import IO, Any
 
 from grs_evo.errors import InputError, StorageError
-from grs_evo.files import is_folder, is_there, open_plain, read_file, sync_to_disk, write_whole
+from grs_evo.files import is_folder, is_there, new_beside, open_plain, read_file, sync_to_disk, write_whole
 
 RUN_FILE = "run.toml"
 # digests of target and inputs
 CONTENTS = "contents.json"
-# s that a resume waits for ranks without a launcher to notice that they are orphans
-_ORPHANS_LEAVE = 60.0
-# s that any other owner is given to leave
-_SETTLED = 2.0
-# A folder that another host touched within this many s is taken for alive where locks do not reach.
-_PULSE = 60.0
-# s between two touches
-_BEAT = 10.0
+# s that a resume waits for ranks without a launcher to notice that they are orphans, and for any other owner to leave
+_ORPHANS_LEAVE, _SETTLED = 60.0, 2.0
+# A folder that another host touched within this many s is taken for alive where locks do not reach; s between touches.
+_PULSE, _BEAT = 60.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -145,7 +141,7 @@ def create(path: Path, texts: dict[str, str], data: dict[str, bytes], copies: di
     copies : file names within the folder, and the files they are copies of
     """
     path = path.absolute()
-    beside = path.with_name(f".{path.name}.new-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    beside = new_beside(path)
     _remove_leftovers(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -167,8 +163,10 @@ def create(path: Path, texts: dict[str, str], data: dict[str, bytes], copies: di
         sync_to_disk(beside)
         os.rename(beside, path)
         sync_to_disk(path.parent)
-    except OSError as error:
+    except BaseException as error:
         shutil.rmtree(beside, ignore_errors=True)
+        if not isinstance(error, OSError):
+            raise
         if (path / RUN_FILE).exists():
             raise InputError(f"{path}: holds a run already; go on with `grs-evo resume {path}`") from None
         if isinstance(error, StorageError):

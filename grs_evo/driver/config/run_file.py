@@ -28,7 +28,6 @@ from grs_evo.search.population.representative_set import SetOptions
 from grs_evo.structures.structure import VACANCY
 
 _DEFAULT_ISLANDS = 4
-_LONGEST = 864e6  # s
 _LARGEST = 2_000_000  # bytes of a run file
 _DEEPEST = 20  # tables and lists within each other
 
@@ -321,25 +320,3 @@ def _checked(raw: dict[str, Any], source: str) -> RunFile:
         return RunFile.model_validate_json(json.dumps(raw))
     except ValidationError as error:
         raise InputError(f"{source}: {line_of(error, raw, RunFile)}") from None
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# files, changes, extensions
-
-
-def seconds_of(given: float | str) -> float:
-    """A time such as ``90``, ``90s``, ``50m``, ``1.5h``, ``2d`` in seconds.
-
-    Raises
-    ------
-    InputError
-        It is none of these, not above 0, or beyond 10,000 days.
-    """
-    if isinstance(given, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([smhd]?)\s*", given)
-        value = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]] if match else 0.0
-    else:
-        value = float(given)
-    if not 0 < value <= _LONGEST:
-        raise InputError(f"--max-time {str(given)[:40]}: must be a time above 0 such as 90s, 50m, 1.5h or 2d")
-    return value
