@@ -11,6 +11,7 @@ wanted are not made, but their lines are counted.
 | CIF | `cif/` |
 | LAMMPS, VASP, DFTB+, ATAT, FitSNAP | `codes/` |
 | all else that ASE reads | `others` |
+| how many atoms such files hold by their records | `records` |
 | elements by symbol, mass or atom type | `elements` |
 | mixed and partly occupied sites | `occupancy` |
 """

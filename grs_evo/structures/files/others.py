@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from grs_evo.errors import InputError
+from grs_evo.structures.files import records
 from grs_evo.structures.files.text import check_regular, opened, shown
 
 # Bytes in which they do.
@@ -49,14 +50,24 @@ def frames(path: Path, kind: str) -> Iterator[Callable[[], Any]]:
         with warnings.catch_warnings():
             # what a file has besides positions, cell and elements does not concern us
             warnings.simplefilter("ignore")
-            announced = _announced(path, kind)
+            announced, counted, n = _announced(path, kind), records.counts(path, kind), 0
             for k, atoms in enumerate(iread(str(path), index=":", format=kind, do_not_split_by_at_sign=True)):
                 _check_numbers(atoms, f"{path}[{k}]")
                 if k == 0 and announced is not None and announced != len(atoms):
                     raise InputError(
                         f"{path}: announces {announced} atoms and has {len(atoms)}; the file is cut or damaged"
                     )
+                if counted is not None and k < len(counted) and counted[k] not in (None, len(atoms)):
+                    raise InputError(
+                        f"{path}: structure {k} has records of {counted[k]} atoms, of which {len(atoms)} can be read; "
+                        "the file is damaged"
+                    )
+                n = k + 1
                 yield lambda one=atoms: one  # type: ignore[misc]
+            if counted is not None and len(counted) != n:
+                raise InputError(
+                    f"{path}: has records of {len(counted)} structures, of which {n} can be read; the file is damaged"
+                )
     except InputError:
         raise
     except Exception as error:
