@@ -350,6 +350,7 @@ def main(arguments: list[str] | None = None) -> None:
         code = done.code if isinstance(done.code, int) else int(done.code is not None)
     except click.exceptions.Abort:
         code = 130
+        _end_all_ranks(code, "was interrupted")
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -364,6 +365,7 @@ def main(arguments: list[str] | None = None) -> None:
         code = stop.code
     except KeyboardInterrupt:
         code = 130
+        _end_all_ranks(code, "was interrupted")
     except BaseException as error:
         code = _crash(error)
     told.tell_rest()
@@ -417,9 +419,14 @@ def _to_stderr(text: str) -> None:
 
 def _crash(error: BaseException) -> int:
     """A rank that fails while others wait must end them too, or they hang."""
-    from grs_evo.parallel.communicator import abort_all
-
     if not isinstance(error, BrokenPipeError):  # as when the output goes to `head`
         _to_stderr("".join(traceback.format_exception(error)).rstrip())
-    abort_all(1)
+    _end_all_ranks(1, "failed")
     return 1
+
+
+def _end_all_ranks(code: int, why: str) -> None:
+    if "mpi4py" in sys.modules:
+        from grs_evo.parallel.communicator import abort_all
+
+        abort_all(code, why)

@@ -358,14 +358,14 @@ def _first_line(text: object) -> str:
     return next((line.strip() for line in str(text).replace("\0", "").splitlines() if line.strip()), "unknown")
 
 
-def abort_all(code: int) -> None:
+def abort_all(code: int, why: str = "failed") -> None:
     """End every rank, if there are several: for an error that nobody expected. Returns on one rank."""
     mpi = sys.modules.get("mpi4py.MPI")
     if mpi is None or not mpi.Is_initialized() or mpi.Is_finalized():
         return
     if mpi.COMM_WORLD.Get_size() > 1:
         with suppress(OSError, ValueError):
-            sys.stderr.write(f"rank {mpi.COMM_WORLD.Get_rank()} failed: ending all ranks\n")
+            sys.stderr.write(f"rank {mpi.COMM_WORLD.Get_rank()} {why}: ending all ranks\n")
         _flush()
         time.sleep(_FORWARDING)
         try:
