@@ -298,7 +298,7 @@ def test_sleeping_is_done_where_every_look_asks_for_the_launcher() -> None:
                 calls = (ast.unparse(node.func) for node in ast.walk(function) if isinstance(node, ast.Call))
                 if "time.sleep" in calls:
                     sleeping.add(function.name)
-    assert sleeping == {"settle", "wait", "watch", "look", "abort_all", "claim", "stop"}
+    assert sleeping == {"settle", "wait", "watch", "look", "abort_all", "claim", "stop", "_wait"}
 
 
 def test_a_settling_with_a_time_ends_by_itself() -> None:
