@@ -16,6 +16,7 @@ from grs_evo.errors import InputError, RankExit, StorageError
 from grs_evo.parallel.coordinator import Coordinator, RoundRules
 from grs_evo.parallel.decisions import NEVER, Balance, CheckpointOptions, Decision, Pace, StopOptions, Totals
 from grs_evo.parallel.endings import Ending, run_round
+from grs_evo.parallel.messages import decode, encode
 from grs_evo.parallel.topology import MigrationOptions, Routes, balanced, sources
 from grs_evo.parallel.worker import RoundPlan, SignalFlag, Worker
 from grs_evo.search.population.individual import Individual, pack, unpack
@@ -92,13 +93,17 @@ class ToyWork:
     def shard(self) -> Callable[[int, Mapping[int, Toy]], dict] | None:
         return self.write if self.sharded else None
 
+    def shorten(self, told: dict) -> dict:
+        return told
+
     def write(self, generation: int, states: Mapping[int, Toy]) -> dict:
         """As if the states were on disk now; the stand-in of a recorder finds them in what it is told."""
         assert all(state.generation == generation for state in states.values())
-        told = {"islands": np.array(sorted(states)), "seconds": np.zeros(1)}
-        for island, state in states.items():
-            told |= {f"{island}/{name}": array for name, array in self.pack(state).items()}
-        return told
+        islands = sorted(states)
+        packed = [encode(self.pack(states[island])) for island in islands]
+        n_bytes = np.array([len(one) for one in packed])
+        written = {"bytes": np.concatenate(packed), "n_bytes": n_bytes}
+        return {"islands": np.array(islands), "seconds": np.zeros(1), **written}
 
     def start(self, island: int, poll: Callable[[], None]) -> Toy:
         rng = np.random.default_rng([self.seed, island]).integers(0, 2**62, 2, dtype=np.uint64)
@@ -189,9 +194,9 @@ class ToyRecorder:
 
     def save_shards(self, generation: int, parts: Sequence, decision: Decision, final: bool) -> None:
         states: dict[int, dict] = {}
-        for name, array in ((name, array) for told in parts for name, array in told.items() if "/" in name):
-            island, _, own = name.partition("/")
-            states.setdefault(int(island), {})[own] = array
+        for told in parts:
+            blocks = np.split(told["bytes"], np.cumsum(told["n_bytes"])[:-1])
+            states |= {int(k): decode(block) for k, block in zip(told["islands"], blocks, strict=True)}
         self.save(generation, [states[island] for island in range(len(states))], decision, final)
 
     def save_first(self, evaluated: int, individuals: Sequence) -> None:

@@ -150,3 +150,14 @@ def test_stopped_between_moves_and_resumed(halt_after: int, n_ranks: int, later:
         return
     _, resumed = run_on_threads(later, 6, generations=14, resume=stopped, balance=balance, work=work)
     assert digest(resumed, 14) == digest(alone, 14)
+
+
+@pytest.mark.parametrize("halt_after", range(8))
+def test_stopped_while_shards_are_written(halt_after: int) -> None:
+    """A generation that was being saved when all were told to halt may be saved a second time."""
+    options = MigrationOptions(interval=2, emigrants=1)
+    work = ToyWork(3, options, jitter=2e-3, sharded=True)
+    _, stopped = run_on_threads(4, 6, generations=12, recorder=ToyRecorder(halt_after), work=work, every=1)
+    _, resumed = run_on_threads(2, 6, generations=12, resume=stopped, work=work)
+    _, alone = run_on_threads(1, 6, generations=12)
+    assert digest(resumed, 12) == digest(alone, 12)

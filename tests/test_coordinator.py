@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from fleet import N_STATS, ToyRecorder
+from fleet import N_STATS, ToyRecorder, ToyWork
 
 from grs_evo.parallel.coordinator import Coordinator, RoundRules
 from grs_evo.parallel.decisions import Balance, CheckpointOptions, StopOptions
+from grs_evo.parallel.topology import MigrationOptions
 
 
 def _coordinator(recorder: ToyRecorder, n_islands: int = 3, generations: int = 9, every: int = 2) -> Coordinator:
@@ -52,6 +53,23 @@ def test_a_checkpoint_is_saved_once_all_states_are_here() -> None:
     coordinator.save_due()
     states, _ = recorder.saved[due]
     assert [int(one["n"][0]) for one in states] == [0, 1, 2]
+
+
+def test_a_generation_in_shards_may_be_saved_twice() -> None:
+    """A halt may come when a generation was just saved that all ranks have: it is then the last one as well."""
+    coordinator = _coordinator(ToyRecorder())
+    coordinator.take_stats(0, _told(0, [0, 1, 2], 1.0, 1.0, 1.0))
+    coordinator.decisions()
+    work = ToyWork(3, MigrationOptions(interval=2, emigrants=1))
+    made = {k: work.start(k, lambda: None) for k in range(3)}
+    for rank, islands in ((0, [0, 2]), (1, [1])):
+        assert not coordinator.can_save(0)
+        told = work.write(0, {k: made[k] for k in islands})
+        coordinator.take_shard(0, {"ranks": np.array([rank]), **told})
+    for _ in range(2):
+        assert coordinator.can_save(0)
+        coordinator.save_final(0)
+    assert coordinator.pace.n_saved == 2
 
 
 def test_the_reason_to_halt_is_asked_until_there_is_one() -> None:

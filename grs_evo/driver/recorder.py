@@ -16,7 +16,6 @@ from grs_evo.driver.config.toml import to_toml
 from grs_evo.driver.monitor.console import Reporter
 from grs_evo.driver.monitor.status_file import Progress, Snapshot, evaluations, facts, progress_of, status, write_status
 from grs_evo.parallel.decisions import NEVER, Balance, Decision, Pace, Totals
-from grs_evo.parallel.messages import array_text, text_array
 from grs_evo.parallel.topology import balanced
 from grs_evo.search.counters import stat_names
 from grs_evo.search.island import violation
@@ -224,9 +223,9 @@ class Recorder:
         self.reporter.note(f"saved generation {generation}")
 
     def save_shards(self, generation: int, parts: Sequence[Arrays], decision: Decision, final: bool) -> None:
-        told = [_Told.from_arrays(one) for one in parts]
+        told = [checkpoint.Told.from_arrays(one) for one in parts]
         self._gather([one.archive for one in told])
-        shards = sorted((one.shard for one in told), key=lambda shard: shard.islands)
+        shards = sorted((shard for one in told for shard in one.shards), key=lambda shard: shard.islands)
         self._save(generation, decision, final, [], tuple(shards))
         histories = {island: history for one in told for island, history in one.histories.items()}
         self.write_archive([histories[island] for island in range(self.problem.n_islands)])
@@ -382,32 +381,11 @@ class Recorder:
 # what ranks write by themselves
 
 
-@dataclass(frozen=True)
-class _Told:
-    """What rank 0 is told of a shard: the file, and what of it goes into archive.h5."""
-
-    shard: checkpoint.Shard
-    archive: list[Individual]  # of all islands of the shard, without those that cannot be in the run's
-    histories: dict[int, NDArray[np.float64]]  # island -> rows, thinned
-
-    def to_arrays(self, n_terms: int) -> Arrays:
-        rows = list(self.histories.values())
-        return {
-            "name": text_array(self.shard.name),
-            "digest": text_array(self.shard.digest),
-            "islands": np.array(self.shard.islands, np.int64),
-            "rows": np.concatenate(rows),
-            "n_rows": np.array([len(one) for one in rows], np.int64),
-            **{f"archive.{name}": column for name, column in pack(self.archive, n_terms).items()},
-        }
-
-    @staticmethod
-    def from_arrays(arrays: Arrays) -> _Told:
-        islands = tuple(arrays["islands"].tolist())
-        histories = np.split(arrays["rows"], np.cumsum(arrays["n_rows"])[:-1])
-        (archive,) = _archives([arrays])
-        shard = checkpoint.Shard(array_text(arrays["name"]), array_text(arrays["digest"]), islands)
-        return _Told(shard, archive, dict(zip(islands, histories, strict=True)))
+def shorten(problem: Problem, told: Arrays) -> Arrays:
+    """What is told of several shards, without individuals that those of another one keep out of the run's archive."""
+    archive = _all_that_may_stay(_archives([told]), problem)
+    columns = pack(archive, len(problem.term_names))
+    return {**told, **{f"archive.{name}": column for name, column in columns.items()}}
 
 
 def write_shard(
@@ -425,7 +403,7 @@ def write_shard(
     shard = checkpoint.save_shard(generation, packed, folder.checkpoints, lambda: check_owner(folder, token))
     archive = _all_that_may_stay([state.archive for state in states.values()], problem)
     histories = {island: thinned(states[island].history, problem.n_islands) for island in shard.islands}
-    told = _Told(shard, archive, histories).to_arrays(len(problem.term_names))
+    told = checkpoint.Told((shard,), archive, histories).to_arrays(len(problem.term_names))
     return {"seconds": np.array([time.monotonic() - before]), **told}
 
 

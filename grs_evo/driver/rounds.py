@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from grs_evo.driver.monitor.summary import Result
-from grs_evo.driver.recorder import Recorder, write_shard
+from grs_evo.driver.recorder import Recorder, shorten, write_shard
 from grs_evo.driver.sets.judgement import Judge
 from grs_evo.driver.sets.progress import SetProgress, again, begin, smallest
 from grs_evo.driver.startup import Start, broadcast, receive
@@ -69,6 +69,7 @@ def island_functions(
         pack=IslandState.to_arrays,
         unpack=IslandState.from_arrays,
         shard=shard,
+        shorten=partial(shorten, problem),
         first=lambda: (first.count, first.individuals),
     )
 
@@ -108,13 +109,13 @@ def search(world: World, start: Start, signal_flag: SignalFlag, problem: Problem
     problem = set_progress.problem if rounds_ else problem
     round_ = 0 if point is None else point.round
     before: dict[int, IslandState] = {}
-    shard = partial(write_shard, Folder(start.folder), start.token, problem) if start.shared else None
+    writes = partial(write_shard, Folder(start.folder), start.token, problem) if start.shared else None
     judge = Judge(start.target_data)
     while True:
         if recorder is not None:
             recorder.begin_round(problem, round_, set_progress.state.individuals, set_progress.accepted)
         made = recorder.count_structure if recorder is not None else lambda _: None
-        islands = island_functions(problem, run_.seed, round_, before, made, shard)
+        islands = island_functions(problem, run_.seed, round_, before, made, writes)
         ending, coordinator, routes = _round(world, start, islands, routes, signal_flag, recorder, point, round_)
         if ending.halted or not rounds_:
             return _result(recorder, start, ending, coordinator, set_progress)

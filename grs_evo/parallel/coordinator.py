@@ -84,7 +84,7 @@ class Coordinator:
         self._seconds: dict[int, NDArray[np.float64]] = {}
         self._missing: dict[int, int] = {}
         self._states: dict[int, dict[int, Arrays]] = {}
-        self._shards: dict[int, list[Arrays]] = {}
+        self._shards: dict[int, list[Arrays]] = {}  # of the newest generation saved, and of those that are to be
         self._decisions: dict[int, Decision] = {} if previous is None else {start: previous}
         self._next = start + 1
         self._saving = -1
@@ -149,7 +149,7 @@ class Coordinator:
         self._states.setdefault(generation, {})[island] = arrays
 
     def take_shard(self, generation: int, told: Arrays) -> None:
-        """A rank has written the states of its islands."""
+        """Ranks have written the states of their islands; each does so once for a generation."""
         self._shards.setdefault(generation, []).append(told)
 
     def save_due(self) -> None:
@@ -171,8 +171,10 @@ class Coordinator:
     def _save(self, generation: int, final: bool) -> None:
         decision, before, seconds = self._decisions[generation], time.monotonic(), 0.0
         if generation in self._shards:
-            parts = self._shards.pop(generation)
-            seconds = max(float(told["seconds"][0]) for told in parts)
+            # kept, since the last generation that all ranks have may be this one, should they be halted now
+            self._shards = {g: parts for g, parts in self._shards.items() if g >= generation}
+            parts = self._shards[generation]
+            seconds = max(float(told["seconds"].max()) for told in parts)
             self.hooks.save_shards(generation, parts, decision, final)
         else:
             states = self._states.pop(generation)

@@ -57,8 +57,11 @@ class IslandFunctions:
     pack: Callable[[Any], Arrays]  # state -> named arrays
     unpack: Callable[[Mapping[str, NDArray[Any]]], Any]  # the inverse of pack
     # (generation, states of a rank's islands) -> what rank 0 is told of the file that now holds them, "islands" and
-    # "seconds" at least; None: rank 0 gets the states and writes them
+    # "seconds" at least, to be joined along axis 0; None: rank 0 gets the states and writes them
     shard: Callable[[int, Mapping[int, Any]], Arrays] | None = None
+    shorten: Callable[[Arrays], Arrays] = lambda told: (
+        told
+    )  # leaves out of several shards' what the others make needless
     # how many individuals were evaluated in generation 0, and those worth keeping should it not be completed
     first: Callable[[], tuple[int, Sequence[Individual]]] = lambda: (0, ())
 
@@ -120,6 +123,8 @@ class Worker:
         )
         self._arriving: dict[int, Any] = {}  # island -> state with which this rank is to go on
         self._gathering = Gathering(world.rank, world.size)
+        self._gathering_shards = Gathering(world.rank, world.size)
+        self._written: set[int] = set()  # generations whose states this rank has put into a shard
         self._seconds: dict[int, float] = {}  # island -> s of processor time for the generation being made
         self._looked = 0.0
         self._reported = False
@@ -287,14 +292,24 @@ class Worker:
                 self.coordinator.take_state(generation, island, arrays)
 
     def _write_shard(self, generation: int) -> None:
-        assert self.islands.shard is not None
+        """Once for a generation: it may be the one that was being saved when all were told to halt."""
+        if self.islands.shard is None or generation in self._written:
+            return
+        self._written.add(generation)
         with self.clock.on("save"):
             told = self.islands.shard(generation, self.states[generation])
-        if self.coordinator is None:
-            when = np.array([self.plan.round, generation], np.int64)
-            self.world.post(0, Tag.SHARD, encode({"when": when, **told}))
-        else:
+        self._report_shards(generation, {"ranks": np.array([self.world.rank], np.int64), **told})
+
+    def _report_shards(self, generation: int, told: Arrays) -> None:
+        """What this rank has written, or ranks below it, on its way to rank 0."""
+        if self.coordinator is not None:
             self.coordinator.take_shard(generation, told)
+            return
+        joined = self._gathering_shards.add(generation, told)
+        if joined is not None:
+            when = np.array([self.plan.round, generation], np.int64)
+            told = joined if len(joined["ranks"]) == 1 else self.islands.shorten(joined)
+            self.world.post(self._gathering_shards.parent, Tag.SHARD, encode({"when": when, **told}))
 
     def halted(self) -> Arrays:
         """What rank 0 has to know of this rank when all are halted, such as what there is of generation 0."""
@@ -364,7 +379,7 @@ class Worker:
             self.rank_0().take_state(int(when[1]), int(when[2]), arrays)
         elif tag == Tag.SHARD:
             arrays = decode(block)
-            self.rank_0().take_shard(int(arrays.pop("when")[1]), arrays)
+            self._report_shards(int(arrays.pop("when")[1]), arrays)
         elif tag == Tag.SIGNAL:
             self.signal_flag.heard = self.signal_flag.heard or array_text(block)
         elif tag == Tag.HALT:

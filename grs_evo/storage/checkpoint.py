@@ -23,7 +23,7 @@ from grs_evo import __version__
 from grs_evo.errors import InputError, StorageError
 from grs_evo.files import read_file, write_whole
 from grs_evo.parallel.decisions import Decision
-from grs_evo.search.population.individual import without_lines
+from grs_evo.search.population.individual import Individual, pack, unpack, without_lines
 from grs_evo.storage.checks import array_of, check_individuals
 from grs_evo.storage.hdf5 import Damaged, Tree, below, from_image, sealed, stack, to_image, unsealed, unstack
 
@@ -181,6 +181,39 @@ def save_shard(step: int, states: Mapping[int, Arrays], folder: Path, check: Cal
     return Shard(name, _digest(data), islands)
 
 
+@dataclass(frozen=True)
+class Told:
+    """What whoever names shards is told of them: the files, and what of their islands goes into archive.h5."""
+
+    shards: tuple[Shard, ...]
+    archive: list[Individual]  # of all their islands, without those that cannot be in the run's
+    histories: dict[int, NDArray[np.float64]]  # island -> rows, thinned; shard after shard
+
+    def to_arrays(self, n_terms: int) -> Arrays:
+        rows = list(self.histories.values())
+        return {
+            "names": np.array([one.name.encode() for one in self.shards]),
+            "digests": np.array([one.digest.encode() for one in self.shards]),
+            "n_islands": np.array([len(one.islands) for one in self.shards], np.int64),
+            "islands": np.array([island for one in self.shards for island in one.islands], np.int64),
+            "rows": np.concatenate(rows),
+            "n_rows": np.array([len(one) for one in rows], np.int64),
+            **{f"archive.{name}": column for name, column in pack(self.archive, n_terms).items()},
+        }
+
+    @staticmethod
+    def from_arrays(arrays: Arrays) -> Told:
+        islands = arrays["islands"].tolist()
+        held = [part.tolist() for part in np.split(arrays["islands"], np.cumsum(arrays["n_islands"])[:-1])]
+        histories = np.split(arrays["rows"], np.cumsum(arrays["n_rows"])[:-1])
+        archive = unpack({name[8:]: column for name, column in arrays.items() if name.startswith("archive.")})
+        shards = tuple(
+            Shard(name.decode(), digest.decode(), tuple(mine))
+            for name, digest, mine in zip(arrays["names"].tolist(), arrays["digests"].tolist(), held, strict=True)
+        )
+        return Told(shards, archive, dict(zip(islands, histories, strict=True)))
+
+
 def states_of(
     checkpoint: Checkpoint, folder: Path, islands: Collection[int] | None = None
 ) -> Iterator[tuple[int, Arrays]]:
@@ -233,7 +266,8 @@ def _remove_old(folder: Path, keep: int, newest: Checkpoint) -> None:
 
     Parameters
     ----------
-    newest : that was just written; other shards of its step are of one that it replaced
+    newest : that was just written; other shards of its step are of one that it replaced, and those of later steps may
+        be of the next one, which other ranks have begun
     """
     kept = files(folder)[:keep]
     for old in files(folder)[keep:]:
@@ -242,7 +276,7 @@ def _remove_old(folder: Path, keep: int, newest: Checkpoint) -> None:
     named = {one.name for one in newest.shards}
     for path in folder.glob("shard_*.h5"):
         match = _SHARD_NAME.fullmatch(path.name)
-        if match and path.name not in named and int(match[1]) not in steps:
+        if match and path.name not in named and int(match[1]) <= newest.step and int(match[1]) not in steps:
             path.unlink(missing_ok=True)
 
 
