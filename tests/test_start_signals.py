@@ -18,13 +18,14 @@ from pathlib import Path
 import pytest
 import small
 
+from grs_evo.cli.status import status
 from grs_evo.files import write_whole
 from grs_evo.storage.archive_file import read_archive
 from grs_evo.storage.run_folder import create
 
 # s; what is tested would go on for ever, and the machine may be busy
 _PATIENCE = 60
-WAYS = ("SIGTERM", "SIGUSR1", "SIGINT")
+GONE = ("interrupted", "its processes are gone")
 
 # The program, which at one place of the set-up goes on for ever, in Python or in one call of compiled code that no
 # handler of Python's interrupts.
@@ -148,6 +149,10 @@ def test_a_signal_ends_set_up_wherever_it_is(expected: str, tmp_path: Path, plac
     assert told.count("`grs-evo resume case` goes on") == has_folder
     assert "Traceback" not in told
     if has_folder:
+        found = status(tmp_path / "case")
+        # where the program was in compiled code, its thread ended it without another word
+        assert (found["state"], found["stop_reason"]) in (("stopped", "in set-up"), GONE)
+        assert how == "compiled" or found["state"] == "stopped"
         _goes_on(tmp_path, expected)
 
 

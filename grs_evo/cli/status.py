@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from grs_evo.files import is_there
 from grs_evo.storage.checkpoint import files
 from grs_evo.storage.run_folder import existing, is_alive, json_table, owner_of
 from grs_evo.text import duration, table_of
@@ -52,6 +53,8 @@ def status(path: str | Path) -> dict[str, Any]:
         failed = folder.failures()
         why = f"an error ended it, see {', '.join(map(str, failed))}" if failed else "its processes are gone"
         found["state"], found["stop_reason"] = "interrupted", why
+        if not failed and not is_there(folder.status) and owner_of(folder).get("ended"):
+            found["state"], found["stop_reason"] = "stopped", "in set-up"
     if alive and found["state"] != "running":
         found["state"], found["stop_reason"], found["quality"] = "running", "", None
     kept = files(folder.checkpoints)
