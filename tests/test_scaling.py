@@ -99,13 +99,13 @@ def test_time_is_counted_once() -> None:
 
 
 def test_the_model_adds_up(tool) -> None:
-    model = tool.Model(0.1, 1e-5, 1e-6, 1e-7, 32, 1e-8, 0.5, 1e5, 1e5, 400.0, 500.0, 1000.0, 4.0, 1e8)
+    model = tool.Model(0.1, 1e-5, 1e-6, 1e-7, 32, 1e-8, 0.5, 1e-5, 1e5, 1e5, 400.0, 500.0, 1000.0, 4.0, 1e8)
     small, large = model.predict(1, 2, 10), model.predict(1000, 100_000, 10)
     assert small["s/generation"] == pytest.approx(2 * 10 * 0.1, rel=1e-3)
     assert large["s/generation"] == pytest.approx(100 * 10 * 0.1 + 33 * 1e-5 + 0.1 + 1e-4, rel=1e-9)
     state = 1e5 / 5 + 500 * 400 + 1000 * 8  # history and keys have come to their full length
-    assert large["one save s"] == pytest.approx(100 * state * 1e-8 + 0.5 * 1000 / 16)
-    assert large["rank 0 GB to save"] == pytest.approx(4e-9 * 100 * state + 0.1 + 0.1)
+    assert large["one save s"] == pytest.approx(100 * state * 1e-8 + 0.5 + 1.0)
+    assert large["rank 0 GB to save"] == pytest.approx(4e-9 * 100 * state + 0.1 + 33e-4)
     assert model.state_bytes(10, 50) == pytest.approx(1e5 / 5 + 50 * 400 + 500 * 8)
 
 

@@ -18,7 +18,7 @@ from scaling_runs import LIQUID, Case, command, environment
 from grs_evo import __version__
 from grs_evo.driver.config.run_file import RunFile, parse
 from grs_evo.driver.monitor.console import Reporter
-from grs_evo.driver.recorder import Recorder, write_shard
+from grs_evo.driver.recorder import Recorder, thinned, write_shard
 from grs_evo.driver.setup import make_problem, make_target_data
 from grs_evo.parallel.communicator import connect
 from grs_evo.parallel.coordinator import Coordinator, RoundRules
@@ -266,6 +266,7 @@ def _shards(stage: Stage) -> list[Row]:
             "shard cpu s": cpu,
             "rank 0 then s": time.perf_counter() - begun,
             "rank 0 then cpu s": time.process_time() - whole,
+            "history s/island": best_of(lambda: recorder.tagged(0, thinned(grown.history, n_islands)), 20),
             "archive bytes": stage.folder.archive.stat().st_size,
             "told bytes": encode(told).nbytes,
             "told bytes without history": encode(told).nbytes - told["rows"].nbytes,

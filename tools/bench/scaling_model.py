@@ -22,6 +22,7 @@ class Model:
     fanout: int  # ranks that rank 0 hears from, the others through these
     per_byte: float  # s of a rank per byte of its shard
     name: float  # s of rank 0 to name the shards and write the archive file, of 1,024 islands on 16 ranks
+    per_history: float  # s of rank 0 for the history of one island in the archive file
     told: float  # bytes that rank 0 is told of a shard, without history
     state: float  # bytes of a state without history and keys of what was evaluated
     row: float  # bytes of history per generation
@@ -44,7 +45,7 @@ class Model:
         speak = min(ranks, self.fanout + 1) * self.per_message + islands * self.per_row + ranks * self.per_answer
         state = self.state_bytes(population, generations)
         shard = islands / ranks * state
-        naming = self.name * max(1.0, ranks / 16)
+        naming = self.name + islands * self.per_history
         return {
             "ranks": ranks,
             "islands": islands,
@@ -53,9 +54,9 @@ class Model:
             "share": speak / (advance + speak),
             "one save s": shard * self.per_byte + naming,
             "checkpoint GB": islands * state / 1e9,
-            "rank 0 GB to save": (self.copies * shard + self.rest + ranks * self.told) / 1e9,
+            "rank 0 GB to save": (self.copies * shard + self.rest + min(ranks, self.fanout + 1) * self.told) / 1e9,
             "min between saves at 2 %": (shard * self.per_byte + naming) / 0.02 / 60.0,
-            "resume, s": islands * state * self.per_byte,
+            "resume, s": 2.0 * islands * state * self.per_byte,  # rank 0 reads each shard twice
         }
 
 
@@ -74,6 +75,7 @@ def part_model(costs: dict[str, Any], share: dict[str, Any]) -> dict[str, Any]:
         fanout=FANOUT,
         per_byte=shards["shard cpu s"] / shards["shard bytes"],
         name=shards["rank 0 then cpu s"],
+        per_history=shards["history s/island"],
         told=shards["told bytes without history"],
         state=state["bytes without history and keys"],
         row=state["history bytes/generation"],
