@@ -4,9 +4,11 @@
 |---|---|---|
 | operators | grs_evo.operators | `grs_evo.search.operators.record.Operator` |
 | candidates | grs_evo.candidates | `grs_evo.search.candidates.source.CandidateGenerator` |
+| strategies | grs_evo.strategies | `grs_evo.search.strategies.record.SearchStrategy` |
 | terms | grs_evo.terms | `grs_evo.loss.terms.term.AddedTerm` |
 | observables | grs_evo.observables | `grs_evo.observables.Observable` |
 | exporters | grs_evo.exporters | `grs_evo.exporters.table.Exporter` |
+| callbacks | grs_evo.callbacks | `grs_evo.driver.config.callback.Callback` |
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import Any
 
 from grs_evo.errors import InputError, nearest
 
-KINDS = ("operators", "candidates", "terms", "observables", "exporters")
+KINDS = ("operators", "candidates", "strategies", "terms", "observables", "exporters", "callbacks")
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,6 +54,28 @@ def chain(rng, source):
 
 CHAIN = CandidateGenerator("chain", chain)
 ''',
+    "strategy": '''\
+from grs_evo.search.fresh_candidates import fresh
+from grs_evo.search.population.individual import order_key
+from grs_evo.search.problem import Step
+from grs_evo.search.strategies.record import SearchStrategy
+
+def renew(state, problem, rng, ledger):
+    """New candidates every generation, of which the best stay."""
+    size = problem.islands[state.island].population
+    new = fresh(size, state.island, problem, rng, ledger, required=not state.population)
+    kept = sorted([*state.population, *new], key=order_key)[:size]
+    return Step(kept, new, state.seen, {}, state.rates)
+
+RENEW = SearchStrategy("renew", renew)
+''',
+    "callback": """\
+from grs_evo.driver.config.callback import Callback
+
+seen = []
+TELL = Callback("tell", lambda now: seen.append((now.generation, now.best_value)))
+FAIL = Callback("fail", lambda now: 1 / 0)
+""",
     "exporter": """\
 from grs_evo.exporters.table import Exporter
 
@@ -94,6 +116,33 @@ def test_an_operator_and_an_observable_of_the_run_file(here: Path) -> None:
     assert versions["operators my_operator:ENDS"].startswith("my_operator:ENDS ")
     again = run(path, here / "out2", quiet=True)
     assert again.archive_hash == result.archive_hash
+
+
+def test_a_strategy_makes_the_generations_and_goes_on_where_it_was_stopped(here: Path) -> None:
+    text = small.LATTICE.replace("[search]", '[search]\nstrategy = "my_strategy:RENEW"')
+    path = small.write(here, text)
+    whole = run(path, here / "whole", quiet=True)
+    archive = grs_evo.read_archive(here / "whole")
+    last = archive.history["evaluations"][archive.history["generation"] == archive.history["generation"].max()]
+    assert {one.operator for one in archive.individuals} == {"random"}  # no child was bred
+    assert (last > 0).all()
+    versions = json.loads((here / "whole" / "versions.json").read_text())
+    assert versions["strategies my_strategy:RENEW"].startswith("my_strategy:RENEW ")
+    run(path, here / "half", quiet=True, on_generation=lambda now: now.generation == 1)
+    assert resume(here / "half", quiet=True).archive_hash == whole.archive_hash
+
+
+def test_callbacks_are_told_and_change_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = small.write(here)
+    without = run(path, here / "without", quiet=True)
+    path.write_text(path.read_text() + '\n[plugins]\ncallbacks = ["my_callback:TELL", "my_callback:FAIL"]\n')
+    told = run(path, here / "told")
+    assert told.archive_hash == without.archive_hash
+    seen = sys.modules["my_callback"].seen
+    assert [generation for generation, _ in seen] == list(range(told.generation + 1))
+    assert seen[-1][1] == told.archive[0].value
+    said = capsys.readouterr().err
+    assert said.count("callback fail failed and is called no more (ZeroDivisionError: division by zero)") == 1
 
 
 def test_a_resume_with_another_source_is_refused(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,6 +212,7 @@ def test_a_format_of_ones_own(here: Path) -> None:
         ('operators = ["my_observable:SIZE"]', "is a Observable; it must be an Operator"),
         ('operators = ["twist"]', "'twist' is no installed part"),
         ('operators = "my_operator:ENDS"', "must be a list"),
+        ('callbacks = ["my_operator:ENDS"]', "is a Operator; it must be a Callback"),
         ('operator = ["my_operator:ENDS"]', "did you mean 'operators'?"),
     ],
 )
@@ -171,3 +221,11 @@ def test_slips_are_answered_at_set_up(given: str, said: str, here: Path) -> None
         parse(f'[target]\nfiles = ["a.xyz"]\n[plugins]\n{given}\n', "case.toml")
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_strategies_that_are_none_are_answered_at_set_up(here: Path) -> None:
+    with pytest.raises(InputError, match=r"search\.strategy.* or 'module:variable'.*did you mean 'gradient'"):
+        parse('[target]\nfiles = ["a.xyz"]\n[search]\nstrategy = "gradeint"\n', "case.toml")
+    path = small.write(here, small.LATTICE.replace("[search]", '[search]\nstrategy = "my_operator:ENDS"'))
+    with pytest.raises(InputError, match=r"strategy: 'my_operator:ENDS' is an? Operator; it must be a SearchStrategy"):
+        run(path, here / "out", quiet=True)

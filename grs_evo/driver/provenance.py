@@ -100,7 +100,7 @@ def fingerprint(run_: RunFile, target_data: TargetData) -> dict[str, str]:
     if outside:
         found["source of loss.terms"] = outside
     for name, told in recorded(run_).items():
-        if not name.startswith("observables "):  # these judge what was found, and change nothing of it
+        if not name.startswith(("observables ", "callbacks ")):  # these look at what was found, and change nothing
             found[f"source of {name}"] = _digest(told.encode())
     return found
 

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo import __version__
+from grs_evo.driver.config.callback import Callback
+from grs_evo.driver.config.plugged import callbacks
 from grs_evo.driver.config.run_file import RunFile
 from grs_evo.driver.config.toml import to_toml
 from grs_evo.driver.monitor.console import Reporter
@@ -83,6 +85,7 @@ class Recorder:
             self.past = np.empty((0, 2 + len(self.names)))
         self.begun = time.monotonic()
         self.pace = Pace(-1, self.begun)
+        self.callbacks: list[Callback] = callbacks(self.run)
         self._looked = 0.0
         self._sought = 0.0
         self._told = 0.0
@@ -142,6 +145,16 @@ class Recorder:
         best = float(rows[:, self.column["best_value"]].min())
         return Totals(generation, best, float(evaluations(rows, self.names)))
 
+    def _tell_callbacks(self, now: Snapshot) -> None:
+        """One that fails is named and not called again: it must not end a run, which does not depend on it."""
+        for one in tuple(self.callbacks):
+            try:
+                one.call(progress_of(now))
+            except Exception as error:  # what somebody else's code raises is not known here
+                self.callbacks.remove(one)
+                words = f"{type(error).__name__}: {error}"
+                self.reporter.say(f"callback {one.name} failed and is called no more ({words})")
+
     def observe(self, rows: NDArray[np.float64], decision: Decision, pace: Pace) -> None:
         self._rows, self._decision = rows, decision
         self.pace = pace
@@ -150,6 +163,7 @@ class Recorder:
             self._first = (now, evaluations(rows, self.names))
         now_known = self.snapshot()
         self.reporter.progress(facts(now_known))
+        self._tell_callbacks(now_known)
         if self.on_generation is not None and self.on_generation(progress_of(now_known)) is True:
             self.halted = self.halted or "on_generation"
         if now - self._told >= self._pause:

@@ -34,6 +34,7 @@ from grs_evo.search.operators.probabilities import check_operators
 from grs_evo.search.options import IslandOptions
 from grs_evo.search.population.archive import check_objectives, default_objectives
 from grs_evo.search.problem import Problem
+from grs_evo.search.strategies.table import strategy_of
 from grs_evo.storage.target_file import TargetData, write_target
 from grs_evo.structures.reading import Entry, elements_of, read_sites, read_structures, read_with_elements
 from grs_evo.structures.structure import VACANCY, Structure, lacks_cell, to_atoms
@@ -366,6 +367,9 @@ def _operator_notes(
     for group, options, source, lattice in zip(groups, islands, sources, lattices, strict=True):
         # Fresh candidates need no operators, and compiled walks on fixed sites have their own moves.
         if options.strategy == "gradient" or (options.strategy != "genetic" and lattice is not None):
+            continue
+        if options.is_plugged:  # which operators it uses is its own affair
+            strategy_of(options.strategy)
             continue
         where = "search.operators" if group < 0 else f"islands[{group}].operators"
         notes |= dict.fromkeys(check_operators(source.limits, options.operators, options.strategy, where))

@@ -16,20 +16,11 @@ from grs_evo.search.options import MigrantOptions
 from grs_evo.search.population.archive import extend, rounded
 from grs_evo.search.population.individual import UID_BITS, Individual, order_key
 from grs_evo.search.population.selection import pick
-from grs_evo.search.problem import Problem, Step, Strategy
+from grs_evo.search.problem import Problem, Step
 from grs_evo.search.repeats import content_keys
 from grs_evo.search.state import IslandState, rng_from_array, rng_to_array
-from grs_evo.search.strategies.genetic import evolve, gradient
-from grs_evo.search.strategies.trajectory import annealing, descent, random_walk
+from grs_evo.search.strategies.table import strategy_of
 from grs_evo.structures.structure import Structure
-
-STRATEGIES: dict[str, Strategy] = {
-    "genetic": evolve,
-    "gradient": gradient,
-    "annealing": annealing,
-    "descent": descent,
-    "random_walk": random_walk,
-}
 
 # Rows of history that an island carries along, at most.
 _HISTORY_ROWS = 2048
@@ -115,7 +106,7 @@ def advance(
     arrivals += accepted
     population = _with_arrivals(state.population, arrivals, problem.migration.replace, options.population, rng)
 
-    step = STRATEGIES[options.strategy](replace(state, population=tuple(population)), problem, rng, ledger)
+    step = strategy_of(options.strategy)(replace(state, population=tuple(population)), problem, rng, ledger)
     spread = diversity(step.population)
     stale = state.stale + 1 if spread < options.collapse and state.generation >= 0 else 0
     if stale >= options.patience and options.refresh > 0.0:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticKnownError
 
 from grs_evo.options import Options
+from grs_evo.plugins import entry_points
 from grs_evo.search.candidates.source import CandidateOptions
 from grs_evo.search.operators.options import OperatorOptions
 
@@ -37,6 +39,7 @@ class GeneticOptions(Options):
     )
 
 
+Shipped = Literal["genetic", "gradient", "annealing", "descent", "random_walk"]
 Kind = Literal["annealing", "descent", "random_walk"]
 
 
@@ -105,9 +108,7 @@ class MigrantOptions(Options):
 class IslandOptions(Options):
     """How one island searches."""
 
-    strategy: Literal["genetic", "gradient", "annealing", "descent", "random_walk"] = Field(
-        default="genetic", description="how the next generation is made"
-    )
+    strategy: Shipped | str = Field(default="genetic", description="how the next generation is made")
     population: int = Field(default=50, ge=1, le=100_000, description="individuals of the island [1]")
     candidates: CandidateOptions | None = Field(default=None, description="this island's own candidates, or the run's")
     genetic: GeneticOptions = GeneticOptions()
@@ -127,3 +128,17 @@ class IslandOptions(Options):
     refresh: float = Field(
         default=0.0, ge=0, le=1, description="share of a collapsed population replaced by new candidates; 0: never [1]"
     )
+
+    @field_validator("strategy")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        """One that ships, or one from outside: module:variable or the name of an entry point."""
+        if name in get_args(Shipped) or ":" in name or name in entry_points("strategies"):
+            return name
+        *most, last = (repr(one) for one in (*get_args(Shipped), "module:variable"))
+        raise PydanticKnownError("literal_error", {"expected": f"{', '.join(most)} or {last}"})
+
+    @property
+    def is_plugged(self) -> bool:
+        """Whether the strategy is from outside the package."""
+        return self.strategy not in get_args(Shipped)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from systems import ON_FCC, toy_problem
 
 from grs_evo.errors import InputError
-from grs_evo.search.island import STRATEGIES, advance
+from grs_evo.search.island import advance
 from grs_evo.search.operators.table import operator_names
 from grs_evo.search.options import IslandOptions
 from grs_evo.search.population.archive import (
@@ -28,6 +28,7 @@ from grs_evo.search.population.individual import (
     unpack,
 )
 from grs_evo.search.state import IslandState
+from grs_evo.search.strategies.table import STRATEGIES
 from search.island_cases import run
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from systems import IN_CELLS, toy_problem
 
-from grs_evo.search.island import STRATEGIES
 from grs_evo.search.options import IslandOptions, WalkOptions
 from grs_evo.search.strategies import trajectory
+from grs_evo.search.strategies.table import STRATEGIES
 from search.island_cases import run
 from search.lattice_cases import walk_problem
 

@@ -133,6 +133,8 @@ def _prefixed(table: str, options: Options, reasons: dict[str, str]) -> dict[str
 
 
 def _genetic_reasons(run: RunFile, options: IslandOptions, source: Source) -> dict[str, str]:
+    if options.is_plugged:  # one from outside reads what it likes
+        return dict.fromkeys(type(options.genetic).model_fields, "")
     genetic, by_strategy = options.genetic, f"strategy is {options.strategy!r}"
     evolves = options.strategy == "genetic"
     plus = genetic.survival == "plus" or options.selection.kind == "nsga2"
@@ -147,6 +149,8 @@ def _genetic_reasons(run: RunFile, options: IslandOptions, source: Source) -> di
 
 
 def _walk_reasons(options: IslandOptions, source: Source) -> dict[str, str]:
+    if options.is_plugged:
+        return dict.fromkeys(WalkOptions.model_fields, "")
     walk, strategy = options.walk, options.strategy
 
     def by(*strategies: str) -> str:
@@ -173,14 +177,14 @@ def _walk_reasons(options: IslandOptions, source: Source) -> dict[str, str]:
 def _operator_reasons(options: IslandOptions) -> dict[str, str]:
     adaptive = "" if options.operators.adaptive else "adaptive is false"
     return {
-        "crossover": "" if options.strategy == "genetic" else f"strategy is {options.strategy!r}",
+        "crossover": "" if options.strategy == "genetic" or options.is_plugged else f"strategy is {options.strategy!r}",
         "floor": adaptive,
         "memory": adaptive,
     }
 
 
 def _selection_reasons(options: IslandOptions) -> dict[str, str]:
-    idle = "" if options.strategy == "genetic" else f"strategy is {options.strategy!r}"
+    idle = "" if options.strategy == "genetic" or options.is_plugged else f"strategy is {options.strategy!r}"
     return {"kind": idle, "tournament": idle}
 
 

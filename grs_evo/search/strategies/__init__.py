@@ -6,4 +6,6 @@
 | annealing, descent, random_walk | `trajectory` |
 | those three on fixed sites | `lattice_chain` |
 | those three elsewhere | `walk` |
+| which are there, by name | `table` |
+| one from outside the package | `record` |
 """
