@@ -124,7 +124,7 @@ def test_cutoffs_lie_between_shells() -> None:
 
 def test_pieces_of_a_slab_keep_their_atoms_apart_and_their_vacuum(here: Path) -> None:
     made = draft("slab", ["rough.extxyz"], here, atoms=40)
-    Path("starts.extxyz").write_text(made.files["slab-starts.extxyz"])
+    Path("starts.extxyz").write_text(made.files["rough-starts.extxyz"])
     pieces = read("starts.extxyz", ":")
     whole = read("rough.extxyz")
     for piece in pieces:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from grs_evo.starting.kind import (
     Wanted,
     basis_table,
     fractions_text,
+    quoted,
     run_file,
     table,
     target_table,
@@ -168,7 +170,7 @@ def _slab(wanted: Wanted) -> Draft:
     if parent is not None and parent <= 2 * _SITES and seen.first.n_atoms >= 2 * parent:
         return _slab_of_sites(wanted, seen, parent, cutoff)
     size = wanted.atoms or min(80, seen.first.n_atoms)
-    starts = slab_starts(seen, size)
+    starts, beside = slab_starts(seen, size), f"{PurePath(seen.files[0]).stem}-starts.extxyz"
     text = run_file(
         f"Small slabs with the environments of {wanted.called}, its surface among them.",
         target_table(wanted),
@@ -176,14 +178,14 @@ def _slab(wanted: Wanted) -> Draft:
         table(
             "candidates",
             ('kind = "templates"', "start from pieces cut out of the target,"),
-            ('file = "slab-starts.extxyz"', "written beside this file, with the target's vacuum"),
+            (f"file = {quoted([beside])[1:-1]}", "written beside this file, with the target's vacuum"),
             ("rattle = 0.1", "Å, so that no two are alike"),
         ),
         relax_table(),
         table("search", ("islands = 4", "shared out over the ranks there are"), ("population = 8", "")),
         table("stop", ("generations = 10", "more: a better slab")),
     )
-    return Draft(text, files={"slab-starts.extxyz": starts}, notes=("no lattice found: pieces of it are the start",))
+    return Draft(text, files={beside: starts}, notes=("no lattice found: pieces of it are the start",))
 
 
 def _slab_of_sites(wanted: Wanted, seen: Seen, parent: int, cutoff: float) -> Draft:

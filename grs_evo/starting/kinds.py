@@ -87,7 +87,8 @@ def write(made: Draft, path: Path) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     for place in (path, *(path.parent / one for one in made.files)):
         if is_there(place):
-            raise InputError(f"{place}: exists already; choose another -o")
+            other = "choose another -o" if place == path else "remove it, or choose another folder with -o"
+            raise InputError(f"{place}: exists already; {other}")
     path.write_text(made.text, encoding="utf-8")
     for name, content in made.files.items():
         (path.parent / name).write_text(content, encoding="utf-8")
