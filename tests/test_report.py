@@ -20,6 +20,7 @@ from grs_evo.analysis import Coverage
 from grs_evo.analysis.distributions import environments
 from grs_evo.analysis.figures.environments import growth
 from grs_evo.analysis.figures.figure import Figure, Series, axis, base_of
+from grs_evo.analysis.figures.files import svg_text
 from grs_evo.analysis.notation import significant
 from grs_evo.errors import InputError
 from grs_evo.report import page as page_of_report
@@ -175,6 +176,27 @@ def test_what_scrolls_takes_the_keyboard_and_headers_say_something(html):
     assert "<th></th>" not in html
     assert not re.search(r"<th[^>]*></th>", html)
     assert all(a.get("alt") for tag, a in page.elements if tag == "img")
+
+
+def test_a_picture_says_what_its_ticks_say():
+    loss = np.array([1e-3, 2e-3, 5e-3, 0.2])
+    shown = svg_text(Figure("a", "A", "", [Series("$loss$", np.arange(4), loss)], y=axis("loss", loss)), (5.0, 4.0))
+    assert ">0.001<" in shown
+    assert not re.search(r"<[^>]*\.\d{3}", shown)
+
+
+def test_large_tables_are_compressed_and_small_ones_are_not():
+    import base64
+    import gzip
+
+    for content, name in (("a,b\n1,2\n", "x.csv"), ("a,b\n1,2\n" * 50_000, "x.csv.gz")):
+        link = page_of_report.download("x.csv", content, "Data")
+        ((given, href),) = re.findall(r'download="([^"]+)" href="data:[^"]*base64,([^"]+)"', link)
+        data = base64.b64decode(href)
+        assert given == name
+        assert (gzip.decompress(data) if name.endswith("gz") else data).decode() == content
+    assert len(link) < 10_000
+    assert link == page_of_report.download("x.csv", content, "Data")  # without the time of the day
 
 
 @pytest.mark.parametrize("where", ["description", "run_file", "title"])

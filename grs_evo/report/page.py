@@ -7,6 +7,7 @@ The page carries a content security policy under which a browser fetches nothing
 from __future__ import annotations
 
 import base64
+import gzip
 import html
 import json
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,8 @@ from grs_evo.report import plot
 
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 
+
+_LARGE = 100_000  # bytes
 
 Tile = tuple[str, str, str]  # name, value, remark
 
@@ -46,11 +49,13 @@ def script_json(value: Any) -> str:
 
 
 def download(name: str, content: str, label: str, kind: str = "text/csv") -> str:
-    """A link that saves the content, which it carries itself."""
-    encoded = base64.b64encode(content.encode()).decode()
-    return (
-        f'<a class="take" download="{text(name)}" href="data:{kind};charset=utf-8;base64,{encoded}">{text(label)}</a>'
-    )
+    """A link that saves the content, which it carries itself; large ones compressed, so that the page stays small."""
+    data, kind = content.encode(), f"{kind};charset=utf-8"
+    if len(data) > _LARGE:
+        data, kind = gzip.compress(data, mtime=0), "application/gzip"
+        name, label = f"{name}.gz", f"{label}, gzip"
+    encoded = base64.b64encode(data).decode()
+    return f'<a class="take" download="{text(name)}" href="data:{kind};base64,{encoded}">{text(label)}</a>'
 
 
 def tiles(entries: Sequence[Tile]) -> str:

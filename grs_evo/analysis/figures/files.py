@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -221,18 +222,19 @@ def save(drawing: Any, stem: str | Path, formats: Sequence[str] = FORMATS) -> li
 def svg_text(figure: Figure, size: tuple[float, float]) -> str:
     """One figure as SVG for a page, width and height in inches; the same figure gives the same text.
 
-    Of a cloud of many points the points are one picture in it: each by itself would take a hundred characters.
+    Clouds and lines of many points are one picture in it: each point by itself would take up to a hundred characters.
     """
     drawing = draw([figure], size=size)
     for line in drawing.axes[0].lines:
-        if line.get_linestyle() == "None" and len(line.get_xdata()) > _MANY:
+        if len(line.get_xdata()) > (_MANY if line.get_linestyle() == "None" else 5 * _MANY):
             line.set_rasterized(True)
     stream = io.StringIO()
     drawing.savefig(
-        stream, format="svg", dpi=120, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+        stream, format="svg", dpi=96, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
     )
     text = stream.getvalue()
-    return text[text.index("<svg") :]
+    # Hundredths of a point are enough; words between the tags stay.
+    return re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag[0]), text[text.index("<svg") :])
 
 
 def output_stem(stem: str | Path) -> Path:
