@@ -34,7 +34,6 @@ from grs_evo.search.operators.probabilities import check_operators
 from grs_evo.search.options import IslandOptions
 from grs_evo.search.population.archive import check_objectives, default_objectives
 from grs_evo.search.problem import Problem
-from grs_evo.search.strategies.table import strategy_of
 from grs_evo.storage.target_file import TargetData, write_target
 from grs_evo.structures.reading import Entry, elements_of, read_sites, read_structures, read_with_elements
 from grs_evo.structures.structure import VACANCY, Structure, lacks_cell, to_atoms
@@ -365,11 +364,7 @@ def _operator_notes(
     groups = [k for k, group in enumerate(run.islands) for _ in range(group.count)] or [-1] * len(islands)
     notes: dict[str, None] = {}
     for group, options, source, lattice in zip(groups, islands, sources, lattices, strict=True):
-        # Fresh candidates need no operators, and compiled walks on fixed sites have their own moves.
-        if options.strategy == "gradient" or (options.strategy != "genetic" and lattice is not None):
-            continue
-        if options.is_plugged:  # which operators it uses is its own affair
-            strategy_of(options.strategy)
+        if not options.moves_by_operators(lattice is not None):
             continue
         where = "search.operators" if group < 0 else f"islands[{group}].operators"
         notes |= dict.fromkeys(check_operators(source.limits, options.operators, options.strategy, where))

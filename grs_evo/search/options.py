@@ -142,3 +142,10 @@ class IslandOptions(Options):
     def is_plugged(self) -> bool:
         """Whether the strategy is from outside the package."""
         return self.strategy not in get_args(Shipped)
+
+    def moves_by_operators(self, on_sites: bool) -> bool:
+        """Whether it makes its structures by the mutations and crossovers of `operators`.
+
+        Fresh candidates need none; compiled walks on fixed sites and strategies from outside have moves of their own.
+        """
+        return self.strategy == "genetic" or (self.strategy in get_args(Kind) and not on_sites)

@@ -7,6 +7,7 @@
 | what does an alloy decide where the run file leaves it open? | `from_alloy` |
 | what does the target decide where the run file leaves it open? | `from_target` |
 | which parts from outside does it name? | `plugged` |
+| what is called after every generation? | `callback` |
 | which options have no effect? | `without_effect` |
 | how are options written as TOML? | `toml` |
 """

@@ -11,7 +11,7 @@ from typing import Any
 class Callback:
     """Called on rank 0 after every generation, with a `grs_evo.driver.monitor.status_file.Progress`.
 
-    It looks and tells; what it returns is not asked for, and the run's answer is the same without it.
+    It looks and tells; what it returns has no effect, and the run's answer is the same without it.
     """
 
     name: str
