@@ -95,6 +95,19 @@ def test_a_large_cell_has_the_wanted_order(tmp_path: Path) -> None:
         cli.main(["alloy", str(tmp_path / "other.toml"), "-o", str(out)], standalone_mode=False)
 
 
+def test_residual_against_displacements_in_one_run(tmp_path: Path) -> None:
+    more = 'strategy = "annealing"\n[search.walk]\nevaluations = 300\nsymmetric = 0.7\n'
+    text = VACANCIES.replace("order = {Ni-Va = [-0.1]}", "").replace("[8, 8]", "[32, 32]")
+    text += f'[search]\nislands = 1\n{more}[archive]\nobjectives = ["value", "displacements"]\n'
+    (tmp_path / "run.toml").write_text(text + "[stop]\ngenerations = 8\n")
+    result = grs_evo.run(tmp_path / "run.toml", quiet=True)
+    front = grs_evo.read_archive(result.folder)
+    assert front.objective_names == ("value", "displacements")
+    low, high = front.objectives.min(axis=0), front.objectives.max(axis=0)
+    assert low[1] < 48 < high[1] == 96
+    assert front.objectives[front.objectives[:, 1] == low[1], 0].min() > low[0]
+
+
 def test_vacancies_need_sites_that_stay(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text(VACANCIES + "rattle = 0.1\n")
     with pytest.raises(InputError, match="X are vacancies, which need sites that stay"):

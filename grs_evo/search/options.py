@@ -73,6 +73,14 @@ class WalkOptions(Options):
         default=0.0, ge=0, le=1, description="probability of several moves at once (annealing, random_walk) [1]"
     )
     at_once: int = Field(default=4, ge=2, le=1000, description="largest number of moves at once [1]")
+    symmetric: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of generations that keep a random part of the sites' symmetry, for cells with few "
+        "displacements (annealing and descent on sites at fixed composition) [1]",
+        json_schema_extra={"written": "when given"},
+    )
     kick: int = Field(
         default=0, ge=0, le=1000, description="random moves from the best so far at a restart; 0: a fresh candidate [1]"
     )

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +66,47 @@ def rotations(cell: NDArray[np.float64], sites: NDArray[np.float64], kinds: NDAr
 
 # Tolerance of the space group, Å.
 SYMPREC = 0.01
+# Those counted before; structures do not change.
+_displacements: WeakKeyDictionary[Structure, int] = WeakKeyDictionary()
+
+
+def n_displacements(structure: Structure) -> int:
+    """Displacements of single atoms from which symmetry gives all others: the calculations that phonons need.
+
+    For each atom that no operation maps onto an earlier one as many directions, one to three, as its site's operations
+    need to fill space. Without symmetry, or a period in all directions, they are 3 for each atom.
+    """
+    known = _displacements.get(structure)
+    if known is None:
+        known = _displacements[structure] = _counted(structure)
+    return known
+
+
+def _counted(structure: Structure) -> int:
+    all_ = 3 * structure.n_atoms
+    if not structure.pbc.all():
+        return all_
+    scaled = structure.positions @ np.linalg.inv(structure.cell)
+    found = ask_spglib("get_symmetry", structure.cell, scaled, structure.species + 1, symprec=SYMPREC)
+    if found is None:
+        return all_
+    turns = np.asarray(found["rotations"], np.float64)
+    if len(turns) == 1:
+        return all_
+    images = np.einsum("oij,kj->oki", turns, scaled) + np.asarray(found["translations"])[:, None]
+    gaps = images[:, :, None] - scaled[None, None]
+    at = np.linalg.norm((gaps - np.rint(gaps)) @ structure.cell, axis=-1).argmin(-1)  # (n_op, n)
+    total = 0
+    for atom in np.flatnonzero(at.min(axis=0) == np.arange(structure.n_atoms)).tolist():
+        own = turns[at[:, atom] == atom]
+        # what a direction without any symmetry of its own becomes, and another one
+        ranks = [np.linalg.matrix_rank(np.concatenate(own @ _DIRECTIONS[:, :k], axis=1), tol=1e-6) for k in (1, 2)]
+        total += 1 if ranks[0] == 3 else 2 if ranks[1] == 3 else 3
+    return total
+
+
+# Two directions in general position.
+_DIRECTIONS = np.array([[0.619, 0.283], [0.331, -0.571], [0.137, 0.877]])
 
 
 def formula(structure: Structure, elements: Sequence[str]) -> str:

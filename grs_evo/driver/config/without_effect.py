@@ -157,6 +157,9 @@ def _walk_reasons(options: IslandOptions, source: Source) -> dict[str, str]:
         return "" if strategy in strategies else f"strategy is {strategy!r}"
 
     off = "" if not source.one_lattice else "candidates are on one lattice"
+    fixed = (
+        "" if source.one_lattice and source.limits.composition.fixed else "it needs one lattice and fixed composition"
+    )
     started = "t_start is given" if walk.t_start is not None else ""
     reasons = dict.fromkeys(WalkOptions.model_fields, by("annealing", "descent", "random_walk"))
     reasons |= dict.fromkeys(("steps", "t_start", "t_end"), by("annealing"))
@@ -169,6 +172,7 @@ def _walk_reasons(options: IslandOptions, source: Source) -> dict[str, str]:
         "several": by("annealing", "random_walk"),
         "at_once": by("annealing", "random_walk") or ("" if walk.several > 0 else "several is 0"),
         "kick": by("annealing", "descent"),
+        "symmetric": by("annealing", "descent") or fixed,
         "patience": by("descent") or off,
         "sample": by("descent") or off or best,
     }

@@ -12,6 +12,7 @@ A swap of two sites subtracts and adds two columns of A; everything after A is c
 | the descriptors of an occupation, kept up to date after a flip | `occupation` |
 | how often each decoration of each cluster occurs | `clusters` |
 | the loss of an occupation | `lattice` |
+| flips, swaps, exchanges of orbits, random occupations | `moves` |
 | annealing, descent and random walks | `chains` |
 | local passes of a genetic child | `passes` |
 """

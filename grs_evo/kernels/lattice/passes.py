@@ -6,8 +6,8 @@ import numpy as np
 
 from grs_evo.kernels.arrays import count_up
 from grs_evo.kernels.compiling import entry_allocating
-from grs_evo.kernels.lattice.chains import apply, count, permute, propose
 from grs_evo.kernels.lattice.lattice import settle, settle_trial, value_changed, value_whole
+from grs_evo.kernels.lattice.moves import apply, count, permute, propose
 
 
 @entry_allocating

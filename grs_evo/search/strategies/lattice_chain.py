@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from grs_evo.errors import InputError
 from grs_evo.kernels.lattice import chains as kernel
-from grs_evo.kernels.lattice.chains import ChainOptions, ChainState, Moves
+from grs_evo.kernels.lattice.chains import ChainOptions, ChainState
+from grs_evo.kernels.lattice.moves import Moves
 from grs_evo.loss.lattice import LatticeObjective
 from grs_evo.search.counters import Ledger
-from grs_evo.search.operators.lattice_moves import make_moves
+from grs_evo.search.operators.lattice_moves import make_moves, symmetric_moves
 from grs_evo.search.options import Kind, WalkOptions
 from grs_evo.search.population.individual import Individual, best_distinct, order_key
 from grs_evo.search.problem import Problem, Step
@@ -99,10 +100,16 @@ def advance_on_lattice(
     rng: np.random.Generator,
     ledger: Ledger,
 ) -> Step:
-    """One generation of a trajectory."""
+    """One generation of a trajectory, or, with `symmetric`, of one of its own that keeps a part of the symmetry."""
     island = problem.islands[state.island]
-    moves = make_moves(lattice, problem.limits(state.island).composition)
+    rule = problem.limits(state.island).composition
     options = chain_options(kind, island.walk)
+    if island.walk.symmetric > 0.0 and rng.random() < island.walk.symmetric:
+        found = _symmetric(kind, state.island, problem, lattice, options, rng, ledger)
+        if found or state.population:
+            following = best_distinct([*state.population, *found], island.population)
+            return Step(following, found, state.seen, dict(state.walk), state.rates)
+    moves = make_moves(lattice, rule)
     enough = -np.inf if island.walk.enough is None else island.walk.enough
     chain = copied(_from_arrays(state.walk)) if state.walk else new_chain(moves, options, max(1, island.population))
     chain.ints[kernel.N_ELITE] = 0
@@ -121,6 +128,30 @@ def advance_on_lattice(
     if not following:
         raise InputError(f"island {state.island}: not one of {end} occupations has a finite loss")
     return Step(following, found, state.seen, _to_arrays(chain), state.rates)
+
+
+def _symmetric(
+    kind: Kind,
+    island: int,
+    problem: Problem,
+    lattice: LatticeObjective,
+    options: ChainOptions,
+    rng: np.random.Generator,
+    ledger: Ledger,
+) -> list[Individual]:
+    """The best occupations of a chain that exchanges whole orbits of a random subgroup; it ends with the generation."""
+    walk, population = problem.islands[island].walk, problem.islands[island].population
+    moves = symmetric_moves(rng, lattice, problem.limits(island).composition)
+    if moves is None:
+        return []
+    chain = new_chain(moves, options, max(1, population))
+    others = ledger.evaluations
+    while evaluations_done(chain) < walk.evaluations:
+        ledger.check()
+        most = min(_SLICE, walk.evaluations - evaluations_done(chain))
+        chain, _ = advance_chain(chain, lattice, moves, options, rng, most)
+    _count(chain.ints, "swap", ledger)
+    return _individuals(chain, kind, island, lattice, ledger, others)
 
 
 def _count(change: NDArray[np.int64], operator: str, ledger: Ledger) -> None:
