@@ -147,6 +147,20 @@ def test_sizes_without_the_composition(change: tuple[str, str], message: str) ->
         assert by_alloy(parse(text, "run.toml"), Path())[0].candidates.sizes == (40, 40)
 
 
+@pytest.mark.parametrize(
+    ("composition", "message"),
+    [
+        ("[{}]", "composition: of site 0 names no element"),
+        ("{Co = 0.5, Ni = 0.3}", "fractions Co 0.5, Ni 0.3 sum to 0.8; they must sum to 1"),
+        ("[{Co = 1.0}, {Ni = 1.0}]", "2 tables for the 1 sites of the lattice's cell"),
+    ],
+)
+def test_compositions_that_cannot_be_are_refused(composition: str, message: str) -> None:
+    text = CANTOR.replace("{Co = 0.2, Cr = 0.2, Fe = 0.2, Mn = 0.2, Ni = 0.2}", composition)
+    with pytest.raises(InputError, match=message):
+        by_alloy(parse(text, "run.toml"), Path())
+
+
 def test_odd_sizes_of_a_cell_of_two_sites_name_the_nearest() -> None:
     text = CANTOR.replace('"fcc"', '"hcp"').replace("[40, 40]", "[41, 41]")
     with pytest.raises(InputError, match="the nearest possible numbers are 40 and 42"):

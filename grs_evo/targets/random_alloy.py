@@ -50,6 +50,8 @@ def site_fractions(
         raise InputError(f"composition: {len(each)} sites given for a lattice of {n_sites}")
     out = np.zeros((n_sites, len(elements)))
     for site, fractions in enumerate(each):
+        if not fractions:
+            raise InputError(f"composition: of site {site} names no element; its fractions must sum to 1")
         for symbol, fraction in fractions.items():
             if symbol not in elements:
                 raise InputError(

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.driver.config.run_file import AlloyOptions, RunFile
-from grs_evo.errors import InputError
+from grs_evo.errors import InputError, within
 from grs_evo.search.candidates.parents import PARENTS, parent_cell
 from grs_evo.search.candidates.source import CandidateOptions
 from grs_evo.structures.clusters import shells
 from grs_evo.structures.composition import largest_remainder
+from grs_evo.targets.random_alloy import site_fractions
 
 # Functions on ideal sites: of a pair of elements one for each of three shells, angles of two and three neighbours.
 _N_MAX, _L_MAX, _SHELLS = [3, 1, 1], [0, 2, 1], 3
@@ -112,6 +113,8 @@ def _candidates(
         raise InputError(
             f"target.alloy.composition: {len(tables)} tables for the {len(parent.sites)} sites of the lattice's cell"
         )
+    with within("target.alloy", "."):
+        site_fractions(alloy.composition, alloy.occupants, len(tables))
     notes = []
     supercells = options.sizes is not None and "repeat" not in given
     if supercells and "compact" not in given:
