@@ -152,6 +152,27 @@ def test_swaps_change_the_loss_as_a_new_start_does(mean: float, repeat: tuple[in
         assert values[0] == pytest.approx(mean * terms[0][1] + 0.7 * terms[0][-1], rel=1e-11)
 
 
+def test_orbits_may_weigh_more_or_less() -> None:
+    basis = lattice().objective.basis
+    atoms = bulk("Cu", "fcc", a=A, cubic=True) * (2, 2, 3)
+    atoms.symbols = np.random.default_rng(0).permutation(np.repeat(ELEMENTS, 16))
+
+    def value(**weights: tuple[float, ...]) -> float:
+        options = grs_evo.LossOptions(variance=0.0, terms={"clusters": {"weight": 1.0, "weights": weights}})
+        judge = grs_evo.make_objective(basis, lattice().objective.target, options)
+        on_sites = make_lattice_objective(judge, lattice().template)
+        one = judge.evaluate(atoms)
+        species = from_atoms(atoms, ELEMENTS).species
+        assert on_sites.evaluate(species)[1][0, -1] == pytest.approx(one.terms[-1], rel=1e-11)
+        return float(one.terms[-1])
+
+    usual, without, twice = value(), value(pairs=(0.0,)), value(pairs=(2.0,))
+    assert without < usual
+    assert twice - usual == pytest.approx(usual - without, rel=1e-9)
+    with pytest.raises(InputError, match=r"loss\.terms\.clusters: weights\.quadruplets: gives 3 weights"):
+        value(quadruplets=(1.0, 1.0, 1.0))
+
+
 def test_a_chain_with_clusters_is_the_same_however_often_it_is_stopped() -> None:
     """Counts followed from move to move are those counted anew at each start."""
     on_sites = lattice()

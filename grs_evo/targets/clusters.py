@@ -8,7 +8,7 @@ with scale "target", so that weights of 1 and 1 give neither away.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations, pairwise, product
 from typing import Any, NamedTuple
 
@@ -96,6 +96,7 @@ class Clusters:
     decorations: tuple[Decorations, ...]
     wanted: tuple[NDArray[np.float64], ...]  # share of each class among the clusters of an orbit
     shares: NDArray[np.float64]  # (n_orbits, n_orbits) see `ClusterTables`
+    weights: NDArray[np.float64] | None = None  # (n_orbits,) of each orbit over the usual one; None: 1
     seen: dict[bytes, tuple[Placed, ClusterTables]] = field(default_factory=dict, repr=False)  # the last cell met
 
     @property
@@ -177,7 +178,24 @@ def with_wanted(clusters: Clusters, structures: Sequence[Structure], weights: Se
         for sums, shares in zip(total, class_shares(clusters, structure), strict=True):
             sums += weight * structure.n_atoms * shares
     wanted = tuple(sums / norm for sums in total)
-    return Clusters(clusters.alloy, clusters.orbits, clusters.decorations, wanted, clusters.shares)
+    return replace(clusters, wanted=wanted, seen={})
+
+
+def with_weights(clusters: Clusters, weights: Mapping[Any, Sequence[float]]) -> Clusters:
+    """The same orbits with weights of pairs, triplets and quadruplets, by radius; those that are not given have 1.
+
+    Raises
+    ------
+    InputError
+        More weights than orbits.
+    """
+    found = np.ones(len(clusters.orbits))
+    for name, given in weights.items():
+        own = [k for k, one in enumerate(clusters.orbits) if f"{_NAMES[one.order]}s" == name]
+        if len(given) > len(own):
+            raise InputError(f"weights.{name}: gives {len(given)} weights; the lattice has {len(own)} orbits of them")
+        found[own[: len(given)]] = given
+    return replace(clusters, weights=found, seen={})
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -194,6 +212,7 @@ def cluster_tables(
     scale : (n_orbits,) instead of the usual one
     """
     n_el, width = clusters.n_el, max(one.order for one in clusters.orbits)
+    weights = clusters.weights
     n_pairs = max(1, sum(one.order > 1 for one in clusters.orbits))
     sites: list[NDArray[np.int32]] = []
     lookup: list[NDArray[np.int64]] = []
@@ -228,7 +247,7 @@ def cluster_tables(
         inverse=_aligned(np.concatenate(inverse)),
         starts=np.array(starts, np.int64),
         shares=clusters.shares,
-        scale=np.array(usual) if scale is None else scale,
+        scale=scale if scale is not None else np.array(usual) * (1.0 if weights is None else weights**2),
     )
 
 

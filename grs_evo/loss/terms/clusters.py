@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from grs_evo.targets.clusters import (
     orbit_report,
     sites_of,
     with_wanted,
+    with_weights,
 )
 from grs_evo.targets.short_range_order import ordered_cell
 from grs_evo.targets.target import Target
@@ -38,6 +39,11 @@ class ClusterOptions(TermOptions):
     pairs: float | None = Field(None, ge=0, description="of pairs; default: five shells of sites; 0: none [Å]")
     triplets: float | None = Field(None, ge=0, description="of triplets; default: three shells; 0: none [Å]")
     quadruplets: float | None = Field(None, ge=0, description="of quadruplets; default: one shell; 0: none [Å]")
+    weights: dict[Literal["pairs", "triplets", "quadruplets"], tuple[Annotated[float, Field(ge=0)], ...]] = Field(
+        default={},
+        description="of orbits, the shortest first, over the usual ones; orbits that are not given have 1 [1]",
+        json_schema_extra={"written": "when given"},
+    )
 
 
 def _radii(cell: NDArray[np.float64], sites: NDArray[np.float64], options: ClusterOptions) -> list[float]:
@@ -61,7 +67,7 @@ def _prepare(basis: Basis, target: Target, options: ClusterOptions) -> tuple[Clu
             clusters = with_wanted(clusters, target.structures, weights)
         elif len(alloy.orders):
             clusters = with_wanted(clusters, [ordered_cell(alloy)[0]], [1.0])
-        return clusters, options
+        return (with_weights(clusters, options.weights) if options.weights else clusters), options
 
 
 def _value(
