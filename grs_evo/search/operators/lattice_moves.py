@@ -111,9 +111,9 @@ def _site_operations(lattice: LatticeObjective) -> tuple[NDArray[np.int64], froz
 
 def _closure(generators: NDArray[np.int64], forbidden: frozenset[bytes]) -> NDArray[np.int64] | None:
     """The group of some permutations; None where it is too large, or holds a forbidden one."""
-    identity = np.arange(generators.shape[1])
-    known = {identity.tobytes(): identity}
-    new = [identity]
+    unmoved = np.arange(generators.shape[1])
+    known = {unmoved.tobytes(): unmoved}
+    new = [unmoved]
     while new:
         made = [one[generator] for one in new for generator in generators]
         new = []
