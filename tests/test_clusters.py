@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from itertools import permutations, product
 from pathlib import Path
@@ -157,7 +158,7 @@ def test_orbits_may_weigh_more_or_less() -> None:
     atoms = bulk("Cu", "fcc", a=A, cubic=True) * (2, 2, 3)
     atoms.symbols = np.random.default_rng(0).permutation(np.repeat(ELEMENTS, 16))
 
-    def value(**weights: tuple[float, ...]) -> float:
+    def value(**weights: Sequence[float]) -> float:
         options = grs_evo.LossOptions(variance=0.0, terms={"clusters": {"weight": 1.0, "weights": weights}})
         judge = grs_evo.make_objective(basis, lattice().objective.target, options)
         on_sites = make_lattice_objective(judge, lattice().template)
@@ -166,7 +167,7 @@ def test_orbits_may_weigh_more_or_less() -> None:
         assert on_sites.evaluate(species)[1][0, -1] == pytest.approx(one.terms[-1], rel=1e-11)
         return float(one.terms[-1])
 
-    usual, without, twice = value(), value(pairs=(0.0,)), value(pairs=(2.0,))
+    usual, without, twice = value(), value(pairs=(0.0,)), value(pairs=[2.0])
     assert without < usual
     assert twice - usual == pytest.approx(usual - without, rel=1e-9)
     with pytest.raises(InputError, match=r"loss\.terms\.clusters: weights\.quadruplets: gives 3 weights"):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from grs_evo.descriptors.basis import Basis
 from grs_evo.errors import InputError, within
@@ -44,6 +44,14 @@ class ClusterOptions(TermOptions):
         description="of orbits, the shortest first, over the usual ones; orbits that are not given have 1 [1]",
         json_schema_extra={"written": "when given"},
     )
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _tuples(cls, given: Any) -> Any:
+        """Lists, as run files have them, as tuples."""
+        if not isinstance(given, Mapping):
+            return given
+        return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
 
 
 def _radii(cell: NDArray[np.float64], sites: NDArray[np.float64], options: ClusterOptions) -> list[float]:
