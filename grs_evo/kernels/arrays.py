@@ -1,12 +1,15 @@
-"""Compiled: whole arrays at once, by plain loops.
+"""Compiled: whole arrays at once, by plain loops, and new arrays.
 
 Numba's own assignment of an array to a slice brings the code that writes its error message, and its reductions bring
-that of every kind of array: a second of compiling and more for each.
+that of every kind of array: a second of compiling and more for each. `np.empty` and `np.zeros` are compiled anew for
+each literal size and each kind of tuple.
 """
 
 from __future__ import annotations
 
-from grs_evo.kernels.compiling import inner
+import numpy as np
+
+from grs_evo.kernels.compiling import inner, inner_allocating
 
 
 @inner
@@ -48,3 +51,48 @@ def equal(one, other):
     for k in range(one.shape[0]):
         apart += one[k] != other[k]
     return apart == 0
+
+
+@inner_allocating
+def reals(n):
+    """(n,) numbers, not set."""
+    return np.empty(n)
+
+
+@inner_allocating
+def real_rows(n, width):
+    """(n, width) numbers, not set."""
+    return np.empty((n, width))
+
+
+@inner_allocating
+def zeros(n):
+    """(n,) numbers, 0."""
+    out = reals(n)
+    for k in range(n):
+        out[k] = 0.0
+    return out
+
+
+@inner_allocating
+def integers(n):
+    """(n,) of 64 bits, 0."""
+    out = np.empty(n, np.int64)
+    for k in range(n):
+        out[k] = 0
+    return out
+
+
+@inner_allocating
+def short_integers(n):
+    """(n,) of 32 bits, not set."""
+    return np.empty(n, np.int32)
+
+
+@inner_allocating
+def flags(n):
+    """(n,) truth values, False."""
+    out = np.empty(n, np.bool_)
+    for k in range(n):
+        out[k] = False
+    return out

@@ -140,7 +140,6 @@ class _Compiler(CompilerBase):
             (untyped_passes.FixupArgs, "fix up args"),
             (untyped_passes.IRProcessing, "processing IR"),
             (untyped_passes.GenericRewrites, "nopython rewrites"),
-            (untyped_passes.InlineInlinables, "inline inlinable functions"),
             (untyped_passes.DeadBranchPrune, "dead branch pruning"),
             (untyped_passes.ReconstructSSA, "ssa"),
             (typed_passes.NopythonTypeInference, "nopython frontend"),
@@ -269,8 +268,6 @@ _PART = {"pipeline_class": PartCompiler, "error_model": "numpy", "no_cpython_wra
 inner = njit(**_PART, _nrt=False)
 # The same for functions that allocate, or draw random numbers.
 inner_allocating = njit(**_PART)
-# Copied into their callers before these are typed: for functions called in one place.
-merged = njit(pipeline_class=EntryCompiler, error_model="numpy", no_cfunc_wrapper=True, inline="always")
 # Called from Python. `entry`: allocates nothing and lets threads of Python run beside it; `entry_locked`: without the
 # latter, for short calls; `entry_allocating` and `entry_beside` are the same for functions that allocate.
 entry = _kept(nogil=True, _nrt=False)

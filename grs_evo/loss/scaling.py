@@ -166,7 +166,7 @@ def reference_part(
     for p in range(4):
         size = np.sqrt(centre[p] ** 2 + spread[p] ** 2)
         inverse[p] = 1.0 / _floored(spread[p], size, plan.sizes, options.scale_floor)[0]
-    within = np.mean([m.central(options.distribution)[1] for m in all_moments], axis=0) + spread[0] ** 2
+    within = np.mean([variances for _, variances, _, _ in seen], axis=0) + spread[0] ** 2
     size = np.sqrt(centre[0] ** 2 + within)
     changed: dict[str, Any] = {
         "inverse": inverse,

@@ -17,7 +17,7 @@ from grs_evo.kernels.ace.interpreter import run_program
 from grs_evo.kernels.ace.slots import AHEAD, block_atoms, fill_slots
 from grs_evo.kernels.ace.tables import BLOCK, COLUMNS, Tables, Work, kernel_tables, larger_work, make_work, share_work
 from grs_evo.kernels.compiling import entry, inner
-from grs_evo.kernels.geometry.images import sort_images
+from grs_evo.kernels.geometry.images import sort_images, sorted_images
 from grs_evo.kernels.geometry.kept import renew
 from grs_evo.kernels.geometry.layout import GROW, MODE, OFF, OK, OVERLAP, STARTING, VALID
 from grs_evo.kernels.simd import HAIR, LANES, beyond, item, pointer, prefetch, put, transpose_rows
@@ -131,7 +131,7 @@ def describe_into(positions, cell, species, pbc, tables, work, out):
     used.
     """
     if work.kept[MODE] == OFF:
-        status = sort_images(positions, cell, species, pbc, tables.reach, tables.n_el, work)
+        status = sorted_images(positions, cell, species, pbc, tables.reach, tables.n_el, work)
     else:
         status = renew(positions, cell, species, pbc, tables, COLUMNS, work)
     if status != OK:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from grs_evo.kernels.arrays import largest
+from grs_evo.kernels.arrays import flags, integers, largest, real_rows, reals
 from grs_evo.kernels.compiling import entry_allocating, inner, inner_allocating
 
 
@@ -42,7 +42,7 @@ def _frozen(array: Any) -> Any:
 @inner_allocating
 def _inverse(cell):
     """Inverse of a (3, 3) cell, written out so that no LAPACK enters a candidate's bits."""
-    out = np.empty((3, 3))
+    out = real_rows(3, 3)
     det = (
         cell[0, 0] * (cell[1, 1] * cell[2, 2] - cell[1, 2] * cell[2, 1])
         - cell[0, 1] * (cell[1, 0] * cell[2, 2] - cell[1, 2] * cell[2, 0])
@@ -59,7 +59,7 @@ def _inverse(cell):
 @inner_allocating
 def _cell_heights(inv):
     """Perpendicular heights (3,) Å from the inverse cell: the columns of it are the reciprocal vectors."""
-    out = np.empty(3)
+    out = reals(3)
     for k in range(3):
         out[k] = 1.0 / math.sqrt(inv[0, k] ** 2 + inv[1, k] ** 2 + inv[2, k] ** 2)
     return out
@@ -68,7 +68,7 @@ def _cell_heights(inv):
 @inner_allocating
 def image_range(heights, pbc, reach):
     """Number of images (3,) to look at on each side once a separation is wrapped into [-1/2, 1/2)."""
-    out = np.zeros(3, np.int64)
+    out = integers(3)
     for k in range(3):
         if pbc[k]:
             out[k] = max(0, math.ceil(reach / heights[k] - 0.5))
@@ -82,7 +82,7 @@ def image_multiples(images):
     As floats, so that loops over all images are one loop without conversions.
     """
     na, nb, nc = 2 * images[0] + 1, 2 * images[1] + 1, 2 * images[2] + 1
-    out = np.empty((na * nb * nc, 3))
+    out = real_rows(na * nb * nc, 3)
     k = 0
     for a in range(na):
         for b in range(nb):
@@ -161,7 +161,7 @@ def overlapping(positions, cell, species, pbc, minimum, order):
     n = len(species)
     inv = _inverse(cell)
     multiples = image_multiples(image_range(_cell_heights(inv), pbc, largest(minimum)))
-    drop = np.zeros(n, np.bool_)
+    drop = flags(n)
     for p in range(n):
         i = order[p]
         for q in range(p):
@@ -189,7 +189,7 @@ def push_apart(positions, cell, species, pbc, minimum, movable, sweeps):
     out = positions.copy()
     inv = _inverse(cell)
     multiples = image_multiples(image_range(_cell_heights(inv), pbc, largest(minimum)))
-    shift = np.empty((n, 3))
+    shift = real_rows(n, 3)
     for sweep in range(sweeps):
         shift[:] = 0.0
         touching = False
@@ -256,9 +256,9 @@ def slab_images(positions, cell, pbc, origin, into_inv, axis, low, width):
     inv = _inverse(cell)
     into = _inverse(into_inv)
     # The other cell's corners, in this structure's fractional coordinates, bound the images that can matter.
-    low_image = np.zeros(3, np.int64)
-    high_image = np.zeros(3, np.int64)
-    corner = np.empty(3)
+    low_image = integers(3)
+    high_image = integers(3)
+    corner = reals(3)
     for k in range(3):
         if not pbc[k]:
             continue
@@ -278,10 +278,10 @@ def slab_images(positions, cell, pbc, origin, into_inv, axis, low, width):
     for k in range(3):
         most *= high_image[k] - low_image[k] + 1
     found = 0
-    index = np.empty(most, np.int64)
-    where = np.empty((most, 3))
-    base = np.empty((n, 3))
-    point = np.empty(3)
+    index = integers(most)
+    where = real_rows(most, 3)
+    base = real_rows(n, 3)
+    point = reals(3)
     for i in range(n):
         for c in range(3):
             base[i, c] = positions[i, c]

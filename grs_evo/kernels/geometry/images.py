@@ -279,8 +279,8 @@ def count_images(n_parts, work):
     put(pointer(work.shape), 3, int(count))
 
 
-@entry
-def sort_images(positions, cell, species, pbc, reach, n_el, work):
+@inner
+def sorted_images(positions, cell, species, pbc, reach, n_el, work):
     """Wrap the atoms, make the images within `reach` of the wrapped atoms, and sort them into columns."""
     n = positions.shape[0]
     grid, shape, shift, home = pointer(work.grid), pointer(work.shape), pointer(work.shift), pointer(work.home)
@@ -308,6 +308,12 @@ def sort_images(positions, cell, species, pbc, reach, n_el, work):
 
 # ---------------------------------------------------------------------------------------------------------------------
 # the same, stage by stage, for several threads
+
+
+@entry
+def sort_images(positions, cell, species, pbc, reach, n_el, work):
+    """The same for Python."""
+    return sorted_images(positions, cell, species, pbc, reach, n_el, work)
 
 
 @inner

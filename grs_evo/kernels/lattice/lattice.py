@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from grs_evo.kernels.arrays import short_integers
 from grs_evo.kernels.bundles import bundle
 from grs_evo.kernels.calls import call_pair
 from grs_evo.kernels.compiling import entry_allocating, inner, inner_allocating
@@ -436,8 +437,8 @@ def batch_terms(loss, of_moments, of_rows, plan, scratch, occupations, work, val
 def time_swaps(loss, scratch, occupation, pairs, work):
     """Lowest loss over the swaps of the listed pairs of sites, (k, 2), each from the same occupation."""
     settle(loss, occupation, work)
-    sites = np.empty(2, np.int32)
-    elements = np.empty(2, np.int32)
+    sites = short_integers(2)
+    elements = short_integers(2)
     lowest = np.inf
     for k in range(pairs.shape[0]):
         sites[0] = pairs[k, 0]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from grs_evo.kernels.arrays import count_up
+from grs_evo.kernels.arrays import count_up, integers, short_integers
 from grs_evo.kernels.compiling import entry_allocating
 from grs_evo.kernels.lattice.lattice import settle, settle_trial, value_changed, value_whole
 from grs_evo.kernels.lattice.moves import apply, count, permute, propose
@@ -19,11 +17,11 @@ def improve(rng, loss, scratch, moves, passes, occupations, values, last, work):
     computed. An occupation that no move of a whole pass improves is done.
     """
     n_moves = moves.table.shape[0]
-    order = np.empty(n_moves, np.int32)
+    order = short_integers(n_moves)
     count_up(order)
-    counts = np.zeros(loss.tables.n_el, np.int64)
-    sites = np.empty(2, np.int32)
-    elements = np.empty(2, np.int32)
+    counts = integers(loss.tables.n_el)
+    sites = short_integers(2)
+    elements = short_integers(2)
     full = 0
     incremental = 0
     for k in range(occupations.shape[0]):

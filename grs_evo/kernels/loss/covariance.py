@@ -5,11 +5,11 @@ One square matrix per element, row-major, one after the other (`plan.starts`).
 
 from __future__ import annotations
 
-from grs_evo.kernels.compiling import merged
+from grs_evo.kernels.compiling import inner
 from grs_evo.kernels.simd import LANES, beyond, fma, item, load_part, pointer, put, root, splat, store_part, total
 
 
-@merged
+@inner
 def covariance_of_rows(rows, plan, counts, places, mean, flat):
     """Covariance of each block, 1/N; `places` as `moments.by_element` makes them."""
     row, means, order, out, first = pointer(rows), pointer(mean), pointer(places), pointer(flat), 0
@@ -28,7 +28,7 @@ def covariance_of_rows(rows, plan, counts, places, mean, flat):
         first = last
 
 
-@merged
+@inner
 def covariance_rows_adjoint(rows, plan, counts, places, mean, slope, drows):
     """Add the derivative through each block's covariance to drows; `slope` becomes itself and its transposed."""
     row, means, order, target, first = pointer(rows), pointer(mean), pointer(places), pointer(drows), 0
@@ -51,7 +51,7 @@ def covariance_rows_adjoint(rows, plan, counts, places, mean, slope, drows):
         first = last
 
 
-@merged
+@inner
 def merged_covariance(e, share, central, covariance, plan, out):
     """Covariance of element e's environments of a structure, `share`, and of the set, the rest."""
     n, n0, start = plan.sizes[e], plan.offsets[e], plan.starts[e]
@@ -66,7 +66,7 @@ def merged_covariance(e, share, central, covariance, plan, out):
             store_part(into, at, left, fma(gaps, splat(gap), mixed))
 
 
-@merged
+@inner
 def merged_covariance_adjoint(e, share, weight, central, slopes, plan, dcentral, dcovariance):
     """Add weight × the derivative through `merged_covariance` to dcentral and dcovariance."""
     n, n0, start = plan.sizes[e], plan.offsets[e], plan.starts[e]
@@ -85,7 +85,7 @@ def merged_covariance_adjoint(e, share, weight, central, slopes, plan, dcentral,
         dcentral[0, n0 + a] += cross * total(mixed)
 
 
-@merged
+@inner
 def covariance_residual(e, share, central, covariance, plan, residual):
     """Scaled difference of element e's covariance, as `share` of a distribution, from the target's.
 
@@ -105,7 +105,7 @@ def covariance_residual(e, share, central, covariance, plan, residual):
             store_part(out, at, left, gap * root(load_part(inverse, of_variances + b, left, 0.0)))
 
 
-@merged
+@inner
 def covariance_adjoint(e, share, central, plan, dresidual, dcentral, dcovariance):
     """The derivative through `covariance_residual`: overwrite dcovariance, add to dcentral[0]."""
     n, n0, start = plan.sizes[e], plan.offsets[e], plan.starts[e]

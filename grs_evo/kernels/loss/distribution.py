@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.kernels.bundles import bundle
-from grs_evo.kernels.compiling import inner, merged
+from grs_evo.kernels.compiling import inner
 from grs_evo.kernels.loss.covariance import covariance_adjoint, covariance_residual
 from grs_evo.kernels.loss.moments import blend, blend_adjoint, blend_two, blend_two_adjoint
 from grs_evo.kernels.loss.norms import clear, norm_of, norm_slope, project, project_back, residuals, times
@@ -129,7 +129,7 @@ def _share(e, counts, total, pooled):
     return counts[e] / total if pooled and total > 0.0 else 1.0
 
 
-@merged
+@inner
 def _features(central, counts, plan, higher, pool, feature):
     """Central moments of the distribution compared (pooled or per element), and the four features made of them.
 
@@ -157,7 +157,7 @@ def _features(central, counts, plan, higher, pool, feature):
             store_part(out, n_desc + k, left, b2)
 
 
-@merged
+@inner
 def _features_adjoint(central, counts, plan, higher, pool, dfeature, dcentral):
     """Overwrite dcentral with the derivative with respect to each block's mean, c2, and with `higher` c3, c4."""
     total, n_desc = _total(counts), central.shape[1]
@@ -185,7 +185,7 @@ def _features_adjoint(central, counts, plan, higher, pool, dfeature, dcentral):
             store_part(out, n_desc + k, left, h2)
 
 
-@merged
+@inner
 def _compare_moment(p, plan, norm, delta, gradient, work, terms):
     """Feature p against the target's: fills terms[MEAN + p] and, with `gradient`, work.dfeature[p].
 
@@ -220,7 +220,7 @@ def _compare_moment(p, plan, norm, delta, gradient, work, terms):
     return alpha * size, away / n_desc
 
 
-@merged
+@inner
 def _compare_covariance(central, counts, covariance, plan, norm, delta, gradient, work, terms, dcentral, dcovariance):
     """The same for the covariance: adds to dcentral, overwrites dcovariance. Returns the value descended."""
     total, n, alpha = _total(counts), plan.target_covariance.shape[0], plan.alpha[4]
@@ -240,7 +240,7 @@ def _compare_covariance(central, counts, covariance, plan, norm, delta, gradient
     return alpha * size
 
 
-@merged
+@inner
 def distribution_loss(
     central, counts, covariance, plan, higher, norm, delta, gradient, work, terms, dcentral, dcovariance
 ):

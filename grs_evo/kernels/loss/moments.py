@@ -9,12 +9,12 @@ atom after atom, so that each sum has one order.
 
 from __future__ import annotations
 
-from grs_evo.kernels.compiling import entry, inner, merged
+from grs_evo.kernels.compiling import entry, inner
 from grs_evo.kernels.loss.norms import clear
 from grs_evo.kernels.simd import LANES, beyond, fma, item, load_part, pointer, splat, store_part
 
 
-@merged
+@inner
 def by_element(species, width, counts, places):
     """Count the atoms of each element; `places` (n_atoms,) become where their rows start, element after element."""
     n_atoms, at = species.shape[0], 0
@@ -75,7 +75,7 @@ def _all_moments(rows, places, first, last, k, left, mean, n_desc):
     store_part(mean, 3 * n_desc + k, left, c4 * share)
 
 
-@merged
+@inner
 def central_into(rows, species, sizes, offsets, counts, places, central, higher):
     """Counts per element and the mean and central moments of each block; absent elements have moments of 0.
 
@@ -145,7 +145,7 @@ def covariance_into(rows, species, weights, sizes, offsets, mean, starts, flat):
                 line[b] += left * (row[b] - m[b])
 
 
-@merged
+@inner
 def blend(share, mean_a, a2, a3, a4, mean_b, b2, b3, b4):
     """Mean and central moments of a mixture: `share` of distribution a, the rest of b (Pébay 2008, eq. 2.1)."""
     rest = 1.0 - share
@@ -161,7 +161,7 @@ def blend(share, mean_a, a2, a3, a4, mean_b, b2, b3, b4):
     return mean, c2, c3, c4
 
 
-@merged
+@inner
 def blend_adjoint(share, mean_a, a2, a3, mean_b, b2, b3, g1, g2, g3, g4):
     """Derivatives with respect to a's mean, c2, c3, c4, from those with respect to the mixture's."""
     rest = 1.0 - share
@@ -181,7 +181,7 @@ def blend_adjoint(share, mean_a, a2, a3, mean_b, b2, b3, g1, g2, g3, g4):
     return h1, h2, h3, h4
 
 
-@merged
+@inner
 def blend_two(share, mean_a, a2, mean_b, b2):
     """The first two of `blend`."""
     rest = 1.0 - share
@@ -189,13 +189,13 @@ def blend_two(share, mean_a, a2, mean_b, b2):
     return mean_b + share * gap, share * a2 + rest * b2 + (share * rest) * gap * gap
 
 
-@merged
+@inner
 def blend_two_adjoint(share, mean_a, mean_b, g1, g2):
     """The first two of `blend_adjoint` where g3 and g4 are 0."""
     return share * (g1 + (2.0 - 2.0 * share) * (mean_a - mean_b) * g2), share * g2
 
 
-@merged
+@inner
 def _polynomials(sizes, offsets, counts, central, dcentral, higher, polynomial):
     """Each function's derivative with respect to an atom's row as a polynomial of its deviation d from the mean.
 
@@ -245,7 +245,7 @@ def _cubic_slopes(rows, places, first, last, k, left, mean, polynomial, n_desc, 
         store_part(out, at, left, fma(fma(fma(d, x, c), x, b), x, a))
 
 
-@merged
+@inner
 def central_adjoint(rows, sizes, offsets, counts, places, central, dcentral, higher, polynomial, drows):
     """Overwrite drows (n_atoms, max_size) with the derivative through each block's mean and central moments."""
     width, n_desc = rows.shape[1], central.shape[1]

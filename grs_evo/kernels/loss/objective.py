@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from grs_evo.kernels.arrays import integers, real_rows, reals, zeros
 from grs_evo.kernels.calls import address, call_pair
-from grs_evo.kernels.compiling import entry_allocating, entry_locked, inner, inner_allocating, merged
+from grs_evo.kernels.compiling import entry_allocating, entry_locked, inner, inner_allocating
 from grs_evo.kernels.loss.covariance import (
     covariance_of_rows,
     covariance_rows_adjoint,
@@ -40,7 +41,7 @@ from grs_evo.kernels.simd import LANES, beyond, fma, load_part, pointer, splat, 
 from grs_evo.kernels.simd import total as sum_of_lanes
 
 
-@merged
+@inner
 def _merge_set(central, counts, covariance, plan, higher, work):
     """The set's environments and the structure's together."""
     n_desc = central.shape[1]
@@ -73,7 +74,7 @@ def _add_times(x, at, left, factor, more):
     store_part(x, at, left, fma(more, splat(factor), load_part(x, at, left, 0.0)))
 
 
-@merged
+@inner
 def _merge_set_adjoint(central, counts, plan, higher, work, weight, dcentral, dcovariance):
     """Add weight × the derivative through the merge to dcentral and dcovariance."""
     n_desc = central.shape[1]
@@ -136,7 +137,7 @@ def moments_loss(central, counts, covariance, plan, norm, delta, gradient, work,
     return value, reported
 
 
-@merged
+@inner_allocating
 def _entropy(rows, species, plan, weight, drows):
     """Nearest-neighbour entropy of the environments, softened; returns S and adds weight × dS/drows.
 
@@ -146,8 +147,11 @@ def _entropy(rows, species, plan, weight, drows):
     neighbour changes.
     """
     n_atoms = species.shape[0]
-    near = np.zeros((n_atoms, n_atoms))
-    smallest = np.full(n_atoms, np.inf)
+    near, smallest = real_rows(n_atoms, n_atoms), reals(n_atoms)
+    for i in range(n_atoms):
+        smallest[i] = np.inf
+        for j in range(n_atoms):
+            near[i, j] = 0.0
     first, target, spread, width = pointer(rows), pointer(drows), pointer(plan.spread), rows.shape[1]
     for i in range(n_atoms):
         e = species[i]
@@ -168,7 +172,7 @@ def _entropy(rows, species, plan, weight, drows):
             near[j, i] = square
             smallest[i] = min(smallest[i], square)
             smallest[j] = min(smallest[j], square)
-    crowding = np.zeros(n_atoms)
+    crowding = zeros(n_atoms)
     partners = 0
     total = 0.0
     for i in range(n_atoms):
@@ -212,7 +216,7 @@ def loss_of_rows(rows, species, plan, norm, delta, gradient, work, terms, drows)
     Returns (value descended, value reported).
     """
     higher = plan.active[2] or plan.active[3]
-    places = np.empty(species.shape[0], np.int64)
+    places = integers(species.shape[0])
     central_into(rows, species, plan.sizes, plan.offsets, work.counts, places, work.central, higher)
     if plan.active[4]:
         covariance_of_rows(rows, plan, work.counts, places, work.central[0], work.covariance)

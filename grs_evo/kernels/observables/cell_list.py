@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from grs_evo.kernels.arrays import integers, real_rows, reals
 from grs_evo.kernels.bundles import bundle
 from grs_evo.kernels.compiling import inner, inner_allocating
 
@@ -130,7 +131,7 @@ def _near(atoms, i, ids, vectors, lengths):
 @inner_allocating
 def space(room):
     """Arrays for neighbours: numbers (room,), vectors (room, 3), lengths (room,)."""
-    return np.empty(room, np.int64), np.empty((room, 3)), np.empty(room)
+    return integers(room), real_rows(room, 3), reals(room)
 
 
 @inner_allocating

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from grs_evo.kernels.arrays import flags, integers, real_rows
 from grs_evo.kernels.compiling import entry_beside
 from grs_evo.kernels.observables.cell_list import CellList, neighbours_of, space
 
@@ -33,10 +34,9 @@ def connected(atoms: CellList, bonded: NDArray[np.float64]) -> tuple[NDArray[np.
 @entry_beside
 def _connect(atoms, bonded):
     n = len(atoms.order)
-    group = np.full(n, -1, np.int64)
-    unwrapped = np.zeros((n, 3))
-    endless = np.zeros(n, np.bool_)
-    stack = np.empty(n, np.int64)
+    group, unwrapped, endless, stack = integers(n), real_rows(n, 3), flags(n), integers(n)
+    for i in range(n):
+        group[i] = -1
     ids, vectors, lengths = space(256)
     groups = 0
     for seed in range(n):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from grs_evo.kernels.arrays import assign
+from grs_evo.kernels.arrays import assign, zeros
 from grs_evo.kernels.bundles import bundle
 from grs_evo.kernels.compiling import entry_allocating, inner
 from grs_evo.kernels.geometry.layout import GROW
@@ -100,14 +100,14 @@ def lbfgs(x, geometry, potential, descent, limits, memory):
     """
     n = geometry.species.shape[0]
     size = x.shape[0]
-    g = np.zeros(size)
-    g_new = np.zeros(size)
-    trial = np.zeros(size)
-    p = np.zeros(size)
-    s = np.zeros(memory * size)
-    y = np.zeros(memory * size)
-    rho = np.zeros(memory)
-    alpha = np.zeros(memory)
+    g = zeros(size)
+    g_new = zeros(size)
+    trial = zeros(size)
+    p = zeros(size)
+    s = zeros(memory * size)
+    y = zeros(memory * size)
+    rho = zeros(memory)
+    alpha = zeros(memory)
     f = evaluate(x, g, geometry, potential, descent)
     if descent.status[0] == GROW:
         return MEMORY
@@ -188,10 +188,10 @@ def cg(x, geometry, potential, descent, limits):
     """
     n = geometry.species.shape[0]
     size = x.shape[0]
-    g = np.zeros(size)
-    g_new = np.zeros(size)
-    trial = np.zeros(size)
-    p = np.zeros(size)
+    g = zeros(size)
+    g_new = zeros(size)
+    trial = zeros(size)
+    p = zeros(size)
     f = evaluate(x, g, geometry, potential, descent)
     if descent.status[0] == GROW:
         return MEMORY
@@ -236,8 +236,8 @@ def cg(x, geometry, potential, descent, limits):
             further = min(step * slope / (slope - slope_new) if slope_new > slope else 4.0 * step, 4.0 * step)
             further = min(further, limits.step / longest)
             if further > 1.5 * step:
-                g_far = np.zeros(size)
-                far = np.zeros(size)
+                g_far = zeros(size)
+                far = zeros(size)
                 for k in range(size):
                     far[k] = x[k] + further * p[k]
                 value_far = evaluate(far, g_far, geometry, potential, descent)
@@ -267,9 +267,9 @@ def fire(x, geometry, potential, descent, limits):
     """
     n = geometry.species.shape[0]
     size = x.shape[0]
-    g = np.zeros(size)
-    v = np.zeros(size)
-    move = np.zeros(size)
+    g = zeros(size)
+    v = zeros(size)
+    move = zeros(size)
     f = evaluate(x, g, geometry, potential, descent)
     if descent.status[0] == GROW:
         return MEMORY

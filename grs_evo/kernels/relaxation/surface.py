@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from grs_evo.kernels.arrays import assign, assign_matrix
+from grs_evo.kernels.arrays import assign, assign_matrix, real_rows
 from grs_evo.kernels.bundles import bundle
 from grs_evo.kernels.calls import address, call_number, call_value
-from grs_evo.kernels.compiling import entry_allocating, inner, inner_allocating, merged
+from grs_evo.kernels.compiling import entry_allocating, inner, inner_allocating
 from grs_evo.kernels.geometry.layout import OK
 from grs_evo.kernels.simd import LANES, fma, load, splat, store, total
 
@@ -151,8 +151,10 @@ def value_at(x, g, geometry, potential, descent):
     """The value descended at x, inf where it cannot be had; fills g and keeps the best structure."""
     n = geometry.species.shape[0]
     n3 = 3 * n
-    d = np.zeros((3, 3))
-    d[0, 0] = d[1, 1] = d[2, 2] = 1.0
+    d = real_rows(3, 3)
+    for a in range(3):
+        for b in range(3):
+            d[a, b] = 1.0 if a == b else 0.0
     shrink = 1.0
     if geometry.mode != CELL_NONE:
         det = _deform(x, geometry, d)
@@ -208,9 +210,9 @@ def value_at(x, g, geometry, potential, descent):
         trace = descent.dstrain[0, 0] + descent.dstrain[1, 1] + descent.dstrain[2, 2]
         g[n3] = trace / d[0, 0] / (np.sqrt(3.0) * geometry.length)
     elif geometry.mode != CELL_NONE:
-        inverse = np.empty((3, 3))
+        inverse = real_rows(3, 3)
         _invert(d, inverse)
-        slope = np.empty((3, 3))
+        slope = real_rows(3, 3)
         if geometry.mode == CELL_SHAPE:
             third = (descent.dstrain[0, 0] + descent.dstrain[1, 1] + descent.dstrain[2, 2]) / 3.0
             for a in range(3):
@@ -246,6 +248,6 @@ def with_value(potential: Potential, x: Any, geometry: Geometry, descent: Descen
     return potential._replace(calls=potential.calls._replace(value=place))
 
 
-@merged
+@inner
 def evaluate(x, g, geometry, potential, descent):
     return call_number(potential.calls.value, (x, g, geometry, potential, descent))
