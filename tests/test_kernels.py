@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import os
 import platform
@@ -443,3 +444,28 @@ def test_values_are_the_same_on_a_processor_without_wide_registers(tmp_path):
     structure = Structure(sites, np.diag([4.0, 4.2, 4.4]), [0, 1, 1, 0], [True, True, False])
     here, there = describe(structure, build_basis(["Au", "Cu"], cutoff=4.5)), np.load(path)
     assert np.abs(here - there).max() <= 1e-13 * np.abs(here).max()
+
+
+def test_parts_of_kernels_are_called_by_kernels_only() -> None:
+    """A part has no code that Python could call: a call from Python ends the process."""
+    package = Path(simd.__file__).parents[1]
+    trees = {path: ast.parse(path.read_text("utf-8")) for path in package.rglob("*.py")}
+    kernels = {path: tree for path, tree in trees.items() if package / "kernels" in path.parents}
+    parts = {
+        node.name
+        for tree in kernels.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+        and any(isinstance(one, ast.Name) and one.id in ("inner", "inner_allocating") for one in node.decorator_list)
+    }
+    assert len(parts) > 100
+    imported = [
+        f"{path.relative_to(package)}:{node.lineno} imports {alias.name}"
+        for path, tree in trees.items()
+        if path not in kernels
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("grs_evo.kernels")
+        for alias in node.names
+        if alias.name in parts
+    ]
+    assert imported == []

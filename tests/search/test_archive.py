@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from grs_evo.driver.monitor.summary import best_table
@@ -120,6 +120,7 @@ def test_best_values_are_kept_even_when_dominated():
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20), st.sampled_from([1e-2, 1e-6, 1e-9]))
+@example([0.0, 1e-10], 1e-9)  # what is cut to less than the least number that counts
 def test_rounding_keeps_order_and_is_idempotent(values, tolerance):
     ordered = np.sort(np.array(values))
     cut = rounded(ordered, tolerance)

@@ -127,9 +127,9 @@ def rounded(values: NDArray[np.float64], same: float) -> NDArray[np.float64]:
     Done on the bits of the numbers and not by arithmetic, so that it is exact, monotone and idempotent.
     """
     drop = max(0, 52 - int(np.ceil(-np.log2(same))))
-    values = np.where(np.abs(values) < _ZERO, 0.0, values)
     bits = np.ascontiguousarray(values, dtype=np.float64).view(np.int64)
-    return ((bits + (1 << drop >> 1)) & ~np.int64((1 << drop) - 1)).view(np.float64)
+    cut = ((bits + (1 << drop >> 1)) & ~np.int64((1 << drop) - 1)).view(np.float64)
+    return np.where(np.abs(cut) < _ZERO, 0.0, cut)
 
 
 def merge(
