@@ -181,8 +181,10 @@ def _slab(wanted: Wanted) -> Draft:
             (f"file = {quoted([beside])[1:-1]}", "written beside this file, with the target's vacuum"),
             ("rattle = 0.1", "Å, so that no two are alike"),
         ),
+        table("loss.terms", ("pair_distances = 0.3", "g(r) of each pair of elements, besides the moments")),
         relax_table(),
         table("search", ("islands = 4", "shared out over the ranks there are"), ("population = 8", "")),
+        table("search.operators", ("weights = {strain = 0, volume = 0}", "the cell keeps the target's spacing")),
         table("stop", ("generations = 10", "more: a better slab")),
     )
     return Draft(text, files={beside: starts}, notes=("no lattice found: pieces of it are the start",))

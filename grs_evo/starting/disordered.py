@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from math import ceil
+from itertools import product
+from math import ceil, log, prod
 
 import numpy as np
 from ase.data import atomic_numbers, covalent_radii
@@ -21,9 +22,10 @@ from grs_evo.structures.structure import Structure, to_atoms
 # and its g(r) twice as near (0.010 from the melt of Ta, 0.019 with a basis from here), but takes three times as long
 # for two: in the same minute 0.13 from that of Ni-Nb glass, against 0.05.
 _MELT, _GLASS = ([6, 2], [0, 2]), ([6, 3], [0, 3])
-_PIECES = 8
+_CUTS, _PIECES = 32, 8  # tried, and kept: those with the most regular number of atoms
+_MOST_PIECES = 30  # along an edge
 _SEED = 1
-# Atoms nearer than this share of their covalent radii, across the seam of a piece, are one too many.
+# Atoms nearer than this share of their covalent radii across the seam of a piece are one too many.
 _TOO_NEAR = 0.8
 _SHORTEST = 6.0  # Å, edge of a piece
 
@@ -90,15 +92,18 @@ def slab_starts(seen: Seen, size: int) -> str:
     axes = np.flatnonzero(filled(structure))
     if not len(axes):
         raise InputError(f"{seen.files[0]}: is not periodic along any direction, so no pieces can be cut out of it")
-    share = min(1.0, (size / structure.n_atoms) ** (1.0 / len(axes)))
-    edges = share * np.linalg.norm(structure.cell[axes], axis=1)
+    lengths = np.linalg.norm(structure.cell[axes], axis=1)
+    shares = 1.0 / _divisors(lengths, structure.n_atoms, size)
+    edges = shares * lengths
     if edges.min() < _SHORTEST:
-        enough = ceil(structure.n_atoms * (_SHORTEST / np.linalg.norm(structure.cell[axes], axis=1).min()) ** len(axes))
+        enough = ceil(structure.n_atoms * np.prod(np.minimum(1.0, _SHORTEST / lengths)))
         raise InputError(
             f"init slab: pieces of {size} atoms of {seen.files[0]} would be {edges.min():.1f} Å long; give --atoms "
             f"{enough} or more, or make a set of cells with `grs-evo init set`"
         )
-    pieces = [_piece(structure, axes, share, rng.random(len(axes)), seen.elements) for _ in range(_PIECES)]
+    expected = structure.n_atoms * float(np.prod(shares))
+    cuts = [_piece(structure, axes, shares, rng.random(len(axes)), seen.elements) for _ in range(_CUTS)]
+    pieces = sorted(cuts, key=lambda piece: abs(piece.n_atoms - expected))[:_PIECES]
     out = io.StringIO()
     from ase.io import write
 
@@ -106,21 +111,36 @@ def slab_starts(seen: Seen, size: int) -> str:
     return out.getvalue()
 
 
+def _divisors(lengths: np.ndarray, n_atoms: int, size: int) -> np.ndarray:
+    """Into how many pieces each periodic edge is cut: whole numbers, so that what repeats fits across the new borders.
+
+    Pieces of about `size` atoms, as wide as they are long; of two as good, the larger.
+    """
+
+    def badness(divisors: tuple[int, ...]) -> tuple[float, float, int]:
+        edges = lengths / np.array(divisors)
+        pieces = prod(divisors)
+        return abs(log(n_atoms / pieces / size)) + log(float(edges.max() / edges.min())), float(pieces), divisors[0]
+
+    return np.array(min(product(range(1, _MOST_PIECES + 1), repeat=len(lengths)), key=badness))
+
+
 def _piece(
-    structure: Structure, axes: np.ndarray, share: float, origin: np.ndarray, elements: tuple[str, ...]
+    structure: Structure, axes: np.ndarray, shares: np.ndarray, origin: np.ndarray, elements: tuple[str, ...]
 ) -> Structure:
     fractional = structure.positions @ np.linalg.inv(structure.cell)
     inside = (fractional[:, axes] - origin) % 1.0
-    kept = np.flatnonzero((inside < share).all(1))
+    kept = np.flatnonzero((inside < shares).all(1))
     new = fractional[kept]
-    new[:, axes] = inside[kept] / share
+    new[:, axes] = inside[kept] / shares
     cell = structure.cell.copy()
-    cell[axes] *= share
+    cell[axes] *= shares[:, None]
     cut = Structure(new @ cell, cell, structure.species[kept], structure.pbc)
     radii = np.array([covalent_radii[atomic_numbers[symbol]] for symbol in elements])
     pairs = neighbours(cut, float(2.0 * _TOO_NEAR * radii.max()))
     near = _TOO_NEAR * (radii[cut.species[pairs.first]] + radii[cut.species[pairs.second]])
-    bad = (pairs.distances < near) & (pairs.first < pairs.second)
+    apart = np.linalg.norm(cut.positions[pairs.second] - cut.positions[pairs.first], axis=1)
+    bad = (pairs.distances < near) & (pairs.first < pairs.second) & (pairs.distances < apart - 1e-6)
     stays = np.ones(cut.n_atoms, np.bool_)
     for first, second in zip(pairs.first[bad], pairs.second[bad], strict=True):
         if stays[first]:
