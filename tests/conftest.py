@@ -10,21 +10,26 @@ from pathlib import Path
 
 import pytest
 
-# Files in the order in which they should begin, then all others by name. Two workers take file after file
-# (pytest-xdist, --dist loadfile), so the order decides how long one of them is alone at the end, and what is compiled
-# twice because both need it at the same moment: first files that compile different kernels, then the longest ones, of
-# which those that start many processes find everything compiled.
+# Files in the order in which they should begin, then all others by name. Three workers take file after file
+# (pytest-xdist, --dist loadfile; a third one uses the two cores while others wait for processes that they started), so
+# the order decides how long one of them is alone at the end, and which of them wait for what another one compiles:
+# first files that compile different kernels, then the longest ones, of which those that start many processes find
+# everything compiled.
 FIRST = (
     "test_loss_lattice.py",
     "test_potential_relaxation.py",
     "test_torture.py",
     "test_mpi.py",
+    "test_start_signals.py",
     "test_resume.py",
     "test_scaling.py",
     "test_tools.py",
     "test_pinned_runs.py",
     "test_runs.py",
+    "test_molecules.py",
     "test_pinned_texts.py",
+    "test_no_silent_nonsense.py",
+    "test_refusals.py",
 )
 ROOT = Path(__file__).parents[1]
 

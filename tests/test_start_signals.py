@@ -30,7 +30,8 @@ GONE = ("interrupted", "its processes are gone")
 # The program, which at one place of the set-up goes on for ever, in Python or in one call of compiled code that no
 # handler of Python's interrupts.
 PROGRAM = """
-import ctypes, importlib.util, os, pathlib, sys, time
+import ctypes, importlib.util, os, pathlib, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started the tests in the background
 place, how, *arguments = {arguments!r}
 sys.argv = ["grs-evo", *arguments]
 
