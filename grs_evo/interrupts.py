@@ -215,8 +215,10 @@ def _holds_run(place: str) -> bool:
 
 def _pass_on(number: signal.Signals) -> None:
     """Send a signal to the other ranks that this one's parent has started: the same program, of another number."""
+    if not os.path.isdir("/proc/self"):
+        return
     parent, own = os.getppid(), _command(os.getpid())
-    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
+    for name in os.listdir("/proc"):
         if name.isdecimal() and int(name) != os.getpid():
             with suppress(OSError, ValueError, IndexError):
                 with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:

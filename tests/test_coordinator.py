@@ -72,6 +72,31 @@ def test_a_generation_in_shards_may_be_saved_twice() -> None:
     assert coordinator.pace.n_saved == 2
 
 
+def test_a_halt_saves_a_generation_whose_states_come_twice() -> None:
+    """What a rank sent for a checkpoint that was due it sends once more; between the two nothing may be taken away."""
+    recorder = ToyRecorder()
+    coordinator = _coordinator(recorder)
+    for generation in range(3):
+        coordinator.take_stats(generation, _told(generation, [0, 1, 2], 1.0, 1.0, 1.0))
+    due = max(decision.checkpoint_at for decision, _ in coordinator.decisions())
+    for generation in range(3, due):
+        coordinator.take_stats(generation, _told(generation, [0, 1, 2], 1.0, 1.0, 1.0))
+    coordinator.decisions()
+    state = {"n": np.zeros(1)}
+    for island in range(3):
+        coordinator.take_state(due, island, state)  # for the checkpoint; statistics are still on their way
+    assert coordinator.tick("SIGTERM")
+    coordinator.take_state(due, 0, state)  # as all are told to hand over that generation
+    coordinator.take_stats(due, _told(due, [0, 1, 2], 1.0, 1.0, 1.0))
+    coordinator.decisions()
+    coordinator.save_due()
+    for island in (1, 2):
+        coordinator.take_state(due, island, state)
+    assert coordinator.can_save(due)
+    coordinator.save_final(due)
+    assert list(recorder.saved) == [due]
+
+
 def test_the_reason_to_halt_is_asked_until_there_is_one() -> None:
     recorder = ToyRecorder(halt_after=0)
     coordinator = _coordinator(recorder)

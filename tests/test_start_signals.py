@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import small
 
+from grs_evo import interrupts
 from grs_evo.cli.status import status
 from grs_evo.files import write_whole
 from grs_evo.storage.archive_file import read_archive
@@ -227,6 +228,14 @@ def test_other_commands_end_as_shells_expect(tmp_path: Path) -> None:
         assert code in (128 + getattr(signal, way), -getattr(signal, way))
         assert told.strip() == ""
         (tmp_path / "there").unlink()
+
+
+def test_without_proc_nothing_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that watches would die of it, and nobody end the process."""
+    real = os.path.isdir
+    monkeypatch.setattr(os.path, "isdir", lambda path: not str(path).startswith("/proc") and real(path))
+    monkeypatch.setattr(interrupts, "_command", lambda _: pytest.fail("there is no /proc"))
+    interrupts._pass_on(signal.SIGTERM)
 
 
 def test_a_script_keeps_its_handlers_in_set_up(tmp_path: Path) -> None:

@@ -116,6 +116,7 @@ def _novelty(
         components = principal_components(reference)
         wanted = target_data.structures
         measure = Measure(wanted, basis.elements, held) if wanted else None
+        before = None if measure is None else measure.of([])
 
     def of(one: Structure) -> dict[str, Any]:
         found = shared(reference, environments.of_structures([one], basis).wide(basis), components)
@@ -127,8 +128,8 @@ def _novelty(
             "diversity": found.diversity,
             "information": None,
         }
-        if measure is not None:
-            before, after = measure.of([]), measure.of([one])
+        if measure is not None and before is not None:
+            after = measure.of([one])
             told["information"] = {
                 "energies": after.energies / before.energies,
                 "forces": after.forces / before.forces,

@@ -11,6 +11,7 @@
 | SIGTERM, SIGUSR1 and SIGINT | `signals` |
 | what is kept while it runs: archive, history, checkpoints? | `recorder` |
 | which versions and inputs made it, and is a folder unchanged? | `provenance` |
+| what does a run file leave to its target? | `chosen/` |
 | compiling before the first run | `ahead/` |
 | the run file | `config/` |
 | what people see | `monitor/` |

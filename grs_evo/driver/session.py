@@ -256,6 +256,7 @@ def _session(
 ) -> Result:
     """Prepare on rank 0, tell the others, evolve, and end all ranks in good order."""
     begun = SET_UP.begun if SET_UP.active else time.monotonic()
+    SET_UP.compiled = lambda: METER.functions
     with ExitStack() as leaving:
         signal_flag = leaving.enter_context(listening())
         world = connect()
@@ -295,7 +296,6 @@ def _prepared(
 ) -> tuple[Start, Recorder]:
     """Rank 0: what `prepare` makes; where that ends early, the other ranks leave with its exit code."""
     try:
-        SET_UP.compiled = lambda: METER.functions
         SET_UP.connected(world.rank)
         if world.notice:
             reporter.say(world.notice)

@@ -153,8 +153,11 @@ class Coordinator:
         self._shards.setdefault(generation, []).append(told)
 
     def save_due(self) -> None:
-        """Save the generation that is due, once all its states are here."""
-        if self._saving >= 0 and self.can_save(self._saving):
+        """Save the generation that is due, once all its states are here; none where a halt saves one as new anyway.
+
+        Ranks then send states once more, maybe of the same generation: to save it now would take the first ones away.
+        """
+        if self._saving >= 0 and not self.halt_reason and self.can_save(self._saving):
             generation, self._saving = self._saving, -1
             self._save(generation, final=False)
 

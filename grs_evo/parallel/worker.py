@@ -59,9 +59,8 @@ class IslandFunctions:
     # (generation, states of a rank's islands) -> what rank 0 is told of the file that now holds them, "islands" and
     # "seconds" at least, to be joined along axis 0; None: rank 0 gets the states and writes them
     shard: Callable[[int, Mapping[int, Any]], Arrays] | None = None
-    shorten: Callable[[Arrays], Arrays] = lambda told: (
-        told
-    )  # leaves out of several shards' what the others make needless
+    # of what is told of several shards, without what the others make needless
+    shorten: Callable[[Arrays], Arrays] = lambda told: told
     # how many individuals were evaluated in generation 0, and those worth keeping should it not be completed
     first: Callable[[], tuple[int, Sequence[Individual]]] = lambda: (0, ())
 
@@ -118,9 +117,8 @@ class Worker:
         self.dump_at: int | None = None
         self.ended = False
         self._receivers = routes.receivers()
-        self._moves: tuple[int, NDArray[np.int32]] | None = (
-            None  # generation after which islands change ranks, and owner
-        )
+        # generation after which islands change ranks, and the rank of each from then on
+        self._moves: tuple[int, NDArray[np.int32]] | None = None
         self._arriving: dict[int, Any] = {}  # island -> state with which this rank is to go on
         self._gathering = Gathering(world.rank, world.size)
         self._gathering_shards = Gathering(world.rank, world.size)

@@ -57,9 +57,9 @@ class Checkpoint:
     step: int  # generations made in all rounds together; also the number in the file's name
     round: int
     generation: int  # within the round
-    decision: NDArray[np.float64]  # on this generation, see control.Verdict
+    decision: NDArray[np.float64]  # on this generation, see decisions.Decision
     states: list[Arrays]  # one per island; none where shards hold them
-    set: Arrays  # the representative set so far, as population.pack makes it
+    set: Arrays  # the representative set so far, as individual.pack makes it
     past: NDArray[np.float64]  # history rows of earlier rounds, (n, 2 + n_stats): round, island, statistics
     seconds: float  # s spent, all sessions together
     fingerprint: dict[str, str]  # what the run is: hashes of run file, basis, target; seed

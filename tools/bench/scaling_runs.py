@@ -284,7 +284,8 @@ def _finished(
     if code != 0 or "Traceback" in said or "Warning" in said:
         raise Failed(f"{case.name} on {ranks} ranks ended with exit code {code}:\n{said[-2000:]}")
     status = json.loads((out / "status.json").read_text())
-    newest = max((out / "checkpoints").iterdir())
+    saved = out / "checkpoints"
+    step = max(saved.glob("ckpt_*.h5")).stem.partition("_")[2]
     return Measured(
         ranks=ranks,
         islands=case.islands,
@@ -296,5 +297,5 @@ def _finished(
         spent=status["spent"],
         each=status["islands"],
         moved=status["islands_moved"],
-        checkpoint_bytes=newest.stat().st_size,
+        checkpoint_bytes=sum(one.stat().st_size for one in saved.glob(f"*_{step}*.h5")),  # with its shards
     )

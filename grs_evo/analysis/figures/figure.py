@@ -20,7 +20,6 @@ Table = Mapping[str, Iterable[object]]
 # One style in all figures, the k-th series having the k-th of each: colours that the colour-blind tell apart, in an
 # order in which neighbours differ in lightness too, and symbols, dashes and patterns that tell them apart in grey.
 COLOURS = ("#0072b2", "#d55e00", "#2b2b2b", "#b85f94", "#00805d", "#c98a00")
-N_SYMBOLS = 8
 TARGET = -1  # the style of the target: grey, behind the others
 
 # Values that span a factor of more than this have a logarithmic axis.

@@ -45,11 +45,6 @@ def contradicts(symbol: str, mass: float) -> str | None:
     return None if same else heavy
 
 
-def name_types(atoms: Any, types: Sequence[str], source: str) -> None:
-    """Give atoms the elements of their numbered types: `types[0]` is type 1."""
-    rename(atoms, dict(enumerate(types, start=1)), source)
-
-
 def rename(atoms: Any, elements: Mapping[int, str], source: str) -> None:
     """Give atoms the elements of their numbered types."""
     kinds = [int(kind) for kind in atoms.arrays["type"]]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from grs_evo.kernels.geometry.contacts import cartesian, fractional, inverse, slab_images
 from grs_evo.search.candidates.limits import Limits
-from grs_evo.search.operators.molecular.moves import finished, with_numbers
+from grs_evo.search.operators.molecular.moves import finished, with_bodies, with_numbers
 from grs_evo.search.operators.record import StepSizes
 from grs_evo.structures.molecules.bodies import Bodies, bodies_of
 from grs_evo.structures.molecules.kinds import Molecules, too_near
@@ -97,9 +97,5 @@ def _without_overlaps(
     for k in rng.permutation(len(kinds)).tolist():
         if not near.get(k, set()) & kept:
             kept.add(k)
-    bodies = np.array(sorted(kept), np.int64)
-    atoms = np.isin(group, bodies)
-    renamed = np.full(len(kinds), -1)
-    renamed[bodies] = np.arange(len(bodies))
-    found = whole.replace(positions=whole.positions[atoms], species=whole.species[atoms])
-    return found, renamed[group[atoms]], kinds[bodies]
+    bodies = sorted(kept)
+    return *with_bodies(whole, group, bodies), kinds[bodies]

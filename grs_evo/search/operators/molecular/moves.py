@@ -95,6 +95,13 @@ def finished(one: Structure, bodies: Bodies, molecules: Molecules, limits: Limit
     return None if child is None or limits.violation(child) is not None else child
 
 
+def with_bodies(whole: Structure, group: NDArray[np.int64], kept: Sequence[int]) -> tuple[Structure, NDArray[np.int64]]:
+    """The structure with these of its bodies alone, and the group of each atom, numbered anew in their order."""
+    atoms = np.isin(group, kept)
+    found = whole.replace(positions=whole.positions[atoms], species=whole.species[atoms])
+    return found, np.searchsorted(np.sort(kept), group[atoms])
+
+
 def with_numbers(
     rng: np.random.Generator,
     whole: Structure,
@@ -107,11 +114,7 @@ def with_numbers(
     there is space."""
     order = rng.permutation(len(kinds))
     kept = [k for kind, n in enumerate(numbers) for k in order[kinds[order] == kind][:n].tolist()]
-    atoms = np.isin(group, kept)
-    renamed = np.full(len(kinds), -1)
-    renamed[np.sort(kept)] = np.arange(len(kept))
-    group = renamed[group[atoms]]
-    whole = whole.replace(positions=whole.positions[atoms], species=whole.species[atoms])
+    whole, group = with_bodies(whole, group, kept)
     for kind, n in enumerate(numbers):
         for _ in range(n - int((kinds == kind).sum())):
             arms = drawn_geometry(rng, molecules, kind)
