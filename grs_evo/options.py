@@ -125,6 +125,10 @@ _WORDS = (
     ("Input should be an object", "must be a table"),
     ("Input should be a valid array", "must be a list"),
     ("Input should be a valid list", "must be a list"),
+    ("Input should be a valid tuple", "must be a list"),
+    ("Input should be a valid dictionary", "must be a table"),
+    ("Input should be a valid boolean", "must be true or false"),
+    ("Input should be a valid number", "must be a number"),
     ("Input should be", "must be"),
     ("Input should", "must"),
 )

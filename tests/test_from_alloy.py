@@ -16,6 +16,7 @@ from grs_evo.cli.score import scores
 from grs_evo.driver.config.run_file import parse
 from grs_evo.driver.setup import by_alloy
 from grs_evo.errors import InputError
+from grs_evo.loss.terms.table import chosen
 from grs_evo.search.candidates.parents import parent_cell
 from grs_evo.search.candidates.supercells import most_compact, supercells
 
@@ -77,6 +78,33 @@ def test_vacancies_are_a_species_within_and_no_atoms_outside(tmp_path: Path) -> 
     assert found["n_atoms"] == 8
     assert found["value"] == pytest.approx(best.value, rel=1e-9)
     assert set(found["by_term"]["clusters"][0]["orders"]) == {"Ni-Ni", "Ni-X", "X-X"}
+
+
+@pytest.mark.parametrize(
+    ("composition", "message"),
+    [
+        ("{Ni = 0.75, Va = 0.5, X = 0.25}", "target.alloy.composition: X is given twice: X and Va are both vacancies"),
+        ("{Ni = 0.75, VA = 0.25}", "target.alloy.composition: .*'VA' is no chemical symbol .did you mean 'Va'"),
+        ("[{Ni = 1.0}, {Vac = 1.0}]", "target.alloy.composition: .*'Vac' is no chemical symbol"),
+    ],
+)
+def test_names_of_vacancies_are_checked_where_they_are_written(composition: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse(VACANCIES.replace("{Ni = 0.75, Va = 0.25}", composition), "run.toml")
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ("3", "^loss.terms.clusters: weights: is 3; must be a table"),
+        ("{pairs = 1.0}", "^loss.terms.clusters: weights.pairs: is 1.0; must be a list"),
+        ("{pairs = [1e308]}", "weights.pairs.0.: is 1e.308; must be less than or equal to 1000000"),
+    ],
+)
+def test_weights_of_clusters_are_refused_by_their_key(weights: str, message: str) -> None:
+    run = parse(VACANCIES + f"[loss.terms.clusters]\nweights = {weights}\n", "run.toml")
+    with pytest.raises(InputError, match=message):
+        chosen(run.loss)
 
 
 def test_a_large_cell_has_the_wanted_order(tmp_path: Path) -> None:

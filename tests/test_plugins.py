@@ -13,6 +13,7 @@ from ase.build import bulk
 from ase.io import write
 
 import grs_evo
+from grs_evo.cli.check import check
 from grs_evo.driver.config.run_file import parse
 from grs_evo.driver.session import resume, run
 from grs_evo.errors import InputError
@@ -227,5 +228,8 @@ def test_strategies_that_are_none_are_answered_at_set_up(here: Path) -> None:
     with pytest.raises(InputError, match=r"search\.strategy.* or 'module:variable'.*did you mean 'gradient'"):
         parse('[target]\nfiles = ["a.xyz"]\n[search]\nstrategy = "gradeint"\n', "case.toml")
     path = small.write(here, small.LATTICE.replace("[search]", '[search]\nstrategy = "my_operator:ENDS"'))
-    with pytest.raises(InputError, match=r"strategy: 'my_operator:ENDS' is an? Operator; it must be a SearchStrategy"):
+    said = r"search\.strategy: 'my_operator:ENDS' is an? Operator; it must be a SearchStrategy"
+    with pytest.raises(InputError, match=said):
         run(path, here / "out", quiet=True)
+    with pytest.raises(InputError, match=said):
+        check(path)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk, fcc111
+from ase.build import bulk, fcc111, molecule
 from ase.io import read, write
 
 from grs_evo.cli.check import check
@@ -135,6 +136,29 @@ def test_pieces_of_a_slab_keep_their_atoms_apart_and_their_vacuum(here: Path) ->
         assert distances[distances < within - 1e-6].min() > 0.8 * 2 * 1.32 - 1e-6
 
 
+def test_an_alloy_with_vacancies_has_the_lattice_of_its_atoms(here: Path) -> None:
+    for name in ("Va", "X"):
+        text = draft("sqs", [], here, composition={"Ni": 0.75, name: 0.25}).text
+        assert tomllib.loads(text)["target"]["alloy"] == {
+            "lattice": "fcc",
+            "a": 3.52,
+            "composition": {"Ni": 0.75, name: 0.25},
+        }
+
+
+@pytest.mark.parametrize("kind", ["melt", "glass", "set", "reverse"])
+def test_cells_of_molecules_hold_whole_ones(kind: str, here: Path) -> None:
+    liquid = Atoms(cell=[12.6] * 3, pbc=True)
+    for k, place in enumerate(np.ndindex(3, 3, 3)):
+        one = molecule(("CH4", "CO2")[k % 2])
+        one.rotate(40 * k, (1, 2, 3))
+        one.translate(4.2 * np.array(place))
+        liquid += one
+    write("liquid.extxyz", liquid)
+    given, _ = tomllib.loads(draft(kind, ["liquid.extxyz"], here, atoms=12).text)["candidates"]["sizes"]
+    assert given in (11, 13)  # CH4 with two CO2, or two CH4 with one
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -142,10 +166,13 @@ def test_pieces_of_a_slab_keep_their_atoms_apart_and_their_vacuum(here: Path) ->
         (["init", "melt"], "init --example liquid-ta"),
         (["init", "sqs", "--composition", "Fe"], "such as Fe=0.5,Cr=0.5"),
         (["init", "sqs", "--composition", "Fe=1"], "two elements"),
+        (["init", "sqs", "--composition", "Ni=0.5,Q=0.5"], "--composition: elements: 'Q' is no chemical symbol"),
+        (["init", "sqs", "--composition", "Ni=0.5,Va=0.2,X=0.3"], "X is given twice"),
         (["init", "melt", "slab.extxyz"], "grs-evo init slab"),
         (["init", "slab", "alloy.extxyz"], "has no vacuum"),
         (["init", "order", "melt.extxyz"], "a melt or a glass?"),
         (["init", "augment", "set.extxyz"], "--given"),
+        (["init", "augment", "set.extxyz", "--given", "none.extxyz@-1"], "--given none.extxyz@-1: no such file"),
         (["init", "melt", "melt.extxyz", "-o", "order.extxyz"], "exists already"),
         (["init", "--example", "cu3au"], "cu3au-l12"),
         (["init", "--launch", "slurm", "no.toml"], "no such file"),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from grs_evo.driver.chosen.decided import decided, with_floor
 from grs_evo.driver.config.changes import check_files
+from grs_evo.driver.config.plugged import recorded
 from grs_evo.driver.config.run_file import RunFile, read
 from grs_evo.driver.config.toml import to_toml
 from grs_evo.driver.sets.progress import given_structures
@@ -41,6 +42,7 @@ def check(path: str | Path) -> dict[str, Any]:
         given, by_composition = by_alloy(given, file.parent)
         target_data = make_target_data(given, file.parent)
         given, by_target = decided(given, target_data)
+        recorded(given)  # parts from outside that a run would not find
         problem = make_problem(given, target_data, file.parent)
         given, at_floor = with_floor(given, problem.objective)
         given_structures(given, target_data.basis, file.parent)

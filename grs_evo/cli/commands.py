@@ -282,7 +282,9 @@ def score(
 
 @cli.command(name="warm-up")
 @click.argument("kinds", nargs=-1)
-@click.option("--share", type=int, help="The number of this process, where others do the same without a launcher.")
+@click.option(
+    "--share", type=click.IntRange(0), help="The number of this process, where others do the same without a launcher."
+)
 def warm_up(kinds: tuple[str, ...], share: int | None) -> None:
     """Compile what runs need now, on this kind of processor, for images of containers and before large jobs.
 

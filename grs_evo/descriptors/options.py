@@ -70,7 +70,8 @@ def checked_elements(elements: Sequence[str]) -> tuple[str, ...]:
     elements = [VACANCY if symbol == "Va" else symbol for symbol in elements]
     for k, symbol in enumerate(elements):
         if symbol != VACANCY and atomic_numbers.get(symbol, 0) == 0:
-            raise InputError(f"elements: {symbol!r} is no chemical symbol" + nearest(str(symbol), chemical_symbols[1:]))
+            known = ["Va", *chemical_symbols[1:]]
+            raise InputError(f"elements: {symbol!r} is no chemical symbol" + nearest(str(symbol), known))
         if symbol in elements[:k]:
             raise InputError(f"elements: {symbol} is given twice; each element must be given once")
     if elements == [VACANCY]:

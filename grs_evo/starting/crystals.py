@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from ase.data import atomic_numbers, covalent_radii, reference_states
 
-from grs_evo.errors import InputError
+from grs_evo.descriptors.options import checked_elements
+from grs_evo.errors import InputError, within
 from grs_evo.search.candidates.target_lattice import target_lattice
 from grs_evo.starting.disordered import relax_table, slab_starts
 from grs_evo.starting.kind import (
@@ -24,7 +25,7 @@ from grs_evo.starting.kind import (
     target_table,
 )
 from grs_evo.starting.look import Seen, basis_for, cutoff_for
-from grs_evo.structures.structure import Structure
+from grs_evo.structures.structure import VACANCY, Structure
 
 _SYMPREC = 0.01  # Å, the run file's default
 _SITES = 32  # of a cell, about
@@ -106,6 +107,8 @@ def _sqs(wanted: Wanted) -> Draft:
             "init sqs: needs --composition with two elements or more, such as --composition Fe=0.5,Cr=0.5, or a "
             "structure file of the alloy"
         )
+    with within("--composition"):
+        checked_elements(list(fractions))
     lattice, a = _lattice_of(wanted, fractions)
     sites = wanted.atoms or _SITES
     text = run_file(
@@ -122,8 +125,9 @@ def _sqs(wanted: Wanted) -> Draft:
 
 
 def _lattice_of(wanted: Wanted, fractions: dict[str, float]) -> tuple[str, float]:
-    """Lattice and its constant in Å; from the structure, else the elements."""
-    lattice = wanted.lattice or _usual_lattice(fractions)
+    """Lattice and its constant in Å; from the structure, else the elements. Vacancies have no say in it."""
+    atoms = {symbol: x for symbol, x in fractions.items() if symbol not in (VACANCY, "Va")}
+    lattice = wanted.lattice or _usual_lattice(atoms)
     if lattice not in _LATTICES:
         raise InputError(f"--lattice {lattice}: is no lattice; allowed are {', '.join(_LATTICES)}")
     n_cell = _LATTICES[lattice]
@@ -132,7 +136,7 @@ def _lattice_of(wanted: Wanted, fractions: dict[str, float]) -> tuple[str, float
     elif wanted.seen is not None:
         a = (n_cell / wanted.seen.density) ** (1 / 3)
     else:
-        a = sum(x * (n_cell * _volume_of(symbol)) ** (1 / 3) for symbol, x in fractions.items())
+        a = sum(x * (n_cell * _volume_of(symbol)) ** (1 / 3) for symbol, x in atoms.items()) / sum(atoms.values())
     return lattice, round(a, 3)
 
 

@@ -11,7 +11,7 @@ from ase.data import atomic_numbers, covalent_radii
 
 from grs_evo.errors import InputError
 from grs_evo.observables.counting.extent import filled
-from grs_evo.search.candidates.by_target import size_of_molecules
+from grs_evo.search.candidates.by_target import nearest_of_molecules, size_of_molecules
 from grs_evo.starting.kind import Draft, Kind, Wanted, basis_table, run_file, table, target_table
 from grs_evo.starting.look import Seen, cutoff_for, size_for
 from grs_evo.structures.molecules.kinds import find_molecules
@@ -55,7 +55,7 @@ def _random_cells(wanted: Wanted, name: str, mixture: tuple[list[int], list[int]
             f"init {name}: {wanted.names[0]} has vacuum, of which no random cell can be drawn; for a slab or film "
             "`grs-evo init slab`"
         )
-    size = wanted.atoms or _size(seen, around)
+    size = _size(seen, wanted.atoms, around)
     basis = [] if len(seen.elements) == 1 else basis_table(*mixture, cutoff_for(seen.density))
     text = run_file(
         f"{size} atoms that stand for {wanted.called}.",
@@ -79,10 +79,18 @@ def _random_cells(wanted: Wanted, name: str, mixture: tuple[list[int], list[int]
     return Draft(text, notes=(f"{size} atoms at {seen.density:.4f} atoms per Å³",))
 
 
-def _size(seen: Seen, around: int) -> int:
-    """Atoms of a cell, those of whole molecules where the structure consists of them."""
+def _size(seen: Seen, given: int | None, around: int) -> int:
+    """Atoms of a cell, those of whole molecules where the structures consist of them."""
+    if given is not None:
+        return whole_molecules(seen, given)
     found = find_molecules([seen.first], seen.elements)
     return size_of_molecules(found, seen.elements, [seen.first], around) if found.kinds else size_for(seen, around)
+
+
+def whole_molecules(seen: Seen, size: int) -> int:
+    """The number of atoms nearest to a wanted one that whole molecules have; where there are none, the wanted one."""
+    found = find_molecules(seen.structures, seen.elements)
+    return nearest_of_molecules(found, seen.elements, size) if found.kinds else size
 
 
 def slab_starts(seen: Seen, size: int) -> str:

@@ -65,6 +65,8 @@ def draft(
         raise InputError(f"init {name}: name a structure file: {kind.structures}{tried}")
     seen = look(files, types, format) if files else None
     names = tuple(_from(folder, one) for one in files)
+    if given is not None and not is_there(split_name(given, Path())[0]):
+        raise InputError(f"--given {given}: no such file")
     there = None if given is None else _from(folder, given)
     return kind.write(Wanted(seen, names, atoms, dict(composition or {}), lattice, a, there))
 

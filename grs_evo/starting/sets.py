@@ -10,6 +10,7 @@ from grs_evo.descriptors.basis import build_basis
 from grs_evo.driver.config.from_target import shortest_contacts
 from grs_evo.errors import InputError
 from grs_evo.search.candidates.target_lattice import target_lattice
+from grs_evo.starting.disordered import whole_molecules
 from grs_evo.starting.kind import Draft, Kind, Wanted, basis_table, quoted, run_file, table, target_table
 from grs_evo.starting.look import Seen, cutoff_for
 
@@ -40,7 +41,7 @@ def _many(wanted: Wanted, title: str, rows: tuple[tuple[str, str], ...]) -> Draf
     contacts = shortest_contacts(seen.structures, build_basis(seen.elements, [1], [0], cutoff))
     nearest = {pair: round(_NEARER * one, 2) for pair, one in contacts.items()}
     low, high = _densities(seen)
-    atoms = wanted.atoms or _ATOMS
+    atoms = whole_molecules(seen, wanted.atoms or _ATOMS)
     text = run_file(
         f"{title} {wanted.called}.",
         target_table(wanted),
@@ -115,7 +116,7 @@ def _reverse(wanted: Wanted) -> Draft:
     assert seen is not None
     on_sites = _on_a_lattice(seen)
     cutoff = cutoff_for(seen.density, seen.first if on_sites else None)
-    atoms = wanted.atoms or (8 if on_sites else _ATOMS)
+    atoms = (wanted.atoms or 8) if on_sites else whole_molecules(seen, wanted.atoms or _ATOMS)
     if on_sites:
         candidates: tuple[tuple[str, str], ...] = (
             ('kind = "supercells"', "all shapes of small cells on the target's lattice"),

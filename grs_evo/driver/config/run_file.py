@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from grs_evo.descriptors.options import BasisOptions
+from grs_evo.descriptors.options import BasisOptions, checked_elements
 from grs_evo.driver.config.plugged import plug
 from grs_evo.errors import InputError, type_of
 from grs_evo.loss.options import LossOptions
@@ -57,11 +57,22 @@ class AlloyOptions(Options):
     def _one_name_of_vacancies(cls, given: Any) -> Any:
         """X where Va is written; lists, as JSON gives them, are tuples then, which alone pass the strict checks."""
         if isinstance(given, Mapping):
-            return {
-                re.sub(r"\bVa\b", VACANCY, str(name)): tuple(value) if isinstance(value, list) else value
-                for name, value in given.items()
-            }
+            names = [re.sub(r"\bVa\b", VACANCY, str(name)) for name in given]
+            twice = next((name for k, name in enumerate(names) if name in names[:k]), None)
+            if twice:
+                raise ValueError(f"{twice} is given twice: {VACANCY} and Va are both vacancies; each needs one value")
+            values = (tuple(value) if isinstance(value, list) else value for value in given.values())
+            return dict(zip(names, values, strict=True))
         return tuple(cls._one_name_of_vacancies(one) for one in given) if isinstance(given, list | tuple) else given
+
+    @field_validator("composition")
+    @classmethod
+    def _symbols(cls, given: Any) -> Any:
+        """Each name is an element's or the vacancies'; said here, where it was written."""
+        for table in (given,) if isinstance(given, dict) else given:
+            for name in table:
+                checked_elements([name, "H"] if name == VACANCY else [name])
+        return given
 
     @property
     def occupants(self) -> tuple[str, ...]:

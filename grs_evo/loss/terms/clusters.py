@@ -30,6 +30,7 @@ from grs_evo.targets.target import Target
 
 # Shells that pairs, triplets and quadruplets reach where nothing is given.
 _SHELLS = (5, 3, 1)
+_Weight = Annotated[float, Field(ge=0, le=1e6)]  # squares of larger ones would overflow
 _FAR = 3.0  # of the cube root of the volume of a site: beyond the shells above
 
 
@@ -39,7 +40,7 @@ class ClusterOptions(TermOptions):
     pairs: float | None = Field(None, ge=0, description="of pairs; default: five shells of sites; 0: none [Å]")
     triplets: float | None = Field(None, ge=0, description="of triplets; default: three shells; 0: none [Å]")
     quadruplets: float | None = Field(None, ge=0, description="of quadruplets; default: one shell; 0: none [Å]")
-    weights: dict[Literal["pairs", "triplets", "quadruplets"], tuple[Annotated[float, Field(ge=0)], ...]] = Field(
+    weights: dict[Literal["pairs", "triplets", "quadruplets"], tuple[_Weight, ...]] = Field(
         default={},
         description="of orbits, the shortest first, over the usual ones; orbits that are not given have 1 [1]",
         json_schema_extra={"written": "when given"},

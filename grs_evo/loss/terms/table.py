@@ -11,10 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from grs_evo.descriptors.basis import Basis
 from grs_evo.errors import InputError, nearest, within
 from grs_evo.loss.options import LossOptions
 from grs_evo.loss.terms.term import AddedTerm, CompiledTerm, PreparedTerm, Term
+from grs_evo.options import line_of
 from grs_evo.plugins import entry_points, load
 from grs_evo.targets.target import Target
 
@@ -78,7 +81,10 @@ def chosen(options: LossOptions) -> tuple[PreparedTerm, ...]:
         term = find(key)
         values = {"weight": given} if isinstance(given, int | float) else given
         with within(f"loss.terms.{key}"):
-            one = PreparedTerm(term, term.options(**values))
+            try:
+                one = PreparedTerm(term, term.options.model_validate(values))
+            except ValidationError as error:
+                raise InputError(line_of(error, values, term.options)) from None
         if term.name in found:
             raise InputError(f"loss.terms: {key!r} is a second term with the name {term.name!r}")
         found[term.name] = one

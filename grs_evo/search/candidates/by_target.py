@@ -12,7 +12,7 @@ from grs_evo.loss.lattice import MOST_SITES
 from grs_evo.observables.counting.sampled import on_sites, pair_density
 from grs_evo.potential.relaxation import RelaxOptions
 from grs_evo.potential.rigid import can_keep_rigid
-from grs_evo.search.candidates.disordered.molecules import NEARER
+from grs_evo.search.candidates.disordered.molecules import NEARER, NEXT
 from grs_evo.search.candidates.source import CandidateOptions
 from grs_evo.search.candidates.target_lattice import (
     TargetLattice,
@@ -143,6 +143,13 @@ def size_of_molecules(
     most = max(one.n_atoms for one in targets)
     possible = make_molecules(found, elements, range(1, round(2 * wanted) + 1), NEARER, {}).numbers
     return min((n for n in possible if n <= most or n == min(possible)), key=lambda n: (abs(n - wanted), n))
+
+
+def nearest_of_molecules(found: Found, elements: Sequence[str], wanted: int) -> int:
+    """The size of a cell of whole molecules that is nearest to a wanted one; the wanted one where none is near."""
+    sizes = range(max(1, wanted - NEXT), wanted + NEXT)
+    possible = make_molecules(found, elements, sizes, NEARER, {}).numbers
+    return min(possible, key=lambda n: (abs(n - wanted), n), default=wanted)
 
 
 def _with(options: CandidateOptions, changes: dict[str, Any]) -> CandidateOptions:

@@ -27,7 +27,7 @@ def plugged(name: str) -> Plugin | None:
     InputError
         It cannot be imported, or is something else.
     """
-    return None if name in STRATEGIES else load("strategies", name, SearchStrategy, "strategy")
+    return None if name in STRATEGIES else load("strategies", name, SearchStrategy, "search.strategy")
 
 
 @cache

@@ -18,8 +18,8 @@ from grs_evo.structures.structure import Structure, formula_of
 # Molecules may come nearer than the target's do by this share, as atoms may.
 NEARER = 0.9
 _SWEEPS = 400
-# Atoms beyond a wanted size to which a size that whole molecules have is looked for, for messages.
-_NEXT = 200
+# Atoms beyond a wanted size to which a size that whole molecules have is looked for.
+NEXT = 200
 
 
 def target_molecules(
@@ -65,7 +65,7 @@ def target_molecules(
                 f"{where}: {atoms} cannot be had with whole molecules ({names}) near the target's proportions; "
                 "molecules = false places atoms alone"
             )
-        around = make_molecules(found, elements, range(max(1, sizes[0] - _NEXT), sizes[-1] + _NEXT), NEARER, {})
+        around = make_molecules(found, elements, range(max(1, sizes[0] - NEXT), sizes[-1] + NEXT), NEARER, {})
         near = sorted(sorted(around.numbers, key=lambda n: (abs(n - sizes[0]), n))[:2])
         raise InputError(
             f"{where}.sizes: {span} atoms cannot be had with whole molecules ({names}) in the target's proportions; "
