@@ -236,6 +236,11 @@ def test_empty_sites_are_filled_with_vacancies() -> None:
     whole = with_vacancies(clusters.alloy, from_atoms(holes, elements), elements)
     assert whole.counts(3).tolist() == [8, 8, 8]
     assert cluster_value(clusters, whole) == pytest.approx(value, rel=1e-12)
+    for angle in (31.0, 90.0, 217.0):  # as a CIF has it, which keeps lengths and angles alone
+        holes.rotate(angle, (1, 2, -3), rotate_cell=True)
+        turned = with_vacancies(clusters.alloy, from_atoms(holes, elements), elements)
+        assert turned.counts(3).tolist() == [8, 8, 8]
+        assert cluster_value(clusters, turned) == pytest.approx(value, rel=1e-12)
 
 
 def alpha(structure: Structure, a: int, b: int, shell: tuple[float, float]) -> float:

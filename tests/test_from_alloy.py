@@ -80,6 +80,13 @@ def test_vacancies_are_a_species_within_and_no_atoms_outside(tmp_path: Path) -> 
     assert set(found["by_term"]["clusters"][0]["orders"]) == {"Ni-Ni", "Ni-X", "X-X"}
 
 
+def test_seeds_are_not_negative() -> None:
+    for arguments in (["select", "a.xyz"], ["alloy", "a.toml"]):
+        done = CliRunner().invoke(cli, [*arguments, "--seed", "-1", "-o", "one.extxyz"])
+        assert done.exit_code == 2
+        assert "-1 is not in the range x>=0" in done.output
+
+
 @pytest.mark.parametrize(
     ("composition", "message"),
     [

@@ -268,6 +268,7 @@ class TestOptions:
             (("[relax]", "molecules = false\n[relax]"), ""),
             (("[relax]", "[relax]\nmethod = 'cg'"), "but relax.method is 'cg'"),
             (("[relax]", "composition = 'free'\n[relax]"), "but the composition is free"),
+            (("[relax]", "carved = 0.5\n[relax]"), "through molecules as well"),
         ],
     )
     def test_what_goes_without(self, change: tuple[str, str], note: str, tmp_path: Path) -> None:

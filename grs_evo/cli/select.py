@@ -37,7 +37,7 @@ _NAMED = 5
 @click.option("--given", multiple=True, metavar="FILE", help="Structures that are in the set already.")
 @click.option("--per", "groups", metavar="KEY", help="Strata of --by stratified: a key of the structures' info.")
 @click.option("--cutoff", type=float, help="Cutoff of the linear model in Å. Default: twice the nearest distance.")
-@click.option("--seed", default=0, show_default=True, help="Of draws.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of draws.")
 @types_option
 @format_option
 @click.option("--threads", type=click.IntRange(1), help="Threads that describe. Default: one per core.")

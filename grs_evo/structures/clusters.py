@@ -7,14 +7,16 @@ element on which place) means the same in each.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, combinations
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.errors import InputError
+from grs_evo.structures.neighbours import neighbours
 from grs_evo.structures.structure import Structure
 from grs_evo.structures.symmetry import ask_spglib
 
@@ -29,6 +31,9 @@ _SYMPREC = 1e-4  # Å
 _SAME_DISTANCE = 1e-4
 # Share by which the volume of a cell with empty sites may differ from the lattice's.
 _SWOLLEN = 0.1
+# Neighbours that tell how a structure is turned: up to this multiple of the nearest distance, and alike in squares of
+# distances within this share.
+_NEAR, _LIKE = 1.6, 0.25
 # Fraction of the shortest distance between sites by which an atom may be off its site.
 _OFF_SITE = 0.35
 
@@ -204,9 +209,10 @@ def placed(structure: Structure, cell: NDArray[np.float64], sites: NDArray[np.fl
     if found is None:
         standard, ours = _standard_turn(structure.cell, structure.positions), _standard_turn(cell, sites @ cell)
         if standard is not None and ours is not None:
-            turn = standard @ ours.T
-            turned = structure.replace(positions=structure.positions @ turn, cell=structure.cell @ turn)
-            found = _placed(turned, cell, sites)
+            found = _placed(_turned(structure, standard @ ours.T), cell, sites)
+    if found is None and structure.pbc.all():
+        ways = (_placed(_turned(structure, turn), cell, sites) for turn in _turns(structure, cell, sites))
+        found = next((one for one in ways if one is not None), None)
     if found is None:
         raise InputError(
             f"{source}: is no cell of the target's lattice with an atom on each site; clusters are counted on one only"
@@ -226,6 +232,8 @@ def _standard_turn(cell: NDArray[np.float64], positions: NDArray[np.float64]) ->
 def filled(structure: Structure, cell: NDArray[np.float64], sites: NDArray[np.float64], vacancy: int) -> Structure:
     """The structure with a vacancy on each site of the lattice without an atom; as it is where it is no cell of it.
 
+    It may be shifted, swelled, shrunk or turned.
+
     Parameters
     ----------
     vacancy : species of vacancies
@@ -234,8 +242,10 @@ def filled(structure: Structure, cell: NDArray[np.float64], sites: NDArray[np.fl
         return structure
     ratio = structure.volume / float(abs(np.linalg.det(cell)))
     numbers = range(max(1, round(ratio * (1.0 - _SWOLLEN))), round(ratio * (1.0 + _SWOLLEN)) + 1)
-    possible = [n for n in numbers if n * len(sites) >= structure.n_atoms]
-    ways = (_rows(structure, cell, sites, n) for n in sorted(possible, key=lambda n: abs(n - ratio)))
+    possible = sorted((n for n in numbers if n * len(sites) >= structure.n_atoms), key=lambda n: abs(n - ratio))
+    unturned: NDArray[np.float64] = np.eye(3)
+    turned = (_turned(structure, turn) for turn in chain([unturned], _turns(structure, cell, sites)))
+    ways = (_rows(one, cell, sites, n) for one in turned for n in possible)
     found = next((one for one in ways if one is not None), None)
     if found is None:
         return structure
@@ -250,6 +260,51 @@ def filled(structure: Structure, cell: NDArray[np.float64], sites: NDArray[np.fl
         positions=np.concatenate([structure.positions, places @ structure.cell]),
         species=np.concatenate([structure.species, np.full(len(empty), vacancy, np.int32)]),
     )
+
+
+def _turns(
+    structure: Structure, cell: NDArray[np.float64], sites: NDArray[np.float64]
+) -> Iterator[NDArray[np.float64]]:
+    """(3, 3) what may turn rows of coordinates onto the lattice: three neighbours of an atom onto those of a site.
+
+    Symmetry tells it for a lattice whose sites are all there, but not where some are empty or atoms are off them.
+    """
+    lattice = Structure(sites @ cell, cell, np.zeros(len(sites), np.int32), np.ones(3, np.bool_))
+    near = _NEAR * shells(cell, sites, 2.0 * abs(np.linalg.det(cell) / len(sites)) ** (1 / 3))[0]
+    ours, theirs = neighbours(structure, near), neighbours(lattice, near)
+    seen: set[tuple[int, ...]] = set()
+    most = np.bincount(ours.first, minlength=structure.n_atoms).argmax()
+    vectors = ours.vectors[ours.first == most]
+    vectors = vectors[np.linalg.norm(vectors, axis=1).argsort(kind="stable")]
+    three = next((v for v in map(np.array, combinations(vectors, 3)) if _apart(v)), None)
+    if three is None:
+        return
+    wanted = three @ three.T
+    for site in range(len(sites)):
+        others = theirs.vectors[theirs.first == site]
+        products = others @ others.T
+        like = [np.abs(np.diag(products) - wanted[k, k]) < _LIKE * wanted[k, k] for k in range(3)]
+        for i, j in np.argwhere(like[0][:, None] & like[1] & (np.abs(products - wanted[0, 1]) < _LIKE * wanted[0, 0])):
+            for k in np.flatnonzero(
+                like[2]
+                & (np.abs(products[i] - wanted[0, 2]) < _LIKE * wanted[0, 0])
+                & (np.abs(products[j] - wanted[1, 2]) < _LIKE * wanted[0, 0])
+            ):
+                left, _, right = np.linalg.svd(three.T @ others[[i, j, k]])
+                turn = left @ right
+                key = tuple(np.rint(10.0 * turn).astype(int).ravel().tolist())
+                if np.linalg.det(turn) > 0 and key not in seen:
+                    seen.add(key)
+                    yield turn
+
+
+def _turned(structure: Structure, turn: NDArray[np.float64]) -> Structure:
+    return structure.replace(positions=structure.positions @ turn, cell=structure.cell @ turn)
+
+
+def _apart(vectors: NDArray[np.float64]) -> bool:
+    """Whether three vectors span space."""
+    return bool(abs(np.linalg.det(vectors)) > 0.2 * np.prod(np.linalg.norm(vectors, axis=1)))
 
 
 def _reach(form: Rows) -> tuple[Rows, Rows]:

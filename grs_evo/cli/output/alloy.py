@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.argument("run_file", type=click.Path(path_type=Path))
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="File to write, e.g. big.extxyz.")
 @click.option("--sites", type=click.IntRange(1, 2_000_000), default=16_000, show_default=True, help="About so many.")
-@click.option("--seed", type=int, help="Instead of target.alloy.seed.")
+@click.option("--seed", type=click.IntRange(0), help="Instead of target.alloy.seed.")
 def alloy(run_file: Path, out: Path, sites: int, seed: int | None) -> None:
     """Write a large cell of the alloy of a run file: random, or with its short-range order.
 

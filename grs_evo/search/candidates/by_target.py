@@ -103,7 +103,7 @@ def by_molecules(
     InputError
         Whole molecules are wanted, and relaxation has no way to keep them.
     """
-    settled = options.molecules is False or options.generator is not None or options.carved > 0.0
+    settled = options.molecules is False or options.generator is not None
     if options.kind != "random" or settled or not targets:
         return options, ()
     why_not = can_keep_rigid(relax)
@@ -117,6 +117,8 @@ def by_molecules(
     names = ", ".join(kind.formula for kind in found.kinds)
     if len(elements) > 1 and (options.limits is not None or options.composition == "free"):
         why_not = "the composition is free"
+    if options.carved > 0.0:
+        why_not = f"cells are cut from it ({where}.carved = {options.carved:g}), through molecules as well"
     if why_not:
         told = f"{where}: the target consists of molecules ({names}), but {why_not}: atoms are placed and moved alone"
         return options, (told,)
