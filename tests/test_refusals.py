@@ -17,6 +17,8 @@ from grs_evo.cli.status import status, text_of
 from grs_evo.driver.config.run_file import parse, read
 from grs_evo.driver.setup import make_problem, make_target_data
 from grs_evo.errors import InputError, names_refused
+from grs_evo.search.candidates.binding import bind
+from grs_evo.search.candidates.source import CandidateOptions
 from grs_evo.storage.run_folder import check_free, clear_partial, existing
 
 LONG = "n" * 300
@@ -218,3 +220,9 @@ def test_a_status_with_a_part_of_another_kind_is_passed_over(finished: Path) -> 
                 continue
             (finished / "status.json").write_text(json.dumps({**whole, name: odd}))
             assert text_of(status(finished))
+
+
+def test_a_density_beyond_all_bounds_is_told_in_a_short_line() -> None:
+    with pytest.raises(InputError, match=r"would fill .*e\+\d+ of the volume at") as caught:
+        bind(CandidateOptions(kind="random", sizes=(8, 8), min_distance=2.0, number_density=1e300), ("Cu",), [])
+    assert len(str(caught.value)) < 250

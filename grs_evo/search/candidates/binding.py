@@ -398,7 +398,7 @@ def _check_packing(
     dense = sphere / volume_per_atom * options.density[0]
     if dense > _MAX_PACKING:
         raise InputError(
-            f"{where}: spheres of the minimum distance {minimum.diagonal().max():.3g} Å would fill {dense:.2f} "
+            f"{where}: spheres of the minimum distance {minimum.diagonal().max():.3g} Å would fill {dense:.3g} "
             f"of the volume at {options.density[0] / volume_per_atom:.4g} atoms/Å³; random packing reaches "
             f"{_MAX_PACKING}: lower min_distance or the density"
         )
