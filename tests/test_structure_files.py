@@ -21,7 +21,7 @@ from ase.io import write
 from ase.io.formats import ioformats
 
 from grs_evo.errors import InputError
-from grs_evo.structures.reading import each_atoms, read_sites, read_structures
+from grs_evo.structures.reading import each_atoms, read_sites, read_structures, read_with_elements
 from grs_evo.structures.structure import content_hash, from_atoms
 
 XYZ = '1\nLattice="3 0 0 0 3 0 0 0 3"\nCu 0 0 0\n'
@@ -203,3 +203,13 @@ def test_numbers_of_structures_in_messages_and_slices_from_the_back(tmp_path: Pa
     path.write_text(path.read_text() + "garbage\n")
     assert len(read_structures(f"{path}@1:3", mutated.ELEMENTS)) == 2  # what is behind is not read
     refused(f"{path}@1:", "line 13")
+
+
+@pytest.mark.parametrize(("kind", "name"), [("sdf", "one.sdf"), ("mol", "one.mol"), ("gromos", "one.g96")])
+def test_a_list_of_atoms_that_was_cut_is_refused(kind: str, name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    ase.io.write(path, bulk("NaCl", "rocksalt", 5.6, cubic=True), format=kind)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:9]))
+    with pytest.raises(InputError, match="the file is cut"):
+        read_with_elements([str(path)])

@@ -25,6 +25,7 @@ _ANNOUNCED = {
     "abinit-in": re.compile(r"^\s*natom\s+(\d+)", re.MULTILINE | re.IGNORECASE),
     "jsv": re.compile(r"^asymmetric_unit_cell\s+(\d+)", re.MULTILINE),
     "mol": re.compile(r"\A(?:[^\n]*\n){3}([ \d]{3})"),
+    "sdf": re.compile(r"\A(?:[^\n]*\n){3}([ \d]{3})"),
 }
 # What ASE's readers stumble over where a file is damaged; their words tell nothing of the file.
 _INNER = (KeyError, IndexError, AttributeError, TypeError, AssertionError, RecursionError, MemoryError, StopIteration)

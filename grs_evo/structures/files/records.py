@@ -130,6 +130,8 @@ def _between(
                 n += 1
             elif not inside and text.lower().startswith(begins):
                 inside = found = True
+        if inside:
+            lines.fail_file("ends inside the list of atoms; the file is cut")
         if found:
             yield n
 
