@@ -207,6 +207,8 @@ def test_numbers_of_structures_in_messages_and_slices_from_the_back(tmp_path: Pa
 
 @pytest.mark.parametrize(("kind", "name"), [("sdf", "one.sdf"), ("mol", "one.mol"), ("gromos", "one.g96")])
 def test_a_list_of_atoms_that_was_cut_is_refused(kind: str, name: str, tmp_path: Path) -> None:
+    if not ioformats[kind].can_write:
+        pytest.skip(f"ASE {ase.__version__} does not write {kind}")
     path = tmp_path / name
     ase.io.write(path, bulk("NaCl", "rocksalt", 5.6, cubic=True), format=kind)
     lines = path.read_text().splitlines(keepends=True)
