@@ -2,6 +2,7 @@
 
     geometry ─► ace ─► loss ─► relaxation          atoms that move
                          └───► lattice             atoms on fixed sites
+    observables                                    what a person checks; no part of a search
 
 | about | module |
 |---|---|
@@ -18,8 +19,8 @@ Importing this package decides where Numba keeps what it compiled.
 Numba notices when the file of a function changes but not when a function it calls does, so the cache folder is named
 by the content of all kernel sources and the versions that compiled them, wherever it is. What a processor can do is no
 part of the name: Numba keeps its name and its instruction sets in the key of each function, so that machines that share
-a folder never run code of each other's kind. Numba writes each cache file beside its place and renames it, so ranks
-that start together may compile twice but never read half a file.
+a folder never run code of each other's kind. Numba writes each cache file beside its place and renames it, so nobody
+reads half a file; processes that start together wait for each other where locks work (`compiling`).
 
 Cache files are pickles, which run what they hold when they are read. So a folder is used only where nobody but the user
 (and root) can put files into it.
