@@ -108,6 +108,13 @@ def test_numbers_and_molecules(tmp_path: Path) -> None:
         read_structures(path, ("Na", "Cl"), format="dmol-car")
 
 
+def test_a_file_without_its_end_is_refused(tmp_path: Path) -> None:
+    lines = _written(tmp_path / "a.res", _salt(1, True), "res")
+    at = max(k for k, line in enumerate(lines) if line.startswith("Cl"))
+    assert _sizes(tmp_path / "a.res", lines, "res") == [8]
+    assert _sizes(tmp_path / "a.res", lines[: at - 1], "res") is None
+
+
 def test_every_format_tells_how_many_atoms_it_has() -> None:
     """What ASE writes and reads as text announces a number, is counted here, or holds its atoms as one table."""
     tables = {"abinit-in", "cjson", "crystal", "cube", "gpumd", "json", "sdf", "struct", "xsd", "xtd", "xyz"}

@@ -214,13 +214,16 @@ def _res(lines: Lines) -> Iterator[int]:
     """SHELX: a label that is an element's, the number of its scattering factor, three coordinates, an occupancy."""
     from ase.data import atomic_numbers  # takes a while, and most files are of other kinds
 
-    n = 0
+    n, ended = 0, False
     for line in lines:
+        ended = ended or line.split()[:1] in (["END"], ["end"], ["End"])
         match = _SITE.match(line)
         if match is None or match["name"].capitalize() not in atomic_numbers:
             continue
         _words_in(lines, line, 5, "an atom")
         n += 1
+    if not ended:
+        lines.fail_file("ends without its END; the file is cut")
     yield n
 
 
