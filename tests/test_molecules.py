@@ -286,38 +286,38 @@ class TestOptions:
         assert problem.sources[0].sizes == (18,)
 
 
-def test_relaxation_lowers_the_loss_and_keeps_the_shapes(water: Made) -> None:
-    settled, _, problem = water
+def _one_with_bodies(problem: Problem, seed: int) -> tuple[Structure, rigid.Bodies]:
     source: Source = problem.sources[0]
-    one = candidate(np.random.default_rng(5), source)
+    one = candidate(np.random.default_rng(seed), source)
     assert one is not None
     assert source.limits.molecules is not None
-    assert settled.relax is not None
     known = source.limits.molecules.bodies(one)
     assert known is not None
+    return one, known[0]
+
+
+def test_relaxation_lowers_the_loss_and_keeps_the_shapes(water: Made) -> None:
+    settled, _, problem = water
+    one, bodies = _one_with_bodies(problem, 5)
+    assert settled.relax is not None
     options = grs_evo.RelaxOptions(max_evaluations=120, stage_evaluations=40)
-    relaxed = relax_bodies(one, known[0], problem.objective, options)
+    relaxed = relax_bodies(one, bodies, problem.objective, options)
     assert relaxed.value < 0.7 * problem.objective.evaluate(one).value
     assert relaxed.value == pytest.approx(problem.objective.evaluate(relaxed.structure).value, rel=1e-9)
     assert of_the_target(relaxed.structure)
-    again = relax_bodies(one, known[0], problem.objective, options)
+    again = relax_bodies(one, bodies, problem.objective, options)
     assert np.array_equal(again.structure.positions, relaxed.structure.positions)
     with pytest.raises(InputError, match=r"relax.method is 'fire'"):
-        relax_bodies(one, known[0], problem.objective, grs_evo.RelaxOptions(method="fire"))
+        relax_bodies(one, bodies, problem.objective, grs_evo.RelaxOptions(method="fire"))
 
 
 @pytest.mark.parametrize("cell", ["volume", "shape", "full"])
 def test_the_cell_moves_with_the_centres_of_molecules(cell: str, water: Made) -> None:
     problem = water[2]
-    source = problem.sources[0]
-    one = candidate(np.random.default_rng(6), source)
-    assert one is not None
-    assert source.limits.molecules is not None
-    known = source.limits.molecules.bodies(one)
-    assert known is not None
+    one, bodies = _one_with_bodies(problem, 6)
     options = grs_evo.RelaxOptions(cell=cell, max_evaluations=60, stage_evaluations=30)
-    relaxed = relax_bodies(one, known[0], problem.objective, options)
-    still = relax_bodies(one, known[0], problem.objective, options.model_copy(update={"cell": "none"}))
+    relaxed = relax_bodies(one, bodies, problem.objective, options)
+    still = relax_bodies(one, bodies, problem.objective, options.model_copy(update={"cell": "none"}))
     assert of_the_target(relaxed.structure)
     assert relaxed.value == pytest.approx(problem.objective.evaluate(relaxed.structure).value, rel=1e-9)
     assert relaxed.value < problem.objective.evaluate(one).value
@@ -333,12 +333,7 @@ def test_the_cell_moves_with_the_centres_of_molecules(cell: str, water: Made) ->
 @pytest.mark.parametrize("cell", ["none", "volume", "shape", "full"])
 def test_slopes_of_bodies_and_cell_are_differences(cell: str, water: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     problem = water[2]
-    source = problem.sources[0]
-    one = candidate(np.random.default_rng(7), source)
-    assert one is not None
-    assert source.limits.molecules is not None
-    known = source.limits.molecules.bodies(one)
-    assert known is not None
+    one, bodies = _one_with_bodies(problem, 7)
     checked: list[float] = []
 
     def check(on: Any, options: Any, limit: int) -> int:
@@ -361,7 +356,7 @@ def test_slopes_of_bodies_and_cell_are_differences(cell: str, water: Made, monke
 
     monkeypatch.setattr("grs_evo.potential.rigid._lbfgs", check)
     options = grs_evo.RelaxOptions(cell=cell, deltas=(0.5,))
-    relax_bodies(one, known[0], problem.objective, options)
+    relax_bodies(one, bodies, problem.objective, options)
     assert len(checked) == 6
 
 

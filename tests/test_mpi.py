@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,14 +38,16 @@ def _environment() -> dict[str, str]:
     return {**os.environ, **extra}
 
 
-def _command(n_ranks: int, *arguments: object) -> list[str]:
+def _command(n_ranks: int, *arguments: object, program: Sequence[str] = ("-m", "grs_evo")) -> list[str]:
     mpi = [] if n_ranks == 0 else ["mpiexec", "-n", str(n_ranks)]
-    return [*mpi, sys.executable, "-m", "grs_evo", *map(str, arguments)]
+    return [*mpi, sys.executable, *program, *map(str, arguments)]
 
 
-def _start(n_ranks: int, *arguments: object, cwd: Path) -> subprocess.Popen[str]:
+def _start(
+    n_ranks: int, *arguments: object, cwd: Path, program: Sequence[str] = ("-m", "grs_evo")
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        _command(n_ranks, *arguments),
+        _command(n_ranks, *arguments, program=program),
         cwd=cwd,
         env={**_environment(), _MARK: str(cwd)},
         stdin=subprocess.DEVNULL,
@@ -114,16 +117,7 @@ main(sys.argv[1:])
 
 def _restless(n_ranks: int, *arguments: object, cwd: Path, program: str = RESTLESS) -> subprocess.Popen[str]:
     (cwd / "restless.py").write_text(program)
-    return subprocess.Popen(
-        ["mpiexec", "-n", str(n_ranks), sys.executable, "restless.py", *map(str, arguments)],
-        cwd=cwd,
-        env={**_environment(), _MARK: str(cwd)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    return _start(n_ranks, *arguments, cwd=cwd, program=("restless.py",))
 
 
 @pytest.mark.parametrize(

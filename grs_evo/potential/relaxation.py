@@ -126,10 +126,13 @@ def relax(
         )
     geometry = geometry_of(structure, objective, options, free)
 
+    def begin(x: NDArray[np.float64], descent: surface.Descent) -> Minimiser:
+        return _minimiser(options, geometry, x, descent)
+
     def descend(engine: Work) -> tuple[int, tuple[int, surface.Descent]]:
         keep_lists(engine, n_atoms)
         try:
-            return _descend(structure, objective, options, geometry, engine, poll)
+            return all_stages(structure, objective, options, geometry, engine, poll, begin)
         finally:
             end_lists(engine)
 
@@ -177,14 +180,19 @@ def geometry_of(
     )
 
 
-def stages(objective: Objective, options: RelaxOptions) -> list[tuple[int, float, int]]:
+# What descends one stage: from the potential and the number of evaluations, of all stages together, at which it has to
+# end, to why it ended.
+Minimiser = Callable[[surface.Potential, int], int]
+
+
+def _stages(objective: Objective, options: RelaxOptions) -> list[tuple[int, float, int]]:
     """Norm that is descended, its δ, and most evaluations, of one stage after the other."""
     if options.method == "recipe":
         return [(HUBER, delta, options.stage_evaluations) for delta in options.deltas]
     return [(*objective.norm, options.max_evaluations)]
 
 
-def begun(structure: Structure, objective: Objective, geometry: surface.Geometry, engine: Work) -> surface.Descent:
+def _begun(structure: Structure, objective: Objective, geometry: surface.Geometry, engine: Work) -> surface.Descent:
     """Buffers of a descent, to which the terms with their own code are bound."""
     descent = surface.make_descent(structure.n_atoms, max(objective.basis.sizes), objective.n_columns)
     if objective.added:
@@ -197,7 +205,7 @@ def begun(structure: Structure, objective: Objective, geometry: surface.Geometry
     return descent
 
 
-def potential_of(
+def _potential_of(
     objective: Objective,
     engine: Work,
     norm: int,
@@ -218,36 +226,30 @@ def potential_of(
     return potential
 
 
-def _descend(
+def all_stages(
     structure: Structure,
     objective: Objective,
     options: RelaxOptions,
     geometry: surface.Geometry,
     engine: Work,
     poll: Callable[[], None] | None,
+    begin: Callable[[NDArray[np.float64], surface.Descent], Minimiser],
 ) -> tuple[int, tuple[int, surface.Descent]]:
-    """All stages; (OK, (why it ended, what was found)), or (GROW, …) where the engine's arrays are too small."""
-    descent = begun(structure, objective, geometry, engine)
+    """All stages; (OK, (why it ended, what was found)), or (GROW, …) where the engine's arrays are too small.
+
+    Parameters
+    ----------
+    begin : gets the positions, which change in place, and the descent; returns what descends stage after stage
+    """
+    descent = _begun(structure, objective, geometry, engine)
     x = surface.start(structure.positions)
+    minimise = begin(x, descent)
     reason = compiled.BUDGET
-    for norm, delta, most in stages(objective, options):
+    for norm, delta, most in _stages(objective, options):
         if poll is not None:
             poll()
-        limits = compiled.Limits(
-            evaluations=min(options.max_evaluations, int(descent.evaluations[0]) + most),
-            gradient=options.gradient,
-            goal=options.goal if options.use_goal else -np.inf,
-            step=options.max_step,
-            progress=options.progress,
-            window=options.window,
-        )
-        potential = potential_of(objective, engine, norm, delta, x, geometry, descent)
-        if options.method == "fire":
-            reason = compiled.fire(x, geometry, potential, descent, limits)
-        elif options.method == "cg":
-            reason = compiled.cg(x, geometry, potential, descent, limits)
-        else:
-            reason = compiled.lbfgs(x, geometry, potential, descent, limits, options.memory)
+        limit = min(options.max_evaluations, int(descent.evaluations[0]) + most)
+        reason = minimise(_potential_of(objective, engine, norm, delta, x, geometry, descent), limit)
         if objective.added:
             objective.added_terms().check()
         if reason == compiled.MEMORY:
@@ -255,6 +257,29 @@ def _descend(
         if reason in (compiled.REACHED, compiled.FAILED) or descent.evaluations[0] >= options.max_evaluations:
             break
     return OK, (reason, descent)
+
+
+def _minimiser(
+    options: RelaxOptions, geometry: surface.Geometry, x: NDArray[np.float64], descent: surface.Descent
+) -> Minimiser:
+    """Each atom by itself."""
+
+    def minimise(potential: surface.Potential, limit: int) -> int:
+        limits = compiled.Limits(
+            evaluations=limit,
+            gradient=options.gradient,
+            goal=options.goal if options.use_goal else -np.inf,
+            step=options.max_step,
+            progress=options.progress,
+            window=options.window,
+        )
+        if options.method == "fire":
+            return int(compiled.fire(x, geometry, potential, descent, limits))
+        if options.method == "cg":
+            return int(compiled.cg(x, geometry, potential, descent, limits))
+        return int(compiled.lbfgs(x, geometry, potential, descent, limits, options.memory))
+
+    return minimise
 
 
 def _relax_atoms(

@@ -13,19 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.errors import InputError
-from grs_evo.kernels.ace.engine import GROW, OK, Work, end_lists, keep_lists
+from grs_evo.kernels.ace.engine import GROW, Work, end_lists, keep_lists
 from grs_evo.kernels.relaxation import minimise as compiled
 from grs_evo.kernels.relaxation import surface
 from grs_evo.loss.objective import Objective
-from grs_evo.potential.relaxation import (
-    Relaxed,
-    RelaxOptions,
-    begun,
-    geometry_of,
-    potential_of,
-    relaxed_of,
-    stages,
-)
+from grs_evo.potential.relaxation import Minimiser, Relaxed, RelaxOptions, all_stages, geometry_of, relaxed_of
 from grs_evo.structures.molecules.bodies import Bodies, bodies_of, placed, pulled
 from grs_evo.structures.structure import Structure
 
@@ -78,41 +70,23 @@ def relax_bodies(
     def descend(engine: Work) -> tuple[int, tuple[int, surface.Descent]]:
         keep_lists(engine, n)
         own = geometry._replace(cell=np.array(structure.cell))  # changed in place
+
+        def begin(x: Array, descent: surface.Descent) -> Minimiser:
+            on = _Surface(bodies, own, descent, x, options)
+
+            def minimise(potential: surface.Potential, limit: int) -> int:
+                on.potential = potential
+                return _lbfgs(on, options, limit)
+
+            return minimise
+
         try:
-            return _all_stages(structure, bodies, objective, options, own, engine, poll)
+            return all_stages(structure, objective, options, own, engine, poll, begin)
         finally:
             end_lists(engine)
 
     _, (reason, descent) = objective.with_memory(n, descend)
     return relaxed_of(structure, objective, reason, descent)
-
-
-def _all_stages(
-    structure: Structure,
-    bodies: Bodies,
-    objective: Objective,
-    options: RelaxOptions,
-    geometry: surface.Geometry,
-    engine: Work,
-    poll: Callable[[], None] | None,
-) -> tuple[int, tuple[int, surface.Descent]]:
-    descent = begun(structure, objective, geometry, engine)
-    x = surface.start(structure.positions)
-    surface_of = _Surface(bodies, geometry, descent, x, options)
-    reason = compiled.BUDGET
-    for norm, delta, most in stages(objective, options):
-        if poll is not None:
-            poll()
-        surface_of.potential = potential_of(objective, engine, norm, delta, x, geometry, descent)
-        limit = min(options.max_evaluations, int(descent.evaluations[0]) + most)
-        reason = _lbfgs(surface_of, options, limit)
-        if objective.added:
-            objective.added_terms().check()
-        if reason == compiled.MEMORY:
-            return GROW, (reason, descent)
-        if reason in (compiled.REACHED, compiled.FAILED) or descent.evaluations[0] >= options.max_evaluations:
-            break
-    return OK, (reason, descent)
 
 
 class _Surface:

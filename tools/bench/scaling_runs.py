@@ -23,7 +23,20 @@ ROOT = Path(__file__).parents[2]
 MUST = {"weak": 0.95, "overhead": 0.05, "memory": 2000.0, "balance": 0.05}
 
 
-LIQUID = """
+# How each of them ends.
+_END = """
+[migration]
+topology = "ring"
+interval = 2
+emigrants = 1
+[stop]
+generations = {generations}
+[output]
+log_seconds = 3600.0
+"""
+
+LIQUID = (
+    """
 seed = 4
 [target]
 files = ["{root}/runs/liquid-ta/target.extxyz"]
@@ -44,18 +57,13 @@ progress = 0.0
 [search]
 islands = {islands}
 population = {population}
-[migration]
-topology = "ring"
-interval = 2
-emigrants = 1
-[stop]
-generations = {generations}
-[output]
-log_seconds = 3600.0
 """
+    + _END
+)
 
 
-LATTICE = """
+LATTICE = (
+    """
 seed = 12
 [target]
 files = ["{root}/runs/cu3au-l12/target.extxyz"]
@@ -74,15 +82,9 @@ composition = "free"
 [search]
 islands = {islands}
 population = {population}
-[migration]
-topology = "ring"
-interval = 2
-emigrants = 1
-[stop]
-generations = {generations}
-[output]
-log_seconds = 3600.0
 """
+    + _END
+)
 
 
 # Sixteen islands whose generations differ by a factor of ten or so, in the order in which a user writes them.
@@ -110,15 +112,8 @@ count = {rest}
 strategy = "descent"
 candidates = {{kind = "random", sizes = [20, 20], density = [1.0, 1.0]}}
 walk = {{evaluations = 1600}}
-[migration]
-topology = "ring"
-interval = 2
-emigrants = 1
-[stop]
-generations = {generations}
-[output]
-log_seconds = 3600.0
 """
+    + _END
 )
 
 # Two islands of 20 atoms and two of 72.
