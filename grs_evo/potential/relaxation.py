@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -125,22 +126,44 @@ def relax(
             f" {structure.pbc.tolist()}"
         )
     geometry = geometry_of(structure, objective, options, free)
+    return descended(structure, objective, options, geometry, poll, partial(_minimiser, options))
 
-    def begin(x: NDArray[np.float64], descent: surface.Descent) -> Minimiser:
-        return _minimiser(options, geometry, x, descent)
+
+# What descends one stage: from the potential and the number of evaluations, of all stages together, at which it has to
+# end, to why it ended.
+Minimiser = Callable[[surface.Potential, int], int]
+
+
+def descended(
+    structure: Structure,
+    objective: Objective,
+    options: RelaxOptions,
+    geometry: surface.Geometry,
+    poll: Callable[[], None] | None,
+    begin: Callable[[surface.Geometry, NDArray[np.float64], surface.Descent], Minimiser],
+) -> Relaxed:
+    """What all stages of a descent find, begun again where the engine's arrays were too small.
+
+    Parameters
+    ----------
+    begin : gets the geometry, whose cell may be changed in place, the positions, which change, and the descent; returns
+        what descends stage after stage
+    """
+    n_atoms = structure.n_atoms
 
     def descend(engine: Work) -> tuple[int, tuple[int, surface.Descent]]:
         keep_lists(engine, n_atoms)
+        own = geometry._replace(cell=np.array(structure.cell))
         try:
-            return all_stages(structure, objective, options, geometry, engine, poll, begin)
+            return _all_stages(structure, objective, options, own, engine, poll, begin)
         finally:
             end_lists(engine)
 
     _, (reason, descent) = objective.with_memory(n_atoms, descend)
-    return relaxed_of(structure, objective, reason, descent)
+    return _relaxed_of(structure, objective, reason, descent)
 
 
-def relaxed_of(structure: Structure, objective: Objective, reason: int, descent: surface.Descent) -> Relaxed:
+def _relaxed_of(structure: Structure, objective: Objective, reason: int, descent: surface.Descent) -> Relaxed:
     """What a descent from a structure has found."""
     value = float(descent.best_value[0])
     evaluations = int(descent.evaluations[0])
@@ -178,11 +201,6 @@ def geometry_of(
         stretch=options.max_volume_change,
         wall=bool(objective.has_core and grows),
     )
-
-
-# What descends one stage: from the potential and the number of evaluations, of all stages together, at which it has to
-# end, to why it ended.
-Minimiser = Callable[[surface.Potential, int], int]
 
 
 def _stages(objective: Objective, options: RelaxOptions) -> list[tuple[int, float, int]]:
@@ -226,24 +244,19 @@ def _potential_of(
     return potential
 
 
-def all_stages(
+def _all_stages(
     structure: Structure,
     objective: Objective,
     options: RelaxOptions,
     geometry: surface.Geometry,
     engine: Work,
     poll: Callable[[], None] | None,
-    begin: Callable[[NDArray[np.float64], surface.Descent], Minimiser],
+    begin: Callable[[surface.Geometry, NDArray[np.float64], surface.Descent], Minimiser],
 ) -> tuple[int, tuple[int, surface.Descent]]:
-    """All stages; (OK, (why it ended, what was found)), or (GROW, …) where the engine's arrays are too small.
-
-    Parameters
-    ----------
-    begin : gets the positions, which change in place, and the descent; returns what descends stage after stage
-    """
+    """All stages; (OK, (why it ended, what was found)), or (GROW, …) where the engine's arrays are too small."""
     descent = _begun(structure, objective, geometry, engine)
     x = surface.start(structure.positions)
-    minimise = begin(x, descent)
+    minimise = begin(geometry, x, descent)
     reason = compiled.BUDGET
     for norm, delta, most in _stages(objective, options):
         if poll is not None:

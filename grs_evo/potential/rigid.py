@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.errors import InputError
-from grs_evo.kernels.ace.engine import GROW, Work, end_lists, keep_lists
+from grs_evo.kernels.ace.engine import GROW
 from grs_evo.kernels.relaxation import minimise as compiled
 from grs_evo.kernels.relaxation import surface
 from grs_evo.loss.objective import Objective
-from grs_evo.potential.relaxation import Minimiser, Relaxed, RelaxOptions, all_stages, geometry_of, relaxed_of
+from grs_evo.potential.relaxation import Minimiser, Relaxed, RelaxOptions, descended, geometry_of
 from grs_evo.structures.molecules.bodies import Bodies, bodies_of, placed, pulled
 from grs_evo.structures.structure import Structure
 
@@ -62,31 +62,20 @@ def relax_bodies(
     why = can_keep_rigid(options)
     if why:
         raise InputError(f"relax: {why}")
-    n = structure.n_atoms
-    geometry = geometry_of(structure, objective, options, np.ones(n))
+    geometry = geometry_of(structure, objective, options, np.ones(structure.n_atoms))
     # The engine sees deformed cells, not strains: those that bodies feel differ from those that their atoms would.
     geometry = geometry._replace(mode=surface.CELL_NONE)
 
-    def descend(engine: Work) -> tuple[int, tuple[int, surface.Descent]]:
-        keep_lists(engine, n)
-        own = geometry._replace(cell=np.array(structure.cell))  # changed in place
+    def begin(own: surface.Geometry, x: Array, descent: surface.Descent) -> Minimiser:
+        on = _Surface(bodies, own, descent, x, options)
 
-        def begin(x: Array, descent: surface.Descent) -> Minimiser:
-            on = _Surface(bodies, own, descent, x, options)
+        def minimise(potential: surface.Potential, limit: int) -> int:
+            on.potential = potential
+            return _lbfgs(on, options, limit)
 
-            def minimise(potential: surface.Potential, limit: int) -> int:
-                on.potential = potential
-                return _lbfgs(on, options, limit)
+        return minimise
 
-            return minimise
-
-        try:
-            return all_stages(structure, objective, options, own, engine, poll, begin)
-        finally:
-            end_lists(engine)
-
-    _, (reason, descent) = objective.with_memory(n, descend)
-    return relaxed_of(structure, objective, reason, descent)
+    return descended(structure, objective, options, geometry, poll, begin)
 
 
 class _Surface:
