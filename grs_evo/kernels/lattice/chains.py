@@ -21,11 +21,11 @@ from grs_evo.kernels.lattice.moves import (
     below,
     count,
     draw_occupation,
+    most_changes,
     permute,
     propose,
     propose_random,
     propose_several,
-    room,
 )
 
 # strategies
@@ -166,7 +166,7 @@ def advance_chain(rng, loss, scratch, moves, options, state, work, evaluations, 
     ints = state.ints
     floats = state.floats
     n_moves = moves.table.shape[0]
-    size = room(moves) * max(1, options.most_at_once, options.kick)
+    size = most_changes(moves) * max(1, options.most_at_once, options.kick)
     sites = np.empty(size, np.int32)
     elements = np.empty(size, np.int32)
     trial = np.empty_like(state.current)

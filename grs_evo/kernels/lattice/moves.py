@@ -69,7 +69,7 @@ def _propose_orbits(allowed, one, other, occupation, sites, elements, n_changes)
 
 
 @inner_allocating
-def room(moves):
+def most_changes(moves):
     """Sites that one move may change."""
     return 2 * max(1, moves.orbits.shape[1] - 1)
 
@@ -130,7 +130,7 @@ def apply(occupation, counts, sites, elements, first, end):
 @inner_allocating
 def propose_several(rng, moves, n_wanted, occupation, counts, sites, elements):
     """A list of changes from up to n_wanted random moves in turn; occupation and counts end as they were."""
-    olds = np.empty(room(moves) * n_wanted, np.int32)
+    olds = np.empty(most_changes(moves) * n_wanted, np.int32)
     n = 0
     for _ in range(n_wanted):
         following = propose_random(rng, moves, occupation, counts, sites, elements, n)
@@ -150,8 +150,8 @@ def _shuffle(rng, moves, counts, occupation):
     """The known legal occupation after many random legal moves."""
     assign(occupation, moves.legal)
     count(occupation, counts)
-    sites = np.empty(room(moves), np.int32)
-    elements = np.empty(room(moves), np.int32)
+    sites = np.empty(most_changes(moves), np.int32)
+    elements = np.empty(most_changes(moves), np.int32)
     for _ in range(4 * occupation.shape[0]):
         n = propose_random(rng, moves, occupation, counts, sites, elements, 0)
         apply(occupation, counts, sites, elements, 0, n)

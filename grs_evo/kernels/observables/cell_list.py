@@ -129,9 +129,9 @@ def _near(atoms, i, ids, vectors, lengths):
 
 
 @inner_allocating
-def space(room):
-    """Arrays for neighbours: numbers (room,), vectors (room, 3), lengths (room,)."""
-    return integers(room), real_rows(room, 3), reals(room)
+def space(most):
+    """Arrays for neighbours: numbers (most,), vectors (most, 3), lengths (most,)."""
+    return integers(most), real_rows(most, 3), reals(most)
 
 
 @inner_allocating

@@ -6,7 +6,7 @@ generation with the same result. The calibration of the temperature and all rest
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,7 +72,8 @@ def advance_walk(kind: Kind, state: IslandState, problem: Problem, rng: np.rando
     """One generation of a trajectory."""
     island = problem.islands[state.island]
     options = island.walk
-    _, cumulative = probabilities(problem.limits(state.island), island.operators, state.rates)
+    _, by_mutation = probabilities(problem.limits(state.island), island.operators, state.rates)
+    cumulative = by_mutation.tolist()
     walk = Walk.from_arrays(state.walk, options)
     found: list[Individual] = []
     end = ledger.evaluations + options.evaluations
@@ -156,7 +157,7 @@ def _restart(
     walk: Walk,
     state: IslandState,
     problem: Problem,
-    cumulative: NDArray[np.float64],
+    cumulative: Sequence[float],
     rng: np.random.Generator,
     ledger: Ledger,
     found: list[Individual],
@@ -183,7 +184,7 @@ def _restart(
 
 def _mutant(
     current: Individual,
-    cumulative: NDArray[np.float64],
+    cumulative: Sequence[float],
     island: int,
     problem: Problem,
     rng: np.random.Generator,
@@ -199,7 +200,7 @@ def _mutant(
 
 def _moved(
     structure: Structure,
-    cumulative: NDArray[np.float64],
+    cumulative: Sequence[float],
     island: int,
     problem: Problem,
     rng: np.random.Generator,
@@ -208,7 +209,7 @@ def _moved(
     """The structure after a random mutation, and the operator's name; None when it could not be made."""
     if cumulative[-1] == 0.0:
         return None
-    operator = draw_operator(rng, cumulative.tolist())
+    operator = draw_operator(rng, cumulative)
     if operator.act is None:
         return None  # a fresh candidate is a restart, not a move
     ledger.attempt(operator.name)
