@@ -110,9 +110,16 @@ def too_near(
     first, second = pairs.first.astype(np.int64), pairs.second.astype(np.int64)
     near = pairs.distances < contacts[whole.species[first], whole.species[second]]
     first, second, vectors, distances = first[near], second[near], pairs.vectors[near], pairs.distances[near]
-    own = np.abs(whole.positions[second] - whole.positions[first] - vectors).max(1, initial=0.0) < 1e-6
-    other = ~(own & (group[first] == group[second]))
+    other = _of_others(whole, group, first, second, vectors)
     return first[other], second[other], vectors[other], distances[other]
+
+
+def _of_others(
+    whole: Structure, group: NDArray[np.int64], first: NDArray[np.integer], second: NDArray[np.integer], vectors: Array
+) -> NDArray[np.bool_]:
+    """(n_pairs,) which pairs belong to different molecules, or to a molecule and its image; molecules in one piece."""
+    inside = np.abs(whole.positions[second] - whole.positions[first] - vectors).max(1, initial=0.0) < 1e-6
+    return np.asarray(~(inside & (group[first] == group[second])), np.bool_)
 
 
 def find_molecules(structures: Sequence[Structure], elements: Sequence[str]) -> Found:
@@ -124,7 +131,7 @@ def find_molecules(structures: Sequence[Structure], elements: Sequence[str]) -> 
         return Found((), why, "", np.full_like(bonds, np.inf))
     groups: dict[tuple[int, ...], list[Array]] = {}
     contacts = np.full((len(elements), len(elements)), np.inf)
-    looked: list[Structure] = []
+    looked: list[tuple[Structure, NDArray[np.int64]]] = []
     endless = seen = 0
     for structure in structures:
         if seen >= _MOST_ATOMS:
@@ -138,7 +145,7 @@ def find_molecules(structures: Sequence[Structure], elements: Sequence[str]) -> 
         seen += int(kept.sum())
         endless += int(without_end[found.group].sum())
         _collect(structure, found, ~without_end & ~cut, groups, len(elements))
-        looked.append(structure.replace(positions=found.positions))
+        looked.append((structure.replace(positions=found.positions), found.group))
     why = _why_not(groups, endless, seen, elements)
     if why:
         return Found((), why, "", contacts)
@@ -148,7 +155,7 @@ def find_molecules(structures: Sequence[Structure], elements: Sequence[str]) -> 
     kinds = tuple(_kind(counts, found, elements) for counts, found in main)
     rest = [(counts, len(found)) for counts, found in ordered[len(main) :]]
     others = ", ".join(f"{n} {formula_of(np.array(counts), elements)}" for counts, n in rest[:3])
-    return Found(kinds, "", others + (", …" if len(rest) > 3 else ""), _contacts(looked, bonds))
+    return Found(kinds, "", others + (", …" if len(rest) > 3 else ""), _contacts(looked, len(elements)))
 
 
 def _bonds_of_each(structure: Structure, bonds: Array) -> float:
@@ -228,18 +235,16 @@ def _kind(counts: tuple[int, ...], found: list[Array], elements: Sequence[str]) 
     return Kind(formula_of(np.array(counts), elements), species, geometries, len(found))
 
 
-def _contacts(looked: Sequence[Structure], bonds: Array) -> Array:
-    """(n_el, n_el) Å, shortest distances of atoms of different molecules, in structures whose molecules are whole."""
-    n_el = len(bonds)
-    stride = stride_for(looked, _SAMPLE)
+def _contacts(looked: Sequence[tuple[Structure, NDArray[np.int64]]], n_el: int) -> Array:
+    """(n_el, n_el) Å, shortest distances of atoms of different molecules, in structures whose molecules are whole, with
+    the molecule of each atom."""
+    stride = stride_for([one for one, _ in looked], _SAMPLE)
     nearest: list[Array] = []
     kinds: list[NDArray[np.int32]] = []
-    for one in looked:
-        group = bonded(one, bonds).group
+    for one, group in looked:
         centres = np.arange(0, one.n_atoms, stride)
         pairs = neighbours(one, _REACH, centres)
-        own = np.abs(one.positions[pairs.second] - one.positions[pairs.first] - pairs.vectors).max(1, initial=0.0)
-        other = (group[pairs.first] != group[pairs.second]) | (own > 1e-6)
+        other = _of_others(one, group, pairs.first, pairs.second, pairs.vectors)
         found = np.full((one.n_atoms, n_el), np.inf)
         np.minimum.at(found, (pairs.first[other], one.species[pairs.second[other]]), pairs.distances[other])
         nearest.append(found[centres])

@@ -24,6 +24,8 @@ _SWEEPS = 100
 # ones in a mixture, the share that change places with one of another kind.
 _ANEW, _EXCHANGED = 0.3, 0.3
 
+_Known = tuple[Molecules, Bodies, NDArray[np.int64]]
+
 
 def displace_one(
     rng: np.random.Generator, parents: Sequence[Structure], limits: Limits, steps: StepSizes
@@ -40,7 +42,7 @@ def displace_one(
         centres = bodies.centres.copy()
         centres[[chosen, other]] = centres[[other, chosen]]
         return finished(parents[0], bodies._replace(centres=centres), molecules, limits)
-    return _displaced(rng, parents[0], np.array([chosen]), limits, steps)
+    return _displaced(rng, parents[0], known, np.array([chosen]), limits, steps)
 
 
 def displace_some(
@@ -51,7 +53,8 @@ def displace_some(
     if known is None:
         return None
     n = len(known[2])
-    return _displaced(rng, parents[0], rng.permutation(n)[: max(1, round(steps.some * n))], limits, steps)
+    chosen = rng.permutation(n)[: max(1, round(steps.some * n))]
+    return _displaced(rng, parents[0], known, chosen, limits, steps)
 
 
 def displace_all(
@@ -59,7 +62,7 @@ def displace_all(
 ) -> Structure | None:
     """Move all molecules."""
     known = _known(parents[0], limits)
-    return None if known is None else _displaced(rng, parents[0], np.arange(len(known[2])), limits, steps)
+    return None if known is None else _displaced(rng, parents[0], known, np.arange(len(known[2])), limits, steps)
 
 
 def deformed(one: Structure, deform: NDArray[np.float64], limits: Limits) -> Structure | None:
@@ -124,7 +127,7 @@ def with_numbers(
     return whole, group
 
 
-def _known(one: Structure, limits: Limits) -> tuple[Molecules, Bodies, NDArray[np.int64]] | None:
+def _known(one: Structure, limits: Limits) -> _Known | None:
     """The molecules of a structure as bodies, and their kinds; None where they are not whole."""
     if limits.molecules is None:
         return None
@@ -133,12 +136,14 @@ def _known(one: Structure, limits: Limits) -> tuple[Molecules, Bodies, NDArray[n
 
 
 def _displaced(
-    rng: np.random.Generator, one: Structure, chosen: NDArray[np.int64], limits: Limits, steps: StepSizes
+    rng: np.random.Generator,
+    one: Structure,
+    known: _Known,
+    chosen: NDArray[np.int64],
+    limits: Limits,
+    steps: StepSizes,
 ) -> Structure | None:
     """Shift and turn molecules a little, and give some of them another geometry of the target, turned by chance."""
-    known = _known(one, limits)
-    if known is None:
-        return None
     molecules, bodies, kinds = known
     centres, arms = bodies.centres.copy(), bodies.arms.copy()
     centres[chosen] += steps.displacement * rng.standard_normal((len(chosen), 3))
