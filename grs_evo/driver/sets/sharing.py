@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -168,10 +169,16 @@ def _pack_task(number: int, task: Task) -> NDArray[np.uint8]:
     )
 
 
+@lru_cache(maxsize=2)
+def _basis_of(text: str) -> Basis:
+    """One basis for all blocks, with the tables that were made for the first."""
+    return Basis.from_text(text)
+
+
 def _unpack_task(message: NDArray[np.uint8]) -> tuple[int, Task]:
     arrays = decode(message)
     number, first, sketched, seed = arrays["task"].tolist()
-    basis = Basis.from_text(array_text(arrays["basis"]))
+    basis = _basis_of(array_text(arrays["basis"]))
     return number, Task(first, tuple(unpack_structures(arrays)), basis, bool(sketched), seed)
 
 
