@@ -16,8 +16,9 @@ from ase.io import write
 
 from grs_evo.analysis import quality
 from grs_evo.analysis.figures.observables import curve_figures
-from grs_evo.analysis.floor import floor_of
+from grs_evo.analysis.floor import FITTED, floor_of
 from grs_evo.analysis.quality import judge, most_off, reference_of, untold
+from grs_evo.cli.check import check
 from grs_evo.cli.commands import main
 from grs_evo.descriptors.basis import build_basis
 from grs_evo.driver.config.run_file import read as read_run
@@ -190,15 +191,102 @@ generations = 4
     (tmp_path / "case.toml").write_text(text)
     assert _call("run", tmp_path / "case.toml") == 0
     said = capsys.readouterr().err
-    assert "stop.floor: two halves of the target differ by" in said
+    assert "stop.floor: two halves of the target differ by" in " ".join(said.split())
     line = next(one for one in said.splitlines() if one.startswith("floor: "))
     told = json.loads((tmp_path / "case" / "status.json").read_text())["quality"]["floor"]
     assert ("below it" in line) == (told["best"] < told["loss"])
-    assert read_run(tmp_path / "case" / "run.toml").stop.loss == pytest.approx(told["loss"])
+    assert read_run(tmp_path / "case" / "run.toml").stop.loss == pytest.approx(FITTED * told["loss"])
     (tmp_path / "small.xyz").write_text(small.TARGET)
     (tmp_path / "none.toml").write_text(text.replace("target.xyz", "small.xyz").replace("[32, 32]", "[4, 4]"))
     assert _call("run", tmp_path / "none.toml") == 2
     assert "stop.floor: the target has no halves" in capsys.readouterr().err
+
+
+FRAMES = """seed = 2
+[target]
+files = ["frames.xyz"]
+[basis]
+n_max = [3, 1]
+l_max = [0, 1]
+cutoff = 4.0
+[loss]
+terms = {}
+[candidates]
+kind = "random"
+sizes = [8, 8]
+[relax]
+max_evaluations = 20
+[search]
+islands = 1
+population = 2
+[checkpoint]
+generations = 1
+max_cost = 1.0
+[stop]
+generations = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("frames")
+    write(place / "frames.xyz", [warm(k, 2) for k in range(10)], format="extxyz")
+    (place / "case.toml").write_text(FRAMES)
+    return place
+
+
+def test_the_last_fifth_of_ten_frames_is_kept_out(frames: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _call("run", frames / "case.toml") == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the last 2 of 10 frames are kept out" in said
+    data = TargetData.read(frames / "case" / "target.h5")
+    basis = data.basis
+    seen, kept = ([from_atoms(warm(k, 2), basis.elements) for k in which] for which in (range(8), (8, 9)))
+    assert data.target.moments.mean == pytest.approx(Target.from_structures(seen, basis).moments.mean, rel=1e-6)
+    assert data.kept_out is not None
+    assert [one.n_atoms for one in data.kept_out.structures] == [32, 32]
+    # the loss against them by hand, in the scales of the search
+    status = json.loads((frames / "case" / "status.json").read_text())
+    told = status["kept_out"]
+    assert status["quality"]["kept_out"] == told
+    assert said.count(told["line"]) == 2  # when the last generation was saved, and at the end
+    options = LossOptions(core={"distances": {}})
+    objective = make_objective(basis, Target.from_structures(seen, basis), options)
+    other = objective.with_target(Target.from_structures(kept, basis), keep_scales=True)
+    best = read_archive(frames / "case").atoms(0)
+    position = other.term_names.index("structure")
+    assert told["loss"] == pytest.approx(other.evaluate(best).terms[position], rel=1e-5)
+    assert told["seen"] == pytest.approx(objective.evaluate(best).terms[position], rel=1e-5)
+    assert (
+        told["grade"]
+        == judge([from_atoms(best, basis.elements)], describe_target(kept, basis.elements), "").quality.grade
+    )
+    assert _call("status", frames / "case") == 0
+    assert f"kept out     {told['line']}" in capsys.readouterr().out
+    page = frames / "page.html"
+    assert _call("report", frames / "case", "-o", page) == 0
+    assert "Against the 2 frames kept out" in page.read_text()
+    assert _call("resume", frames / "case", "--extend", "stop.generations=2", "--quiet") == 0
+    assert json.loads((frames / "case" / "status.json").read_text())["kept_out"]["apart"] == told["apart"]
+
+
+def test_what_cannot_be_kept_out_is_refused(frames: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def refused(text: str) -> str:
+        (frames / "odd.toml").write_text(text)
+        assert _call("check", frames / "odd.toml") == 2
+        return " ".join(capsys.readouterr().err.split())
+
+    given = FRAMES.replace("[basis]", "kept_out = 0.3\n[basis]")
+    assert "the target has no frames of one system" in refused(given.replace("frames.xyz", "frames.xyz@0"))
+    assert "a set, or a search away" in refused(given.replace("terms = {}", "terms = {}\nw_structure = -1.0"))
+    alloy = "alloy = {a = 3.7, composition = {Cu = 0.5, Au = 0.5}}"
+    assert "kept_out divides the frames" in refused(given.replace('files = ["frames.xyz"]', alloy))
+    # all is seen where it is asked for, and by sets
+    for text in (given.replace("0.3", "0.0"), FRAMES.replace("terms = {}", "w_set = 1.0")):
+        (frames / "all.toml").write_text(text)
+        found = check(frames / "all.toml")
+        assert found["target"]["structures"] == 10
+    assert check(frames / "case.toml")["target"]["structures"] == 8
 
 
 def test_a_spoiled_cell_differs_by_its_contacts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

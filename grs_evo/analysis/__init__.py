@@ -5,6 +5,7 @@
 | how do distributions of environments compare? | `distributions/` |
 | does what was found stand for the target, in a line? | `quality` |
 | how near may one come before it says nothing? | `floor` |
+| what do frames say that the search did not see? | `kept_out` |
 | what did a search do? | `runs/` |
 | which archives, targets and files were named? | `sources` |
 | figures as data, and as files | `figures/` |

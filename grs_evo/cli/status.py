@@ -117,6 +117,9 @@ def text_of(found: dict[str, Any]) -> str:
     if saved:
         lines[-1] += f" ({saved['saved']} saved this session, {100 * saved['share']:.2f} % of its time)"
     lines += [f"{name:<12} {value:.6g}" for name, value in found["best"].items()]
+    beside = found.get("kept_out")
+    if isinstance(beside, dict) and isinstance(beside.get("line"), str):
+        lines.append(f"kept out     {beside['line']}")
     if found["quality"]:
         lines.append(f"quality      {found['quality']['line']}")
     if found["islands"]:

@@ -15,6 +15,7 @@ from grs_evo.driver.config.callback import Callback
 from grs_evo.driver.config.plugged import callbacks
 from grs_evo.driver.config.run_file import RunFile
 from grs_evo.driver.config.toml import to_toml
+from grs_evo.driver.monitor.beside import Beside
 from grs_evo.driver.monitor.console import Reporter
 from grs_evo.driver.monitor.status_file import Progress, Snapshot, evaluations, facts, progress_of, status, write_status
 from grs_evo.parallel.decisions import NEVER, Balance, Decision, Pace, Totals
@@ -105,6 +106,7 @@ class Recorder:
             self.reporter.say,
         )
         self._decision = Decision(-1)
+        self.beside = Beside(self.run, problem.objective, self.target_data.kept_out, self.reporter.say)
         self.balance = Balance(np.zeros(problem.n_islands, np.int32), 1, problem.expected_work())
 
     def share_out(self, n_ranks: int, point: checkpoint.Checkpoint | None) -> NDArray[np.int32]:
@@ -290,6 +292,7 @@ class Recorder:
         """The archive of the run from those of its islands."""
         self.newest = merge(archives, self.problem.archive, self.problem.term_names)
         self.hash = archive_hash(self.newest)
+        self.beside.look(self.newest)
 
     def _finished(self, generation: int, decision: Decision) -> str:
         if self.halted == "seconds":
@@ -372,6 +375,7 @@ class Recorder:
             reason=self.reason,
             structures=self.structures,
             lowest=self.lowest,
+            beside=self.beside.told,
         )
 
     def write_status(self) -> None:

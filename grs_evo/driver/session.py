@@ -276,6 +276,7 @@ def _session(
         reporter.every = start.run.output.log_seconds
         recorder.on_generation = on_generation
         recorder.set_up_seconds = time.monotonic() - begun
+        recorder.beside.begin()
         if max_time is not None:
             recorder.deadline = begun + max_time
         start = send_start(world, start)

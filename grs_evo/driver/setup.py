@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from grs_evo.descriptors.basis import Basis, build_basis
 from grs_evo.descriptors.options import BasisOptions
 from grs_evo.driver.chosen.basis import chosen_basis, is_open
+from grs_evo.driver.chosen.frames import described, divided
 from grs_evo.driver.config.changes import map_files
 from grs_evo.driver.config.from_alloy import AlloyCell, named_lattice, with_alloy_defaults
 from grs_evo.driver.config.run_file import AlloyOptions, RunFile, TargetOptions, read
@@ -61,31 +62,26 @@ def make_target_data(run: RunFile, folder: Path, worker: Worker | None = None) -
         options = run.target
         covariance = needs_covariance(run.loss)
         entries: list[Entry] = []
+        kept: list[Entry] = []
         chosen = None
         if options.files and run.basis.yace is None and not run.basis.elements:
             elements, entries = _read_target(options, None, folder)
+            entries, kept = divided(run, entries)
             chosen = _for_target(run, entries, elements)
             basis = make_basis(chosen or run.basis, folder, elements=elements)
         else:
             basis = make_basis(run.basis, folder, options)
             if options.files:
-                _, entries = _read_target(options, basis.elements, folder)
+                entries, kept = divided(run, _read_target(options, basis.elements, folder)[1])
                 chosen = _for_target(run, entries, basis.elements)
                 if chosen is not None:
                     basis = make_basis(chosen, folder, elements=basis.elements)
         structures = tuple(entry.structure for entry in entries)
         if options.alloy is not None:
             return TargetData(basis, _alloy(options.alloy, basis, structures, covariance), structures[:1])
-        target = Target.from_structures(
-            list(structures),
-            basis,
-            [entry.weight for entry in entries],
-            [entry.source for entry in entries],
-            [entry.group for entry in entries],
-            covariance,
-            worker=worker,
-        )
-        return TargetData(basis, target, structures, chosen)
+        target = described(entries, basis, covariance, worker)
+        kept_out = described(kept, basis, covariance, worker) if kept else None
+        return TargetData(basis, target, structures, chosen, kept_out)
 
 
 def _for_target(run: RunFile, entries: Sequence[Entry], elements: Sequence[str]) -> BasisOptions | None:
@@ -154,7 +150,7 @@ def store_target(
     if run_file is None:
         if not files:
             raise InputError("target: name structure files, or a run file with a [target] by --run-file")
-        wanted = RunFile(target=TargetOptions(**changes), basis=BasisOptions(cutoff=cutoff))
+        wanted = RunFile(target=TargetOptions(**changes, kept_out=0.0), basis=BasisOptions(cutoff=cutoff))
     elif cutoff is not None:
         raise InputError("--cutoff: comes with the basis of --run-file; give one of them")
     else:
@@ -174,7 +170,7 @@ def _with_target(run: RunFile, folder: Path, changes: Mapping[str, Any]) -> RunF
     here = map_files(run, lambda _, name: str(folder / name))
     if "files" not in changes and here.target.stored is not None:
         raise InputError(f"{here.target.stored}: is a stored target already; name structure files for another one")
-    update = dict(changes)
+    update = {**changes, "kept_out": 0.0}  # all frames are stored
     if "files" in changes:
         alloy = here.target.alloy
         update |= {"stored": None, "alloy": alloy if alloy is not None and alloy.lattice == "file" else None}

@@ -47,9 +47,10 @@ class StopOptions(Options):
     stagnation: int | None = Field(
         default=None, ge=1, description="generations without a better value on any island [1]"
     )
-    floor: bool = Field(
-        default=False,
-        description="stop at the floor: a value at or below the loss by which two halves of the target differ",
+    floor: bool | None = Field(
+        default=None,
+        description="stop where a lower loss would only follow the sample: at 7 % of the floor, the loss by which two"
+        " halves of the target differ; default: where one cell is sought, there is a floor and `loss` is not given",
         json_schema_extra={"written": "when given"},
     )
     seconds: float | None = Field(default=None, gt=0, description="time spent, all sessions of the run together [s]")

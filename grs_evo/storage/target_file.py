@@ -20,6 +20,7 @@ TARGET_FILE = "grs_evo target"
 TARGET_SCHEMA = 1
 # how a run folder calls its own
 _IN_A_RUN = "target.h5"
+_KEPT_OUT = "kept_out_"
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,7 @@ class TargetData:
     target: Target
     structures: tuple[Structure, ...]  # of the target; empty for random alloys and stored targets without them
     chosen: BasisOptions | None = None  # of the basis, where the target's structures decided; known to its maker only
+    kept_out: Target | None = None  # frames that the search does not see, with their structures
 
     def to_bytes(self) -> bytes:
         """An HDF5 image."""
@@ -37,6 +39,10 @@ class TargetData:
         tree["basis"] = self.basis.to_text()
         for name, column in pack_structures(self.structures).items():
             tree[f"structures/{name}"] = column
+        if self.kept_out is not None:
+            tree |= {f"{_KEPT_OUT}target/{name}": array for name, array in self.kept_out.to_arrays().items()}
+            packed = pack_structures(self.kept_out.structures)
+            tree |= {f"{_KEPT_OUT}structures/{name}": column for name, column in packed.items()}
         from grs_evo import __version__
 
         attributes = {"format": TARGET_FILE, "schema": TARGET_SCHEMA, "version": __version__}
@@ -76,16 +82,28 @@ def _target_data(tree: dict[str, Any], source: str) -> TargetData:
     json_of(tree["basis"], "basis")
     with within(source):
         basis = Basis.from_text(tree["basis"])
-    check_target(below(tree, "target"), len(basis.elements))
-    check_structures(below(tree, "structures"), len(basis.elements))
-    target = Target.from_arrays(below(tree, "target"), source, basis)
+    target, structures = _target_of(tree, source, basis)
+    kept_out = None
+    if below(tree, f"{_KEPT_OUT}target"):
+        kept_out, _ = _target_of(tree, source, basis, _KEPT_OUT)
+    return TargetData(basis, target, structures, kept_out=kept_out)
+
+
+def _target_of(
+    tree: dict[str, Any], source: str, basis: Basis, before: str = ""
+) -> tuple[Target, tuple[Structure, ...]]:
+    """A target and its structures, in groups whose names begin alike."""
+    described, packed = below(tree, f"{before}target"), below(tree, f"{before}structures")
+    check_target(described, len(basis.elements))
+    check_structures(packed, len(basis.elements))
+    target = Target.from_arrays(described, source, basis)
     with within(source):
         target.check_basis(basis)
-    structures = tuple(unpack_structures(below(tree, "structures")))
+    structures = tuple(unpack_structures(packed))
     # With a random alloy only the sites are stored, which its distribution is not that of.
     if [one.n_atoms for one in structures] == target.n_atoms.tolist():
         target = replace(target, structures=structures)
-    return TargetData(basis, target, structures)
+    return target, structures
 
 
 def write_target(target: Target, path: str | Path, structures: Sequence[Structure] = ()) -> None:

@@ -3,5 +3,6 @@
 | what | module |
 |---|---|
 | what is decided altogether, and told? | `decided` |
+| which frames does the search see? | `frames` |
 | which basis resolves the target? | `basis` |
 """

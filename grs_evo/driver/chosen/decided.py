@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from grs_evo.analysis.floor import floor_of
+from grs_evo.analysis.floor import FITTED, floor_of
 from grs_evo.analysis.quality import reference_of
 from grs_evo.driver.chosen.basis import basis_line, resolution_note
+from grs_evo.driver.chosen.frames import seeks_one_cell
 from grs_evo.driver.config.from_target import with_target_defaults
 from grs_evo.driver.config.run_file import RunFile
 from grs_evo.errors import InputError
@@ -55,7 +56,18 @@ def decided(run: RunFile, target_data: TargetData) -> tuple[RunFile, tuple[str, 
     torn = None if counted_target is None else counted_target.torn
     found, told = with_target_defaults(settled_run, target_data.structures, target_data.basis, torn)
     found, basis_told = _with_basis(found, target_data)
-    return found, (*faults, *notes, *told, *basis_told)
+    return found, (*_kept_out_told(target_data), *faults, *notes, *told, *basis_told)
+
+
+def _kept_out_told(target_data: TargetData) -> tuple[str, ...]:
+    """Which frames the search does not see."""
+    if target_data.kept_out is None:
+        return ()
+    n_kept, n_seen = len(target_data.kept_out.n_atoms), len(target_data.target.n_atoms)
+    return (
+        f"the last {n_kept} of {n_seen + n_kept} frames are kept out: what is found is judged by them as well "
+        "(target.kept_out = 0 shows the search all)",
+    )
 
 
 def _counted_target(target_data: TargetData) -> Reference | None:
@@ -76,27 +88,37 @@ def _with_basis(run: RunFile, target_data: TargetData) -> tuple[RunFile, tuple[s
 
 
 def with_floor(run: RunFile, objective: Objective) -> tuple[RunFile, tuple[str, ...]]:
-    """The run file with `stop.loss` at the target's floor, where `stop.floor` asks for it.
+    """The run file with `stop.loss` at a small share of the target's floor, where `stop.floor` asks for it.
 
     Written out, so that a resume stops where the run would have.
 
     Raises
     ------
     InputError
-        The target has no floor.
+        It was asked for, and the target has no floor.
     """
-    if not run.stop.floor:
+    wanted = run.stop.floor
+    if wanted is False or (wanted is None and not _stops_at_the_floor(run)):
         return run, ()
     found = floor_of(objective)
+    if found is None and wanted is None:
+        return run, ()
     if found is None:
         raise InputError(
             "stop.floor: the target has no halves to compare: it needs frames of one system, or a disordered structure "
             "of a hundred atoms of each element; give stop.loss instead"
         )
-    loss = found.loss * run.loss.w_structure
+    loss = FITTED * found.loss * run.loss.w_structure
     if run.stop.loss is not None:
         loss = max(loss, run.stop.loss)
     stop = run.stop.model_copy(update={"loss": loss})
     return run.model_copy(update={"stop": stop}), (
-        f"stop.floor: {found.how} differ by {found.loss:.4g}: stop.loss = {loss:.4g}",
+        f"stop.floor: {found.how} differ by a loss of {found.loss:.4g}, the floor; the search stops at {FITTED:g} of "
+        f"that (stop.loss = {loss:.4g}), below which a cell would only follow this sample (stop.floor = false goes on)",
     )
+
+
+def _stops_at_the_floor(run: RunFile) -> bool:
+    """Whether one good cell is all that a run looks for, and nothing else says how good."""
+    front = any(one.strategy == "genetic" and one.selection.kind == "nsga2" for one in run.each_island())
+    return seeks_one_cell(run) and run.stop.loss is None and not front

@@ -100,6 +100,14 @@ class TargetOptions(Options):
     )
     stored: str | None = Field(default=None, description="a target made before by `grs-evo target` [–]")
     alloy: AlloyOptions | None = Field(default=None, description="a random alloy [–]")
+    kept_out: float | None = Field(
+        default=None,
+        ge=0,
+        le=0.5,
+        description="share of the frames in `files`, the last ones, that the search does not see and that what it finds"
+        " is judged against as well; default: a fifth of ten or more frames of one system, else none [1]",
+        json_schema_extra={"written": "when given"},
+    )
 
     @model_validator(mode="after")
     def _one_kind(self) -> TargetOptions:
@@ -107,6 +115,8 @@ class TargetOptions(Options):
         given = [bool(self.files) and not from_lattice, self.stored is not None, self.alloy is not None]
         if sum(given) != 1:
             raise ValueError("needs one of files, stored, alloy")
+        if self.kept_out and not given[0]:
+            raise ValueError("kept_out divides the frames of `files`, and there are none; leave it out")
         return self
 
 
@@ -178,9 +188,8 @@ class RunFile(Options):
                 "loss: all weights are 0, so every structure would be as good as any other; give a moment (mean, "
                 "variance, …) and w_structure or w_set, or w_entropy"
             )
-        endless = all(getattr(self.stop, name) is None for name in StopOptions.model_fields if name != "floor")
-        endless = endless and not self.stop.floor
-        if endless:
+        rules = (getattr(self.stop, name) for name in StopOptions.model_fields)
+        if all(value is None or value is False for value in rules):
             raise ValueError(f"stop: has no rule; give one of {', '.join(StopOptions.model_fields)}")
         return self
 

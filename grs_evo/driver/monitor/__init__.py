@@ -7,5 +7,6 @@
 | the terminal behind a launcher | `terminal` |
 | status.json | `status_file` |
 | the closing lines | `summary` |
+| the floor, and frames kept out, while it runs | `beside` |
 | whether what was found stands for the target | `closing` |
 """

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from grs_evo.analysis.floor import floor_of
+from grs_evo.analysis.kept_out import kept_out_of
 from grs_evo.analysis.quality import Judgement, judge, moves_away, reference_of, subject_of, untold
 from grs_evo.driver.config.run_file import RunFile
 from grs_evo.driver.monitor.status_file import write_status
@@ -41,10 +42,16 @@ def close(
         return []
     place = Folder(result.folder).status
     quality = judgement.to_dict()
-    floor, told = _floor(result, objective if not (accepted or judgement.away) else None)
+    single = objective if not (accepted or judgement.away) else None
+    floor, told = _floor(result, single)
     quality["floor"] = floor
+    kept_out = None if single is None else kept_out_of(single, target_data.kept_out)
+    if kept_out is not None and single is not None:
+        best = min(result.archive, key=order_key)
+        quality["kept_out"] = kept_out.found(best.structure, _structure_loss(best, single))
+        told.append(quality["kept_out"]["line"])
     with suppress(OSError):  # as for every status.json; the report judges again
-        write_status(place, {**json_table(place), "quality": quality})
+        write_status(place, {**json_table(place), "quality": quality, "kept_out": quality.get("kept_out")})
     return [*judgement.notes, *told, judgement.line]
 
 
@@ -55,9 +62,12 @@ def _floor(result: Result, objective: Objective | None) -> tuple[dict[str, float
     found = floor_of(objective)
     if found is None:
         return None, []
-    best = min(result.archive, key=order_key)
-    loss = float(best.terms[objective.term_names.index("structure")])
+    loss = _structure_loss(min(result.archive, key=order_key), objective)
     return {"loss": found.loss, "best": loss}, [found.line(loss)]
+
+
+def _structure_loss(one: Individual, objective: Objective) -> float:
+    return float(one.terms[objective.term_names.index("structure")])
 
 
 def _judgement(

@@ -63,6 +63,11 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     if facts.get("best") is not None:
         rows.append(("best", f"{facts['best']:.6g}"))
     rows += [(name, f"{value:.6g}") for name, value in facts.get("best_terms", {}).items()]
+    beside = facts.get("beside", {})
+    if beside.get("floor") is not None:
+        rows.append(("floor", f"{beside['floor']:.3g}"))
+    if beside.get("kept_out"):
+        rows.append(("kept out", f"{beside['kept_out']['loss']:.6g}"))
     if begun:
         rows.append(("diversity", f"{facts['diversity']:.2f}"))
         rows.append(("migrants", f"{facts['accepted_migrants']} accepted"))

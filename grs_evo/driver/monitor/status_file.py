@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ class Snapshot:
     reason: str
     structures: int = 0  # made on this rank in this session
     lowest: float | None = None  # value among them; None: there are none
+    beside: Mapping[str, Any] = field(default_factory=dict)  # the floor, and what was found by frames kept out
 
     def column(self, name: str) -> NDArray[np.float64]:
         """One statistic of all islands, (n_islands,)."""
@@ -112,6 +113,7 @@ def facts(now: Snapshot) -> dict[str, Any]:
         "structures": now.structures,
         "best": float(now.column("best_value").min()) if begun else now.lowest,
         "best_terms": now.best_terms() if begun else {},
+        "beside": now.beside,
         "diversity": float(now.column("diversity").mean()) if begun else 1.0,
         "accepted_migrants": int(now.column("accepted_migrants").sum()),
         "seconds": now.seconds,
@@ -151,6 +153,7 @@ def status(now: Snapshot) -> dict[str, Any]:
         "archive_hash": now.archive_hash,
         "best": best,
         "set_size": now.set_size,
+        **now.beside,
         "islands": _islands(now),
         "ranks": now.ranks,
         "islands_moved": now.balance.n_moved,

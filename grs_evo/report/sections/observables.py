@@ -10,6 +10,7 @@ from typing import Any
 from grs_evo.analysis.figures.figure import Figure
 from grs_evo.analysis.figures.files import csv_text
 from grs_evo.analysis.figures.observables import curve_figures
+from grs_evo.analysis.kept_out import kept_out_of
 from grs_evo.analysis.notation import several
 from grs_evo.analysis.quality import Judgement, judge, most_off, reference_of, subject_of, untold
 from grs_evo.errors import InputError
@@ -31,12 +32,13 @@ class Judged:
 
     judgement: Judgement
     curves: Sequence[Curve]
+    kept_out: str = ""  # what frames that the search did not see say, in a line
 
 
 def judged(found: Found, target: Target | None, folder: Path | None, status: Mapping[str, Any]) -> Judged | None:
     """Compare with the structures of the target, which the run folder holds; None where there are none."""
-    full = _with_structures(target, folder)
-    if full is None:
+    data = _stored(target, folder)
+    if data is None:
         return None
     in_set = bool(found.archive.set)
     subject = subject_of(in_set, found.away)
@@ -45,27 +47,44 @@ def judged(found: Found, target: Target | None, folder: Path | None, status: Map
         chosen = [*(found.context.given or ()), *chosen]
     early = {"stopped": "stopped early", "running": "the search has not ended"}.get(str(status.get("state")), "")
     try:
-        reference = reference_of(full, found.archive.elements)
+        reference = reference_of(data.target, found.archive.elements)
         if reference is None:
             return None
-        return Judged(judge(chosen, reference, subject, found.away, early), curves(chosen, reference))
+        return Judged(
+            judge(chosen, reference, subject, found.away, early), curves(chosen, reference), _kept_out(found, data)
+        )
     except InputError as error:
         return Judged(untold(subject, error), ())
 
 
-def _with_structures(target: Target | None, folder: Path | None) -> Target | None:
+def _kept_out(found: Found, data: TargetData) -> str:
+    objective = found.context.objective
+    if objective is None or found.archive.set or found.away:
+        return ""
+    kept_out = kept_out_of(objective, data.kept_out)
+    if kept_out is None:
+        return ""
+    best = found.best()
+    seen = float(best.terms[found.archive.term_names.index("structure")])
+    return str(kept_out.found(best.structure, seen)["line"])
+
+
+def _stored(target: Target | None, folder: Path | None) -> TargetData | None:
     if target is None or folder is None or not (folder / "target.h5").is_file():
         return None
     try:
-        kept = TargetData.read(folder / "target.h5").target
+        kept = TargetData.read(folder / "target.h5")
     except InputError:  # the report tells what the archive tells
         return None
-    return kept if kept.basis_hash == target.basis_hash else None
+    return kept if kept.target.basis_hash == target.basis_hash else None
 
 
 def head(one: Judged | None) -> str:
     """The line at the head of the page."""
-    return "" if one is None else f'<p class="quality">{page.text(_upper(one.judgement.line))}</p>'
+    if one is None:
+        return ""
+    lines = [one.judgement.line, *([one.kept_out] if one.kept_out else [])]
+    return "".join(f'<p class="quality">{page.text(_upper(line))}</p>' for line in lines)
 
 
 def observables_section(one: Judged) -> tuple[Section, list[Figure]]:
