@@ -95,7 +95,7 @@ def with_floor(run: RunFile, objective: Objective) -> tuple[RunFile, tuple[str, 
     Raises
     ------
     InputError
-        It was asked for, and the target has no floor.
+        It is given, and the target has no floor.
     """
     wanted = run.stop.floor
     if wanted is False or (wanted is None and not _stops_at_the_floor(run)):
