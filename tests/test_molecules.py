@@ -268,13 +268,27 @@ class TestOptions:
             (("[relax]", "molecules = false\n[relax]"), ""),
             (("[relax]", "[relax]\nmethod = 'cg'"), "but relax.method is 'cg'"),
             (("[relax]", "composition = 'free'\n[relax]"), "but the composition is free"),
-            (("[relax]", "carved = 0.5\n[relax]"), "through molecules as well"),
         ],
     )
     def test_what_goes_without(self, change: tuple[str, str], note: str, tmp_path: Path) -> None:
         _, notes, problem = problem_of(WATER, tmp_path, RUN.replace(*change))
         assert problem.sources[0].limits.molecules is None
         assert any(note in one for one in notes) if note else not any("molecules" in one for one in notes)
+
+    def test_cells_cut_from_the_target_hold_its_molecules_whole(self, tmp_path: Path) -> None:
+        _, notes, problem = problem_of(WATER, tmp_path, RUN.replace("[relax]", "carved = 1.0\n[relax]"))
+        assert any("placed and moved whole" in one for one in notes)
+        source, rng = problem.sources[0], np.random.default_rng(2)
+        made = [one for _ in range(12) if (one := candidate(rng, source)) is not None]
+        assert len(made) >= 10
+        assert all(of_the_target(one) and source.limits.violation(one) is None for one in made)
+        assert {one.n_atoms for one in made} == {15, 18, 21, 24}
+
+    def test_a_target_with_other_groups_is_not_cut(self, tmp_path: Path) -> None:
+        odd = WATER.copy()
+        del odd[2]  # the second hydrogen of a molecule
+        with pytest.raises(InputError, match=r"none of the target's structures .* consists of whole molecules alone"):
+            problem_of(odd, tmp_path, RUN.replace("[relax]", "carved = 1.0\n[relax]"))
 
     def test_a_network_asked_for_molecules_is_refused(self, tmp_path: Path) -> None:
         text = RUN.replace("[relax]", "molecules = true\n[relax]")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,8 @@ _REPEATS = 10
 _COUNTING = 5e-5
 _SHARE = 0.05
 _NOTHING = 1e-6  # what rounding leaves of a difference
+# Targets that were counted: a run asks before it begins and at its end.
+_KNOWN: WeakKeyDictionary[Target, Reference] = WeakKeyDictionary()
 # Deviations are told up to this many limits.
 _FAR = 99.0
 
@@ -92,7 +95,10 @@ def reference_of(target: Target, elements: Sequence[str], seconds: float | None 
             f"to count the {sizes[frames].max():,} atoms of the target's structure takes about {needed:.0f} s; "
             "`grs-evo report` tells it"
         )
-    return describe_target([target.structures[k] for k in frames], elements)
+    known = _KNOWN.get(target)
+    if known is None or known.elements != tuple(elements):
+        _KNOWN[target] = known = describe_target([target.structures[k] for k in frames], elements)
+    return known
 
 
 def _frames(sizes: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.int64]:

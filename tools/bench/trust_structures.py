@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase import Atoms
-from ase.build import bulk, make_supercell, molecule
+from ase import Atoms, spacegroup
+from ase.build import bulk, make_supercell, molecule, mx2
 from ase.data import atomic_numbers
 from ase.io import read
 
@@ -38,6 +38,20 @@ def quenched_glass(seed: int = 11, n: int = 8) -> Atoms:
     start.symbols[:] = symbols
     return dynamics(
         start, ["Cu", "Zr"], "eam/fs", "CuZr_mm.eam.fs", [(2000, 2000, 3000), (2000, 300, 17000), (300, 300, 1000)]
+    )
+
+
+def crystal(name: str) -> Atoms:
+    """A pristine crystal: alpha quartz, or a layer of MoS2 with vacuum."""
+    if name == "MoS2":
+        layer = mx2("MoS2", a=3.18, thickness=3.19, vacuum=8.0)
+        layer.pbc = (True, True, False)
+        return layer
+    return spacegroup.crystal(
+        ("Si", "O"),
+        [(0.4697, 0.0, 0.0), (0.4135, 0.2669, 0.1191)],
+        spacegroup=152,
+        cellpar=[4.916, 4.916, 5.4054, 90, 90, 120],
     )
 
 

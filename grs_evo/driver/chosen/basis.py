@@ -33,8 +33,10 @@ _HIGHER = (((2, 2, 1), (2, 2, 1)), ((2, 1), (2, 1)), ((2,), (2,)), ((1,), (2,)))
 _MOST_NEIGHBOURS = 80.0
 # Functions per element with which a cell of some fifty atoms is relaxed in about a second.
 _MOST_FUNCTIONS = 300
-# Cutoffs go to the gap between shells that is nearest to the usual one, within these shares of it.
+# Cutoffs go to the gap between shells that is nearest to the usual one, within these shares of it. The far gaps of a
+# liquid are shallow, and functions end smoothly anywhere: a cutoff is not to lose a shell for one of these.
 _NEAREST, _FARTHEST = 0.75, 1.08
+_NEAREST_SHALLOW = 0.9
 _DEEP = 0.1  # of g(r)'s maximum, how much lower than around it a minimum is; far ones of a liquid are shallower
 _AROUND = 0.4  # Å
 ENOUGH = 1.0
@@ -111,8 +113,8 @@ def chosen_basis(options: BasisOptions, structures: Sequence[Structure], element
     """The options with cutoffs, radial and angular limits for a target's structures."""
     usual = default_cutoffs(elements)
     density = pair_density(structures, len(elements), float(usual.max()) * _FARTHEST + 1.0)
-    most = _radius_of(density, _MOST_NEIGHBOURS)
-    usual = np.minimum(usual, most)
+    if _number_within(density, usual) > _MOST_NEIGHBOURS:
+        usual = np.minimum(usual, _radius_of(density, _MOST_NEIGHBOURS))
     cutoffs = {
         f"{first}-{second}": round(_between_shells(density, a, b, float(usual[a, b])), 3)
         for a, first in enumerate(elements)
@@ -137,6 +139,14 @@ def _radius_of(density: PairDensity, neighbours: float) -> float:
     return float((np.searchsorted(summed, neighbours) + 1) * BIN)
 
 
+def _number_within(density: PairDensity, cutoffs: Array) -> float:
+    """Neighbours of an atom within the cutoffs of its pairs, on the average."""
+    shares = density.counted / max(int(density.counted.sum()), 1)
+    places = (np.arange(density.mean.shape[2]) + 0.5) * BIN
+    within = np.where(places < cutoffs[:, :, None], density.mean, 0.0).sum(axis=(1, 2))
+    return float(shares @ within)
+
+
 def _size(n_elements: int, limits: tuple[tuple[int, ...], tuple[int, ...]]) -> int:
     """Functions per element of ranks 2 and up."""
     symbols = ("H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne")[:n_elements]
@@ -157,6 +167,7 @@ def _between_shells(density: PairDensity, a: int, b: int, usual: float) -> float
         for k in allowed.tolist()
         if g[k] <= g[k - width : k + width + 1].min() + 1e-6 * g.max()
         and min(g[k - width : k].max(), g[k : k + width + 1].max()) > g[k] + _DEEP * g.max()
+        and (g[k] <= _DEEP * g.max() or r[k] > _NEAREST_SHALLOW * usual)
     ]
     return float(min(places, key=lambda place: abs(place - usual))) if places else usual
 

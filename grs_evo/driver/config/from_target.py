@@ -77,8 +77,11 @@ def with_target_defaults(
         notes += terms_told
     changed: dict[str, Any] = {"loss": loss, "candidates": candidates}
     if run.relax is None:
-        changed["relax"] = RelaxOptions()
-        notes.append("random cells are relaxed on the loss (search.genetic.relaxed = 0 leaves them as they are)")
+        changed["relax"] = RelaxOptions(cell="shape")
+        notes.append(
+            'random cells are relaxed on the loss, their shape too (relax.cell = "none" keeps it, '
+            "search.genetic.relaxed = 0 leaves cells as they are)"
+        )
     population = _population(run, structures)
     if population:
         changed["search"] = run.search.model_copy(update={"population": population})

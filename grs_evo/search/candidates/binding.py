@@ -108,7 +108,7 @@ def bind(
         molecules=molecules,
     )
     generator = _generator(options, where)
-    carved = to_be_cut(options.carved, targets, possible[-1], where)
+    carved = to_be_cut(options.carved, targets, possible[-1], molecules, where)
     source = Source(options, elements, limits, templates, keep, possible, reference, generator, carved)
     _check_templates(source, where)
     return source

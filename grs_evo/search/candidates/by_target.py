@@ -117,8 +117,6 @@ def by_molecules(
     names = ", ".join(kind.formula for kind in found.kinds)
     if len(elements) > 1 and (options.limits is not None or options.composition == "free"):
         why_not = "the composition is free"
-    if options.carved > 0.0:
-        why_not = f"cells are cut from it ({where}.carved = {options.carved:g}), through molecules as well"
     if why_not:
         told = f"{where}: the target consists of molecules ({names}), but {why_not}: atoms are placed and moved alone"
         return options, (told,)

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from grs_evo.kernels.geometry.contacts import cartesian, cell_heights, inverse, push_apart
 from grs_evo.options import Options
-from grs_evo.search.candidates.disordered.carved import carve
+from grs_evo.search.candidates.disordered.carved import Whole, carve, carve_molecules
 from grs_evo.search.candidates.disordered.molecules import place_molecules
 from grs_evo.search.candidates.limits import Limits, volume
 from grs_evo.search.candidates.supercells import IDEAL_C_OVER_A
@@ -148,8 +148,8 @@ class CandidateOptions(Options):
                 raise ValueError(f"{name} is {list(pair)}; must be [smallest, largest] with 0 < smallest <= largest")
         if self.molecules and self.generator is not None:
             raise ValueError("molecules is true and a generator is given; only one of them makes the cells")
-        if self.carved > 0.0 and (self.generator is not None or self.molecules):
-            raise ValueError(f"carved is {self.carved:g}, so that neither molecules nor a generator may be given")
+        if self.carved > 0.0 and self.generator is not None:
+            raise ValueError(f"carved is {self.carved:g}, so that no generator may be given")
         if self.generator is not None and self.kind != "random":
             raise ValueError(f'generator makes cells of its own, so kind must be "random", not "{self.kind}"')
         if min(self.repeat) < 1:
@@ -182,7 +182,7 @@ class Source:
     sizes: tuple[int, ...]  # numbers of atoms that keep the composition rule, for random cells
     volume_per_atom: float  # Å³, at the reference density
     generator: CandidateGenerator | None = None  # from outside the package
-    carved: tuple[Structure, ...] = ()  # structures of the target that cells are cut from
+    carved: tuple[Whole, ...] = ()  # structures of the target that cells are cut from
 
     @property
     def one_lattice(self) -> bool:
@@ -270,13 +270,16 @@ def _random(rng: np.random.Generator, source: Source) -> tuple[Structure | None,
     cell = random_cell(rng, total, options.shape)
     if min(cell_heights(inverse(cell))) < max(limits.height, float(limits.min_distance.diagonal().min())):
         return None, "height"
+    if source.carved and rng.random() < options.carved:
+        whole = source.carved[int(rng.random() * len(source.carved))]
+        if limits.molecules is not None:
+            cut = carve_molecules(rng, whole, limits.molecules, n, cell)
+        else:
+            cut = carve(rng, whole.structure, limits, cell, np.bincount(species, minlength=limits.n_elements))
+        return cut, None if cut is not None else "packing"
     if limits.molecules is not None:
         made = place_molecules(rng, limits.molecules, n, cell)
         return made, None if made is not None else "packing"
-    if source.carved and rng.random() < options.carved:
-        whole = source.carved[int(rng.random() * len(source.carved))]
-        cut = carve(rng, whole, limits, cell, np.bincount(species, minlength=limits.n_elements))
-        return cut, None if cut is not None else "packing"
     positions, sweeps = push_apart(
         cartesian(rng.random((n, 3)), cell),
         cell,

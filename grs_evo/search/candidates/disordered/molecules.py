@@ -17,7 +17,7 @@ from grs_evo.structures.structure import Structure, formula_of
 
 # Molecules may come nearer than the target's do by this share, as atoms may.
 NEARER = 0.9
-_SWEEPS = 400
+SWEEPS = 400
 # Atoms beyond a wanted size to which a size that whole molecules have is looked for.
 NEXT = 200
 
@@ -105,4 +105,4 @@ def place_molecules(
     centres = cartesian(rng.random((len(group), 3)), cell)
     positions = centres[bodies] + np.concatenate(arms)
     whole = Structure(positions, cell, np.concatenate(species), np.ones(3, np.bool_))
-    return pushed_apart(whole, bodies_of(bodies, positions), molecules.contacts, _SWEEPS)
+    return pushed_apart(whole, bodies_of(bodies, positions), molecules.contacts, SWEEPS)
