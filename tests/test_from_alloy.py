@@ -7,6 +7,7 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
+from ase.build import bulk
 from ase.neighborlist import neighbor_list
 from click.testing import CliRunner
 
@@ -48,10 +49,28 @@ def test_what_is_given_is_left() -> None:
     given = parse(CANTOR + more + '[search]\nstrategy = "genetic"\n', "run.toml")
     run, _ = by_alloy(given, Path())
     assert (run.basis, run.loss, run.search) == (given.basis, given.loss, given.search)
-    assert run.candidates.compact == 3
+    assert (run.candidates.kind, run.candidates.compact) == ("supercells", 3)
     assert run.candidates.fractions == {"Co": 0.5, "Ni": 0.5}
     own = parse(CANTOR.replace("sizes = [40, 40]", 'lattice = "bcc"\na = 2.9'), "run.toml")
-    assert by_alloy(own, Path())[0].candidates == own.candidates
+    of_it = by_alloy(own, Path())[0].candidates  # of its own parent, in the alloy's composition
+    assert of_it.model_dump(exclude={"fractions"}) == own.candidates.model_dump(exclude={"fractions"})
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["sizes = [32, 32]", "repeat = [2, 2, 2]", 'kind = "templates"\nfile = "cell.extxyz"'],
+    ids=["size", "repeat", "given"],
+)
+def test_sites_are_held_in_an_alloys_cell(tmp_path: Path, cell: str) -> None:
+    ase.io.write(tmp_path / "cell.extxyz", bulk("Cu", a=3.59, cubic=True) * 2)
+    more = f'{cell}\npinned = {{0 = "Ni", 5 = "Co"}}\n[search]\nislands = 1\n[stop]\ngenerations = 1\n'
+    (tmp_path / "run.toml").write_text(CANTOR.replace("sizes = [40, 40]\n", more))
+    result = grs_evo.run(tmp_path / "run.toml", quiet=True)
+    archive = grs_evo.read_archive(result.folder)
+    assert "clusters" in archive.term_names
+    for one in archive.individuals:
+        assert [archive.elements[k] for k in one.structure.species[[0, 5]]] == ["Ni", "Co"]
+        assert sorted(one.structure.counts(5)) == [6, 6, 6, 7, 7]
 
 
 VACANCIES = """

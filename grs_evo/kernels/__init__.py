@@ -11,6 +11,7 @@
 | copies and comparisons of whole arrays | `arrays` |
 | eight numbers at once: vectors, and access to arrays without checks | `simd` |
 | calls of compiled functions by their address, so that each is compiled once | `calls` |
+| keys of contents: BLAKE2b | `digest` |
 | coefficients of polynomials in place of library functions | `polynomials` |
 
 Kernels neither check nor raise: what they are given was checked before, and what they find is a status they return.

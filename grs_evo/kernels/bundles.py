@@ -84,7 +84,8 @@ def bundle(fields: Fields) -> Fields:
 
 def _packed(value: Any) -> list[int]:
     if isinstance(value, np.ndarray):
-        return [value.size, value.itemsize, value.ctypes.data, *value.shape, *value.strides]
+        # not `value.ctypes.data`, which takes three times as long
+        return [value.size, value.itemsize, value.__array_interface__["data"][0], *value.shape, *value.strides]
     if value is None:
         return [0]
     if isinstance(value, float):

@@ -18,7 +18,7 @@ from grs_evo.potential.relaxation import RelaxOptions, relax
 from grs_evo.potential.rigid import relax_bodies
 from grs_evo.search.counters import Ledger
 from grs_evo.search.operators.lattice_moves import make_moves
-from grs_evo.search.population.individual import NO_PARENT, Individual
+from grs_evo.search.population.individual import NO_PARENT, Individual, newborn
 from grs_evo.search.problem import Problem
 from grs_evo.structures.structure import Structure, with_species
 
@@ -144,8 +144,8 @@ def _individual(
     if not math.isfinite(value):
         ledger.reject("evaluation")
         return None
-    made = Individual(
-        proposal.structure,
+    made = newborn(
+        structure=proposal.structure,
         value=value,
         terms=terms.copy(),
         uid=ledger.new_uid(),

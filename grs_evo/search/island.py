@@ -173,9 +173,10 @@ def diversity(population: Sequence[Individual]) -> float:
     if n < 2:
         return 0.0
     terms = rounded(np.array([one.terms for one in population]).reshape(n, -1), _ALIKE)
+    rows = terms.view(f"V{terms.itemsize * terms.shape[1]}").ravel().tolist() if terms.size else [b""] * n
     counts: dict[tuple[bytes, bytes], int] = {}
-    for one, row in zip(population, terms, strict=True):
-        key = (np.bincount(one.structure.species).tobytes(), row.tobytes())
+    for one, row in zip(population, rows, strict=True):
+        key = (np.bincount(one.structure.species).tobytes(), row)
         counts[key] = counts.get(key, 0) + 1
     return 1.0 - sum(c * (c - 1) for c in counts.values()) / (n * (n - 1))
 

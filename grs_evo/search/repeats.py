@@ -40,6 +40,16 @@ class Repeats:
         self._order.append(key)
 
     @property
+    def known(self) -> Keys:
+        """Those of before, sorted."""
+        return self._known
+
+    @property
+    def refused(self) -> tuple[int, ...]:
+        """Those that came since and are not wanted again."""
+        return tuple(self._new)
+
+    @property
     def new_keys(self) -> Keys:
         """Everything added, oldest first."""
         return np.array(self._order, np.uint64)

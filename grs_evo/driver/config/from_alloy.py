@@ -24,7 +24,8 @@ _N_MAX, _L_MAX, _SHELLS = [3, 1, 1], [0, 2, 1], 3
 _FAR = 3.0  # of the cube root of the volume of a site
 # Annealing on sites: losses of one generation, and of one anneal.
 _EVALUATIONS, _STEPS = 2_500, 10_000
-_ON_SITES = {"kind", "lattice", "file", "a", "cubic", "sites", "pinned", "fixed"}
+# A parent of the candidates' own; what then follows from the alloy is the composition alone.
+_PARENT = {"lattice", "file", "a"}
 _COMPOSITION = {"counts", "fractions", "limits", "composition"}
 
 
@@ -68,7 +69,7 @@ def with_alloy_defaults(run: RunFile, parent: AlloyCell) -> tuple[RunFile, tuple
     candidates, told = _candidates(run.candidates, alloy, parent)
     notes += told
     changes["candidates"] = candidates
-    on_sites = candidates.kind in ("lattice", "supercells") and candidates.rattle == 0 and run.relax is None
+    on_sites = _has_sites(candidates) and candidates.rattle == 0 and run.relax is None
     loss: dict[str, Any] = {}
     if "variance" not in run.loss.model_fields_set:
         loss["variance"] = 0.0
@@ -79,12 +80,18 @@ def with_alloy_defaults(run: RunFile, parent: AlloyCell) -> tuple[RunFile, tuple
         notes.append("loss.terms.clusters: 1, cluster correlations beside the environments; terms = {} leaves them out")
     changes["loss"] = run.loss.model_copy(update=loss)
     given = run.search.model_fields_set
-    one_cell = candidates.kind == "lattice" or candidates.compact == 1
+    one_cell = candidates.kind != "supercells" or candidates.compact == 1
     if on_sites and one_cell and not run.islands and not given & {"strategy", "walk", "genetic", "operators"}:
         walk = run.search.walk.model_copy(update={"evaluations": _EVALUATIONS, "steps": _STEPS})
         changes["search"] = run.search.model_copy(update={"strategy": "annealing", "walk": walk})
         notes.append("search.strategy: annealing by swaps on the fixed sites; give strategy for another")
     return run.model_copy(update=changes), tuple(notes)
+
+
+def _has_sites(options: CandidateOptions) -> bool:
+    """Whether candidates are occupations of sites: of a lattice, or of a given cell that holds some of its atoms."""
+    on_lattice = options.kind in ("lattice", "supercells")
+    return on_lattice or (options.kind == "templates" and bool(options.pinned or options.fixed))
 
 
 def _spacing(parent: AlloyCell) -> float:
@@ -104,10 +111,8 @@ def _candidates(
     options: CandidateOptions, alloy: AlloyOptions, parent: AlloyCell
 ) -> tuple[CandidateOptions, list[str]]:
     given = options.model_fields_set
-    if given & _ON_SITES:
+    if options.kind == "templates" and not _has_sites(options):
         return options, []
-    changes: dict[str, Any] = {"lattice": alloy.lattice}
-    changes |= {"file": parent.file} if parent.file else {"a": alloy.a}
     tables = _tables(alloy, len(parent.sites))
     if len(tables) != len(parent.sites):
         raise InputError(
@@ -115,23 +120,39 @@ def _candidates(
         )
     with within("target.alloy", "."):
         site_fractions(alloy.composition, alloy.occupants, len(tables))
-    notes = []
-    supercells = options.sizes is not None and "repeat" not in given
-    if supercells and "compact" not in given:
-        size = _size(options, tables)
-        changes |= {"kind": "supercells", "sizes": (size, size), "compact": 1}
-        notes.append(f"candidates: {size} sites, in the cell whose sites are farthest from their own images")
-    occupants = [tuple(symbol for symbol, x in one.items() if x > 0) for one in tables]
-    if len(set(map(frozenset, occupants))) > 1:
-        # the conventional cell of diamond lists each of its sites four times
-        times = 4 if alloy.lattice == "diamond" and not supercells and options.cubic else 1
-        changes["sites"] = tuple(one for one in occupants for _ in range(times))
+    changes: dict[str, Any] = {}
+    notes: list[str] = []
+    if options.kind in ("lattice", "supercells") and not given & _PARENT:
+        changes, notes = _on_its_lattice(options, alloy, parent, tables)
     if not given & _COMPOSITION:
         changes["fractions"] = {symbol: x / len(tables) for symbol, x in _total(tables).items()}
     made = CandidateOptions.model_validate({**options.model_dump(exclude_unset=True), **changes})
     if made.sizes is not None and made.fractions is not None and made.sizes[0] == made.sizes[1]:
         notes += _rounding(made.fractions, made.sizes[0])
     return made, notes
+
+
+def _on_its_lattice(
+    options: CandidateOptions, alloy: AlloyOptions, parent: AlloyCell, tables: Sequence[dict[str, float]]
+) -> tuple[dict[str, Any], list[str]]:
+    """Parent, cell and sublattices of candidates on the alloy's own lattice, and a word about the cell."""
+    given = options.model_fields_set
+    changes: dict[str, Any] = {"lattice": alloy.lattice}
+    changes |= {"file": parent.file} if parent.file else {"a": alloy.a}
+    notes = []
+    supercells = options.kind == "supercells" or (options.sizes is not None and not given & {"kind", "repeat"})
+    if supercells:
+        changes["kind"] = "supercells"
+    if supercells and not given & {"kind", "compact"}:
+        size = _size(options, tables)
+        changes |= {"sizes": (size, size), "compact": 1}
+        notes.append(f"candidates: {size} sites, in the cell whose sites are farthest from their own images")
+    occupants = [tuple(symbol for symbol, x in one.items() if x > 0) for one in tables]
+    if "sites" not in given and len(set(map(frozenset, occupants))) > 1:
+        # the conventional cell of diamond lists each of its sites four times
+        times = 4 if alloy.lattice == "diamond" and not supercells and options.cubic else 1
+        changes["sites"] = tuple(one for one in occupants for _ in range(times))
+    return changes, notes
 
 
 def _total(tables: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -14,5 +14,6 @@ A swap of two sites subtracts and adds two columns of A; everything after A is c
 | the loss of an occupation | `lattice` |
 | flips, swaps, exchanges of orbits, random occupations | `moves` |
 | annealing, descent and random walks | `chains` |
+| children of a population: crossover, mutations, no repeats | `children` |
 | local passes of a genetic child | `passes` |
 """

@@ -275,7 +275,8 @@ def _read(options: CandidateOptions, elements: tuple[str, ...], folder: Path | s
     if options.file is None:
         raise InputError(f"{where}.file: must name a structure file for this kind of candidates")
     # A parent cell may hold any symbols: its sites count, not what sits there.
-    bare = options.kind != "templates" or options.composition not in (None, "keep")
+    ruled = any(one is not None for one in (options.counts, options.fractions, options.limits))
+    bare = options.kind != "templates" or ruled or options.composition not in (None, "keep")
     with within(f"{where}.file"):
         found = list(each_atoms(options.file, folder=folder, nameless=bare))
         if bare:

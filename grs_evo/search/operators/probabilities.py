@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,23 @@ def probabilities(
     Operators that could never act under the limits (a flip at fixed composition, add at fixed size, anything spatial
     on a lattice) have none. An all-zero row means that there is no such operator.
     """
+    # those asked for last under the same limits: they change with adaptive rates alone
+    key = (id(options), None if rates is None or not options.adaptive else rates.tobytes(), id(operators()))
+    known = _known.get(limits)
+    if known is None or known[0] != key:
+        known = _known[limits] = (key, (options, operators()), _probabilities(limits, options, rates))
+    return known[2]
+
+
+# By limits: what they were asked for with (kept, so that no other object has the same id), and the answer.
+_known: WeakKeyDictionary[Limits, tuple[Any, Any, tuple[NDArray[np.float64], NDArray[np.float64]]]]
+_known = WeakKeyDictionary()
+
+
+def _probabilities(
+    limits: Limits, options: OperatorOptions, rates: NDArray[np.float64] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """`probabilities`, not remembered."""
     spatial = spatial_share(limits, options)
     all_ = operators()
     weights = np.array([options.weights.get(one.name, one.weight) for one in all_])

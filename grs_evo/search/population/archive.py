@@ -15,6 +15,7 @@ answer however the set was split and merged before; step 3 does so as long as no
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -201,11 +202,11 @@ def dominated(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
     if len(scores) == 0:
         return np.empty(0, np.bool_)
     deciding = scores[:, (scores != scores[0]).any(axis=0)]
+    if deciding.shape[1] < 2:
+        return np.asarray((deciding > deciding.min(axis=0)).any(axis=1), np.bool_)
     points, back = np.unique(deciding, axis=0, return_inverse=True)
     # In lexicographic order whatever dominates a row stands before it, so a look at the front so far is enough.
-    if points.shape[1] < 2:
-        is_dominated = np.arange(len(points)) > 0
-    elif points.shape[1] == 2:
+    if points.shape[1] == 2:
         second = points[:, 1]
         is_dominated = np.concatenate([[False], np.minimum.accumulate(second)[:-1] <= second[1:]])
     else:
@@ -246,14 +247,15 @@ def _distinct(pool: Sequence[Individual], same: float) -> list[Individual]:
     terms = rounded(np.array([one.terms for one in pool]).reshape(len(pool), -1), same)
     values = rounded(np.array([one.value for one in pool]), same)
     # Few have all numbers in common with another one; of these alone the composition is looked at.
-    rows = np.column_stack([terms, values, [one.structure.n_atoms for one in pool]])
-    _, which, number = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
-    shared = number[which.reshape(-1)] > 1
-    result = [one for one, several in zip(pool, shared, strict=True) if not several]
-    classes: dict[tuple[int, bytes], Individual] = {}
-    for k in np.flatnonzero(shared).tolist():
-        one = pool[k]
-        key = (int(which.reshape(-1)[k]), np.bincount(one.structure.species).tobytes())
+    table = np.column_stack([terms, values, [one.structure.n_atoms for one in pool]])
+    rows = table.view(f"V{table.itemsize * table.shape[1]}").ravel().tolist()  # rounded, so that 0 has one form
+    number = Counter(rows)
+    result = [one for one, row in zip(pool, rows, strict=True) if number[row] == 1]
+    classes: dict[tuple[bytes, bytes], Individual] = {}
+    for one, row in zip(pool, rows, strict=True):
+        if number[row] == 1:
+            continue
+        key = (row, np.bincount(one.structure.species).tobytes())
         other = classes.get(key)
         if other is None or (
             other is not one and (one.value, one.content, one.uid) < (other.value, other.content, other.uid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from struct import Struct
 from typing import Any
 
 import numpy as np
@@ -29,12 +30,16 @@ STEP = np.dtype(
         ("operator", "S16"),
     ]
 )
+_PACKED_STEP = Struct("<qqdii16s")
 # Ancestors that an individual remembers: with it they travel, and are saved, so 1 kB at most.
 LINE_LENGTH = 20
 
 
 def _no_line() -> NDArray[np.void]:
     return np.empty(0, STEP)
+
+
+_NO_LINE = _no_line()
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,15 +63,21 @@ class Individual:
         return content_hash(self.structure)
 
 
+def newborn(**fields: Any) -> Individual:
+    """`Individual(**fields)` of all fields but the line, several times faster."""
+    made = object.__new__(Individual)
+    made.__dict__.update(fields, line=_NO_LINE)
+    return made
+
+
 def heir(child: Individual, parent: Individual) -> Individual:
     """The child with its line of descent: its first parent, and what that one remembers."""
-    # Filled and not concatenated, and without `replace`, which look at every field: a tenth of the time of a child.
-    line = np.empty(min(LINE_LENGTH, len(parent.line) + 1), STEP)
-    line[0] = (
+    # As bytes, and without `replace`, which looks at every field: a tenth of the time of a child.
+    first = _PACKED_STEP.pack(
         parent.uid, parent.parents[1], parent.value, parent.generation, parent.structure.n_atoms,
         parent.operator.encode(),
     )  # fmt: skip
-    line[1:] = parent.line[: LINE_LENGTH - 1]
+    line = np.frombuffer(first + parent.line.tobytes()[: (LINE_LENGTH - 1) * STEP.itemsize], STEP)
     made = object.__new__(Individual)
     made.__dict__.update(child.__dict__, line=line)
     return made

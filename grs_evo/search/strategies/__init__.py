@@ -3,6 +3,7 @@
 | strategy | module |
 |---|---|
 | genetic, gradient | `genetic` |
+| children of genetic on fixed sites, compiled | `lattice_children` |
 | annealing, descent, random_walk | `trajectory` |
 | those three on fixed sites | `lattice_chain` |
 | those three elsewhere | `walk` |

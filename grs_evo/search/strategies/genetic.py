@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from grs_evo.search.population.selection import pick, preference, survivors
 from grs_evo.search.problem import Problem, Step
 from grs_evo.search.repeats import Repeats, content_key, content_keys, newest
 from grs_evo.search.state import IslandState
+from grs_evo.search.strategies.lattice_children import child_rules, on_its_sites, unseen_on_lattice
 from grs_evo.structures.structure import Structure
 
 
@@ -125,13 +127,14 @@ def _children(
 ) -> list[Individual]:
     """Up to `count` evaluated children; the content keys of all that was made are added to `repeats`."""
     parents = _parents(state, problem)
+    unseen = _maker(parents, state.island, problem, repeats, rng, ledger)
     by_uid = {one.uid: one for one in state.population}
     # Local passes may lead children of different parents into one minimum; one of them is enough.
     on_sites = problem.lattices[state.island] is not None and problem.islands[state.island].genetic.passes > 0
     minima = Repeats(np.sort(content_keys(state.population, True))) if on_sites else None
     children: list[Individual] = []
     for _ in range(ROUNDS):
-        batch = _unseen(count - len(children), parents, state.island, problem, repeats, rng, ledger)
+        batch = unseen(count - len(children))
         if not batch:
             break
         for one in evaluate(batch, state.island, problem, ledger, rng):
@@ -141,6 +144,22 @@ def _children(
         if len(children) >= count:
             break
     return children
+
+
+def _maker(
+    parents: _Parents, island: int, problem: Problem, repeats: Repeats, rng: np.random.Generator, ledger: Ledger
+) -> Callable[[int], list[Proposal]]:
+    """What makes up to so many children not made before, in compiled code where that knows all operators."""
+    lattice, options = problem.lattices[island], problem.islands[island]
+    if lattice is not None and on_its_sites(parents.population, lattice):
+        rules = child_rules(
+            parents.crossover, parents.by_crossover, parents.by_mutation, options, problem.limits(island), lattice
+        )
+        if rules is not None:
+            new = partial(_candidate, island=island, problem=problem, rng=rng, ledger=ledger)
+            given = (parents.population, parents.scores, rules, lattice, repeats, new, rng, ledger)
+            return lambda count: unseen_on_lattice(count, *given)
+    return lambda count: _unseen(count, parents, island, problem, repeats, rng, ledger)
 
 
 def _unseen(
