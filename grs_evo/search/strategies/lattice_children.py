@@ -17,13 +17,14 @@ from grs_evo.search.counters import Ledger
 from grs_evo.search.evaluation import NO_PARENTS, Proposal
 from grs_evo.search.operators.crossover import occupation_crossover
 from grs_evo.search.operators.occupation import flip, flips, swap, swaps
+from grs_evo.search.operators.record import Act
 from grs_evo.search.operators.table import operators
 from grs_evo.search.options import IslandOptions
 from grs_evo.search.population.individual import NO_PARENT, Individual
 from grs_evo.search.repeats import Repeats
 from grs_evo.structures.structure import Structure, with_species
 
-_ACTS = {
+_ACTS: dict[Act | None, int] = {
     occupation_crossover: kernel.MIX,
     swap: kernel.SWAP,
     flip: kernel.FLIP,
