@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -32,16 +33,21 @@ FIRST = (
     "test_refusals.py",
 )
 ROOT = Path(__file__).parents[1]
+ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 
 
 def pytest_configure() -> None:
-    """Programs that tests start use the package beside these tests, as the tests themselves do.
+    """Programs that tests start use the package beside these tests, as the tests themselves do, and one thread each.
 
     Besides being the one that is meant, it shares its compiled kernels with the tests: Numba keeps those of an
     installed copy apart, so they would all be compiled a second time. They keep the bytecode of its modules, whatever
     the environment says: some hundred processes would each compile them again, at 0.5 s of processor time.
     """
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    # Workers are the parallelism, as ranks are of the command line; a quarter of the time of a run in a test went into
+    # threads for products of small matrices. tests/test_pinned_runs.py has more of them.
+    for name in ONE_THREAD:
+        os.environ.setdefault(name, "1")
     path = os.environ.get("PYTHONPATH", "")
     if str(ROOT) not in path.split(os.pathsep):
         os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *([path] if path else [])])
@@ -55,6 +61,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             items[:] = [item for item in items if "torture" not in item.keywords]
     place = {name: k for k, name in enumerate(FIRST)}
     items.sort(key=lambda item: place.get(item.path.name, len(FIRST)))
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported and collected stays: it is not looked through for garbage again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

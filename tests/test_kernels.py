@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import math
 import os
 import platform
@@ -339,15 +340,41 @@ def test_tables_are_kept_on_the_basis():
     assert kernel_tables(PAPER).degree % 4 == 0
 
 
-def cache_folder_of(environment):
-    code = "from grs_evo.kernels import CACHE_FOLDER; import numba; print(CACHE_FOLDER); print(numba.config.CACHE_DIR)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, check=True
-    )
-    return done.stdout.split()
+# Imports Numba once; each line that comes in is an environment, in which a fork goes on as a new process would.
+PLACES = """
+import json, os, sys, tempfile
+import numba
+for line in sys.stdin:
+    if not os.fork():
+        os.environ.update(json.loads(line))
+        tempfile.tempdir = None
+        numba.config.reload_config()
+        from grs_evo.kernels import CACHE_FOLDER
+        print(json.dumps([str(CACHE_FOLDER), numba.config.CACHE_DIR]), flush=True)
+        sys.exit()
+    os.wait()
+    print(flush=True)
+"""
 
 
-def test_cache_folder_follows_the_sources_and_the_user(tmp_path):
+@pytest.fixture(scope="module")
+def cache_folder_of():
+    """Ours and the one that Numba uses, in a process with variables of its environment changed."""
+    command = [sys.executable, "-c", PLACES]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+
+        def ask(environment):
+            process.stdin.write(json.dumps(environment) + "\n")
+            process.stdin.flush()
+            found = json.loads(process.stdout.readline())
+            assert process.stdout.readline() == "\n"  # that process has ended
+            return found
+
+        yield ask
+        process.stdin.close()
+
+
+def test_cache_folder_follows_the_sources_and_the_user(tmp_path, cache_folder_of):
     ours, used = cache_folder_of({"XDG_CACHE_HOME": str(tmp_path), "NUMBA_CACHE_DIR": ""})
     assert ours == used
     if sys.platform.startswith("linux"):
@@ -382,7 +409,7 @@ def _prepare(kind, place):
     "kind", ["group may write", "all may write", "a link", "another owner", "all may rename it", "a file"]
 )
 @pytest.mark.parametrize("variable", ["NUMBA_CACHE_DIR", "TMPDIR"])
-def test_no_pickle_is_read_where_others_can_write(kind, variable, tmp_path):
+def test_no_pickle_is_read_where_others_can_write(kind, variable, tmp_path, cache_folder_of):
     name = Path(cache_folder_of({"NUMBA_CACHE_DIR": str(tmp_path / "name")})[0]).name
     bad = tmp_path / "bad"
     bad.mkdir(mode=0o700)
@@ -409,7 +436,7 @@ def test_no_pickle_is_read_where_others_can_write(kind, variable, tmp_path):
 
 
 @pytest.mark.skipif(hasattr(os, "getuid") and os.getuid() == 0, reason="nothing is read-only for root")
-def test_read_only_home_falls_back_to_a_private_folder(tmp_path):
+def test_read_only_home_falls_back_to_a_private_folder(tmp_path, cache_folder_of):
     home = tmp_path / "home"
     home.mkdir()
     home.chmod(stat.S_IRUSR | stat.S_IXUSR)
@@ -449,7 +476,11 @@ def test_values_are_the_same_on_a_processor_without_wide_registers(tmp_path):
 def test_parts_of_kernels_are_called_by_kernels_only() -> None:
     """A part has no code that Python could call: a call from Python ends the process."""
     package = Path(simd.__file__).parents[1]
-    trees = {path: ast.parse(path.read_text("utf-8")) for path in package.rglob("*.py")}
+    trees = {}
+    for path in package.rglob("*.py"):
+        text = path.read_text("utf-8")
+        if package / "kernels" in path.parents or "grs_evo.kernels" in text:
+            trees[path] = ast.parse(text)
     kernels = {path: tree for path, tree in trees.items() if package / "kernels" in path.parents}
     parts = {
         node.name

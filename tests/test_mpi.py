@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import pytest
 import small
 from ase.build import bulk
 from ase.io import write
+from command_line import call
 
 from grs_evo.storage.archive_file import read_archive
 from grs_evo.storage.target_file import TargetData
@@ -89,7 +91,7 @@ def test_one_archive_on_any_number_of_ranks(expected: str, tmp_path: Path, n_ran
     assert code == 0, text
     assert read_archive(tmp_path / "case").archive_hash == expected
     assert text.count("finished (generations)") == 1
-    found = json.loads(_call(0, "status", "case", "--json", cwd=tmp_path)[1])
+    found = json.loads(call("status", "case", "--json", cwd=tmp_path)[1])
     assert (found["state"], found["stop_reason"], found["generation"]) == ("finished", "generations", 12)
     assert found["archive_hash"] == expected
     assert len(found["islands"]) == 5
@@ -127,7 +129,7 @@ def test_islands_that_change_ranks_come_to_the_same_archive(expected: str, tmp_p
     code, text = _finish(_restless(n_ranks, "run", small.write(tmp_path), cwd=tmp_path))
     assert code == 0, text
     assert read_archive(tmp_path / "case").archive_hash == expected
-    found = json.loads(_call(0, "status", "case", "--json", cwd=tmp_path)[1])
+    found = json.loads(call("status", "case", "--json", cwd=tmp_path)[1])
     assert found["islands_moved"] > 5
 
 
@@ -144,7 +146,7 @@ def test_killed_while_islands_change_ranks(tmp_path: Path, victim: str) -> None:
     code, text = _finish(_restless(2, "resume", "case", "--extend", f"stop.generations={end}", cwd=tmp_path))
     assert code == 0, text
     case.write_text(LONG.replace("generations = 100000", f"generations = {end}"))
-    code, text = _call(1, "run", case, "--out", "alone", cwd=tmp_path)
+    code, text = call("run", case, "--out", "alone", cwd=tmp_path)
     assert code == 0, text
     assert read_archive(tmp_path / "case").archive_hash == read_archive(tmp_path / "alone").archive_hash
 
@@ -155,7 +157,7 @@ MANY = small.LATTICE.replace("islands = 5", "islands = 33").replace("generations
 def test_many_islands_are_saved_in_shards(tmp_path: Path) -> None:
     """By all ranks; and by rank 0 alone, saying so, where the others do not see the folder. Any number goes on."""
     case = small.write(tmp_path, MANY)
-    assert _call(1, "run", case, "--out", "alone", cwd=tmp_path)[0] == 0
+    assert call("run", case, "--out", "alone", cwd=tmp_path)[0] == 0
     code, text = _call(2, "run", case, cwd=tmp_path)
     assert code == 0, text
     assert len(list((tmp_path / "case" / "checkpoints").glob("shard_00000006_*.h5"))) == 2
@@ -165,8 +167,8 @@ def test_many_islands_are_saved_in_shards(tmp_path: Path) -> None:
     for name, column in one.history.items():
         np.testing.assert_array_equal(column, other.history[name])
     longer = []
-    for folder, n_ranks in (("case", 1), ("alone", 2)):
-        code, text = _call(n_ranks, "resume", folder, "--extend", "stop.generations=9", cwd=tmp_path)
+    for folder, start in (("case", call), ("alone", partial(_call, 2))):
+        code, text = start("resume", folder, "--extend", "stop.generations=9", cwd=tmp_path)
         assert code == 0, text
         archive = read_archive(tmp_path / folder)
         longer.append((archive.archive_hash, archive.history["evaluations"].tolist()))
@@ -212,10 +214,10 @@ def test_a_set_that_teaches_is_one_on_any_number_of_ranks(tmp_path: Path) -> Non
     rule = '[set]\nobjective = "information"\nrounds = 3\naccept = 2\ncount = 4\n'
     text = small.LATTICE.replace("generations = 12", "generations = 2").replace("variance = 0.5", "w_set = 0.5")
     found = []
-    for n_ranks in (1, 2):
-        folder = tmp_path / str(n_ranks)
+    for start in (call, partial(_call, 2)):
+        folder = tmp_path / str(len(found))
         folder.mkdir()
-        code, told = _call(n_ranks, "run", small.write(folder, text, rule), cwd=folder)
+        code, told = start("run", small.write(folder, text, rule), cwd=folder)
         assert code == 0, told
         archive = read_archive(folder / "case")
         found.append(([one.content for one in archive.set], archive.archive_hash))
@@ -310,7 +312,7 @@ def test_a_clean_end_has_a_checkpoint_and_code_75(tmp_path: Path, way: str) -> N
     folder = tmp_path / "case"
     _until(lambda: len(_checkpoints(folder)) > 1)
     if way == "stop":
-        assert _call(0, "stop", "case", cwd=tmp_path)[0] == 0
+        assert call("stop", "case", cwd=tmp_path)[0] == 0
     elif "Open MPI" in (folder / "versions.json").read_text():
         # its mpiexec kills a quarter of a second after a signal: ask a rank, as a batch system would
         os.kill(_ranks_of(process)[-1], getattr(signal, way))
@@ -320,7 +322,7 @@ def test_a_clean_end_has_a_checkpoint_and_code_75(tmp_path: Path, way: str) -> N
     code, text = _finish(process)
     assert code == 75, text
     assert text.count("go on with  grs-evo resume") == 1
-    found = json.loads(_call(0, "status", "case", "--json", cwd=tmp_path)[1])
+    found = json.loads(call("status", "case", "--json", cwd=tmp_path)[1])
     assert found["state"] == "stopped"
     newest = int(_checkpoints(folder)[-1].stem[5:])
     assert found["generation"] == newest
@@ -335,10 +337,10 @@ def test_a_live_run_is_not_resumed_beside(tmp_path: Path) -> None:
     code, text = _call(2, "resume", "case", cwd=tmp_path)
     assert code == 2, text
     assert "is going on now" in text
-    assert json.loads(_call(0, "status", "case", "--json", cwd=tmp_path)[1])["state"] == "running"
+    assert json.loads(call("status", "case", "--json", cwd=tmp_path)[1])["state"] == "running"
     _kill(process, "all")
     _finish(process)
-    assert json.loads(_call(0, "status", "case", "--json", cwd=tmp_path)[1])["state"] == "interrupted"
+    assert json.loads(call("status", "case", "--json", cwd=tmp_path)[1])["state"] == "interrupted"
 
 
 @pytest.mark.long
@@ -371,7 +373,7 @@ def test_one_rank_raising_ends_all(expected: str, tmp_path: Path, island: int) -
     assert "a programmer made a mistake" in text
     (record,) = (tmp_path / "case").glob("failed_rank_*.txt")
     assert "a programmer made a mistake" in record.read_text()
-    found = json.loads(_call(0, "status", "case", "--json", cwd=tmp_path)[1])
+    found = json.loads(call("status", "case", "--json", cwd=tmp_path)[1])
     assert (found["state"], record.name in found["stop_reason"]) == ("interrupted", True)
     code, text = _call(2, "resume", "case", cwd=tmp_path)
     assert code == 0, text
@@ -411,8 +413,8 @@ def test_a_large_target_is_described_by_all_ranks(tmp_path: Path) -> None:
     case = small.write(tmp_path, small.LATTICE.replace("generations = 12", "generations = 1"))
     _write_large(tmp_path / "target.xyz")
     targets = []
-    for n_ranks in (1, 2):
-        code, text = _call(n_ranks, "run", case, "--out", f"out{n_ranks}", cwd=tmp_path)
+    for n_ranks, start in ((1, call), (2, partial(_call, 2))):
+        code, text = start("run", case, "--out", f"out{n_ranks}", cwd=tmp_path)
         assert code == 0, text
         targets.append(TargetData.read(tmp_path / f"out{n_ranks}" / "target.h5").target.to_arrays())
     for name, array in targets[0].items():
@@ -434,7 +436,7 @@ def test_a_target_is_stored_once_by_all_ranks(tmp_path: Path) -> None:
     code, text = _call(2, "target", "target.xyz", "-o", "t.h5", "--cutoff", "4.0", cwd=tmp_path)
     assert code == 2, text
     assert text.count("exists already") == 1
-    code, text = _call(1, "target", "target.xyz", "-o", "u.h5", "--cutoff", "4.0", cwd=tmp_path)
+    code, text = call("target", "target.xyz", "-o", "u.h5", "--cutoff", "4.0", cwd=tmp_path)
     assert (tmp_path / "t.h5").read_bytes() == (tmp_path / "u.h5").read_bytes()
 
 
@@ -444,9 +446,9 @@ def test_a_selection_is_made_once_by_all_ranks(tmp_path: Path) -> None:
         one.rattle(0.1, seed=k)
     write(tmp_path / "pool.xyz", pool, format="extxyz")
     found = []
-    for n_ranks in (0, 2):
-        code, text = _call(
-            n_ranks, "select", "pool.xyz", "--environments", "40", "--json", "-o", f"{n_ranks}.extxyz", cwd=tmp_path
+    for n_ranks, start in ((0, call), (2, partial(_call, 2))):
+        code, text = start(
+            "select", "pool.xyz", "--environments", "40", "--json", "-o", f"{n_ranks}.extxyz", cwd=tmp_path
         )
         assert code == 0, text
         assert text.count('"rule"') == 1

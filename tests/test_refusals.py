@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import small
+from command_line import call
 
 from grs_evo import run
 from grs_evo.cli.status import status, text_of
@@ -22,13 +24,6 @@ from grs_evo.search.candidates.source import CandidateOptions
 from grs_evo.storage.run_folder import check_free, clear_partial, existing
 
 LONG = "n" * 300
-
-
-def _call(folder: Path, *arguments: str | bytes) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "grs_evo", *arguments], cwd=folder, capture_output=True, timeout=120, check=False
-    )
-    return done.returncode, (done.stdout + done.stderr).decode()
 
 
 def _bind(folder: Path, text: str) -> None:
@@ -120,27 +115,39 @@ def test_odd_names_are_refused_in_every_command(tmp_path: Path, arguments: tuple
     small.write(tmp_path)
     name = LONG.encode() if kind == "long" else b"target.xyz/\xfe"
     odd = [os.fsencode(word).replace(LONG.encode(), name) for word in arguments]
-    code, text = _call(tmp_path, *odd)
+    code, text = call(*odd, cwd=tmp_path)
     assert "Traceback" not in text, text
     unwritable = arguments[0] == "target" and arguments[3] == LONG  # a place that cannot be written
     assert code == (74 if unwritable else 2), text
     assert len(text.strip().splitlines()) == 1, text
 
 
+def _process(folder: Path, *arguments: str | bytes) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "grs_evo", *arguments], cwd=folder, capture_output=True, timeout=120, check=False
+    )
+    return done.returncode, (done.stdout + done.stderr).decode()
+
+
+def test_names_that_are_no_text_come_from_the_shell(tmp_path: Path) -> None:
+    code, text = _process(tmp_path, "check", b"target.xyz/\xfe.toml")
+    assert (code, "Traceback" in text, len(text.strip().splitlines())) == (2, False, 1), text
+
+
 def test_a_name_that_is_no_text_is_a_name_like_others(tmp_path: Path) -> None:
     case = small.write(tmp_path, small.LATTICE.replace("generations = 12", "generations = 1"))
     os.rename(case, os.fsencode(tmp_path) + b"/c\xff.toml")
-    code, text = _call(tmp_path, "run", b"c\xff.toml", "--out", b"o\xfe")
+    code, text = _process(tmp_path, "run", b"c\xff.toml", "--out", b"o\xfe")
     assert code == 0, text
     for command in ("status", "resume"):
-        code, text = _call(tmp_path, command, b"o\xfe")
+        code, text = call(command, b"o\xfe", cwd=tmp_path)
         assert code == 0, text
 
 
 def test_a_name_in_the_run_file_that_is_too_long_is_refused(tmp_path: Path) -> None:
     small.write(tmp_path, small.LATTICE.replace("target.xyz", LONG))
     for command in ("run", "check"):
-        code, text = _call(tmp_path, command, "case.toml")
+        code, text = call(command, "case.toml", cwd=tmp_path)
         assert (code, "Traceback" in text, "file name too long" in text) == (2, False, True), text
 
 
@@ -179,9 +186,15 @@ def test_a_link_as_run_folder_is_refused_before_the_set_up(tmp_path: Path, empty
         check_free(tmp_path / "link")
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    text = small.LATTICE.replace("generations = 12", "generations = 1")
+    return run(small.write(tmp_path_factory.mktemp("made"), text), quiet=True).folder
+
+
 @pytest.fixture
-def finished(tmp_path: Path) -> Path:
-    return run(small.write(tmp_path, small.LATTICE.replace("generations = 12", "generations = 1")), quiet=True).folder
+def finished(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "case"))
 
 
 def test_folders_with_names_of_leftovers_are_left_alone(finished: Path) -> None:
