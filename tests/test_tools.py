@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import json
 import runpy
 import subprocess
 import sys
@@ -71,13 +72,33 @@ def rows(path):
         return list(csv.DictReader(stream))
 
 
+# Programs one after the other, with their folder first on the path as each has it; what they import is imported once.
+PROGRAMS = """
+import contextlib, io, json, runpy, sys
+folder, *names = sys.argv[1:]
+sys.path[0], said = folder, {}
+for name in names:
+    sys.argv = [f"{folder}/{name}.py", "--help"]
+    with contextlib.redirect_stdout(io.StringIO()) as stream:
+        try:
+            runpy.run_path(sys.argv[0], run_name="__main__")
+        except SystemExit as end:
+            assert not end.code, name
+    said[name] = stream.getvalue()
+print(json.dumps(said))
+"""
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("name", NAMES)
-def test_tools_start_as_programs(name):
+def test_tools_start_as_programs():
     """As a user starts them: their folder comes first on the path, so none may bear the name of a package in use."""
-    done = subprocess.run([sys.executable, TOOLS / f"{name}.py", "--help"], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", PROGRAMS, str(TOOLS), *NAMES]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert f"tools/{name}.py" in done.stdout
+    said = json.loads(done.stdout)
+    assert [f"tools/{name}.py" in said[name] for name in NAMES] == [True] * len(NAMES)
+    done = subprocess.run([sys.executable, TOOLS / "merge.py", "--help"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, said["merge"]), done.stderr
 
 
 @pytest.mark.parametrize("name", NAMES)
