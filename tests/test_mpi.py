@@ -375,7 +375,7 @@ def test_one_rank_raising_ends_all(expected: str, tmp_path: Path, island: int) -
     assert "a programmer made a mistake" in record.read_text()
     found = json.loads(call("status", "case", "--json", cwd=tmp_path)[1])
     assert (found["state"], record.name in found["stop_reason"]) == ("interrupted", True)
-    code, text = _call(2, "resume", "case", cwd=tmp_path)
+    code, text = call("resume", "case", cwd=tmp_path)
     assert code == 0, text
     assert not record.exists()
     assert read_archive(tmp_path / "case").archive_hash == expected

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import small
+from command_line import call
 
 from grs_evo import interrupts
 from grs_evo.cli.status import status
@@ -112,7 +113,7 @@ def _end(process: subprocess.Popen[str]) -> tuple[int, str]:
 def expected(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Hash of the archive of the undisturbed run."""
     folder = tmp_path_factory.mktemp("expected")
-    code, told = _end(_start(folder, "nowhere", "", "run", str(small.write(folder)), "--quiet"))
+    code, told = call("run", small.write(folder), "--quiet", cwd=folder)
     assert code == 0, told
     return read_archive(folder / "case").archive_hash
 
@@ -120,7 +121,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> str:
 def _goes_on(cwd: Path, expected: str) -> None:
     """The command that the user was told finishes the run, without a hand."""
     there = (cwd / "case" / "run.toml").exists()
-    code, told = _end(_start(cwd, "nowhere", "", *(["resume", "case"] if there else ["run", "case.toml"])))
+    code, told = call(*(["resume", "case"] if there else ["run", "case.toml"]), cwd=cwd)
     assert code == 0, told
     assert read_archive(cwd / "case").archive_hash == expected
     assert not [path.name for path in cwd.rglob(".*")]
