@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -275,6 +276,12 @@ def _checkpoints(folder: Path) -> list[Path]:
     return sorted((folder / "checkpoints").glob("ckpt_*.h5")) if folder.exists() else []
 
 
+def _left(cwd: Path) -> dict[str, Any]:
+    """Status of a run whose launcher is gone, once its last rank is gone too."""
+    _until(lambda: json.loads(call("status", "case", "--json", cwd=cwd)[1])["state"] != "running")
+    return dict(json.loads(call("status", "case", "--json", cwd=cwd)[1]))
+
+
 def _ranks_of(process: subprocess.Popen[str]) -> list[int]:
     """Process numbers of the Python processes that a launcher started."""
     mark = next(
@@ -340,7 +347,7 @@ def test_a_live_run_is_not_resumed_beside(tmp_path: Path) -> None:
     assert json.loads(call("status", "case", "--json", cwd=tmp_path)[1])["state"] == "running"
     _kill(process, "all")
     _finish(process)
-    assert json.loads(call("status", "case", "--json", cwd=tmp_path)[1])["state"] == "interrupted"
+    assert _left(tmp_path)["state"] == "interrupted"
 
 
 @pytest.mark.long
@@ -373,7 +380,7 @@ def test_one_rank_raising_ends_all(expected: str, tmp_path: Path, island: int) -
     assert "a programmer made a mistake" in text
     (record,) = (tmp_path / "case").glob("failed_rank_*.txt")
     assert "a programmer made a mistake" in record.read_text()
-    found = json.loads(call("status", "case", "--json", cwd=tmp_path)[1])
+    found = _left(tmp_path)
     assert (found["state"], record.name in found["stop_reason"]) == ("interrupted", True)
     code, text = call("resume", "case", cwd=tmp_path)
     assert code == 0, text

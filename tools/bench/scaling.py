@@ -9,8 +9,9 @@ Parts: `ranks` (one answer on 1 to 16 ranks), `islands` (1 to 256 of them), `bal
 ranks, empty caches), `costs` and `model` (the pieces of rank 0's work, measured one by one, and what they add up to on
 1,024 ranks and 10^5 islands).
 
-Runs are started as a user starts them, `mpiexec -n N python -m grs_evo run …`, and read from the run folder. Seconds
-are those that each rank reports by part in status.json (`grs_evo.spent`); start-up and compilation are not in them.
+Runs are started as a user starts them, `mpiexec -n N python -m grs_evo run …` (those of `ranks` by a script, which
+starts the ranks once for both), and read from the run folder. Seconds are those that each rank reports by part in
+status.json (`grs_evo.spent`); start-up and compilation are not in them.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from typing import Any
 
 from scaling_costs import part_costs
 from scaling_model import part_model
-from scaling_runs import FOUR, LATTICE, LIQUID, MIXED, MUST, Case, Failed, Measured, launch, launch_all
+from scaling_runs import FOUR, LATTICE, LIQUID, MIXED, MUST, Case, Failed, Measured, launch, launch_all, launch_in_turn
 from scaling_share import part_share
 
 PARTS = ("ranks", "islands", "balance", "weak", "share", "memory", "cold", "costs", "model")
@@ -42,10 +43,10 @@ PARTS = ("ranks", "islands", "balance", "weak", "share", "memory", "cold", "cost
 def part_ranks(quick: bool) -> dict[str, Any]:
     """One answer, whatever the number of ranks; above the number of cores this is about correctness only."""
     rows, same = [], True
-    for text, name, population in ((LIQUID, "liquid", 4), (LATTICE, "lattice", 20)):
-        case = Case(name, text, 16, 4, population, 30)
-        measured = [launch(case, n) for n in ((1, 2, 16) if quick else (1, 2, 3, 5, 8, 16))]
-        rows += [{"case": name, **one.row()} for one in measured]
+    cases = [Case("liquid", LIQUID, 16, 4, 4, 30), Case("lattice", LATTICE, 16, 4, 20, 30)]
+    on_ranks = [launch_in_turn(cases, n) for n in ((1, 2, 16) if quick else (1, 2, 3, 5, 8, 16))]
+    for case, measured in zip(cases, zip(*on_ranks, strict=True), strict=True):
+        rows += [{"case": case.name, **one.row()} for one in measured]
         same &= len({one.archive_hash for one in measured}) == 1
     return {"rows": rows, "one_hash": same, "held": same}
 

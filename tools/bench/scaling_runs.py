@@ -232,12 +232,22 @@ class Failed(Exception):
     """A run did not end as it should."""
 
 
-def command(ranks: int, run_file: Path, out: Path) -> list[str]:
+# A script that makes runs one after the other: run file, folder, run file, folder, …
+_IN_TURN = """
+import sys
+import grs_evo
+for run_file, out in zip(sys.argv[1::2], sys.argv[2::2]):
+    if not grs_evo.run(run_file, out).finished:
+        sys.exit(1)
+"""
+
+
+def command(ranks: int, *program: object) -> list[str]:
+    """Python under mpiexec."""
     launcher = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if launcher is None:
         raise Failed("no mpiexec: install mpich or openmpi into this environment")
-    own = [sys.executable, "-m", "grs_evo", "run", str(run_file), "--out", str(out)]
-    return [launcher, "-n", str(ranks), *own]
+    return [launcher, "-n", str(ranks), sys.executable, *map(str, program)]
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -260,15 +270,23 @@ def launch_all(cases: Sequence[Case], ranks: int, **more: str) -> list[Measured]
             folder = Path(temporary) / str(k)
             folder.mkdir()
             out, errors = folder / "out", folder / "stderr"
-            with errors.open("w") as stderr:
-                process = subprocess.Popen(
-                    command(ranks, case.write(folder), out),
-                    env=environment(**more),
-                    stdout=subprocess.DEVNULL,
-                    stderr=stderr,
-                )
+            process = _started(command(ranks, "-m", "grs_evo", "run", case.write(folder), "--out", out), errors, **more)
             started.append((case, process, out, errors, time.monotonic()))
         return [_finished(*one, ranks) for one in started]
+
+
+def launch_in_turn(cases: Sequence[Case], ranks: int) -> list[Measured]:
+    """Start ranks once for runs one after the other; their peak memory is that of all runs so far."""
+    with tempfile.TemporaryDirectory(prefix="scaling-") as temporary:
+        folder = Path(temporary)
+        words = [word for case in cases for word in (case.write(folder), folder / case.name)]
+        process, begun = _started(command(ranks, "-c", _IN_TURN, *words), folder / "stderr"), time.monotonic()
+        return [_finished(case, process, folder / case.name, folder / "stderr", begun, ranks) for case in cases]
+
+
+def _started(program: Sequence[str], errors: Path, **more: str) -> subprocess.Popen[Any]:
+    with errors.open("w") as stderr:
+        return subprocess.Popen(program, env=environment(**more), stdout=subprocess.DEVNULL, stderr=stderr)
 
 
 def _finished(
