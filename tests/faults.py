@@ -30,7 +30,6 @@ KINDS = {"write": WRITE, "fsync": FSYNC, "rename": RENAME}
 _PATIENCE = 120
 _GENERATIONS = 6
 RUN = small.LATTICE.replace("generations = 12", f"generations = {_GENERATIONS}").replace("islands = 5", "islands = 2")
-RUN = RUN.replace('scale = "reference"', 'scale = "none"')  # which makes hundreds of structures to begin with
 
 
 def compiler() -> str | None:

@@ -22,7 +22,7 @@ l_max = [0, 1]
 cutoff = 4.0
 [loss]
 variance = 0.5
-scale = "reference"
+scale = "none"
 [candidates]
 kind = "lattice"
 lattice = "fcc"

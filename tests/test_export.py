@@ -321,9 +321,9 @@ def test_exports_that_cannot_be(folder: Path, tmp_path: Path) -> None:
 
 def test_a_reversed_search_goes_away_from_the_target(tmp_path: Path) -> None:
     """NSGA-II on the default objectives raises the mismatch, and the front is where it got farthest."""
-    text = small.LATTICE.replace("variance = 0.5", "variance = 0.5\nw_structure = -1.0").replace(
-        "[migration]", 'selection = {kind = "nsga2"}\n[migration]'
-    )
+    text = small.LATTICE.replace("variance = 0.5", "variance = 0.5\nw_structure = -1.0")
+    for old, new in (("[migration]", 'selection = {kind = "nsga2"}\n[migration]'), ('"none"', '"reference"')):
+        text = text.replace(old, new)
     folder = run(small.write(tmp_path, text), quiet=True).folder
     archive = read_archive(folder)
     assert archive.objective_names == ("value",)

@@ -218,6 +218,7 @@ def test_seeds_enter_once_and_a_resume_repeats_them(
 @pytest.mark.parametrize("rule", ["moments", "information"])
 def test_sets_resume_between_and_within_rounds(halting: dict[str, int], tmp_path: Path, rule: str) -> None:
     text = small.LATTICE.replace("generations = 12", "generations = 3").replace("variance = 0.5", "w_set = 0.5")
+    text = text.replace('"none"', '"reference"') if rule == "moments" else text
     case = small.write(tmp_path, text, f'[set]\nobjective = "{rule}"\nrounds = 3\naccept = 2\npatience = 3\n')
     whole = run(case, tmp_path / "whole", quiet=True)
     expected = read_archive(whole.folder)

@@ -85,7 +85,7 @@ def test_fixed_sites_stay_through_searches_with_relaxation(tmp_path, strategy):
         "repeat = [2, 1, 1]": "repeat = [2, 1, 1]\nfixed = [1, 4, 7]\nrattle = 0.2\nmin_distance = 1.8",
         "islands = 5": f'islands = 1\nstrategy = "{strategy}"\nwalk.evaluations = 60\noperators.spatial = 0.7',
         "[migration]": '[relax]\ncell = "full"\nmax_evaluations = 12\nstage_evaluations = 6\n[migration]',
-        'scale = "reference"': "",
+        'scale = "none"': "",
     }
     text = small.LATTICE
     for old, new in lines.items():

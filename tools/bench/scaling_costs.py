@@ -314,9 +314,8 @@ def _seen(stage: Stage) -> Row:
 
 def _messages(quick: bool) -> list[dict[str, float]]:
     """There and back between two ranks, by the program's own post."""
-    own = [sys.executable, __file__, "5" if quick else "50"]  # `ping` on two ranks
-    launcher = command(2)[:3]
-    done = subprocess.run([*launcher, *own], env=environment(), stdout=subprocess.PIPE, text=True, check=True)
+    own = command(2, __file__, "5" if quick else "50")  # `ping`
+    done = subprocess.run(own, env=environment(), stdout=subprocess.PIPE, text=True, check=True)
     found: list[dict[str, float]] = json.loads(done.stdout.splitlines()[-1])
     return found
 
