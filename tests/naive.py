@@ -195,3 +195,22 @@ def run_program(program, a_rows, adjoint_b=None):
     buffer[program.n_rows + program.b_rows] = adjoint_b
     run(program.bwd_dst, program.bwd_start, program.bwd_x, program.bwd_y, program.bwd_c)
     return values, buffer[program.n_rows : program.n_rows + program.n_a].copy()
+
+
+def run_layout(layout, buffer):
+    """One direction of a program as the compiled interpreter runs it, on `buffer` (rows, lanes)."""
+    for kind, width, first, last in layout.phases.tolist():
+        for k in range(first, last):
+            if kind == 0:
+                steps = range(layout.start[k], layout.start[k + 1])
+                buffer[layout.dst[k]] = sum(
+                    (layout.c[t] * buffer[layout.x[t]] * buffer[layout.y[t]] for t in steps), np.zeros(buffer.shape[1])
+                )
+                continue
+            own = slice(layout.base[k], layout.base[k] + width)
+            for t in range(layout.strip_start[k], layout.strip_start[k + 1]):
+                other = buffer[layout.other[t] : layout.other[t] + width]
+                if kind == 1:
+                    buffer[layout.scalar[t]] = layout.factor[t] * (buffer[own] * other).sum(axis=0)
+                else:
+                    buffer[own] += layout.factor[t] * buffer[layout.scalar[t]] * other

@@ -25,6 +25,7 @@ from grs_evo.descriptors.describe import (
 )
 from grs_evo.descriptors.yace.file import read_yace
 from grs_evo.errors import InputError
+from grs_evo.kernels.ace.tables import kernel_tables, make_tables
 from grs_evo.structures.neighbours import neighbours
 from grs_evo.structures.structure import Structure, from_atoms
 
@@ -219,6 +220,35 @@ def test_gradient_and_virial(name, pbc):
 
             strain[a, b] = sixth_order(strained, 4e-4)
     assert np.abs(strain + virial).max() < 1e-8 * max(np.abs(strain).max(), np.abs(gradient).max())
+
+
+@pytest.mark.parametrize("elements", [["Ta"], ["Fe", "Cr"]])
+def test_wide_bases_in_strips(elements):
+    """Ranks to 5 with products in strips: values and forces of the single steps, turned cells, and differences."""
+    limits = ((3, 2, 2, 2, 1), (0, 4, 4, 3, 1)) if len(elements) == 1 else ((2, 2, 2, 1, 1), (0, 3, 3, 2, 1))
+    basis, plain = (build_basis(elements, *limits, cutoff=4.6) for _ in range(2))
+    assert kernel_tables(basis).base.size > 100
+    object.__setattr__(plain, "_kernel_tables", make_tables(plain, 10**9))
+    assert kernel_tables(plain).base.size == 0
+    rng = np.random.default_rng(12)
+    structure = random_structure(rng, 19, len(elements), edge=7.0)
+    rows, expected = (describe_compact(structure, one) for one in (basis, plain))
+    assert relative(rows, expected) < 1e-12
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    turned = structure.replace(positions=structure.positions @ turn.T, cell=structure.cell @ turn.T)
+    assert relative(describe_compact(turned, basis), rows) < 1e-11
+    adjoint = rng.normal(size=rows.shape) / np.abs(rows).max(axis=0)
+    found, wanted = (pullback(structure, one, adjoint) for one in (basis, plain))
+    for a, b in zip(found, wanted, strict=True):
+        assert np.abs(a - b).max() < 1e-12 * np.abs(b).max()
+    push = rng.normal(size=(19, 3))
+    slope = sixth_order(
+        lambda h: (
+            describe_compact(structure.replace(positions=structure.positions + h * push), basis) * adjoint
+        ).sum(),
+        1e-4,
+    )
+    assert slope == pytest.approx(-(found[0] * push).sum(), rel=1e-7)
 
 
 # Neighbours of one centre as (step on a circle, height above its plane), by what it takes to tell two of them apart.

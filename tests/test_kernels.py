@@ -19,29 +19,31 @@ from numba import config
 
 from grs_evo.descriptors.basis import build_basis
 from grs_evo.descriptors.describe import describe
+from grs_evo.descriptors.program import Program
 from grs_evo.kernels import simd
 from grs_evo.kernels.ace import engine
-from grs_evo.kernels.ace.harmonics import harmonic_gradient, harmonics
-from grs_evo.kernels.ace.interpreter import run_program
+from grs_evo.kernels.ace.harmonics import harmonics, legendre, weighted_sum
+from grs_evo.kernels.ace.interpreter import FEWEST, GATHER, SEGMENTS, SPREAD, lay_out, program_of, run_program
 from grs_evo.kernels.ace.tables import (
     BLOCK,
-    _by_length,
     _exponential,
     _legendre,
     kernel_tables,
     larger_work,
+    make_tables,
     make_work,
     polynomial_degree,
 )
 from grs_evo.kernels.compiling import probe
 from grs_evo.kernels.geometry import images, layout
 from grs_evo.kernels.geometry.layout import GROW, NOT_FINITE, OK, OVERLAP, SINGULAR
-from grs_evo.kernels.simd import LANES, item, load, pointer, put, store, total, totals, transpose, transpose_rows
+from grs_evo.kernels.simd import LANES, load, pointer, put, store, total, totals, transpose, transpose_rows
 from grs_evo.structures.structure import Structure
 
 compiled = pytest.mark.skipif(config.DISABLE_JIT, reason="vectors are NumPy arrays when JIT is off")
 PAPER = build_basis(["Ta"], cutoff=5.0)
 ALLOY = build_basis(["Fe", "Cr"], cutoff=4.5)
+HIGH = build_basis(["Ta"], (2, 2, 2, 1), (0, 4, 4, 4), cutoff=5.0)
 
 
 @probe
@@ -89,19 +91,29 @@ def test_exponential_as_polynomial(lam):
 
 @probe
 def all_harmonics(direction, l_max, climb, slope, values, gradients):
-    size = (l_max + 1) ** 2
-    space = np.zeros((2 * size + 2 * (l_max + 1)) * LANES)
-    at = pointer(space)
+    """Y_lm of a direction, and their gradients by sums with the weight of one of them."""
+    wide = l_max + 1
+    size = wide * wide
+    space = np.zeros(3 * size * LANES)
+    at, out, one = pointer(space), np.zeros(size * LANES), size * LANES
     x, y, z = simd.splat(direction[0]), simd.splat(direction[1]), simd.splat(direction[2])
-    legendre, powers = size * LANES, 2 * size * LANES
-    harmonics(x, y, z, l_max, pointer(climb), at, np.int64(0), legendre, powers)
-    for l in range(l_max + 1):
-        for m in range(-l, l + 1):
-            values[l * l + l + m] = item(at, (l * l + l + m) * LANES)
-            gx, gy, gz = harmonic_gradient(l, m, l_max, pointer(slope), at, legendre, powers)
-            gradients[l * l + l + m, 0] = total(gx) / LANES
-            gradients[l * l + l + m, 1] = total(gy) / LANES
-            gradients[l * l + l + m, 2] = total(gz) / LANES
+    harmonics(x, y, z, l_max, pointer(climb), pointer(out), np.int64(0))
+    legendre(z, l_max, pointer(climb), at)
+    worst = 0.0
+    for row in range(size):
+        values[row] = out[row * LANES]
+        store(at, one + row * LANES, simd.splat(1.0))
+        store(at, 2 * one + row * LANES, simd.splat(2.0))
+        s, d, gx, gy, gz = weighted_sum(x, y, z, l_max, pointer(slope), at, one, 2 * one)
+        store(at, one + row * LANES, simd.splat(0.0))
+        store(at, 2 * one + row * LANES, simd.splat(0.0))
+        gradients[row, 0], gradients[row, 1], gradients[row, 2] = (
+            total(gx) / LANES,
+            total(gy) / LANES,
+            total(gz) / LANES,
+        )
+        worst = max(worst, abs(total(s) / LANES - values[row]), abs(total(d) / LANES - 2.0 * values[row]))
+    return worst
 
 
 @compiled
@@ -112,7 +124,7 @@ def test_real_harmonics_and_gradients_to_l_8():
 
     def at(direction):
         values, gradients = np.zeros(size), np.zeros((size, 3))
-        all_harmonics(direction, l_max, np.ascontiguousarray(climb), slope, values, gradients)
+        assert all_harmonics(direction, l_max, np.ascontiguousarray(climb), slope, values, gradients) < 1e-13
         return values, gradients
 
     for direction in [*rng.normal(size=(6, 3)), np.array([0.0, 0, 1]), np.array([0.0, 0, -1])]:
@@ -137,20 +149,25 @@ def test_real_harmonics_and_gradients_to_l_8():
         assert np.abs(gradients @ tangent - slope_).max() < 1e-9
 
 
-@pytest.mark.parametrize("basis", [PAPER, ALLOY], ids=["one", "two"])
+@pytest.mark.parametrize("basis", [PAPER, ALLOY, HIGH], ids=["one", "two", "l to 4"])
 @pytest.mark.parametrize("wide", [False, True])
-def test_programs_and_their_other_order(basis, wide):
+@pytest.mark.parametrize("fewest", [FEWEST, 1], ids=["segments", "strips"])
+def test_programs_and_their_other_order(basis, wide, fewest):
     program = basis.programs[0]
-    tables = kernel_tables(basis)
+    tables = make_tables(basis, fewest)
+    kinds = {(kind, width) for kind, width in tables.phases.reshape(-1, 4)[:, :2].tolist() if kind != SEGMENTS}
+    if fewest == FEWEST:
+        assert not kinds
+    elif basis is HIGH:
+        assert kinds == {(kind, w) for kind in (SPREAD, GATHER) for w in (1, 3, 5, 7, 9)} - {(GATHER, 1)}
     rng = np.random.default_rng(2)
     rows = rng.normal(size=(program.n_a, BLOCK))
     values = np.zeros((2 * program.n_rows, BLOCK))
     values[: program.n_a], values[program.n_a] = rows, 1.0
     flat = values.reshape(-1)
-    parts = (tables.dst, tables.start, tables.x, tables.y, tables.c)
     begin, end, back, last = tables.segments[0]
     lanes = BLOCK if wide else LANES
-    run_program_on(flat, begin, end, *parts, wide)
+    run_program_on(flat, begin, end, tables, wide)
     expected, _ = naive.run_program(program, rows)
     found = values[program.b_rows][:, :lanes]
     assert np.abs(found - expected[:, :lanes]).max() < 1e-12 * np.abs(expected).max()
@@ -158,13 +175,13 @@ def test_programs_and_their_other_order(basis, wide):
     # the adjoint against a directional derivative
     weight = rng.normal(size=(len(program.b_rows), BLOCK))
     values[program.n_rows + program.b_rows] = weight
-    run_program_on(flat, back, last, *parts, wide)
+    run_program_on(flat, back, last, tables, wide)
     adjoint = values[program.n_rows : program.n_rows + program.n_a, :lanes].copy()
     direction = rng.normal(size=rows.shape)
 
     def total_of(step):
         values[: program.n_a] = rows + step * direction
-        run_program_on(flat, begin, end, *parts, wide)
+        run_program_on(flat, begin, end, tables, wide)
         return (values[program.b_rows] * weight)[:, :lanes].sum(axis=0)
 
     slope = (
@@ -175,15 +192,17 @@ def test_programs_and_their_other_order(basis, wide):
 
 
 @probe
-def run_program_on(values, first, last, dst, start, x, y, c, wide):
-    run_program(pointer(values), first, last, pointer(dst), pointer(start), pointer(x), pointer(y), pointer(c), wide)
+def run_program_on(values, first, last, tables, wide):
+    run_program(pointer(values), first, last, program_of(tables), wide)
 
 
 def test_segments_in_another_order_give_the_same():
     """A segment that reads its own old value, one that must wait for it, and one that must come before it."""
     dst, start = np.array([3, 4, 3, 5]), np.array([0, 1, 3, 4, 4])
     x, y, c = np.array([0, 3, 1, 3]), np.array([1, 2, 1, 2]), np.array([1.0, 2.0, 3.0, 4.0])
-    new = _by_length(dst, start, x, y, c, 6)
+    empty = (np.zeros(0, int), np.zeros(1, int), np.zeros(0, int), np.zeros(0, int), np.zeros(0))
+    program = Program(2, 6, np.array([5], np.int32), dst, start, x, y, c, *empty)
+    new, _ = lay_out(program)
 
     def run(dst, start, x, y, c):
         rows = np.array([1.5, 2.5, 3.5, 9.0, 9.0, 9.0])
@@ -191,8 +210,8 @@ def test_segments_in_another_order_give_the_same():
             rows[row] = sum(c[t] * rows[x[t]] * rows[y[t]] for t in range(start[s], start[s + 1]))
         return rows
 
-    assert np.array_equal(run(dst, start, x, y, c), run(*new))
-    assert sorted(new[0]) == sorted(dst)
+    assert np.array_equal(run(dst, start, x, y, c), run(new.dst, new.start, new.x, new.y, new.c))
+    assert sorted(new.dst) == sorted(dst)
 
 
 def evaluate(positions, cell, basis=PAPER, species=None, pbc=(True, True, True), work=None):

@@ -8,10 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 import naive
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from grs_evo.descriptors import program as room
 from grs_evo.descriptors.basis import build_basis
 from grs_evo.descriptors.program import Mixing, cached_program, compile_program
+from grs_evo.kernels.ace.interpreter import lay_out
 
 SETTINGS = [
     (1, (8, 2, 2, 1), (0, 2, 2, 1)),
@@ -43,6 +46,31 @@ def test_program_gives_the_functions_by_definition(n_elements, n_max, l_max):
         A = naive.complex_base(rows[:, lane], basis.n_of_l, basis.n_elements)
         expected = np.array([naive.function(label, A) for label in basis.labels[0]])
         np.testing.assert_allclose(values[:, lane], expected, rtol=1e-12, atol=1e-12)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    n_elements=st.integers(1, 3),
+    limits=st.lists(st.tuples(st.integers(1, 2), st.integers(0, 4)), min_size=1, max_size=4),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_strips_do_what_their_steps_did(n_elements, limits, seed):
+    """Ranks 1 to 5, any number of elements; the lowest rank has two radial functions, rank 5 one with l to 1."""
+    n_max = (2, *(1 if rank > 2 or n_elements > 1 else n for rank, (n, _) in enumerate(limits, 2)))
+    l_max = (0, *(min(l, {2: 4, 3: 3, 4: 2, 5: 1}[rank]) for rank, (_, l) in enumerate(limits, 2)))
+    program = compiled(build(n_elements, n_max, l_max))
+    rng = np.random.default_rng(seed)
+    rows, weights = rng.standard_normal((program.n_a, 2)), rng.standard_normal((len(program.b_rows), 2))
+    values, gradient = naive.run_program(program, rows, weights)
+    forward, backward = lay_out(program, fewest=1)
+    buffer = np.full((2 * program.n_rows, 2), np.nan)
+    buffer[: program.n_a], buffer[program.n_a] = rows, 1.0
+    naive.run_layout(forward, buffer)
+    np.testing.assert_allclose(buffer[program.b_rows], values, rtol=1e-12, atol=1e-12)
+    buffer[program.n_rows + program.b_rows] = weights
+    naive.run_layout(backward, buffer)
+    found = buffer[program.n_rows : program.n_rows + program.n_a]
+    np.testing.assert_allclose(found, gradient, rtol=1e-12, atol=1e-12 * np.abs(gradient).max())
 
 
 @pytest.mark.parametrize(("n_elements", "n_max", "l_max"), SETTINGS)

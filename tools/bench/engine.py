@@ -1,6 +1,6 @@
 """Benchmarks of the descriptor engine: time per atom, stage by stage, its growth, and the start-up.
 
-    python tools/bench/engine.py [--json out.json] [--only speed growth start large] [--target liquid.extxyz]
+    python tools/bench/engine.py [--json out.json] [--only speed wide growth start large] [--target liquid.extxyz]
                                  [--log log.jsonl] [--ace-jax PYTHON] [--lammps PYTHON [--pace-plugin paceplugin.so]]
 
 Times are CPU time on one thread, the best of many repetitions, so that a busy machine disturbs them little; start-up
@@ -32,7 +32,8 @@ from rich.table import Table
 from grs_evo.descriptors.basis import Basis, build_basis
 from grs_evo.descriptors.describe import stream_descriptors
 from grs_evo.kernels.ace import engine
-from grs_evo.kernels.ace.tables import COLUMNS, Tables, Work
+from grs_evo.kernels.ace.interpreter import FEWEST
+from grs_evo.kernels.ace.tables import COLUMNS, Tables, Work, make_tables
 from grs_evo.kernels.calls import call_value
 from grs_evo.kernels.compiling import probe
 from grs_evo.kernels.geometry.kept import find_kept, image_space, list_space, renew
@@ -147,10 +148,10 @@ def best(function: Callable[[], Any], budget: float = 0.6, clock: Callable[[], f
 class Bench:
     """One structure and basis, ready to be evaluated."""
 
-    def __init__(self, structure: Structure, basis: Basis) -> None:
+    def __init__(self, structure: Structure, basis: Basis, tables: Tables | None = None) -> None:
         self.n = structure.n_atoms
         self.basis = basis
-        self.tables: Tables = engine.kernel_tables(basis)
+        self.tables: Tables = tables or engine.kernel_tables(basis)
         self.arrays = [np.array(a) for a in (structure.positions, structure.cell, structure.species, structure.pbc)]
         self.rows = np.zeros((self.n, self.tables.max_size))
         self.dq_db, self.mean = np.zeros_like(self.rows), np.zeros(self.tables.max_size)
@@ -178,6 +179,10 @@ class Bench:
 
     def pull(self) -> None:
         engine.pull_into(*self.arrays, self.tables, self.dq_db, self.work, self.gradient, self.strain)
+
+    def values_and_pull(self) -> None:
+        self.values()
+        self.pull()
 
     def loss_and_gradient(self) -> None:
         self.values()
@@ -335,6 +340,43 @@ def peer_rows(ace_jax: str | None, lammps: str | None, plugin: str | None) -> Ro
     return [row(f"Ta54: {name}", cost * 54e-6, 54) for name, cost in costs]
 
 
+# More than 500 functions of rank 4 (841, 939, 549), by their highest l.
+WIDE = {
+    2: ((8, 6, 4, 4), (0, 2, 2, 2)),
+    3: ((8, 6, 4, 3), (0, 3, 3, 3)),
+    4: ((8, 6, 4, 2), (0, 4, 4, 4)),
+}
+
+
+def wide(ace_jax: str | None, lammps: str | None, plugin: str | None) -> Rows:
+    """Bases whose products are most of the work: with strips and without, in turns, and other programs."""
+    out: Rows = []
+    cases: list[tuple[str, Structure, Basis, bool]] = [
+        (f"Ta54, l to {l}", bcc(3, edge=2.88), build_basis(["Ta"], n_max, l_max, cutoff=5.5), True)
+        for l, (n_max, l_max) in WIDE.items()
+    ]
+    three, four = ["Co", "Cr", "Ni"], ["Fe", "Cr", "Si", "V"]
+    cases.append(("Co-Cr-Ni 54", alloy(3, (18, 18, 18)), build_basis(three, cutoff=5.5), False))
+    rank3 = build_basis(four, (8, 2, 2), (0, 2, 2), cutoff=5.5)
+    cases.append(("Fe-Cr-Si-V 54", alloy(3, (19, 19, 8, 8)), rank3, False))
+    for name, structure, basis, peers in cases:
+        program = basis.programs[0]
+        ways = {
+            "in strips" if fewest == FEWEST else "in single steps": Bench(structure, basis, make_tables(basis, fewest))
+            for fewest in (FEWEST, 10**9)
+        }
+        shortest = dict.fromkeys(ways, np.inf)
+        for _ in range(4):
+            for way, bench in ways.items():
+                shortest[way] = min(shortest[way], best(bench.values_and_pull, 0.25))
+        for way, seconds in shortest.items():
+            sizes = {"functions": max(basis.sizes), "steps": len(program.fwd_c) + len(program.bwd_c)}
+            out.append(row(f"{name}: values + pull, products {way}", seconds, 54, **sizes))
+        for peer, cost in peer_costs(structure, basis, ace_jax, lammps, plugin) if peers else []:
+            out.append(row(f"{name}: {peer}", cost * 54e-6, 54))
+    return out
+
+
 def vesin_rows(systems: list[tuple[str, Structure]]) -> Rows:
     try:
         from vesin import NeighborList
@@ -439,7 +481,7 @@ def start() -> Rows:
 def show(results: dict[str, Any]) -> None:
     console = Console(width=110)
     console.print(f"{results['machine']}; {results['yardstick_gf']:.0f} GF/s multiply-add, one core")
-    for name in ("speed", "growth", "large", "start"):
+    for name in ("speed", "wide", "growth", "large", "start"):
         if name not in results:
             continue
         table = Table(title=name, title_justify="left")
@@ -462,7 +504,7 @@ def show(results: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", type=Path, help="write the results here too")
-    parser.add_argument("--only", nargs="+", choices=("speed", "growth", "large", "start"))
+    parser.add_argument("--only", nargs="+", choices=("speed", "wide", "growth", "large", "start"))
     parser.add_argument("--target", type=Path, help="a structure of liquid Ta to take instead of a made one")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--log", type=Path, help="append the results here, and compare with the last of this machine")
@@ -481,6 +523,7 @@ def main() -> None:
     }
     parts: dict[str, Callable[[], Rows]] = {
         "speed": lambda: speed(liquid) + peer_rows(options.ace_jax, options.lammps, options.pace_plugin),
+        "wide": lambda: wide(options.ace_jax, options.lammps, options.pace_plugin),
         "growth": growth,
         "large": lambda: large(options.threads),
         "start": start,

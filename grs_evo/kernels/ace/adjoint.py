@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from grs_evo.kernels.ace.density import to_rows
-from grs_evo.kernels.ace.harmonics import harmonic_gradient, harmonics
-from grs_evo.kernels.ace.interpreter import run_program
+from grs_evo.kernels.ace.harmonics import legendre, radial_sums, weighted_sum
+from grs_evo.kernels.ace.interpreter import program_of, run_program
 from grs_evo.kernels.ace.slots import AHEAD, block_atoms
 from grs_evo.kernels.ace.tables import BLOCK, CHEB, CHEB_SLOPE, DX, DY, DZ, ENV, ENV_SLOPE, FIELDS, R_INVERSE
 from grs_evo.kernels.compiling import entry, inner
@@ -35,9 +35,12 @@ from grs_evo.kernels.simd import (
 
 
 @inner
-def from_rows(values, first_row, halves, n_el, rows, rows8, l_max, n_of_l, l_offset, scale, spare, adjoint):
+def from_rows(values, first_row, halves, n_el, rows, rows8, l_max, n_of_l, l_offset, scale, place, spare, adjoint):
     """Adjoints of A of a block's atoms back into adjoints of their moments; the inverse way of `to_rows`."""
     stride = n_el * rows8
+    if rows8 > rows:
+        for row in range(rows8):
+            store(spare, row * LANES, splat(0.0))
     for half in range(halves):
         shift = half * LANES
         for other in range(n_el):
@@ -50,9 +53,9 @@ def from_rows(values, first_row, halves, n_el, rows, rows8, l_max, n_of_l, l_off
                     for n in range(1, item(n_of_l, l)):
                         row = first + n * width
                         share = load(values, source + row * BLOCK) * 0.5
-                        store(spare, row * LANES, share * (-item(scale, row)))
+                        store(spare, item(place, row) * LANES, share * (-item(scale, row)))
                         zeroth = zeroth + share
-                    store(spare, first * LANES, zeroth * item(scale, first))
+                    store(spare, item(place, first) * LANES, zeroth * item(scale, first))
             for k in range(0, rows8, LANES):
                 transpose(spare, k * LANES, LANES, adjoint, shift * stride + other * rows8 + k, stride)
 
@@ -158,13 +161,14 @@ def fast_pull(pair, pair_id, begin, end, w, at, spare, sx, sy, sz, push, virial)
 
 
 @inner
-def any_pull(pair, pair_id, begin, end, l_max, n_of_l, l_offset, k_max, climb, slopes, w, at, spare, push, virial):
+def any_pull(
+    pair, pair_id, begin, end, l_max, n_of_l, wide_k, climb, slopes, w, at, spare, sx, sy, sz, push, virial
+):  # fmt: skip
     """The same as `fast_pull` for any basis; `w` has the rows of `any_moments`, from `at` on."""
-    lm = (l_max + 1) * (l_max + 1)
-    legendre = lm * LANES
-    powers = 2 * lm * LANES
-    cheb = powers + 2 * (l_max + 1) * LANES
-    dcheb = cheb + (k_max + 2) * LANES
+    lm = (l_max + 1) * (l_max + 1) * LANES
+    v, dv = lm, 2 * lm
+    t = 3 * lm
+    dt = t + wide_k * LANES
     zero = splat(0.0)
     fx, fy, fz = zero, zero, zero
     vxx, vyy, vzz, vyz, vxz, vxy = zero, zero, zero, zero, zero, zero
@@ -172,35 +176,19 @@ def any_pull(pair, pair_id, begin, end, l_max, n_of_l, l_offset, k_max, climb, s
         p = block * FIELDS
         r_inverse = load(pair, p + R_INVERSE)
         ux, uy, uz = load(pair, p + DX) * r_inverse, load(pair, p + DY) * r_inverse, load(pair, p + DZ) * r_inverse
-        harmonics(ux, uy, uz, l_max, climb, spare, 0, legendre, powers)
+        legendre(uz, l_max, climb, spare)
         x = load(pair, p + CHEB)
         x2 = x + x
         now, before = splat(1.0), x
         # T_k' = k U_{k-1}, with U_{-1} = 0 and U_0 = 1
         u_now, u_before = zero, splat(-1.0)
-        for k in range(k_max):
-            store(spare, cheb + k * LANES, now)
-            store(spare, dcheb + k * LANES, u_now * float(k))
+        for k in range(wide_k):
+            store(spare, t + k * LANES, now)
+            store(spare, dt + k * LANES, u_now * float(k))
             before, now = now, fms(x2, now, before)
             u_before, u_now = u_now, fms(x2, u_now, u_before)
-        s, d = zero, zero
-        gx, gy, gz = zero, zero, zero
-        for l in range(l_max + 1):
-            width = 2 * l + 1
-            for m in range(-l, l + 1):
-                value, slope = zero, zero
-                row = at + item(l_offset, l) + m + l
-                for k in range(item(n_of_l, l)):
-                    weight = splat(item(w, row + k * width))
-                    value = fma(load(spare, cheb + k * LANES), weight, value)
-                    slope = fma(load(spare, dcheb + k * LANES), weight, slope)
-                y = load(spare, (l * l + l + m) * LANES)
-                s = fma(y, value, s)
-                d = fma(y, slope, d)
-                hx, hy, hz = harmonic_gradient(l, m, l_max, slopes, spare, legendre, powers)
-                gx = fma(hx, value, gx)
-                gy = fma(hy, value, gy)
-                gz = fma(hz, value, gz)
+        radial_sums(l_max, n_of_l, wide_k, w, at, spare, t, dt, v, dv)
+        s, d, gx, gy, gz = weighted_sum(ux, uy, uz, l_max, slopes, spare, v, dv)
         along = fma(gx, ux, fma(gy, uy, gz * uz))
         env = load(pair, p + ENV)
         across = env * r_inverse
@@ -208,7 +196,10 @@ def any_pull(pair, pair_id, begin, end, l_max, n_of_l, l_offset, k_max, climb, s
         gx = fma(gx, across, radial * ux)
         gy = fma(gy, across, radial * uy)
         gz = fma(gz, across, radial * uz)
-        scatter_add(push, pair_id, block * LANES, gx, gy, gz)
+        k = (block - begin) * LANES
+        store(sx, k, gx)
+        store(sy, k, gy)
+        store(sz, k, gz)
         fx = fx + gx
         fy = fy + gy
         fz = fz + gz
@@ -219,6 +210,9 @@ def any_pull(pair, pair_id, begin, end, l_max, n_of_l, l_offset, k_max, climb, s
         vyz = fma(gy, dz, vyz)
         vxz = fma(gx, dz, vxz)
         vxy = fma(gx, dy, vxy)
+    for block in range(begin, end):
+        k = (block - begin) * LANES
+        scatter_add(push, pair_id, block * LANES, load(sx, k), load(sy, k), load(sz, k))
     sums = totals(vxx, vyy, vzz, vyz, vxz, vxy, fx, fy)
     store(virial, 0, load(virial, 0) + sums)
     put(virial, 8, item(virial, 8) + total(fz))
@@ -238,13 +232,12 @@ def pull_into(positions, cell, species, pbc, tables, dq_db, work, grad, dq_dstra
     -------
     OK
     """
-    n_el, rows, rows8, k_max, l_max = tables.n_el, tables.rows, tables.rows8, tables.k_max, tables.l_max
+    n_el, rows, rows8, wide_k, l_max = tables.n_el, tables.rows, tables.rows8, tables.wide_k, tables.l_max
+    place = pointer(tables.place)
     fast, full = tables.fast, tables.full
     n_of_l, l_offset, scale = pointer(tables.n_of_l), pointer(tables.l_offset), pointer(tables.row_scale)
     climb, slopes, all_rows = pointer(tables.climb), pointer(tables.slope), pointer(tables.b_rows)
-    dst, start, px, py, pc = (
-        pointer(tables.dst), pointer(tables.start), pointer(tables.x), pointer(tables.y), pointer(tables.c)
-    )  # fmt: skip
+    steps = program_of(tables)
     slots, slot_rows, section = pointer(work.slots), pointer(work.slot_rows), pointer(work.section)
     moments, adjoint, values = pointer(work.moments), pointer(work.adjoint), pointer(work.values)
     lane_rows, spare, pair, pair_id = (
@@ -271,8 +264,23 @@ def pull_into(positions, cell, species, pbc, tables, dq_db, work, grad, dq_dstra
             values = beyond(first_values, first_slot // BLOCK * buffer)
         else:
             one = tables.n_a[group]
-            to_rows(moments, first_slot, halves, n_el, rows, rows8, l_max, n_of_l, l_offset, scale, one, spare, values)
-            run_program(values, begin, end, dst, start, px, py, pc, halves > 1)
+            to_rows(
+                moments,
+                first_slot,
+                halves,
+                n_el,
+                rows,
+                rows8,
+                l_max,
+                n_of_l,
+                l_offset,
+                scale,
+                place,
+                one,
+                spare,
+                values,
+            )
+            run_program(values, begin, end, steps, halves > 1)
         size, b_from, n_rows = tables.sizes[group], tables.b_from[group], tables.n_rows[group]
         below = n_rows * BLOCK
         whole = size // LANES * LANES
@@ -286,8 +294,8 @@ def pull_into(positions, cell, species, pbc, tables, dq_db, work, grad, dq_dstra
             at = item(lane_rows, lane)
             for k in range(whole, size):
                 put(values, below + item(all_rows, b_from + k) + lane, item(source_rows, at + k))
-        run_program(values, back, last, dst, start, px, py, pc, halves > 1)
-        from_rows(values, n_rows, halves, n_el, rows, rows8, l_max, n_of_l, l_offset, scale, spare, adjoint)
+        run_program(values, back, last, steps, halves > 1)
+        from_rows(values, n_rows, halves, n_el, rows, rows8, l_max, n_of_l, l_offset, scale, place, spare, adjoint)
         for lane in range(count):
             slot = first_slot + lane
             i = item(slots, slot)
@@ -310,8 +318,8 @@ def pull_into(positions, cell, species, pbc, tables, dq_db, work, grad, dq_dstra
                     fast_pull(pair, pair_id, begin, end, w, w_at, spare, sx, sy, sz, push, sums)
                 else:
                     any_pull(
-                        pair, pair_id, begin, end, l_max, n_of_l, l_offset, k_max, climb, slopes,
-                        adjoint, at, spare, push, sums,
+                        pair, pair_id, begin, end, l_max, n_of_l, wide_k, climb, slopes,
+                        adjoint, at, spare, sx, sy, sz, push, sums,
                     )  # fmt: skip
             for a in range(3):
                 put(push, 4 * i + a, item(push, 4 * i + a) - item(sums, 6 + a))

@@ -15,7 +15,7 @@ from grs_evo.kernels.compiling import inner
 from grs_evo.kernels.geometry.kept import find_kept, image_space, list_space
 from grs_evo.kernels.geometry.layout import GROW, MODE, OK, ON, OVERLAP, SECTIONS
 from grs_evo.kernels.geometry.pairs import find_near
-from grs_evo.kernels.simd import LANES, fma, fms, item, load, pointer, put, splat, store, total, totals, transpose
+from grs_evo.kernels.simd import LANES, fma, fms, item, load, pointer, put, splat, store, totals, transpose
 
 
 @inner
@@ -85,42 +85,52 @@ def fast_moments(pair, begin, end, full, l_max, n_of_l, l_offset, spare, out, at
 
 
 @inner
-def any_moments(pair, begin, end, l_max, n_of_l, k_max, climb, rows, spare, out, at):
-    """Chebyshev moments of one section for any basis. Rows are l_offset[l] + k (2 l + 1) + m + l."""
-    lm = (l_max + 1) * (l_max + 1)
-    legendre = lm * LANES
-    powers = 2 * lm * LANES
-    cheb = powers + 2 * (l_max + 1) * LANES
-    # one vector per row; `heap` is summed over its lanes at the end
-    heap = cheb + (k_max + 2) * LANES
-    for row in range(rows):
-        store(spare, heap + row * LANES, splat(0.0))
+def any_moments(pair, begin, end, l_max, n_of_l, wide_k, climb, rows8, spare, out, at):
+    """Chebyshev moments of one section for any basis: `wide_k` (a multiple of eight) for each (l, m).
+
+    Eight k are the lanes and pairs come one after the other, so that no sum over lanes is left and the T_k of eight
+    pairs stay in registers.
+    """
+    t = (l_max + 1) * (l_max + 1) * LANES
+    turned = t + wide_k * LANES
+    for row in range(0, rows8, LANES):
+        store(out, at + row, splat(0.0))
     for block in range(begin, end):
         p = block * FIELDS
         r_inverse = load(pair, p + R_INVERSE)
         ux, uy, uz = load(pair, p + DX) * r_inverse, load(pair, p + DY) * r_inverse, load(pair, p + DZ) * r_inverse
-        harmonics(ux, uy, uz, l_max, climb, spare, 0, legendre, powers)
+        harmonics(ux, uy, uz, l_max, climb, spare, 0)
         x = load(pair, p + CHEB)
         x2 = x + x
         now = load(pair, p + ENV)
         # T_{-1} = T_1 starts the recursion
         before = now * x
-        for k in range(k_max):
-            store(spare, cheb + k * LANES, now)
+        for k in range(wide_k):
+            store(spare, t + k * LANES, now)
             before, now = now, fms(x2, now, before)
-        row = heap
-        for l in range(l_max + 1):
-            for k in range(item(n_of_l, l)):
-                t = load(spare, cheb + k * LANES)
-                for m in range(l * l, (l + 1) * (l + 1)):
-                    store(spare, row, fma(t, load(spare, m * LANES), load(spare, row)))
-                    row += LANES
-    for row in range(rows):
-        put(out, at + row, total(load(spare, heap + row * LANES)))
+        for first in range(0, wide_k, LANES):
+            top = l_max
+            while item(n_of_l, top) <= first:
+                top -= 1
+            transpose(spare, t + first * LANES, LANES, spare, turned, LANES)
+            t0, t1, t2, t3 = (
+                load(spare, turned), load(spare, turned + 8), load(spare, turned + 16), load(spare, turned + 24)
+            )  # fmt: skip
+            t4, t5, t6, t7 = (
+                load(spare, turned + 32), load(spare, turned + 40), load(spare, turned + 48), load(spare, turned + 56)
+            )  # fmt: skip
+            for row in range((top + 1) * (top + 1)):
+                y, into = row * LANES, at + row * wide_k + first
+                moments = load(out, into)
+                moments = fma(t1, item(spare, y + 1), fma(t0, item(spare, y), moments))
+                moments = fma(t3, item(spare, y + 3), fma(t2, item(spare, y + 2), moments))
+                moments = fma(t5, item(spare, y + 5), fma(t4, item(spare, y + 4), moments))
+                moments = fma(t7, item(spare, y + 7), fma(t6, item(spare, y + 6), moments))
+                store(out, into, moments)
 
 
 @inner
-def to_rows(moments, first_slot, halves, n_el, rows, rows8, l_max, n_of_l, l_offset, scale, one, spare, values):
+def to_rows(moments, first_slot, halves, n_el, rows, rows8, l_max, n_of_l, l_offset, scale, place, one, spare, values):
     """Moments of a block's atoms into their rows of A (the first rows of the value buffer), atoms abreast."""
     stride = n_el * rows8
     for half in range(halves):
@@ -134,12 +144,12 @@ def to_rows(moments, first_slot, halves, n_el, rows, rows8, l_max, n_of_l, l_off
                 width = 2 * l + 1
                 for m in range(width):
                     first = item(l_offset, l) + m
-                    zeroth = load(spare, first * LANES) * item(scale, first)
+                    zeroth = load(spare, item(place, first) * LANES) * item(scale, first)
                     store(values, into + first * BLOCK, zeroth)
                     for n in range(1, item(n_of_l, l)):
                         row = first + n * width
                         # g_n = (T_0 - T_{n-1}) e / 2
-                        value = zeroth - load(spare, row * LANES) * item(scale, row)
+                        value = zeroth - load(spare, item(place, row) * LANES) * item(scale, row)
                         store(values, into + row * BLOCK, value * 0.5)
         store(values, one * BLOCK + shift, splat(1.0))
 
@@ -147,7 +157,7 @@ def to_rows(moments, first_slot, halves, n_el, rows, rows8, l_max, n_of_l, l_off
 @inner
 def accumulate(species, tables, work, n_slots, keep):
     """Pairs and moments of the atoms in the slots; with `keep`, all pairs stay for `pull_into`."""
-    n_el, rows8, rows, k_max, degree = tables.n_el, tables.rows8, tables.rows, tables.k_max, tables.degree
+    n_el, rows8, wide_k, degree = tables.n_el, tables.rows8, tables.wide_k, tables.degree
     fast, full, l_max = tables.fast, tables.full, tables.l_max
     n_of_l, l_offset, tail, climb = (
         pointer(tables.n_of_l), pointer(tables.l_offset), pointer(tables.tail), pointer(tables.climb)
@@ -216,7 +226,7 @@ def accumulate(species, tables, work, n_slots, keep):
             if fast:
                 fast_moments(pair, block, end, full, l_max, n_of_l, l_offset, spare, moments, at)
             else:
-                any_moments(pair, block, end, l_max, n_of_l, k_max, climb, rows, spare, moments, at)
+                any_moments(pair, block, end, l_max, n_of_l, wide_k, climb, rows8, spare, moments, at)
             block = end
         if closer != 1:
             work.need[0] = i

@@ -13,7 +13,7 @@ import numpy as np
 
 from grs_evo.kernels.ace.adjoint import pull_into
 from grs_evo.kernels.ace.density import accumulate, to_rows
-from grs_evo.kernels.ace.interpreter import run_program
+from grs_evo.kernels.ace.interpreter import program_of, run_program
 from grs_evo.kernels.ace.slots import AHEAD, block_atoms, fill_slots
 from grs_evo.kernels.ace.tables import BLOCK, COLUMNS, Tables, Work, kernel_tables, larger_work, make_work, share_work
 from grs_evo.kernels.compiling import entry, inner
@@ -61,9 +61,7 @@ def values_out(species, tables, work, n_slots, out):
     """B of the atoms in the slots, from their moments, into the rows of `out` that `slot_rows` names."""
     n_el, rows, rows8, l_max = tables.n_el, tables.rows, tables.rows8, tables.l_max
     n_of_l, l_offset, scale = pointer(tables.n_of_l), pointer(tables.l_offset), pointer(tables.row_scale)
-    dst, start, px, py, pc = (
-        pointer(tables.dst), pointer(tables.start), pointer(tables.x), pointer(tables.y), pointer(tables.c)
-    )  # fmt: skip
+    steps, place = program_of(tables), pointer(tables.place)
     slots, slot_rows, moments = pointer(work.slots), pointer(work.slot_rows), pointer(work.moments)
     spare, values, lane_rows = pointer(work.spare), pointer(work.values), pointer(work.lane_rows)
     all_rows, target, row_size = pointer(tables.b_rows), pointer(out), out.shape[1]
@@ -78,9 +76,11 @@ def values_out(species, tables, work, n_slots, out):
         count = block_atoms(slot_rows, first_slot, row_size, lane_rows)
         halves = (count + LANES - 1) // LANES
         one = tables.n_a[group]
-        to_rows(moments, first_slot, halves, n_el, rows, rows8, l_max, n_of_l, l_offset, scale, one, spare, values)
+        to_rows(
+            moments, first_slot, halves, n_el, rows, rows8, l_max, n_of_l, l_offset, scale, place, one, spare, values
+        )
         begin, end = tables.segments[group, 0], tables.segments[group, 1]
-        run_program(values, begin, end, dst, start, px, py, pc, halves > 1)
+        run_program(values, begin, end, steps, halves > 1)
         size, b_from = tables.sizes[group], tables.b_from[group]
         whole = size // LANES * LANES
         for half in range(halves):

@@ -1,4 +1,4 @@
-"""Compiled: real spherical harmonics of any l for eight directions at once, and their gradients.
+"""Compiled: real spherical harmonics of any l for eight directions at once, and sums of them with their gradients.
 
 Y_lm is taken as the function Q_lm(z) · Re or Im (x + iy)^|m| of the unit vector, times √4π so that Y_00 = 1 and without
 the Condon-Shortley sign: Y_1 = √3 (y, z, x) for m = -1, 0, 1. The gradient is that of this function; only its part
@@ -12,52 +12,114 @@ from grs_evo.kernels.simd import LANES, fma, item, load, splat, store
 
 
 @inner
-def harmonics(x, y, z, l_max, climb, y_out, at, legendre, powers):
-    """Y_lm for l = 0 … l_max into rows `l² + l + m` of `y_out` from `at` on.
-
-    `legendre` and `powers` are where the rows of Q_lm (at l (l_max + 1) + m) and of Re, Im (x + iy)^m (at 2 m) start
-    in `y_out`; they are left there for the gradient.
-    """
+def harmonics(x, y, z, l_max, climb, out, at):
+    """Y_lm for l = 0 … l_max into rows `l² + l + m` of `out` from `at` on."""
     wide = l_max + 1
     second = wide * wide
     re, im = splat(1.0), splat(0.0)
     for m in range(wide):
-        store(y_out, powers + 2 * m * LANES, re)
-        store(y_out, powers + (2 * m + 1) * LANES, im)
         before, last = splat(0.0), splat(item(climb, m * wide + m))
         for l in range(m, wide):
             k = l * wide + m
             if l > m:
                 now = fma(z * last, item(climb, k), before * item(climb, second + k))
                 before, last = last, now
-            store(y_out, legendre + k * LANES, last)
             row = at + (l * l + l) * LANES
-            store(y_out, row + m * LANES, last * re)
+            store(out, row + m * LANES, last * re)
             if m > 0:
-                store(y_out, row - m * LANES, last * im)
+                store(out, row - m * LANES, last * im)
         re, im = re * x - im * y, re * y + im * x
 
 
 @inner
-def harmonic_gradient(l, m, l_max, slope, source, legendre, powers):
-    """Gradient of Y_lm from what `harmonics` left behind."""
+def legendre(z, l_max, climb, out):
+    """Q_lm for 0 ≤ m ≤ l ≤ l_max into rows `l (l_max + 1) + m` of `out`."""
     wide = l_max + 1
-    q = abs(m)
-    value = load(source, legendre + (l * wide + q) * LANES)
-    re = load(source, powers + 2 * q * LANES)
-    im = load(source, powers + (2 * q + 1) * LANES)
-    rise = splat(0.0)
-    if q < l:
-        rise = load(source, legendre + (l * wide + q + 1) * LANES) * item(slope, l * wide + q)
-    gx, gy = splat(0.0), splat(0.0)
-    if q > 0:
-        below_re = load(source, powers + (2 * q - 2) * LANES) * value * float(q)
-        below_im = load(source, powers + (2 * q - 1) * LANES) * value * float(q)
-        if m > 0:
-            gx, gy = below_re, splat(0.0) - below_im
-        else:
-            gx, gy = below_im, below_re
-    gz = rise * re
-    if m < 0:
-        gz = rise * im
-    return gx, gy, gz
+    second = wide * wide
+    for m in range(wide):
+        before, last = splat(0.0), splat(item(climb, m * wide + m))
+        store(out, (m * wide + m) * LANES, last)
+        for l in range(m + 1, wide):
+            k = l * wide + m
+            before, last = last, fma(z * last, item(climb, k), before * item(climb, second + k))
+            store(out, k * LANES, last)
+
+
+@inner
+def radial_sums(l_max, n_of_l, wide_k, w, at, spare, t, dt, v, dv):
+    """Σ_k w_lmk T_k and Σ_k w_lmk T_k' of eight pairs, into rows `l² + l + m` of `spare` from `v` and from `dv` on.
+
+    Parameters
+    ----------
+    w : weights from `at` on: `wide_k` (a multiple of eight) for each (l, m), the ones past n_of_l[l] zero
+    spare : T_k and T_k' in rows from `t` and from `dt` on
+    """
+    for first in range(0, wide_k, LANES):
+        top = l_max
+        while item(n_of_l, top) <= first:
+            top -= 1
+        k, dk = t + first * LANES, dt + first * LANES
+        t0, t1, t2, t3 = load(spare, k), load(spare, k + 8), load(spare, k + 16), load(spare, k + 24)
+        t4, t5, t6, t7 = load(spare, k + 32), load(spare, k + 40), load(spare, k + 48), load(spare, k + 56)
+        d0, d1, d2, d3 = load(spare, dk), load(spare, dk + 8), load(spare, dk + 16), load(spare, dk + 24)
+        d4, d5, d6, d7 = load(spare, dk + 32), load(spare, dk + 40), load(spare, dk + 48), load(spare, dk + 56)
+        for row in range((top + 1) * (top + 1)):
+            value, slope = splat(0.0), splat(0.0)
+            if first > 0:
+                value, slope = load(spare, v + row * LANES), load(spare, dv + row * LANES)
+            k = at + row * wide_k + first
+            one, two, three, four = item(w, k), item(w, k + 1), item(w, k + 2), item(w, k + 3)
+            value = fma(t3, four, fma(t2, three, fma(t1, two, fma(t0, one, value))))
+            slope = fma(d3, four, fma(d2, three, fma(d1, two, fma(d0, one, slope))))
+            one, two, three, four = item(w, k + 4), item(w, k + 5), item(w, k + 6), item(w, k + 7)
+            value = fma(t7, four, fma(t6, three, fma(t5, two, fma(t4, one, value))))
+            slope = fma(d7, four, fma(d6, three, fma(d5, two, fma(d4, one, slope))))
+            store(spare, v + row * LANES, value)
+            store(spare, dv + row * LANES, slope)
+
+
+@inner
+def weighted_sum(x, y, z, l_max, slopes, spare, v, dv):
+    """s = Σ v_lm Y_lm, Σ v'_lm Y_lm and the gradient of s by the direction at given v, for eight directions.
+
+    Both signs of m share Q_lm: what multiplies Re and Im (x + iy)^m is summed over l first.
+
+    Parameters
+    ----------
+    spare : Q_lm as `legendre` leaves them; v_lm and v'_lm as `radial_sums` does
+    """
+    wide = l_max + 1
+    zero = splat(0.0)
+    s, d, gx, gy, gz = zero, zero, zero, zero, zero
+    for l in range(wide):
+        k, row = l * wide * LANES, (l * l + l) * LANES
+        q, value = load(spare, k), load(spare, v + row)
+        s = fma(q, value, s)
+        d = fma(q, load(spare, dv + row), d)
+        if l > 0:
+            gz = fma(load(spare, k + LANES) * item(slopes, l * wide), value, gz)
+    re, im, re_below, im_below = x, y, splat(1.0), zero
+    for m in range(1, wide):
+        a, b, da, db, rise_a, rise_b = zero, zero, zero, zero, zero, zero
+        for l in range(m, wide):
+            k, row = l * wide + m, (l * l + l) * LANES
+            above, below = load(spare, v + row + m * LANES), load(spare, v + row - m * LANES)
+            q = load(spare, k * LANES)
+            a = fma(q, above, a)
+            b = fma(q, below, b)
+            da = fma(q, load(spare, dv + row + m * LANES), da)
+            db = fma(q, load(spare, dv + row - m * LANES), db)
+            if l > m:
+                rise = load(spare, (k + 1) * LANES) * item(slopes, k)
+                rise_a = fma(rise, above, rise_a)
+                rise_b = fma(rise, below, rise_b)
+        s = fma(a, re, fma(b, im, s))
+        d = fma(da, re, fma(db, im, d))
+        gz = fma(rise_a, re, fma(rise_b, im, gz))
+        a = a * float(m)
+        b = b * float(m)
+        gx = fma(a, re_below, fma(b, im_below, gx))
+        gy = fma(b, re_below, gy) - a * im_below
+        re_below, im_below = re, im
+        re, im = re * x - im * y, re * y + im * x
+    return s, d, gx, gy, gz

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from grs_evo.kernels.ace.interpreter import FEWEST, SEGMENTS, SPREAD, Layout, lay_out
 from grs_evo.kernels.bundles import bundle
 from grs_evo.kernels.geometry.layout import MOST_PARTS, PART, SECTIONS
 from grs_evo.kernels.simd import LANES
@@ -37,9 +38,10 @@ class Tables(NamedTuple):
 
     n_el: int
     l_max: int
-    k_max: int  # most radial functions of any l
+    wide_k: int  # most radial functions of any l, rounded up to a multiple of eight
     rows: int  # rows of A per neighbour element
-    rows8: int  # the same, rounded up to a multiple of eight
+    rows8: int  # moments per neighbour element, a multiple of eight
+    place: NDArray[np.int64]  # (rows,) the moment of each row of A; the moments in between are 0
     max_size: int  # functions of the element that has most
     n_rows_max: int  # rows of the largest value buffer
     fast: bool  # l <= 2 with at most 8, 2, 2 radial functions: the fused kernels
@@ -61,12 +63,18 @@ class Tables(NamedTuple):
     n_rows: NDArray[np.int64]  # (n_groups,) rows of the value buffer
     b_rows: NDArray[np.int32]  # functions' rows of all programs; rows are counted in numbers (row times BLOCK)
     b_from: NDArray[np.int64]  # (n_groups,)
-    dst: NDArray[np.int32]  # segments of all programs, in an order of equal lengths (fewer mispredicted loop ends)
-    start: NDArray[np.int32]  # steps of segment s are start[s] … start[s + 1]
-    segments: NDArray[np.int64]  # (n_groups, 4) first and last segment of each program, forward and backward
+    segments: NDArray[np.int64]  # (n_groups, 4) first and last phase of each program, forward and backward
+    phases: NDArray[np.int64]  # (n_phases * 4,) these and the rest as in `interpreter.Layout`, of all programs
+    dst: NDArray[np.int32]
+    start: NDArray[np.int32]
     x: NDArray[np.int32]
     y: NDArray[np.int32]
     c: NDArray[np.float64]
+    base: NDArray[np.int32]
+    strip_start: NDArray[np.int32]
+    other: NDArray[np.int32]
+    scalar: NDArray[np.int32]
+    factor: NDArray[np.float64]
 
 
 @bundle
@@ -193,7 +201,7 @@ def _own_arrays(n: int, tables: Tables, pairs: int, keep: bool) -> dict[str, NDA
         "pair_id": np.zeros(blocks * LANES, np.int32),
         "moments": aligned(n_slots * tables.n_el * tables.rows8),
         "adjoint": aligned(BLOCK * tables.n_el * tables.rows8),
-        "spare": aligned(LANES * (2 * lm + 2 * (tables.l_max + 1) + 2 * (tables.k_max + 2) + tables.rows8 + LANES)),
+        "spare": aligned(LANES * (3 * lm + 2 * tables.wide_k + tables.rows8 + LANES)),
         "values": aligned((kept + 1) * tables.n_rows_max * BLOCK),
         "lane_rows": np.zeros(BLOCK, np.int64),
         "push": aligned(4 * (n + 1)),
@@ -290,30 +298,9 @@ _FAST_SCALE = (
 _FAST_COUNTS = (8, 2, 2)
 
 
-def _by_length(
-    dst: NDArray[Any], start: NDArray[Any], x: NDArray[Any], y: NDArray[Any], c: NDArray[Any], n_rows: int
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """The segments of a program in another valid order: level after level of their dependences, by length in each.
-
-    Equal lengths one after the other are loop ends that the processor predicts.
-    """
-    written = np.full(n_rows, -1)  # level of the last segment that wrote a row, and of the last one that read it
-    read = np.full(n_rows, -1)
-    lengths = np.diff(start)
-    level = np.zeros(len(dst), np.int64)
-    for s, row in enumerate(dst):
-        own = slice(start[s], start[s + 1])
-        rows = np.concatenate([x[own], y[own]])
-        earliest = max(int(written[row]), int(read[row]))
-        if len(rows):
-            earliest = max(earliest, int(written[rows].max()))
-        level[s] = earliest + 1
-        read[rows] = np.maximum(read[rows], level[s])
-        written[row] = level[s]
-    order = np.lexsort((lengths, level))
-    steps = np.concatenate([np.arange(start[s], start[s + 1]) for s in order] or [np.empty(0)]).astype(np.int64)
-    new_start = np.concatenate([[0], np.cumsum(lengths[order])]).astype(np.int64)
-    return dst[order], new_start, x[steps], y[steps], c[steps]
+def _whole(n: int) -> int:
+    """Rounded up to whole vectors."""
+    return -(-n // LANES) * LANES
 
 
 def kernel_tables(basis: Any) -> Tables:
@@ -321,13 +308,14 @@ def kernel_tables(basis: Any) -> Tables:
     kept: Tables | None = getattr(basis, "__dict__", {}).get("_kernel_tables")
     if kept is not None:
         return kept
-    tables = _make_tables(basis)
+    tables = make_tables(basis)
     with contextlib.suppress(AttributeError):
         object.__setattr__(basis, "_kernel_tables", tables)
     return tables
 
 
-def _make_tables(basis: Any) -> Tables:
+def make_tables(basis: Any, fewest: int = FEWEST) -> Tables:
+    """A basis as flat arrays for the kernels, its programs in strips where these take at least `fewest` steps out."""
     n_el = len(basis.elements)
     n_of_l = np.array(basis.n_of_l, dtype=np.int64)
     l_max = len(n_of_l) - 1
@@ -358,13 +346,16 @@ def _make_tables(basis: Any) -> Tables:
                 at = l_offset[l] + n * (2 * l + 1)
                 scale[at : at + 2 * l + 1] = _FAST_SCALE[l]
     climb, slope = _legendre(l_max)
+    wide_k, rows8, place = _whole(int(n_of_l.max())), _whole(rows), np.arange(rows)
+    if not fast:  # whole vectors of radial functions for each (l, m)
+        rows8 = (l_max + 1) ** 2 * wide_k
+        for l in range(l_max + 1):
+            own = np.arange(l * l, (l + 1) ** 2) * wide_k + np.arange(n_of_l[l])[:, None]
+            place[l_offset[l] : l_offset[l] + widths[l]] = own.ravel()
 
-    dst, x, y, c, b_rows = [], [], [], [], []
-    start, b_from = [0], []
-    segments: list[list[int]] = []
+    b_rows, b_from, n_functions = [], [], 0
     programs: list[Any] = []
     group = np.zeros(n_el, np.int64)
-    n_segments, n_functions = 0, 0
     for element, program in enumerate(basis.programs):
         same = [k for k, one in enumerate(programs) if one is program]
         group[element] = same[0] if same else len(programs)
@@ -374,30 +365,15 @@ def _make_tables(basis: Any) -> Tables:
         b_rows.append(np.asarray(program.b_rows, dtype=np.int32) * BLOCK)
         b_from.append(n_functions)
         n_functions += len(program.b_rows)
-        segments.append([])
-        for prefix in ("fwd", "bwd"):
-            p_dst, p_start, p_x, p_y, p_c = (
-                np.asarray(getattr(program, f"{prefix}_{name}")) for name in ("dst", "start", "x", "y", "c")
-            )
-            p_dst, p_start, p_x, p_y, p_c = _by_length(p_dst, p_start, p_x, p_y, p_c, 2 * int(program.n_rows))
-            dst.append(p_dst * BLOCK)
-            x.append(p_x * BLOCK)
-            y.append(p_y * BLOCK)
-            c.append(p_c)
-            start.extend(start[-1] + p_start[1:])
-            segments[-1] += [n_segments, n_segments + len(p_dst)]
-            n_segments += len(p_dst)
-
-    def joined(parts: list[NDArray[Any]], dtype: Any) -> NDArray[Any]:
-        return np.ascontiguousarray(np.concatenate(parts or [np.empty(0)]), dtype=dtype)
 
     sizes = np.array([len(program.b_rows) for program in programs], dtype=np.int64)
     return Tables(
         n_el=n_el,
         l_max=l_max,
-        k_max=int(n_of_l.max()),
+        wide_k=wide_k,
         rows=rows,
-        rows8=(rows + LANES - 1) // LANES * LANES,
+        rows8=rows8,
+        place=place,
         max_size=int(sizes.max()),
         n_rows_max=max(int(program.n_rows) for program in basis.programs),
         fast=bool(fast),
@@ -417,12 +393,37 @@ def _make_tables(basis: Any) -> Tables:
         sizes=sizes,
         n_a=np.array([program.n_a for program in programs], dtype=np.int64),
         n_rows=np.array([program.n_rows for program in programs], dtype=np.int64),
-        b_rows=joined(b_rows, np.int32),
+        b_rows=np.concatenate(b_rows),
         b_from=np.array(b_from, dtype=np.int64),
-        dst=joined(dst, np.int32),
-        start=np.array(start, dtype=np.int32),
-        segments=np.array(segments, dtype=np.int64),
-        x=joined(x, np.int32),
-        y=joined(y, np.int32),
-        c=joined(c, np.float64),
+        **_program_arrays([lay_out(program, fewest) for program in programs]),
     )
+
+
+def _program_arrays(layouts: list[tuple[Layout, Layout]]) -> dict[str, NDArray[Any]]:
+    """The layouts of all programs one after the other; rows become numbers, and ends go on counting."""
+    found: dict[str, list[NDArray[Any]]] = {name: [] for name in Layout._fields}
+    segments: list[list[int]] = []
+    ends = {"start": np.zeros(1, np.int64), "strip_start": np.zeros(1, np.int64)}
+    n_phases, counted = 0, {SEGMENTS: 0, SPREAD: 0}
+    for both in layouts:
+        segments.append([])
+        for one in both:
+            phases = one.phases.copy()
+            for phase in phases:
+                phase[2:] += counted[SEGMENTS if phase[0] == SEGMENTS else SPREAD]
+            counted[SEGMENTS] += len(one.dst)
+            counted[SPREAD] += len(one.base)
+            segments[-1] += [n_phases, n_phases + len(phases)]
+            n_phases += len(phases)
+            found["phases"].append(phases.ravel())
+            for name in ("dst", "x", "y", "base", "other", "scalar"):
+                found[name].append(getattr(one, name) * BLOCK)
+            for name in ("c", "factor"):
+                found[name].append(getattr(one, name))
+            for name, end in ends.items():
+                found[name].append(end[-1] + getattr(one, name)[1:])
+                ends[name] = np.concatenate([end, found[name][-1]])
+    out: dict[str, NDArray[Any]] = {name: np.concatenate(parts) for name, parts in found.items()} | ends
+    for name in ("dst", "start", "x", "y", "base", "strip_start", "other", "scalar"):
+        out[name] = out[name].astype(np.int32)
+    return out | {"segments": np.array(segments, dtype=np.int64)}
