@@ -85,6 +85,14 @@ def test_the_model_reaches_twice_the_nearest_distance(given: list[Atoms]) -> Non
         model_basis(["Cu"], [from_atoms(Atoms("Cu", cell=[30, 30, 30], pbc=True), ["Cu"])])
 
 
+def test_the_model_reaches_beyond_a_molecule() -> None:
+    water = Atoms("OH2", [(0, 0, 0), (0.96, 0, 0), (-0.24, 0.93, 0)], cell=[3.1] * 3, pbc=True) * (3, 3, 3)
+    water.rattle(0.02, rng=np.random.default_rng(0))
+    made = model_basis(["H", "O"], [from_atoms(water, ["H", "O"])])
+    assert made.cutoff.min() > 4.0
+    assert made.cutoff[0, 1] == made.cutoff[1, 0]
+
+
 # -- pools
 
 

@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 from grs_evo.descriptors.basis import Basis, build_basis
 from grs_evo.descriptors.describe import gradients
+from grs_evo.descriptors.options import default_cutoffs
 from grs_evo.errors import InputError
+from grs_evo.observables.counting.cutoffs import shell_cutoffs
+from grs_evo.structures.molecules.kinds import find_molecules
 from grs_evo.structures.neighbours import neighbours
 from grs_evo.structures.structure import Structure
 
@@ -52,24 +55,31 @@ def model_basis(
 ) -> Basis:
     """A basis for a linear potential of these structures: all pairs to `cutoff` Å, or twice the usual nearest distance.
 
-    Ranks to 3 where few elements allow it, so that no more than `most` coefficients have to be found.
+    Where they consist of molecules the nearest distance is a bond, and twice of it ends before the next molecule: each
+    pair then has a cutoff between shells near the sum of the van der Waals diameters, as a search takes it. Ranks to 3
+    where few elements allow it, so that no more than `most` coefficients have to be found.
 
     Raises
     ------
     InputError
         No two atoms are near each other in any of the structures.
     """
-    if cutoff is None:
-        picks = structures[:: max(1, len(structures) // _SAMPLE)]
-        nearest = [d for one in picks if (d := _nearest(one)) is not None]
-        if not nearest:
-            raise InputError("no two atoms of the structures are within 10 Å of each other; give a cutoff")
-        cutoff = round(_REACH * float(np.median(nearest)), 2)
+    cutoffs = _reach(elements, structures[:: max(1, len(structures) // _SAMPLE)]) if cutoff is None else cutoff
     for n_max, l_max in _LIMITS:
-        made = build_basis(list(elements), n_max, l_max, cutoff)
+        made = build_basis(list(elements), n_max, l_max, cutoffs)
         if made.n_desc <= most:
             break
     return made
+
+
+def _reach(elements: Sequence[str], structures: Sequence[Structure]) -> float | NDArray[np.float64]:
+    """Å, one cutoff, or (n_el, n_el) of structures that consist of molecules."""
+    nearest = [d for one in structures if (d := _nearest(one)) is not None]
+    if not nearest:
+        raise InputError("no two atoms of the structures are within 10 Å of each other; give a cutoff")
+    if find_molecules(structures, elements).kinds:
+        return shell_cutoffs(structures, default_cutoffs(elements))[1]
+    return round(_REACH * float(np.median(nearest)), 2)
 
 
 def _nearest(structure: Structure) -> float | None:

@@ -27,7 +27,7 @@ jax.config.update("jax_enable_x64", True)
 from ase.io import read
 from ace_jax.calc import ACECalculator
 from ace_jax.eval import load_yace
-model, meta = load_yace(sys.argv[1])
+model, meta, *_ = load_yace(sys.argv[1])
 atoms = read(sys.argv[2])
 atoms.calc = ACECalculator(model, meta)
 energy = atoms.get_potential_energy()

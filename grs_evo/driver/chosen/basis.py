@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from grs_evo.descriptors.basis import Basis, build_basis
 from grs_evo.descriptors.options import BasisOptions, default_cutoffs
-from grs_evo.observables.counting.sampled import BIN, PairDensity, on_sites, pair_density
+from grs_evo.observables.counting.cutoffs import shell_cutoffs
+from grs_evo.observables.counting.sampled import PairDensity, on_sites, pair_density
 from grs_evo.observables.counting.shells import broadened
 from grs_evo.observables.counting.survey import COARSE
 from grs_evo.structures.structure import Structure
@@ -29,16 +30,8 @@ _CELL = 54
 # Radial functions of rank 1 that are tried; higher ranks from the paper's to what many elements allow.
 _RADIAL = (8, 12, 16, 20, 24, 28)
 _HIGHER = (((2, 2, 1), (2, 2, 1)), ((2, 1), (2, 1)), ((2,), (2,)), ((1,), (2,)))
-# Neighbours per atom, at most: what a search costs grows with them, and what lies beyond says little more.
-_MOST_NEIGHBOURS = 80.0
 # Functions per element with which a cell of some fifty atoms is relaxed in about a second.
 _MOST_FUNCTIONS = 300
-# Cutoffs go to the gap between shells that is nearest to the usual one, within these shares of it. The far gaps of a
-# liquid are shallow, and functions end smoothly anywhere: a cutoff is not to lose a shell for one of these.
-_NEAREST, _FARTHEST = 0.75, 1.08
-_NEAREST_SHALLOW = 0.9
-_DEEP = 0.1  # of g(r)'s maximum, how much lower than around it a minimum is; far ones of a liquid are shallower
-_AROUND = 0.4  # Å
 ENOUGH = 1.0
 _WORTH_A_WORD = 1.5
 _INNER = 1.0  # Å, g(r) below is 0 and of no interest
@@ -111,18 +104,12 @@ def is_open(options: BasisOptions) -> bool:
 
 def chosen_basis(options: BasisOptions, structures: Sequence[Structure], elements: Sequence[str]) -> BasisOptions:
     """The options with cutoffs, radial and angular limits for a target's structures."""
-    usual = default_cutoffs(elements)
-    density = pair_density(structures, len(elements), float(usual.max()) * _FARTHEST + 1.0)
-    if _number_within(density, usual) > _MOST_NEIGHBOURS:
-        usual = np.minimum(usual, _radius_of(density, _MOST_NEIGHBOURS))
+    density, between = shell_cutoffs(structures, default_cutoffs(elements))
     cutoffs = {
-        f"{first}-{second}": round(_between_shells(density, a, b, float(usual[a, b])), 3)
+        f"{first}-{second}": float(between[a, b])
         for a, first in enumerate(elements)
         for b, second in enumerate(elements)
     }
-    for a, first in enumerate(elements):  # one shell of a pair ends at one distance, whoever is at its centre
-        for second in elements[a + 1 :]:
-            cutoffs[f"{second}-{first}"] = cutoffs[f"{first}-{second}"]
     with_cutoffs = options.model_copy(update={"cutoff": cutoffs})
     higher = next((limits for limits in _HIGHER if _size(len(elements), limits) <= _MOST_FUNCTIONS), _HIGHER[-1])
     n_radial = _RADIAL[0]
@@ -132,44 +119,12 @@ def chosen_basis(options: BasisOptions, structures: Sequence[Structure], element
     return with_cutoffs.model_copy(update={"n_max": [n_radial, *higher[0]], "l_max": [0, *higher[1]]})
 
 
-def _radius_of(density: PairDensity, neighbours: float) -> float:
-    """Å within which an atom has so many neighbours on the average; the reach where it has fewer."""
-    shares = density.counted / max(int(density.counted.sum()), 1)
-    summed = np.cumsum((shares[:, None] * density.mean.sum(axis=1)).sum(axis=0))
-    return float((np.searchsorted(summed, neighbours) + 1) * BIN)
-
-
-def _number_within(density: PairDensity, cutoffs: Array) -> float:
-    """Neighbours of an atom within the cutoffs of its pairs, on the average."""
-    shares = density.counted / max(int(density.counted.sum()), 1)
-    places = (np.arange(density.mean.shape[2]) + 0.5) * BIN
-    within = np.where(places < cutoffs[:, :, None], density.mean, 0.0).sum(axis=(1, 2))
-    return float(shares @ within)
-
-
 def _size(n_elements: int, limits: tuple[tuple[int, ...], tuple[int, ...]]) -> int:
     """Functions per element of ranks 2 and up."""
     symbols = ("H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne")[:n_elements]
     if len(symbols) < n_elements:
         return _MOST_FUNCTIONS + 1
     return build_basis(symbols, (1, *limits[0]), (0, *limits[1]), 5.0).sizes[0]
-
-
-def _between_shells(density: PairDensity, a: int, b: int, usual: float) -> float:
-    """Å, the minimum of a pair's g(r) that is nearest to the usual cutoff; the usual one where there is none."""
-    counts = density.mean[a, b] + density.mean[b, a]
-    r = (np.arange(len(counts)) + 0.5) * BIN
-    g = broadened(counts, BIN) / r**2
-    width = round(_AROUND / BIN)
-    allowed = np.flatnonzero((r > _NEAREST * usual) & (r < _FARTHEST * usual) & (np.arange(len(r)) < len(r) - width))
-    places = [
-        r[k]
-        for k in allowed.tolist()
-        if g[k] <= g[k - width : k + width + 1].min() + 1e-6 * g.max()
-        and min(g[k - width : k].max(), g[k : k + width + 1].max()) > g[k] + _DEEP * g.max()
-        and (g[k] <= _DEEP * g.max() or r[k] > _NEAREST_SHALLOW * usual)
-    ]
-    return float(min(places, key=lambda place: abs(place - usual))) if places else usual
 
 
 def resolution_note(basis: Basis, structures: Sequence[Structure], compared: bool) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from grs_evo.kernels.geometry.contacts import closest_ratio, fractional, inverse
 from grs_evo.plugins import load
 from grs_evo.search.candidates.disordered.carved import to_be_cut
 from grs_evo.search.candidates.disordered.molecules import target_molecules
+from grs_evo.search.candidates.disordered.pieces import cuttable
 from grs_evo.search.candidates.limits import Fixed, Limits
 from grs_evo.search.candidates.parents import PARENTS, parent_cell, sites_per_volume
 from grs_evo.search.candidates.source import CandidateGenerator, CandidateOptions, Source
@@ -108,8 +109,10 @@ def bind(
         molecules=molecules,
     )
     generator = _generator(options, where)
-    carved = to_be_cut(options.carved, targets, possible[-1], molecules, where)
-    source = Source(options, elements, limits, templates, keep, possible, reference, generator, carved)
+    between_atoms = options.carved_between_atoms
+    carved = to_be_cut(0.0 if between_atoms else options.carved, targets, possible[-1], molecules, where)
+    pieces = cuttable(targets, reference, possible[-1]) if between_atoms else ()
+    source = Source(options, elements, limits, templates, keep, possible, reference, generator, carved, pieces)
     _check_templates(source, where)
     return source
 

@@ -103,7 +103,7 @@ def by_molecules(
     InputError
         Whole molecules are wanted, and relaxation has no way to keep them.
     """
-    settled = options.molecules is False or options.generator is not None
+    settled = options.molecules is False or options.generator is not None or options.carved_between_atoms
     if options.kind != "random" or settled or not targets:
         return options, ()
     why_not = can_keep_rigid(relax)

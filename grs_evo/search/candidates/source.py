@@ -15,6 +15,7 @@ from grs_evo.kernels.geometry.contacts import cartesian, cell_heights, inverse, 
 from grs_evo.options import Options
 from grs_evo.search.candidates.disordered.carved import Whole, carve, carve_molecules
 from grs_evo.search.candidates.disordered.molecules import place_molecules
+from grs_evo.search.candidates.disordered.pieces import Cuttable, cut_piece
 from grs_evo.search.candidates.limits import Limits, volume
 from grs_evo.search.candidates.supercells import IDEAL_C_OVER_A
 from grs_evo.structures.composition import draw_occupation
@@ -109,6 +110,13 @@ class CandidateOptions(Options):
         "healed at their seam; the target needs a periodic structure of twice as many atoms [1]",
         json_schema_extra={"written": "when given"},
     )
+    carved_between_atoms: bool = Field(
+        default=False,
+        description="edges of carved cells run from an atom of the target to others of its element, so that a crystal, "
+        "strained or not, goes on in the images, and at a surface through some layers into a vacuum; such cells need "
+        "no healing, and the target no periods [–]",
+        json_schema_extra={"written": "when given"},
+    )
     molecules: bool | None = Field(
         default=None,
         description="with kind random: candidates consist of the target's molecules, which are placed and moved whole; "
@@ -150,6 +158,10 @@ class CandidateOptions(Options):
             raise ValueError("molecules is true and a generator is given; only one of them makes the cells")
         if self.carved > 0.0 and self.generator is not None:
             raise ValueError(f"carved is {self.carved:g}, so that no generator may be given")
+        if self.carved_between_atoms and self.carved == 0.0:
+            raise ValueError("carved_between_atoms is true, but no cells are carved: give carved, the share of them")
+        if self.carved_between_atoms and self.molecules:
+            raise ValueError("carved_between_atoms cuts through molecules; molecules cannot be true with it")
         if self.generator is not None and self.kind != "random":
             raise ValueError(f'generator makes cells of its own, so kind must be "random", not "{self.kind}"')
         if min(self.repeat) < 1:
@@ -183,6 +195,7 @@ class Source:
     volume_per_atom: float  # Å³, at the reference density
     generator: CandidateGenerator | None = None  # from outside the package
     carved: tuple[Whole, ...] = ()  # structures of the target that cells are cut from
+    pieces: tuple[Cuttable, ...] = ()  # and those that they are cut from along atoms
 
     @property
     def one_lattice(self) -> bool:
@@ -258,6 +271,10 @@ def _drawn(rng: np.random.Generator, source: Source) -> tuple[Structure | None, 
 
 def _random(rng: np.random.Generator, source: Source) -> tuple[Structure | None, str | None]:
     options, limits = source.options, source.limits
+    if source.pieces and rng.random() < options.carved:
+        uncut = source.pieces[int(rng.random() * len(source.pieces))]
+        piece = cut_piece(rng, uncut, limits.sizes, limits)
+        return piece, None if piece is not None else "packing"
     n = source.sizes[int(rng.random() * len(source.sizes))]
     species = np.zeros(n, np.int32)
     if limits.molecules is None:

@@ -3,5 +3,6 @@
 | what | module |
 |---|---|
 | whole molecules of the target | `molecules` |
-| cells cut from the target | `carved` |
+| cells cut from the target, anywhere and healed | `carved` |
+| cells cut from the target along its atoms, which go on in their images | `pieces` |
 """
