@@ -22,15 +22,16 @@ FIRST = (
     "test_torture.py",
     "test_mpi.py",
     "test_start_signals.py",
-    "test_resume.py",
-    "test_scaling.py",
-    "test_tools.py",
-    "test_pinned_runs.py",
     "test_runs.py",
-    "test_molecules.py",
+    "test_faults.py",
+    "test_scaling.py",
+    "test_pinned_runs.py",
+    "test_resume.py",
+    "test_report.py",
+    "test_loss_terms.py",
     "test_pinned_texts.py",
+    "test_molecules.py",
     "test_no_silent_nonsense.py",
-    "test_refusals.py",
 )
 ROOT = Path(__file__).parents[1]
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")

