@@ -87,7 +87,7 @@ class Bench:
         self.entries: dict[int, list[tuple[int, bool, str]]] = {}  # of folders: inode, whether a folder, name
 
     def prepare(self) -> None:
-        from grs_evo.driver import startup
+        from grs_evo.driver.ranks import startup
         from grs_evo.driver.session import run
 
         if self.sharded:

@@ -28,6 +28,12 @@ N_STATS = 3  # generation, evaluations, best
 class ThreadWorld:
     """A `communicator.World` whose ranks are threads of this process."""
 
+    @staticmethod
+    def all(n_ranks: int) -> list[ThreadWorld]:
+        boxes: list[queue.Queue] = [queue.Queue() for _ in range(n_ranks)]
+        barrier, sunk = threading.Barrier(n_ranks), threading.Event()
+        return [ThreadWorld(rank, boxes, barrier, sunk) for rank in range(n_ranks)]
+
     def __init__(self, rank: int, boxes: list[queue.Queue], barrier: threading.Barrier, sunk: threading.Event) -> None:
         self._sunk = sunk
         self.rank, self.size = rank, len(boxes)
@@ -55,7 +61,8 @@ class ThreadWorld:
 
     def settle(self, take: Callable, seconds: float | None = None) -> bool:
         self._barrier.wait(timeout=20)
-        self.arrived()
+        for message in self.arrived():
+            take(*message)
         self._barrier.wait(timeout=20)
         return True
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fleet import ThreadWorld
 from hdf5_files import changed, replaced, set_value
 
+from grs_evo.driver.ranks.held_states import HeldStates
+from grs_evo.driver.ranks.startup import broadcast, receive
 from grs_evo.errors import InputError, StorageError
+from grs_evo.search.population.archive import ArchiveOptions, all_that_may_stay
+from grs_evo.search.population.individual import unpack_of
 from grs_evo.storage import checkpoint
 from grs_evo.storage.checkpoint import Checkpoint
 
@@ -72,6 +78,12 @@ def _sharded(folder: Path, step: int, keep: int = 2) -> Checkpoint:
     return replace(point, step=step, states=states)
 
 
+def _whole(point: Checkpoint, folder: Path) -> Checkpoint:
+    """With the states of its shards."""
+    states = dict(checkpoint.states_of(point, folder))
+    return replace(point, states=[states[island] for island in range(len(states))], shards=())
+
+
 def _names(folder: Path, step: int) -> list[str]:
     return sorted(path.name for path in folder.glob(f"shard_{step:08d}_*.h5"))
 
@@ -80,7 +92,7 @@ def test_shards_are_read_as_one_file_would_be(tmp_path: Path) -> None:
     saved = _sharded(tmp_path, 20)
     found = checkpoint.newest(tmp_path, print)
     assert found is not None
-    assert checkpoint.with_states(found, tmp_path).to_bytes() == saved.to_bytes()
+    assert _whole(found, tmp_path).to_bytes() == saved.to_bytes()
     assert [k for k, _ in checkpoint.states_of(found, tmp_path, {1, 2})] == [1, 2]
     (tmp_path / found.shards[1].name).unlink()  # of island 0
     assert len(list(checkpoint.states_of(found, tmp_path, {1, 2, 3, 4}))) == 4
@@ -121,10 +133,57 @@ def test_a_checkpoint_is_whole_only_with_its_shards(tmp_path: Path, words: str) 
     told: list[str] = []
     found = checkpoint.newest(tmp_path, told.append)
     assert found is not None
-    assert checkpoint.with_states(found, tmp_path).to_bytes() == saved.to_bytes()
+    assert _whole(found, tmp_path).to_bytes() == saved.to_bytes()
     assert len(told) == 1
     assert words in told[0]
     assert "shard_00000021_" in told[0]
+
+
+@pytest.mark.parametrize("blind", [None, 1, 2])
+def test_each_shard_is_read_by_one_rank_and_its_islands_go_to_their_owners(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blind: int | None
+) -> None:
+    """What one rank cannot read, rank 0 reads in its place."""
+    saved = _sharded(tmp_path, 20)
+    names = _names(tmp_path, 20)
+    real, reads = checkpoint.read_shard, []
+
+    def read(shard: checkpoint.Shard, step: int, folder: Path) -> dict:
+        rank = threading.current_thread().name
+        reads.append((shard.name, rank))
+        if rank == str(blind):
+            raise OSError("does not see the folder")
+        return real(shard, step, folder)
+
+    monkeypatch.setattr(checkpoint, "read_shard", read)
+    worlds, owner, got = ThreadWorld.all(3), np.array([2, 0, 1, 1, 2], np.int32), {}
+
+    def other(world: ThreadWorld) -> None:
+        held = HeldStates(world)  # type: ignore[arg-type]
+        got[world.rank] = held.hand_out(receive(world, held)["owner"])  # type: ignore[arg-type]
+
+    threads = [threading.Thread(target=other, args=[one], name=str(one.rank), daemon=True) for one in worlds[1:]]
+    for thread in threads:
+        thread.start()
+    held = HeldStates(worlds[0])  # type: ignore[arg-type]
+    point = checkpoint.newest(tmp_path, print, held.read)
+    assert point is not None
+    (n_stats,) = saved.states[0]["history"][-1].shape
+    options = ArchiveOptions(objectives=("value",))
+    terms = [f"term {k}" for k in range(saved.states[0]["archive.terms"].shape[1])]
+    rows, archive = held.known(options, terms, n_stats)
+    broadcast(worlds[0], {"owner": owner})  # type: ignore[arg-type]
+    got[0] = held.hand_out(owner)
+    for thread in threads:
+        thread.join(20)
+    for island, state in enumerate(saved.states):
+        mine = got[owner[island]].pop(island)
+        assert all(np.array_equal(mine[name], array) for name, array in state.items())
+        assert np.array_equal(rows[island], state["history"][-1])
+    assert not any(got.values())
+    expected = all_that_may_stay([one for k in saved.states for one in unpack_of(k, "archive")], options, terms)
+    assert [one.uid for one in archive] == [one.uid for one in expected]
+    assert sorted(name for name, _ in reads) == sorted([*names, *([point.shards[blind].name] if blind else [])])
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,10 @@ import small
 from fleet import N_STATS, ToyRecorder, ToyWork
 
 import grs_evo
-from grs_evo.driver import session, startup
+from grs_evo.driver import session
 from grs_evo.driver.config.run_file import parse
-from grs_evo.driver.distributed_target import DistributedDescriber
+from grs_evo.driver.ranks import startup
+from grs_evo.driver.ranks.distributed_target import DistributedDescriber
 from grs_evo.driver.sets import sharing
 from grs_evo.errors import InputError, RankExit
 from grs_evo.parallel import communicator, endings

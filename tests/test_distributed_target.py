@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 from pathlib import Path
 
@@ -11,9 +10,9 @@ import pytest
 import small
 from fleet import ThreadWorld
 
-from grs_evo.driver import distributed_target
 from grs_evo.driver.config.run_file import parse
-from grs_evo.driver.distributed_target import DistributedDescriber
+from grs_evo.driver.ranks import distributed_target
+from grs_evo.driver.ranks.distributed_target import DistributedDescriber
 from grs_evo.driver.setup import make_target_data
 from grs_evo.errors import InputError
 from grs_evo.parallel.messages import Tag, text_array
@@ -34,14 +33,8 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
     return Job(structure, data.basis, "large", 1.0, True, np.array([3, 5000]), 2.0)
 
 
-def _worlds(n_ranks: int) -> list[ThreadWorld]:
-    boxes: list[queue.Queue] = [queue.Queue() for _ in range(n_ranks)]
-    barrier, sunk = threading.Barrier(n_ranks), threading.Event()
-    return [ThreadWorld(rank, boxes, barrier, sunk) for rank in range(n_ranks)]
-
-
 def test_the_parts_come_in_the_order_of_one_rank(job: Job) -> None:
-    first, second = _worlds(2)
+    first, second = ThreadWorld.all(2)
 
     def serve() -> None:
         for _, tag, block in second.arrived():
@@ -67,7 +60,7 @@ def test_the_parts_come_in_the_order_of_one_rank(job: Job) -> None:
 
 
 def test_a_structure_that_another_rank_refuses_is_refused(job: Job) -> None:
-    first, second = _worlds(2)
+    first, second = ThreadWorld.all(2)
     second.post(0, Tag.REFUSED, text_array("large: atoms 1 and 2 overlap"))
     with pytest.raises(InputError, match="atoms 1 and 2 overlap"):
         list(DistributedDescriber(first)(job))  # type: ignore[arg-type]
@@ -75,7 +68,7 @@ def test_a_structure_that_another_rank_refuses_is_refused(job: Job) -> None:
 
 def test_a_small_structure_stays_on_one_rank(job: Job, tmp_path: Path) -> None:
     (cell,) = make_target_data(parse(small.write(tmp_path).read_text(), "case"), tmp_path).structures
-    first, second = _worlds(2)
+    first, second = ThreadWorld.all(2)
     tiny = Job(cell, job.basis, "small", 1.0, False, np.array([0]), 2.0)
     assert len(list(DistributedDescriber(first)(tiny))) == 1  # type: ignore[arg-type]
     assert second.arrived() == []

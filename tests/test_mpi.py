@@ -182,7 +182,7 @@ def test_many_islands_are_saved_in_shards(tmp_path: Path) -> None:
 def test_a_folder_that_others_do_not_see_is_written_by_rank_0(tmp_path: Path) -> None:
     case = small.write(tmp_path, MANY)
     blind = (
-        "import sys\nfrom grs_evo.driver import startup\nfrom grs_evo.cli import main\n"
+        "import sys\nfrom grs_evo.driver.ranks import startup\nfrom grs_evo.cli import main\n"
         "startup.can_write = lambda *_: False\nmain(sys.argv[1:])\n"
     )
     code, text = _finish(_restless(2, "run", case, cwd=tmp_path, program=blind))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ import small
 from pinned_files import STOPPED
 from test_communicator import DeadPeers
 
-from grs_evo.driver import startup
 from grs_evo.driver.config.run_file import parse
+from grs_evo.driver.ranks import startup
+from grs_evo.driver.ranks.held_states import HeldStates
 from grs_evo.driver.setup import make_target_data
 from grs_evo.parallel.communicator import Launcher, World
 from grs_evo.parallel.messages import Tag
@@ -24,7 +26,7 @@ def _arrived(start: startup.Start) -> startup.Start:
     first = World(DeadPeers(0, [], settled=9), launcher=Launcher())
     first.post = lambda dest, tag, block: sent.append((tag, block))  # type: ignore[method-assign]
     startup.send_start(first, start)
-    assert {tag for tag, _ in sent} == {Tag.SHARE}
+    assert {tag for tag, _ in sent} <= {Tag.SHARE, Tag.ISLAND}
     return startup.receive_start(_Later(sent))
 
 
@@ -38,7 +40,9 @@ class _Later(World):
     def arrived(self) -> list[tuple[int, int, np.ndarray]]:
         return [(0, *self._sent.pop(0))] if self._sent else []
 
-    def settle(self, take: object, seconds: float | None = None) -> bool:
+    def settle(self, take: Callable[..., None], seconds: float | None = None) -> bool:
+        while self._sent and self._sent[0][0] == Tag.ISLAND:
+            take(0, *self._sent.pop(0))
         return True
 
 
@@ -56,13 +60,21 @@ def test_a_start_from_the_beginning(tmp_path: Path) -> None:
 def test_a_resumed_start_has_own_islands_and_due_seeds(tmp_path: Path) -> None:
     run = parse(small.write(tmp_path).read_text(), "case")
     data = make_target_data(run, tmp_path)
-    point = checkpoint.newest(STOPPED / "checkpoints", print)
+    held = HeldStates(World())
+    point = checkpoint.newest(STOPPED / "checkpoints", print, held.read)
     assert point is not None
     structure = data.structures[0]
     owner = np.arange(len(point.states), dtype=np.int32) % 2
     got = _arrived(
         startup.Start(
-            run, data, tmp_path, point, owner, "token", {7: [(1, structure), (0, structure)], 8: [(2, structure)]}
+            run,
+            data,
+            tmp_path,
+            point,
+            owner,
+            "token",
+            {7: [(1, structure), (0, structure)], 8: [(2, structure)]},
+            held=held,
         )
     )
     assert got.point is not None

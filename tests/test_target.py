@@ -12,7 +12,7 @@ from ase.build import bulk
 
 from grs_evo.descriptors.basis import Basis, build_basis
 from grs_evo.descriptors.describe import describe, describe_compact
-from grs_evo.driver import distributed_target as distributed_target
+from grs_evo.driver.ranks import distributed_target as distributed_target
 from grs_evo.errors import InputError
 from grs_evo.parallel.messages import decode, encode
 from grs_evo.structures.neighbours import neighbours

@@ -3,9 +3,8 @@
 | what | module |
 |---|---|
 | begin, go on with, and end a session | `session` |
-| how do all ranks get what rank 0 found? | `startup` |
+| what the ranks do together before they begin | `ranks/` |
 | how do a run file and structures become a basis, a target and a search problem? | `setup` |
-| how do ranks share the description of a large target? | `distributed_target` |
 | round after round of search | `rounds` |
 | how does a representative set grow between them? | `sets/` |
 | SIGTERM, SIGUSR1 and SIGINT | `signals` |

@@ -18,12 +18,13 @@ from grs_evo.driver.config.toml import to_toml
 from grs_evo.driver.monitor.beside import Beside
 from grs_evo.driver.monitor.console import Reporter
 from grs_evo.driver.monitor.status_file import Progress, Snapshot, evaluations, facts, progress_of, status, write_status
+from grs_evo.driver.ranks.held_states import HeldStates
 from grs_evo.parallel.decisions import NEVER, Balance, Decision, Pace, Totals
 from grs_evo.parallel.topology import balanced
 from grs_evo.search.counters import stat_names
 from grs_evo.search.island import violation
-from grs_evo.search.population.archive import archive_hash, merge, objectives
-from grs_evo.search.population.individual import Individual, pack, unpack
+from grs_evo.search.population.archive import all_that_may_stay, archive_hash, merge, objectives
+from grs_evo.search.population.individual import Individual, pack, unpack_of
 from grs_evo.search.problem import Problem
 from grs_evo.search.state import IslandState
 from grs_evo.storage import checkpoint
@@ -43,8 +44,6 @@ _TICK = 1.0  # s between two words on a generation under way
 _POPULATED = ("genetic", "gradient")
 # Rows of history kept per island, and of all islands together; of longer runs every second, fourth, … generation is.
 _HISTORY_ROWS, _ALL_HISTORY_ROWS = 20_000, 1 << 16
-# Individuals of several islands that are put together before those that cannot stay are left out.
-_MOST_HELD = 5000
 # In a checkpoint's extra: s of processor time that a generation of each island took, by which a resume shares them out.
 _SECONDS = "seconds_per_generation"
 
@@ -125,20 +124,17 @@ class Recorder:
         self.balance = Balance(owner, n_ranks, work, n_measured)
         return owner
 
-    def take_over(self, point: checkpoint.Checkpoint) -> None:
-        """Begin with what a checkpoint knows, which is shown even if this session adds nothing."""
+    def take_over(self, point: checkpoint.Checkpoint, held: HeldStates) -> None:
+        """Begin with what a checkpoint knows, which is shown even if this session adds nothing.
+
+        Parameters
+        ----------
+        held : by all ranks: the states of its islands
+        """
         self.seconds_before, self.round, self.past = point.seconds, point.round, point.past
         self.steps_before = point.step - point.generation
-        self._rows = np.empty((self.problem.n_islands, len(self.names)))
         self._decision = Decision.from_array(point.decision)
-        found: list[Individual] = []
-        most = _MOST_HELD
-        for island, state in checkpoint.states_of(point, self.folder.checkpoints):
-            self._rows[island] = state["history"][-1]
-            found += _archives([state])[0]
-            if len(found) > most:
-                found = _all_that_may_stay([found], self.problem)
-                most = _MOST_HELD + 2 * len(found)
+        self._rows, found = held.known(self.problem.archive, self.problem.term_names, len(self.names))
         self._gather([found])
 
     # -- hooks of the coordinator ------------------------------------------------------------------------------------
@@ -233,7 +229,7 @@ class Recorder:
     # -- saving ------------------------------------------------------------------------------------------------------
 
     def save(self, generation: int, states: Sequence[Arrays], decision: Decision, final: bool) -> None:
-        self._gather(_archives(states))
+        self._gather([unpack_of(one, "archive") for one in states])
         self._save(generation, decision, final, list(states), ())
         self.write_archive([one["history"] for one in states])
         self.reporter.note(f"saved generation {generation}")
@@ -401,7 +397,7 @@ class Recorder:
 
 def shorten(problem: Problem, told: Arrays) -> Arrays:
     """What is told of several shards, without individuals that those of another one keep out of the run's archive."""
-    archive = _all_that_may_stay(_archives([told]), problem)
+    archive = all_that_may_stay(unpack_of(told, "archive"), problem.archive, problem.term_names)
     columns = pack(archive, len(problem.term_names))
     return {**told, **{f"archive.{name}": column for name, column in columns.items()}}
 
@@ -419,16 +415,11 @@ def write_shard(
     before = time.monotonic()
     packed = {island: state.to_arrays() for island, state in states.items()}
     shard = checkpoint.save_shard(generation, packed, folder.checkpoints, lambda: check_owner(folder, token))
-    archive = _all_that_may_stay([state.archive for state in states.values()], problem)
+    found = [one for state in states.values() for one in state.archive]
+    archive = all_that_may_stay(found, problem.archive, problem.term_names)
     histories = {island: thinned(states[island].history, problem.n_islands) for island in shard.islands}
     told = checkpoint.Told((shard,), archive, histories).to_arrays(len(problem.term_names))
     return {"seconds": np.array([time.monotonic() - before]), **told}
-
-
-def _all_that_may_stay(archives: Sequence[Sequence[Individual]], problem: Problem) -> list[Individual]:
-    """Some archives as one that can be merged with others: with a front that was not made smaller (see `archive`)."""
-    whole = problem.archive.model_copy(update={"size": 1 << 62})
-    return merge(archives, whole, problem.term_names)
 
 
 def thinned(history: NDArray[np.float64], n_islands: int) -> NDArray[np.float64]:
@@ -437,7 +428,3 @@ def thinned(history: NDArray[np.float64], n_islands: int) -> NDArray[np.float64]
     while len(history) // stride > max(most, 1):
         stride *= 2
     return history[::stride]
-
-
-def _archives(states: Sequence[Arrays]) -> list[list[Individual]]:
-    return [unpack({name[8:]: column for name, column in one.items() if name.startswith("archive.")}) for one in states]

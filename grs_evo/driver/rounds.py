@@ -12,10 +12,10 @@ from functools import partial
 import numpy as np
 
 from grs_evo.driver.monitor.summary import Result
+from grs_evo.driver.ranks.startup import Start, broadcast, receive
 from grs_evo.driver.recorder import Recorder, shorten, write_shard
 from grs_evo.driver.sets.judgement import Judge
 from grs_evo.driver.sets.progress import SetProgress, again, begin, smallest
-from grs_evo.driver.startup import Start, broadcast, receive
 from grs_evo.parallel.communicator import World
 from grs_evo.parallel.coordinator import Coordinator, RoundRules
 from grs_evo.parallel.decisions import NEVER, Decision

@@ -17,16 +17,17 @@ from grs_evo.driver.chosen.decided import decided, with_floor
 from grs_evo.driver.config.changes import check_files, extended, gather_files
 from grs_evo.driver.config.run_file import RunFile
 from grs_evo.driver.config.run_file import given as given_run
-from grs_evo.driver.distributed_target import DistributedDescriber
 from grs_evo.driver.monitor.console import Display, Reporter, announcing_long_setup
 from grs_evo.driver.monitor.status_file import Progress
 from grs_evo.driver.monitor.summary import Result, next_commands, summary
 from grs_evo.driver.provenance import check_same, fingerprint, moved, stamped, unchanged, versions
+from grs_evo.driver.ranks.distributed_target import DistributedDescriber
+from grs_evo.driver.ranks.held_states import HeldStates
+from grs_evo.driver.ranks.startup import Start, is_large, receive, receive_start, send_start
 from grs_evo.driver.recorder import Recorder
 from grs_evo.driver.sets.progress import given_structures
 from grs_evo.driver.setup import by_alloy, make_problem, make_target_data, rehearse, store_target
 from grs_evo.driver.signals import listening
-from grs_evo.driver.startup import Start, is_large, receive, receive_start, send_start
 from grs_evo.errors import InputError, RankExit, StorageError, exit_code_of, names_refused, within
 from grs_evo.files import remove_folder, write_whole
 from grs_evo.interrupts import SET_UP, TOO_SHORT, Interrupted
@@ -170,7 +171,8 @@ def resume(
         leaving.callback(ownership.release)
         reporter.log = folder.log
         clear_partial(folder)
-        point = checkpoint.newest(folder.checkpoints, reporter.say)
+        held = HeldStates(world)
+        point = checkpoint.newest(folder.checkpoints, reporter.say, held.read)
         effective = unchanged(folder, point)
         if difference := moved(folder, versions(world)):
             if same_machine:
@@ -205,11 +207,11 @@ def resume(
                 reporter.say(
                     f"{folder.path}: going on after generation {point.generation} on {counted(world.size, 'rank')}"
                 )
-            recorder.take_over(point)
+            recorder.take_over(point, held)
             ahead = range(point.generation + 1, point.generation + effective.migration.delay + 2)
             due = {made: seeds for made in ahead if (seeds := recorder.seeds.taken(recorder.round, made))}
         owner = recorder.share_out(world.size, point)
-        return Start(effective, target_data, folder.path, point, owner, ownership.token, due), recorder
+        return Start(effective, target_data, folder.path, point, owner, ownership.token, due, held=held), recorder
 
     return _session(prepare, limit, quiet, on_generation, progress)
 

@@ -43,6 +43,10 @@ class Tag(IntEnum):
     ISLAND = 16  # one island at one generation, to the rank that goes on with it
     SHARD = 17  # a rank has written the states of its islands at one generation, to rank 0
     UNWRITTEN = 18  # a rank cannot write into the run folder, to rank 0
+    READ = 19  # shards of a checkpoint to be read, from rank 0
+    UNREAD = 20  # those of them that a rank cannot read, to rank 0
+    TELL = 21  # what is in the islands that were read? from rank 0
+    TOLD = 22  # that, of a rank and those below it, towards rank 0
 
 
 def encode(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:

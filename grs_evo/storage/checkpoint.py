@@ -12,7 +12,7 @@ import re
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from grs_evo import __version__
 from grs_evo.errors import InputError, StorageError
 from grs_evo.files import read_file, write_whole
 from grs_evo.parallel.decisions import Decision
-from grs_evo.search.population.individual import Individual, pack, unpack, without_lines
+from grs_evo.search.population.individual import Individual, pack, unpack_of, without_lines
 from grs_evo.storage.checks import array_of, check_individuals
 from grs_evo.storage.hdf5 import Damaged, Tree, below, from_image, sealed, stack, to_image, unsealed, unstack
 
@@ -36,7 +36,7 @@ _NAME = re.compile(r"ckpt_(\d{8,})\.h5")
 _SHARD_NAME = re.compile(r"shard_(\d{8,})_[0-9a-f]{32}\.h5")
 
 # what becomes of a file that was made to look like a checkpoint
-_UNREADABLE = (Damaged, KeyError, ValueError, TypeError, IndexError, OverflowError, RecursionError)
+UNREADABLE = (Damaged, KeyError, ValueError, TypeError, IndexError, OverflowError, RecursionError)
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -206,7 +206,7 @@ class Told:
         islands = arrays["islands"].tolist()
         held = [part.tolist() for part in np.split(arrays["islands"], np.cumsum(arrays["n_islands"])[:-1])]
         histories = np.split(arrays["rows"], np.cumsum(arrays["n_rows"])[:-1])
-        archive = unpack({name[8:]: column for name, column in arrays.items() if name.startswith("archive.")})
+        archive = unpack_of(arrays, "archive")
         shards = tuple(
             Shard(name.decode(), digest.decode(), tuple(mine))
             for name, digest, mine in zip(arrays["names"].tolist(), arrays["digests"].tolist(), held, strict=True)
@@ -232,17 +232,21 @@ def states_of(
     parts: list[tuple[Sequence[int], Shard | None]] = [(one.islands, one) for one in checkpoint.shards]
     for held, shard in parts or [(whole, None)]:
         if islands is None or not set(islands).isdisjoint(held):
-            states = checkpoint.states if shard is None else _read(shard, checkpoint.step, folder)
-            yield from ((k, one) for k, one in zip(held, states, strict=True) if islands is None or k in islands)
+            if shard is None:
+                states = dict(zip(held, checkpoint.states, strict=True))
+            else:
+                states = read_shard(shard, checkpoint.step, folder)
+            yield from ((k, one) for k, one in states.items() if islands is None or k in islands)
 
 
-def with_states(checkpoint: Checkpoint, folder: Path) -> Checkpoint:
-    """A checkpoint with the states of its shards; raises Damaged as `states_of`."""
-    states = dict(states_of(checkpoint, folder))
-    return replace(checkpoint, states=[states[island] for island in range(len(states))], shards=())
+def read_shard(shard: Shard, step: int, folder: Path) -> dict[int, Arrays]:
+    """The islands of a shard and their states.
 
-
-def _read(shard: Shard, step: int, folder: Path) -> list[Arrays]:
+    Raises
+    ------
+    Damaged and what else is among `UNREADABLE`
+        It is not there, or not the one that the checkpoint of this step was written with.
+    """
     try:
         data = read_file(folder / shard.name)
     except OSError as error:
@@ -254,7 +258,7 @@ def _read(shard: Shard, step: int, folder: Path) -> list[Arrays]:
     found = unstack(tree, "islands")
     if int(attributes["step"]) != step or len(found) != len(shard.islands):
         raise Damaged(f"names {shard.name}, which holds other islands")
-    return found
+    return dict(zip(shard.islands, found, strict=True))
 
 
 def _digest(data: bytes) -> str:
@@ -332,12 +336,21 @@ def files(folder: Path) -> list[Path]:
     return [path for _, path in sorted(found, reverse=True)]
 
 
-def newest(folder: Path, tell: Callable[[str], None]) -> Checkpoint | None:
-    """The newest whole checkpoint, None when the run has not come to one; the states of shards are read by `states_of`.
+def look_through(checkpoint: Checkpoint, folder: Path) -> None:
+    """Read all states, shard after shard, and forget them; raises as `states_of`."""
+    for _ in states_of(checkpoint, folder):
+        pass
+
+
+def newest(
+    folder: Path, tell: Callable[[str], None], read: Callable[[Checkpoint, Path], None] = look_through
+) -> Checkpoint | None:
+    """The newest whole checkpoint, None when the run has not come to one.
 
     Parameters
     ----------
     tell : takes one line about each damaged file that is passed over
+    read : reads the states of a checkpoint, and raises where they are not all there and whole
 
     Raises
     ------
@@ -350,10 +363,9 @@ def newest(folder: Path, tell: Callable[[str], None]) -> Checkpoint | None:
             checkpoint = Checkpoint.from_bytes(read_file(path))
             if checkpoint.step != _step_of(path):
                 raise Damaged(f"holds step {checkpoint.step}")
-            for _ in states_of(checkpoint, folder):
-                pass  # every shard is there, and whole
+            read(checkpoint, folder)
             return checkpoint
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             complaints.append(f"{path.name} {error}")
             tell(f"passed over: checkpoint {complaints[-1]}")
         except OSError as error:

@@ -1,6 +1,6 @@
 """A large structure, chunk by chunk, into moments: the chunks are the same, whoever works on them.
 
-Threads of one process share them, or all ranks of a run (`driver.distributed_target`). What a chunk yields depends on
+Threads of one process share them, or all ranks of a run (`driver.ranks`). What a chunk yields depends on
 nothing but the chunk, and the parts are merged in their order, so the result is the same bit for bit.
 """
 

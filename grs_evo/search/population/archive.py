@@ -149,6 +149,13 @@ def merge(
     return _merged(_finite([one for archive in archives for one in archive]), options, term_names)
 
 
+def all_that_may_stay(
+    individuals: Sequence[Individual], options: ArchiveOptions, term_names: Sequence[str]
+) -> list[Individual]:
+    """Some of a run's individuals as an archive that can be merged with others: its front was not made smaller."""
+    return merge([individuals], options.model_copy(update={"size": 1 << 62}), term_names)
+
+
 def _finite(individuals: Sequence[Individual]) -> list[Individual]:
     """Those whose value and terms are all numbers."""
     if not individuals:

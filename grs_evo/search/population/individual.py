@@ -167,6 +167,12 @@ def unpack(columns: Mapping[str, NDArray[Any]]) -> list[Individual]:
     return individuals
 
 
+def unpack_of(columns: Mapping[str, NDArray[Any]], group: str) -> list[Individual]:
+    """Individuals whose columns stand among others, under names such as ``archive.value``."""
+    start = f"{group}."
+    return unpack({name[len(start) :]: column for name, column in columns.items() if name.startswith(start)})
+
+
 def best_distinct(individuals: Sequence[Individual], count: int) -> list[Individual]:
     """The `count` lowest values, of different structures, best first."""
     kept: list[Individual] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from grs_evo.driver import distributed_target
 from grs_evo.driver.config.run_file import RunFile, parse
 from grs_evo.driver.config.toml import to_toml
+from grs_evo.driver.ranks import distributed_target
+from grs_evo.driver.ranks.held_states import HeldStates
 from grs_evo.errors import RankExit
 from grs_evo.parallel.communicator import World, wait
 from grs_evo.parallel.endings import LEAVE
@@ -39,6 +41,7 @@ class Start:
     token: str = ""  # of the run folder's owner
     seeds: Mapping[int, Sequence[tuple[int, Structure]]] = field(default_factory=dict)  # due again after a resume
     shared: bool = False  # whether each rank writes its own islands beside the checkpoints
+    held: HeldStates | None = None  # on rank 0, the states of the checkpoint's islands, as `HeldStates.read` left them
     states: Mapping[int, checkpoint.Arrays] = field(default_factory=dict)  # of own islands, when resuming
 
 
@@ -49,8 +52,12 @@ def broadcast(world: World, arrays: Mapping[str, NDArray[Any]]) -> None:
         world.settle(lambda *_: None)
 
 
-def receive(world: World) -> dict[str, NDArray[Any]]:
+def receive(world: World, held: HeldStates | None = None) -> dict[str, NDArray[Any]]:
     """Other ranks: wait for what rank 0 broadcasts.
+
+    Parameters
+    ----------
+    held : what this rank reads of a checkpoint, should rank 0 ask for it meanwhile
 
     Raises
     ------
@@ -66,6 +73,8 @@ def receive(world: World) -> dict[str, NDArray[Any]]:
                 raise RankExit(int(decode(block)["numbers"][0]))
             if tag == Tag.JOB:
                 distributed_target.work(world, block, serve)
+            elif held is not None and tag in (Tag.READ, Tag.TELL, Tag.TOLD):
+                held.serve(tag, block)
             else:
                 got.append(block)
 
@@ -81,27 +90,12 @@ def send_start(world: World, start: Start) -> Start:
     -------
     With this rank's islands, and whether all ranks see the folder.
     """
-    point, mine = start.point, np.flatnonzero(start.owner == world.rank).tolist()
-    folder = Folder(start.folder).checkpoints
     if world.size > 1:
         _broadcast_start(world, start)
     start = replace(start, shared=is_large(world, start) and folder_is_shared(world, start))
-    if point is None:
+    if start.point is None or start.held is None:
         return start
-    if world.size > 1 and point.shards and start.shared:
-        own = replace(point, past=point.past[:0])
-        broadcast(world, {"point": np.frombuffer(own.to_bytes(), np.uint8)})
-    elif world.size > 1:
-        point = checkpoint.with_states(point, folder)
-        for rank in range(world.size):
-            if rank != world.rank:
-                states = [point.states[k] for k in np.flatnonzero(start.owner == rank)]
-                own = replace(point, states=states, past=point.past[:0])
-                world.post(rank, Tag.SHARE, encode({"point": np.frombuffer(own.to_bytes(), np.uint8)}))
-        world.settle(lambda *_: None)
-    return replace(
-        start, point=replace(point, states=[]), states=dict(checkpoint.states_of(point, folder, frozenset(mine)))
-    )
+    return replace(start, point=replace(start.point, states=[]), states=start.held.hand_out(start.owner))
 
 
 def _broadcast_start(world: World, start: Start) -> None:
@@ -114,7 +108,7 @@ def _broadcast_start(world: World, start: Start) -> None:
             "target": np.frombuffer(start.target_data.to_bytes(), np.uint8),
             "owner": start.owner,
             "token": text_array(start.token),
-            "resumed": np.array([start.point is not None]),
+            **_packed(start.point),
             "seeds_made": np.array([made for made, _, _ in seeds], np.int64),
             "seeds_island": np.array([k for _, k, _ in seeds], np.int64),
             **pack_structures([structure for _, _, structure in seeds]),
@@ -123,8 +117,9 @@ def _broadcast_start(world: World, start: Start) -> None:
 
 
 def receive_start(world: World) -> Start:
-    """Other ranks: what `send_start` sends; shards are read where all ranks see the folder."""
-    arrays = receive(world)
+    """Other ranks: what `send_start` sends; until it comes, they help rank 0 to prepare."""
+    held = HeldStates(world)
+    arrays = receive(world, held)
     seeds: dict[int, list[tuple[int, Structure]]] = {}
     kept = zip(arrays["seeds_made"].tolist(), arrays["seeds_island"].tolist(), unpack_structures(arrays), strict=True)
     for made, k, structure in kept:
@@ -139,15 +134,38 @@ def receive_start(world: World) -> Start:
         seeds,
     )
     start = replace(start, shared=is_large(world, start) and folder_is_shared(world, start))
-    if not arrays["resumed"][0]:
+    if "point" not in arrays:
         return start
-    point = checkpoint.Checkpoint.from_bytes(receive(world)["point"].tobytes())
-    mine = np.flatnonzero(start.owner == world.rank).tolist()
-    if point.shards:
-        states = dict(checkpoint.states_of(point, Folder(start.folder).checkpoints, frozenset(mine)))
-    else:
-        states = dict(zip(mine, point.states, strict=True))
-    return replace(start, point=replace(point, states=[]), states=states)
+    return replace(start, point=_point_of(arrays), states=held.hand_out(start.owner))
+
+
+def _packed(point: checkpoint.Checkpoint | None) -> checkpoint.Arrays:
+    """What other ranks than 0 need of a checkpoint beside the states of islands."""
+    if point is None:
+        return {}
+    return {
+        "point": np.array([point.step, point.round, point.generation], np.int64),
+        "point.decision": point.decision,
+        "point.extra": text_array(json.dumps(point.extra)),
+        **{f"point.set.{name}": column for name, column in point.set.items()},
+    }
+
+
+def _point_of(arrays: Mapping[str, NDArray[Any]]) -> checkpoint.Checkpoint:
+    step, round_, generation = arrays["point"].tolist()
+    return checkpoint.Checkpoint(
+        step=step,
+        round=round_,
+        generation=generation,
+        decision=arrays["point.decision"],
+        states=[],
+        set={name[10:]: column for name, column in arrays.items() if name.startswith("point.set.")},
+        past=np.empty((0, 0)),
+        seconds=0.0,
+        fingerprint={},
+        run_file="",
+        extra=json.loads(array_text(arrays["point.extra"])),
+    )
 
 
 def is_large(world: World, start: Start) -> bool:
