@@ -75,6 +75,25 @@ def test_a_bundle_is_read_and_written_where_it_is():
     assert change(fields(np.zeros((2, 1)))._replace(inside=Inside(0.5, False)), 0.0) == -3
 
 
+@probe
+def subscripts(line, table, marks, k, unsigned):
+    table[-1, k] = line[-2] + line[unsigned]
+    table[0, 1] = k
+    marks[k - 2] = table[1, -1] > 0.0
+    line[0] += table[k, 2]
+    return table[k][0] + line[marks.shape[0] - 1]
+
+
+def test_subscripts_are_those_of_python():
+    for order in ("C", "F"):  # Numba's own where an array is not contiguous
+        line, table = np.array([1.0, 2.0, 4.0]), np.asarray(np.arange(6.0).reshape(2, 3), order=order)
+        marks = np.zeros(3, np.bool_)
+        assert subscripts(line, table, marks, 1, np.uint32(2)) == 3.0 + 4.0
+        assert table.tolist() == [[0.0, 1.0, 2.0], [3.0, 6.0, 5.0]]
+        assert marks.tolist() == [False, False, True]
+        assert line[0] == 1.0 + 5.0
+
+
 @compiled
 def test_types_of_bundles_tell_fields_of_different_kinds_apart():
     one, other = fields(np.zeros((2, 2))), fields(np.zeros((2, 2), np.float32))

@@ -7,6 +7,7 @@
 | about | module |
 |---|---|
 | what is an entry point, what a part of one, and how is each compiled? | `compiling` |
+| subscripts of arrays, as few instructions | `subscripts` |
 | named tuples that compiled code takes by their address | `bundles` |
 | copies and comparisons of whole arrays | `arrays` |
 | eight numbers at once: vectors, and access to arrays without checks | `simd` |

@@ -4,9 +4,10 @@ Numba optimises each function, turns it into machine code and writes it to the c
 and does the same again there. A `part` is only ever code inside its callers: it is typed and lowered once in a process,
 and optimised where it is used. An `entry` is what is kept in the cache.
 
-Numba's front end, in Python, is most of the time of a first run. Three things make it shorter: fewer passes (the ones
-left out serve closures, `with`, mixed containers and array expressions), answers about the types of a call that are
-remembered, and no search for cycles of garbage meanwhile.
+Numba's front end, in Python, is most of the time of a first run. What makes it shorter: fewer passes (the ones left out
+serve closures, `with`, mixed containers and array expressions), no analysis of the whole function after each of them,
+answers about the types of calls and operators that are remembered, subscripts in few instructions (`subscripts`), and
+no search for cycles of garbage meanwhile. LLVM goes over each entry point once.
 
 Processes that share a cache folder (ranks, the workers of a test run, `grs-evo warm-up`) do not compile the same
 function at the same time: who is second waits, and loads it.
@@ -15,9 +16,10 @@ function at the same time: who is second waits, and loads it.
 from __future__ import annotations
 
 import gc
+import operator
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -26,9 +28,14 @@ from numba.core import event, typed_passes, untyped_passes
 from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase
-from numba.core.compiler_machinery import PassManager
+from numba.core.compiler_machinery import PassManager, register_pass
+from numba.core.cpu import CPUContext
+from numba.core.ir import UNDEFINED
+from numba.core.lowering import Lower
 from numba.core.runtime import rtsys
 from numba.core.typing import Context
+
+from grs_evo.kernels.subscripts import subscript
 
 
 class _Remembering(Context):
@@ -49,6 +56,84 @@ class _Remembering(Context):
         if given not in found:
             found[given] = super()._resolve_user_function_type(func, args, kws, literals)
         return found[given]
+
+
+class _Passes(PassManager):
+    """A pipeline whose functions are not analysed anew after each of its passes: those that need it do that."""
+
+    _ENFORCING = False
+
+
+# What arrays are asked for at each subscript and have not.
+_WITHOUT = ("static_getitem", "static_setitem", "__array__")
+
+
+class _Direct(CPUContext):
+    """A target context that writes subscripts in few instructions; else the one it stands for.
+
+    Nor does it look through all registries each time an array has none of `_WITHOUT`.
+    """
+
+    @staticmethod
+    def of(context: CPUContext) -> _Direct:
+        same = object.__new__(_Direct)
+        same.__dict__ = context.__dict__
+        return same
+
+    def get_function(self, fn: Any, sig: Any, _firstcall: bool = True) -> Any:
+        written = subscript(self, fn, sig)
+        return written or super().get_function(fn, sig, _firstcall=_firstcall and fn not in _WITHOUT)
+
+    def get_abi_sizeof(self, ty: Any) -> int:
+        """Bytes of a type; LLVM is asked once, for which a module is written and read."""
+        name = str(ty)
+        if name not in _SIZES:
+            _SIZES[name] = super().get_abi_sizeof(ty)
+        return _SIZES[name]
+
+
+_SIZES: dict[str, int] = {}
+
+
+class _Lower(Lower):
+    """Lowering that remembers what operators and subscripts return for which types, which inference has found."""
+
+    def _typed(self, operation: Any, signature: Any) -> tuple[Any, Any]:
+        """The function type of an operation, and its signature for the types that a call was found to have."""
+        typing = _Remembering.of(self.context.typing_context)
+        function = typing.resolve_value_type(operation)
+        return function, typing.resolve_function_type(function, signature.args, {})
+
+    def _cast(self, names: Sequence[Any], signature: Any) -> list[Any]:
+        """Values of variables as the types that a signature has."""
+        return [
+            self.context.cast(self.builder, self.loadvar(one.name), self.typeof(one.name), kind)
+            for one, kind in zip(names, signature.args, strict=True)
+        ]
+
+    def lower_binop(self, resty: Any, expr: Any, op: Any) -> Any:
+        if expr.static_lhs is not UNDEFINED or expr.static_rhs is not UNDEFINED:
+            return super().lower_binop(resty, expr, op)
+        signature = self.fndesc.calltypes[expr]
+        function, found = self._typed(op, signature)
+        given = self._cast((expr.lhs, expr.rhs), signature)
+        result = self.context.get_function(function, found)(self.builder, given)
+        return self.context.cast(self.builder, result, signature.return_type, resty)
+
+    def lower_getitem(self, resty: Any, expr: Any, value: Any, index: Any, signature: Any) -> Any:
+        function, found = self._typed(operator.getitem, signature)
+        given = self._cast((value, index), signature)
+        result = self.context.get_function(function, found)(self.builder, given)
+        return self.context.cast(self.builder, result, signature.return_type, resty)
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _Lowering(typed_passes.NativeLowering):
+    _name = "kernel_lowering"
+
+    @property
+    def lowering_class(self) -> type[Lower]:
+        return _Lower
 
 
 class _Nowhere:
@@ -93,6 +178,15 @@ class EntryLibrary(JITCodeLibrary):
     def _optimize_functions(self, ll_module: Any) -> None:
         ll_module.data_layout = self._codegen._data_layout  # the whole module is optimised, once, in the end
 
+    def _optimize_final_module(self) -> None:
+        """In one round: Numba's first one serves counts of references, and vectorises loops; here they are vectors."""
+        made = self._codegen._module_pass_manager(loop_vectorize=False)
+        if isinstance(made, tuple):
+            manager, builder = made
+            manager.run(self._final_module, builder)
+        else:  # before Numba 0.61
+            made.run(self._final_module)
+
     def finalize(self) -> None:
         found: dict[Any, None] = {}
         _collect(self._linking_libraries, found)
@@ -125,7 +219,8 @@ class _Compiler(CompilerBase):
     def __init__(
         self, typingctx: Any, targetctx: Any, library: Any, args: Any, return_type: Any, flags: Any, locals: Any
     ) -> None:
-        super().__init__(_Remembering.of(typingctx), targetctx, library, args, return_type, flags, locals)
+        own = _Remembering.of(typingctx), _Direct.of(targetctx)
+        super().__init__(*own, library, args, return_type, flags, locals)
 
     def compile_extra(self, func: Any) -> Any:
         if self.state.library is None:
@@ -134,7 +229,7 @@ class _Compiler(CompilerBase):
         return super().compile_extra(func)
 
     def define_pipelines(self) -> list[PassManager]:
-        manager = PassManager("kernels")
+        manager = _Passes("kernels")
         for each, why in (
             (untyped_passes.TranslateByteCode, "analyzing bytecode"),
             (untyped_passes.FixupArgs, "fix up args"),
@@ -148,7 +243,7 @@ class _Compiler(CompilerBase):
             (typed_passes.NoPythonSupportedFeatureValidation, "ensure features that are in use are in a valid form"),
             (typed_passes.IRLegalization, "ensure IR is legal prior to lowering"),
             (typed_passes.AnnotateTypes, "annotate types"),
-            (typed_passes.NativeLowering, "native lowering"),
+            (_Lowering, "native lowering"),
             (typed_passes.NoPythonBackend, "nopython mode backend"),
         ):
             manager.add_pass(each, why)

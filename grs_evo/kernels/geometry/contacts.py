@@ -61,7 +61,7 @@ def _cell_heights(inv):
     """Perpendicular heights (3,) Å from the inverse cell: the columns of it are the reciprocal vectors."""
     out = reals(3)
     for k in range(3):
-        out[k] = 1.0 / math.sqrt(inv[0, k] ** 2 + inv[1, k] ** 2 + inv[2, k] ** 2)
+        out[k] = 1.0 / math.sqrt(inv[0, k] * inv[0, k] + inv[1, k] * inv[1, k] + inv[2, k] * inv[2, k])
     return out
 
 
@@ -225,7 +225,8 @@ def push_apart(positions, cell, species, pbc, minimum, movable, sweeps):
         # A crowded atom is pushed by several at once; no step longer than a quarter of the largest minimum.
         longest = 0.25 * largest(minimum)
         for i in range(n):
-            length = math.sqrt(shift[i, 0] ** 2 + shift[i, 1] ** 2 + shift[i, 2] ** 2)
+            x, y, z = shift[i, 0], shift[i, 1], shift[i, 2]
+            length = math.sqrt(x * x + y * y + z * z)
             scale = 0.6 if length * 0.6 < longest else longest / length
             for c in range(3):
                 out[i, c] += scale * shift[i, c]

@@ -81,6 +81,7 @@ class LossWork(NamedTuple):
     set_terms: NDArray[np.float64]
     closest: NDArray[np.float64]  # (1,) smallest distance over core distance of the last structure; inf: out of reach
     moments_loss: int  # address of `objective.moments_loss` for arguments of these types
+    entropy: int  # that of `objective.entropy`; 0: it does not count
 
 
 def loss_buffers(plan: LossPlan) -> LossWork:
@@ -112,6 +113,7 @@ def loss_buffers(plan: LossPlan) -> LossWork:
         set_terms=np.zeros(N_TERMS),
         closest=np.full(1, np.inf),
         moments_loss=0,
+        entropy=0,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from grs_evo.kernels.arrays import integers, real_rows, reals, zeros
-from grs_evo.kernels.calls import address, call_pair
+from grs_evo.kernels.calls import address, call_number, call_pair
 from grs_evo.kernels.compiling import entry_allocating, entry_locked, inner, inner_allocating
 from grs_evo.kernels.loss.covariance import (
     covariance_of_rows,
@@ -137,8 +137,8 @@ def moments_loss(central, counts, covariance, plan, norm, delta, gradient, work,
     return value, reported
 
 
-@inner_allocating
-def _entropy(rows, species, plan, weight, drows):
+@entry_allocating
+def entropy(rows, species, plan, weight, drows):
     """Nearest-neighbour entropy of the environments, softened; returns S and adds weight × dS/drows.
 
     S = mean over i of −(1/8) ln Σ_j (d_ij² + ε)^−4, j over the other atoms of i's element and d² the mean over
@@ -232,7 +232,7 @@ def loss_of_rows(rows, species, plan, norm, delta, gradient, work, terms, drows)
             covariance_rows_adjoint(rows, plan, work.counts, places, work.central[0], work.dcovariance, drows)
     if plan.w_entropy != 0.0:
         slope = -plan.w_entropy if gradient else 0.0
-        terms[ENTROPY] = -_entropy(rows, species, plan, slope, drows)
+        terms[ENTROPY] = -call_number(work.entropy, (rows, species, plan, slope, drows))
         value += plan.w_entropy * terms[ENTROPY]
         reported += plan.w_entropy * terms[ENTROPY]
     return value, reported
@@ -245,10 +245,14 @@ def rows_loss(rows, species, plan, norm, delta, gradient, work, terms, drows):
 
 
 def make_loss_work(plan: LossPlan) -> LossWork:
-    """Buffers of the right size for a plan, and where the loss of moments is."""
+    """Buffers of the right size for a plan, and where the loss of moments and the entropy, where it counts, are."""
     work = loss_buffers(plan)
     found = address(
         moments_loss, work.central, work.counts, work.covariance, plan, plan.norm, plan.delta, True, work,
         work.set_terms,
     )  # fmt: skip
-    return work._replace(moments_loss=found)
+    work = work._replace(moments_loss=found)
+    if plan.w_entropy == 0.0:
+        return work  # what a loss has not is not compiled
+    rows = np.zeros((1, int(plan.sizes.max())))
+    return work._replace(entropy=address(entropy, rows, np.zeros(1, np.int32), plan, plan.w_entropy, rows))
