@@ -25,6 +25,8 @@ def _arrived(start: startup.Start) -> startup.Start:
     sent: list[tuple[int, np.ndarray]] = []
     first = World(DeadPeers(0, [], settled=9), launcher=Launcher())
     first.post = lambda dest, tag, block: sent.append((tag, block))  # type: ignore[method-assign]
+    if start.held is not None:
+        start.held.world = first
     startup.send_start(first, start)
     assert {tag for tag, _ in sent} <= {Tag.SHARE, Tag.ISLAND}
     return startup.receive_start(_Later(sent))
