@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ import numpy as np
 import pytest
 import small
 from fleet import N_STATS, ToyRecorder, ToyWork
+from test_checkpoint import STORED
 
 import grs_evo
 from grs_evo.driver import session
 from grs_evo.driver.config.run_file import parse
 from grs_evo.driver.ranks import startup
 from grs_evo.driver.ranks.distributed_target import DistributedDescriber
+from grs_evo.driver.ranks.held_states import HeldStates
 from grs_evo.driver.sets import sharing
 from grs_evo.errors import InputError, RankExit
 from grs_evo.parallel import communicator, endings
@@ -32,7 +35,8 @@ from grs_evo.parallel.decisions import Balance, CheckpointOptions, Decision, Sto
 from grs_evo.parallel.messages import Tag, encode, text_array
 from grs_evo.parallel.topology import MigrationOptions, Routes, sources
 from grs_evo.parallel.worker import RoundPlan, SignalFlag, Worker
-from grs_evo.storage.checkpoint import Checkpoint
+from grs_evo.search.population.archive import ArchiveOptions
+from grs_evo.storage.checkpoint import Checkpoint, save_shard
 from grs_evo.structures.structure import Structure
 from grs_evo.targets.chunks import Job
 
@@ -164,24 +168,37 @@ def _evolution(
     )
 
 
-def _start(folder: Path, resumed: bool) -> startup.Start:
+def _start(folder: Path, world: Any = None) -> startup.Start:
+    """From the beginning, or with a world from a checkpoint."""
     run = parse(small.write(folder).read_text(), "case")
     data = session.make_target_data(run, folder)
-    point = None
-    if resumed:
+    point = held = None
+    if world is not None:
         states = [{"history": np.zeros((1, 2))} for _ in range(5)]
         decision = Decision(3).to_array()
         point = Checkpoint(3, 0, 3, decision, states, {}, np.empty((0, 4)), 1.0, {}, small.LATTICE)
-    return startup.Start(run, data, folder, point, np.array([0, 0, 1, 1, 1], np.int32))
+        held = HeldStates(world)
+        held.read(point, folder)
+    return startup.Start(run, data, folder, point, np.array([0, 0, 1, 1, 1], np.int32), held=held)
 
 
-def _told(folder: Path, resumed: bool) -> list[tuple[int, Any]]:
+def _told(folder: Path) -> list[tuple[int, Any]]:
     """What rank 0 sends to the other at the start."""
     sent: list[tuple[int, Any]] = []
     world = _world(0, settled=9)
     world.post = lambda dest, tag, block: sent.append((tag, block))  # type: ignore[method-assign]
-    startup.send_start(world, _start(folder, resumed))
+    startup.send_start(world, _start(folder, world))
     return sent
+
+
+def _send_states(folder: Path, world: World) -> None:
+    startup.send_start(world, _start(folder, world))
+
+
+def _read_shards(folder: Path, held: HeldStates) -> None:
+    point = Checkpoint.from_bytes(STORED.read_bytes())
+    shard = save_shard(point.step, {0: point.states[0]}, folder, lambda: None)
+    held.read(replace(point, states=[], shards=(shard,)), folder)
 
 
 def _describe(folder: Path) -> None:
@@ -217,12 +234,14 @@ LATER = (None, 12)
 WALKS: dict[str, Callable[[Path], Any]] = {
     "settling": lambda _: _world(0).settle(lambda *_: None),
     "sharing": lambda _: startup.broadcast(_world(0), {"done": text_array("")}),
-    "telling": lambda folder: startup.send_start(_world(0), _start(folder, False)),
-    "telling states": lambda folder: startup.send_start(_world(0, settled=1), _start(folder, True)),
+    "telling": lambda folder: startup.send_start(_world(0), _start(folder)),
+    "telling states": lambda folder: _send_states(folder, _world(0, settled=1)),
     "receiving": lambda _: startup.receive(_world(1)),
     "having received": lambda _: startup.receive(_world(1, [(Tag.SHARE, encode({}))])),
-    "hearing": lambda folder: startup.receive_start(_world(1, _told(folder, True)[:1], settled=1)),
-    "telling who sees the folder": lambda folder: startup.folder_is_shared(_world(1), _start(folder, False)),
+    "reading shards": lambda folder: _read_shards(folder, HeldStates(_world(0))),
+    "asking what was read": lambda _: HeldStates(_world(0)).known(ArchiveOptions(), ("mean",), 3),
+    "hearing": lambda folder: startup.receive_start(_world(1, _told(folder)[:1], settled=1)),
+    "telling who sees the folder": lambda folder: startup.folder_is_shared(_world(1), _start(folder)),
     "sent away at set-up": lambda _: startup.receive(_world(1, [QUIT])),
     "describing": _describe,
     "waiting for a block of a pool": lambda _: sharing.Ranks(_world(0), SignalFlag(), 1)._wait_for(0),
