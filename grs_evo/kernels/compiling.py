@@ -85,7 +85,7 @@ class _Direct(CPUContext):
         return written or super().get_function(fn, sig, _firstcall=_firstcall and fn not in _WITHOUT)
 
     def get_abi_sizeof(self, ty: Any) -> int:
-        """Bytes of a type; LLVM is asked once, for which a module is written and read."""
+        """Bytes of a type, found out once: LLVM takes a module of text to tell."""
         name = str(ty)
         if name not in _SIZES:
             _SIZES[name] = super().get_abi_sizeof(ty)

@@ -39,7 +39,7 @@ class HeldStates:
         self.states: dict[int, Arrays] = {}
         self._gathering = Gathering(world.rank, world.size)
         self._told: Arrays | None = None  # of all ranks, on rank 0
-        self._asked: tuple[ArchiveOptions, Sequence[str]] = ArchiveOptions(), ()
+        self._wanted: tuple[ArchiveOptions, Sequence[str]] = ArchiveOptions(), ()
 
     # -- rank 0 --------------------------------------------------------------------------------------------------------
 
@@ -56,12 +56,12 @@ class HeldStates:
             self.states.update(checkpoint.states_of(point, folder))
             return
         shards = [[one.name, one.digest, list(one.islands)] for one in point.shards]
-        asked = {
+        wanted = {
             "folder": np.frombuffer(os.fsencode(folder), np.uint8),
             "step": np.array([point.step]),
             "shards": text_array(json.dumps(shards)),
         }
-        self.world.post_all(Tag.READ, encode(asked))
+        self.world.post_all(Tag.READ, encode(wanted))
         for shard in point.shards[:: self.world.size]:
             self.states.update(checkpoint.read_shard(shard, point.step, folder))
         unread: dict[int, list[int]] = {}
@@ -83,14 +83,14 @@ class HeldStates:
         ----------
         options, term_names : of the run's archive, see `archive.merge`
         """
-        asked = {
+        wanted = {
             "options": text_array(options.model_dump_json()),
             "terms": text_array(json.dumps(list(term_names))),
             "n_stats": np.array([n_stats]),
         }
         if self.world.size > 1:
-            self.world.post_all(Tag.TELL, encode(asked))
-        self._tell(asked)
+            self.world.post_all(Tag.TELL, encode(wanted))
+        self._tell(wanted)
         wait(lambda: self._told is not None, self._serve_all)
         assert self._told is not None
         rows = np.empty((len(self._told["islands"]), n_stats))
@@ -113,12 +113,12 @@ class HeldStates:
         for _, tag, block in self.world.arrived():
             self.serve(tag, block)
 
-    def _read_share(self, asked: Arrays) -> None:
+    def _read_share(self, wanted: Arrays) -> None:
         """Read every n-th shard, from the rank's own number on; tell rank 0 which of them cannot be read here."""
         self.states.clear()
-        folder, step = Path(os.fsdecode(asked["folder"].tobytes())), int(asked["step"][0])
+        folder, step = Path(os.fsdecode(wanted["folder"].tobytes())), int(wanted["step"][0])
         shards = [
-            Shard(name, digest, tuple(islands)) for name, digest, islands in json.loads(array_text(asked["shards"]))
+            Shard(name, digest, tuple(islands)) for name, digest, islands in json.loads(array_text(wanted["shards"]))
         ]
         unread = []
         for number in range(self.world.rank, len(shards), self.world.size):
@@ -128,23 +128,23 @@ class HeldStates:
                 unread.append(number)
         self.world.post(0, Tag.UNREAD, numbers(*unread))
 
-    def _tell(self, asked: Arrays) -> None:
+    def _tell(self, wanted: Arrays) -> None:
         """The newest statistics of the islands held, and their archives put together."""
-        options = ArchiveOptions.model_validate_json(array_text(asked["options"]))
-        self._asked = options, tuple(json.loads(array_text(asked["terms"])))
+        options = ArchiveOptions.model_validate_json(array_text(wanted["options"]))
+        self._wanted = options, tuple(json.loads(array_text(wanted["terms"])))
         found: list[Individual] = []
         most = _MOST_HELD
         for state in self.states.values():
             found += unpack_of(state, "archive")
             if len(found) > most:
-                found = all_that_may_stay(found, *self._asked)
+                found = all_that_may_stay(found, *self._wanted)
                 most = _MOST_HELD + 2 * len(found)
         rows = [state["history"][-1] for state in self.states.values()]
         self._pass_on(
             {
                 "ranks": np.array([self.world.rank], np.int64),
                 "islands": np.array(list(self.states), np.int64),
-                "rows": np.array(rows).reshape(len(rows), int(asked["n_stats"][0])),
+                "rows": np.array(rows).reshape(len(rows), int(wanted["n_stats"][0])),
                 **self._packed(found),
             }
         )
@@ -161,7 +161,7 @@ class HeldStates:
             self.world.post(self._gathering.parent, Tag.TOLD, encode(joined))
 
     def _packed(self, individuals: Sequence[Individual]) -> Arrays:
-        options, term_names = self._asked
+        options, term_names = self._wanted
         kept = all_that_may_stay(individuals, options, term_names)
         return {f"archive.{name}": column for name, column in pack(kept, len(term_names)).items()}
 
