@@ -68,6 +68,11 @@ def pytest_collection_finish() -> None:
     """What has been imported and collected stays: it is not looked through for garbage again and again."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 10, 10)
+
+
+def pytest_unconfigure() -> None:
+    gc.freeze()  # nor at the end
 
 
 @pytest.hookimpl(wrapper=True)
