@@ -113,8 +113,8 @@ def moves(self, generation, effect):
     self.n_moved += len(islands)
     return np.column_stack([islands, owner[islands]]).astype(np.int32)
 Balance.moves = moves
-from grs_evo.cli import main
-main(sys.argv[1:])
+from grs_evo.__main__ import main
+main()
 """
 
 
@@ -182,8 +182,8 @@ def test_many_islands_are_saved_in_shards(tmp_path: Path) -> None:
 def test_a_folder_that_others_do_not_see_is_written_by_rank_0(tmp_path: Path) -> None:
     case = small.write(tmp_path, MANY)
     blind = (
-        "import sys\nfrom grs_evo.driver.ranks import startup\nfrom grs_evo.cli import main\n"
-        "startup.can_write = lambda *_: False\nmain(sys.argv[1:])\n"
+        "import sys\nfrom grs_evo.driver.ranks import startup\nfrom grs_evo.__main__ import main\n"
+        "startup.can_write = lambda *_: False\nmain()\n"
     )
     code, text = _finish(_restless(2, "run", case, cwd=tmp_path, program=blind))
     assert code == 0, text
@@ -196,12 +196,12 @@ def test_a_rank_that_cannot_write_ends_all_with_74(tmp_path: Path) -> None:
     """Its shard is not there, so neither is the checkpoint; the one before is whole."""
     case = small.write(tmp_path, MANY)
     failing = (
-        "import sys\nfrom grs_evo.storage import checkpoint\nfrom grs_evo.cli import main\n"
+        "import sys\nfrom grs_evo.storage import checkpoint\nfrom grs_evo.__main__ import main\n"
         "from grs_evo.errors import StorageError\nreal = checkpoint.save_shard\n"
         "def save(step, states, *rest):\n"
         "    if step > 2 and 0 not in states:\n        raise StorageError('no space left')\n"
         "    return real(step, states, *rest)\n"
-        "checkpoint.save_shard = save\nmain(sys.argv[1:])\n"
+        "checkpoint.save_shard = save\nmain()\n"
     )
     code, text = _finish(_restless(2, "run", case, cwd=tmp_path, program=failing))
     assert code == 74, text
@@ -363,8 +363,9 @@ def test_one_rank_raising_ends_all(expected: str, tmp_path: Path, island: int) -
         "        raise RuntimeError('a programmer made a mistake')\n"
         "    return real(state, *rest, **more)\n"
         "island.advance = advance\n"
-        "from grs_evo.cli import main\n"
-        "main(['run', 'case.toml'])\n"
+        "sys.argv[1:] = ['run', 'case.toml']\n"
+        "from grs_evo.__main__ import main\n"
+        "main()\n"
     )
     process = subprocess.Popen(
         ["mpiexec", "-n", "3", sys.executable, "failing.py"],

@@ -234,7 +234,9 @@ class Failed(Exception):
 
 # A script that makes runs one after the other: run file, folder, run file, folder, …
 _IN_TURN = """
-import sys
+import atexit, gc, sys
+gc.set_threshold(50_000, 10, 10)  # as the program does
+atexit.register(gc.freeze)
 import grs_evo
 for run_file, out in zip(sys.argv[1::2], sys.argv[2::2]):
     if not grs_evo.run(run_file, out).finished:
