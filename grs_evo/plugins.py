@@ -17,6 +17,7 @@ import hashlib
 import importlib
 import inspect
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -84,6 +85,7 @@ def _entry_point(kind: str, name: str, where: str) -> str:
     return known[name]
 
 
+@cache  # to ask which package has a module takes 0.1 s, and a run asks at each turn of its set-up
 def _version(module: str) -> str:
     top = module.partition(".")[0]
     owners = metadata.packages_distributions().get(top, ())
