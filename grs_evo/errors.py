@@ -47,7 +47,11 @@ def exit_code_of(error: InputError | StorageError) -> int:
     return EXIT_INPUT if isinstance(error, InputError) else EXIT_STORAGE
 
 
-class RankExit(Exception):
+class Leaving(Exception):
+    """No error but a way out, which code that answers errors lets pass."""
+
+
+class RankExit(Leaving):
     """Rank 0 has told the user what there is to tell; leave with its exit code."""
 
     def __init__(self, code: int) -> None:

@@ -16,14 +16,62 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import metadata
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
-from grs_evo.errors import InputError, nearest
+from grs_evo.errors import InputError, Leaving, StorageError, nearest, type_of
 
 KINDS = ("operators", "candidates", "strategies", "terms", "observables", "exporters", "callbacks")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a function of a part has to give."""
+
+    wanted: str  # in words: "a Structure, or None"
+    fits: Callable[..., bool]  # (what it gave, its arguments …) -> whether it is that
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """A function of a part from outside, whose slips are told in one line that names the part and its file.
+
+    What it raises, or gives instead of what is wanted, is an `InputError`: a run ends with it on all its ranks.
+    """
+
+    place: str  # module:variable
+    name: str  # of the function in its record
+    function: Callable[..., Any]
+    answer: Answer
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        try:
+            given = self.function(*arguments, **named)
+        except (InputError, StorageError, Leaving, MemoryError):
+            raise
+        except Exception as error:  # what somebody else's code raises is not known here
+            words = f"raised {type(error).__name__}: {error}".rstrip(": ")
+            raise InputError(self._told(words, _line_of(error.__traceback__, self._file))) from error
+        if not self.answer.fits(given, *arguments):
+            raise InputError(self._told(f"returned {type_of(given)}", 0))
+        return given
+
+    def _told(self, words: str, line: int) -> str:
+        where = f"{self._file}, line {line}" if line else self._file
+        return f"{self.place} ({where}): {self.name} {words}; it must return {self.answer.wanted}"
+
+    @property
+    def _file(self) -> str:
+        function = inspect.unwrap(getattr(self.function, "py_func", self.function))  # py_func: compiled by Numba
+        try:
+            return inspect.getsourcefile(function) or self.place.partition(":")[0]
+        except TypeError:  # no function of Python's own
+            return self.place.partition(":")[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +81,7 @@ class Plugin:
     kind: str
     name: str  # as the user gave it
     place: str  # module:variable
-    value: Any
+    value: Any  # the record, its functions guarded
     version: str  # of the installed package that it belongs to; empty: a file on PYTHONPATH
     digest: str  # of its module's source; empty: there is none
 
@@ -69,7 +117,27 @@ def load(kind: str, name: str, wanted: type, where: str) -> Plugin:
     if not isinstance(value, wanted):
         article = "an" if wanted.__name__[0] in "AEIOU" else "a"
         raise InputError(f"{where}: {name!r} is a {type(value).__name__}; it must be {article} {wanted.__name__}")
-    return Plugin(kind, name, place, value, _version(module), source_digest(owner))
+    return Plugin(kind, name, place, guarded(value, place), _version(module), source_digest(owner))
+
+
+def guarded(record: Any, place: str) -> Any:
+    """A record of a part whose functions tell their slips; `record` itself where it has none."""
+    answers: Mapping[str, Answer] = type(record).ANSWERS
+    given = {name: getattr(record, name) for name in answers}
+    return replace(
+        record,
+        **{name: Guarded(place, name, one, answers[name]) for name, one in given.items() if callable(one)},
+    )
+
+
+def _line_of(trace: TracebackType | None, file: str) -> int:
+    """The last line of a file that an error came through; 0: none."""
+    line = 0
+    while trace is not None:
+        if Path(trace.tb_frame.f_code.co_filename) == Path(file):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
 
 
 def entry_points(kind: str) -> dict[str, str]:

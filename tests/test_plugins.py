@@ -14,11 +14,13 @@ from ase.io import write
 
 import grs_evo
 from grs_evo.cli.check import check
+from grs_evo.cli.commands import main
 from grs_evo.driver.config.run_file import parse
 from grs_evo.driver.session import resume, run
 from grs_evo.errors import InputError
 from grs_evo.observables import catalogue
 from grs_evo.search.operators import table
+from grs_evo.structures.structure import Structure, is_sound
 
 PARTS = {
     "operator": '''\
@@ -233,3 +235,74 @@ def test_strategies_that_are_none_are_answered_at_set_up(here: Path) -> None:
         run(path, here / "out", quiet=True)
     with pytest.raises(InputError, match=said):
         check(path)
+
+
+# Parts that slip: the module, `{}` in place of what its function does, and the tables that name it.
+SLIPPING = {
+    "operators": (
+        "from grs_evo.search.operators.record import Operator\ndef act(rng, parents, limits, steps):\n    {}\n"
+        "PART = Operator('slips', act, 'chemical', weight=9.0)\n",
+        '[plugins]\noperators = ["MODULE:PART"]\n[search]',
+    ),
+    "observables": (
+        "from grs_evo.observables import Observable\ndef measure(found):\n    {}\n"
+        "PART = Observable('slips', 'nothing', '', measure, lambda found, target: [])\n",
+        '[plugins]\nobservables = ["MODULE:PART"]\n[search]',
+    ),
+    "terms": (
+        "from grs_evo.loss.terms.term import AddedTerm\ndef value(*arguments):\n    {}\n"
+        "PART = AddedTerm('slips', 'nothing', '', 'nothing', 'rows', value, lambda *_: None)\n",
+        '[loss.terms]\n"MODULE:PART" = 1.0\n[search]',
+    ),
+    "strategies": (
+        "from grs_evo.search.strategies.record import SearchStrategy\ndef act(state, problem, rng, ledger):\n    {}\n"
+        "PART = SearchStrategy('slips', act)\n",
+        '[search]\nstrategy = "MODULE:PART"',
+    ),
+    "candidates": (
+        "from grs_evo.search.candidates.source import CandidateGenerator\ndef draw(rng, source):\n    {}\n"
+        "PART = CandidateGenerator('slips', draw)\n",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SLIPPING)
+@pytest.mark.parametrize(("does", "said"), [("1 / 0", "raised ZeroDivisionError: "), ("return 'x'", "returned a str")])
+def test_a_part_that_slips_is_named_in_one_line(
+    kind: str, does: str, said: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content, tables = SLIPPING[kind]
+    name = f"{kind}_{len(said)}"  # its own, since modules are imported once
+    (here / f"{name}.py").write_text(content.format(does))
+    text = small.LATTICE
+    if kind == "candidates":
+        text = small.RELAXED.replace('kind = "random"', 'kind = "random"\ngenerator = "MODULE:PART"')
+    else:
+        text = text.replace("[search]", tables)
+    with pytest.raises(SystemExit) as ended:
+        main(["run", str(small.write(here, text.replace("MODULE", name))), "--quiet"])
+    told = capsys.readouterr().err
+    assert ended.value.code == 2, told
+    line = ", line 3" if does.startswith("1") else ""
+    assert f"{name}:PART ({here / name}.py{line}): " in told
+    assert said in told
+    assert "it must return a" in told
+    assert len(told.splitlines()) == 1
+
+
+def test_a_format_that_slips_is_named(here: Path) -> None:
+    (here / "slipping.py").write_text(
+        "from grs_evo.exporters.table import Exporter\nPART = Exporter('x', (), each=lambda one, known: 'text')\n"
+    )
+    grs_evo.run(small.write(here), here / "out", quiet=True)
+    said = r"slipping:PART \(.*slipping\.py\): each returned a str; it must return bytes"
+    with pytest.raises(InputError, match=said):
+        grs_evo.export(here / "out", here / "list.txt", format="slipping:PART", top=1)
+
+
+def test_structures_from_outside_are_looked_at(here: Path) -> None:
+    whole = Structure(np.zeros((1, 3)), np.eye(3), np.zeros(1), np.ones(3))
+    assert is_sound(whole, 1)
+    for changes in ({"species": np.ones(1)}, {"positions": np.full((1, 3), np.nan)}, {"cell": np.eye(2)}):
+        assert not is_sound(whole.replace(**changes), 1)

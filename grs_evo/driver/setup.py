@@ -26,6 +26,7 @@ from grs_evo.loss.lattice import make_lattice_objective, reference_structures
 from grs_evo.loss.objective import Objective, make_objective
 from grs_evo.loss.options import LossOptions
 from grs_evo.loss.terms.table import needs_covariance, weights
+from grs_evo.observables.catalogue import try_plugged
 from grs_evo.potential.relaxation import RelaxOptions
 from grs_evo.search import island
 from grs_evo.search.candidates.binding import bind
@@ -293,6 +294,8 @@ def make_problem(run: RunFile, target_data: TargetData, folder: Path) -> Problem
         islands = run.each_island()
         sources = _sources(run, target_data, islands, folder)
         _check_vacancies(target_data.basis, sources)
+        if target_data.structures:
+            try_plugged(min(target_data.structures, key=lambda one: one.n_atoms), target_data.basis.elements)
         objective = make_objective(
             target_data.basis, target_data.target, run.loss, reference=_reference(run.loss, sources[0], run.seed)
         )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from grs_evo.exporters import dft, formats
 from grs_evo.exporters.formats import Calculation
 from grs_evo.files import write_whole
+from grs_evo.plugins import Answer
 from grs_evo.structures.formats import FORMATS
 
 
@@ -36,6 +37,14 @@ class Exporter:
     place: Callable[[Path, Sequence[Any], Context], list[Path]] | None = None
     folders: bool = False  # `place` makes path/001/POSCAR and so on
     apart: bool = False  # `place` makes a file or folder for every structure
+
+    ANSWERS: ClassVar[Mapping[str, Answer]] = {
+        "together": Answer("bytes", lambda content, *_: isinstance(content, bytes)),
+        "each": Answer("bytes", lambda content, *_: isinstance(content, bytes)),
+        "place": Answer(
+            "a list of Path", lambda files, *_: isinstance(files, list) and all(isinstance(one, Path) for one in files)
+        ),
+    }
 
     @property
     def is_apart(self) -> bool:

@@ -6,7 +6,6 @@ import importlib
 import pkgutil
 from collections.abc import Iterable, Sequence
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any
 
 from grs_evo.errors import InputError
@@ -14,10 +13,8 @@ from grs_evo.observables import cells, environments
 from grs_evo.observables.counting.survey import survey
 from grs_evo.observables.given import structures_of
 from grs_evo.observables.record import Observable
-
-# Group of entry points by which other packages add observables.
-ENTRY_POINTS = "grs_evo.observables"
-
+from grs_evo.plugins import entry_points, load
+from grs_evo.structures.structure import Structure
 
 # Those that run files name; the only state of this module, which says what code there is, as an import does.
 _plugged: dict[str, Observable] = {}
@@ -31,10 +28,24 @@ def plug(observable: Observable) -> None:
     InputError
         Another one has this name.
     """
-    if _plugged.get(observable.name) is observable:
+    if _plugged.get(observable.name) == observable:
         return
     extended(all_observables(), [observable])  # raises
     _plugged[observable.name] = observable
+
+
+def try_plugged(structure: Structure, elements: Sequence[str]) -> None:
+    """Measure a structure with what run files name, so that its slips are told before a search and not after it.
+
+    Raises
+    ------
+    InputError
+        One of them raises, or gives something else than values.
+    """
+    if _plugged:
+        counted = survey([structure], elements)
+        for one in _plugged.values():
+            one.measure(counted)
 
 
 def all_observables() -> tuple[Observable, ...]:
@@ -55,7 +66,9 @@ def _installed() -> tuple[Observable, ...]:
     for package in (cells, environments):
         for module in sorted(info.name for info in pkgutil.iter_modules(package.__path__)):
             found.append(importlib.import_module(f"{package.__name__}.{module}").OBSERVABLE)
-    return extended(found, [point.load() for point in entry_points(group=ENTRY_POINTS)])
+    return extended(
+        found, [load("observables", name, Observable, "observables").value for name in entry_points("observables")]
+    )
 
 
 def extended(known: Sequence[Observable], extra: Sequence[Any]) -> tuple[Observable, ...]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.observables.counting.survey import Survey
 from grs_evo.observables.sampling import Comparison
+from grs_evo.plugins import Answer
 
 # Above so many limits a deviation is told as that many: where the target has no scatter it would be without bound.
 _FAR = 99.0
@@ -60,6 +61,10 @@ class Curve:
     y_title: str
 
 
+def _are(given: Any, kind: type) -> bool:
+    return isinstance(given, list) and all(isinstance(one, kind) for one in given)
+
+
 @dataclass(frozen=True)
 class Observable:
     """A thing that a person checks in a structure.
@@ -75,6 +80,12 @@ class Observable:
     compare: Callable[[Survey, Comparison], list[Row]]  # rows against a target
     # distributions to be drawn against a target's; None: it is told by numbers alone
     curves: Callable[[Survey, Comparison], list[Curve]] | None = None
+
+    ANSWERS: ClassVar[Mapping[str, Answer]] = {
+        "measure": Answer("a dict of plain values by subject", lambda values, *_: isinstance(values, dict)),
+        "compare": Answer("a list of Row", lambda rows, *_: _are(rows, Row)),
+        "curves": Answer("a list of Curve", lambda curves, *_: _are(curves, Curve)),
+    }
 
     def row(
         self,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from grs_evo.errors import InputError, RankExit, StorageError
+from grs_evo.errors import InputError, Leaving, RankExit, StorageError
 from grs_evo.parallel.communicator import World, wait
 from grs_evo.parallel.coordinator import Coordinator
 from grs_evo.parallel.decisions import NEVER, Decision
@@ -30,7 +30,7 @@ Arrays = dict[str, NDArray[Any]]
 _LOOK = 1e-3
 
 
-class Halted(Exception):
+class Halted(Leaving):
     """The generation under way is given up; the newest complete one will be saved."""
 
 

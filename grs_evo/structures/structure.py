@@ -58,6 +58,22 @@ class Structure:
         return np.bincount(self.species, minlength=n_elements)
 
 
+# What code from outside has to give as a structure, in words.
+SOUND = "a Structure with finite positions and cell, and species that count in the elements"
+
+
+def is_sound(given: Any, n_elements: int) -> bool:
+    """Whether something is a structure that compiled code can be given."""
+    if not isinstance(given, Structure):
+        return False
+    n = given.n_atoms
+    shapes = given.positions.shape == (n, 3) and given.cell.shape == (3, 3) and given.pbc.shape == (3,)
+    if not (shapes and n > 0 and given.species.shape == (n,)):
+        return False
+    finite = np.isfinite(given.positions).all() and np.isfinite(given.cell).all()
+    return bool(finite and given.species.min() >= 0 and given.species.max() < n_elements)
+
+
 def with_species(structure: Structure, species: NDArray[np.int32]) -> Structure:
     """`replace(species=…)` without its checks and copies, for a new array (n_atoms,) that nobody writes to again."""
     species.flags.writeable = False

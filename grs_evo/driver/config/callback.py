@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
+
+from grs_evo.plugins import Answer
 
 
 @dataclass(frozen=True)
@@ -16,3 +18,5 @@ class Callback:
 
     name: str
     call: Callable[[Any], Any]
+
+    ANSWERS: ClassVar[Mapping[str, Answer]] = {}  # the recorder tells its slips, and the run goes on

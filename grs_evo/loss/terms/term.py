@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from numbers import Real
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from grs_evo.kernels.lattice.clusters import ClusterTables
 from grs_evo.loss.options import LossOptions
 from grs_evo.options import Options
+from grs_evo.plugins import Answer
 
 # What of the target a term is compared with. "covariance": the target must be made with it; "environments": descriptor
 # rows that the target keeps as a sample; "structures": positions and cells, which stored targets may lack.
@@ -85,6 +87,16 @@ class AddedTerm(Term):
     options: type[TermOptions] = TermOptions
     on_sites: Callable[..., ClusterTables] | None = None
     report: Callable[..., list[dict[str, Any]]] | None = None
+
+    ANSWERS: ClassVar[Mapping[str, Answer]] = {
+        "value": Answer("a number", lambda value, *_: isinstance(value, Real)),
+        "prepare": Answer("the state of the term", lambda *_: True),
+        "on_sites": Answer("ClusterTables", lambda tables, *_: isinstance(tables, ClusterTables)),
+        "report": Answer(
+            "a list of dicts",
+            lambda rows, *_: isinstance(rows, list) and all(isinstance(row, dict) for row in rows),
+        ),
+    }
 
 
 @dataclass(frozen=True, eq=False)

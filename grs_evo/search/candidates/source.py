@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import factorial, inf, prod
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,14 @@ from pydantic import Field, model_validator
 
 from grs_evo.kernels.geometry.contacts import cartesian, cell_heights, inverse, push_apart
 from grs_evo.options import Options
+from grs_evo.plugins import Answer
 from grs_evo.search.candidates.disordered.carved import Whole, carve, carve_molecules
 from grs_evo.search.candidates.disordered.molecules import place_molecules
 from grs_evo.search.candidates.disordered.pieces import Cuttable, cut_piece
 from grs_evo.search.candidates.limits import Limits, volume
 from grs_evo.search.candidates.supercells import IDEAL_C_OVER_A
 from grs_evo.structures.composition import draw_occupation
-from grs_evo.structures.structure import Structure
+from grs_evo.structures.structure import SOUND, Structure, is_sound
 
 Reject = Callable[[str], None]
 
@@ -180,6 +181,12 @@ class CandidateGenerator:
     name: str
     # (random numbers, source) -> a structure, whose species count in `source.elements`; None: this try came to nothing
     draw: Callable[[np.random.Generator, Source], Structure | None]
+
+    ANSWERS: ClassVar[Mapping[str, Answer]] = {
+        "draw": Answer(
+            f"{SOUND}, or None", lambda drawn, rng, source: drawn is None or is_sound(drawn, len(source.elements))
+        )
+    }
 
 
 @dataclass(frozen=True, eq=False)

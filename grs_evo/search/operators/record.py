@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 
 from grs_evo.errors import InputError
+from grs_evo.plugins import Answer
 from grs_evo.search.candidates.limits import Limits
 from grs_evo.search.population.individual import STEP
-from grs_evo.structures.structure import Structure
+from grs_evo.structures.structure import SOUND, Structure, is_sound
 
 OperatorKind = Literal["chemical", "spatial", "fresh"]
 
@@ -73,6 +74,14 @@ class Operator:
     weight: float = 1.0  # how often it acts unless told otherwise, relative to the others of its class
     obstacle: Obstacle = no_obstacle  # what stops it besides what stops its kind
     parents: int = 1  # 2: a crossover; else a mutation
+
+    ANSWERS: ClassVar[Mapping[str, Answer]] = {
+        "act": Answer(
+            f"{SOUND}, or None",
+            lambda child, rng, parents, limits, steps: child is None or is_sound(child, limits.n_elements),
+        ),
+        "obstacle": Answer("a str, or None", lambda words, limits: words is None or isinstance(words, str)),
+    }
 
     def __post_init__(self) -> None:
         longest = STEP["operator"].itemsize

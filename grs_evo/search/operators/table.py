@@ -109,7 +109,7 @@ def plug(operator: Operator) -> None:
     InputError
         Another one has this name.
     """
-    if _plugged.get(operator.name) is operator and operator.name in _columns:
+    if _plugged.get(operator.name) == operator and operator.name in _columns:
         return
     register(operator)
     _plugged[operator.name] = operator
