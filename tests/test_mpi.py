@@ -236,6 +236,26 @@ def test_a_wrong_run_file_is_told_once(tmp_path: Path, n_ranks: int) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["case.toml", "target.xyz"]
 
 
+def test_a_plugged_part_that_raises_on_one_rank_is_named_once(tmp_path: Path) -> None:
+    (tmp_path / "slipping.py").write_text(
+        "from grs_evo.search.operators.record import Operator\n"
+        "from mpi4py import MPI\n"
+        "def act(rng, parents, limits, steps):\n"
+        "    assert MPI.COMM_WORLD.Get_rank() == 0\n"
+        "PART = Operator('slips', act, 'chemical', weight=9.0)\n"
+    )
+    case = small.write(tmp_path, small.LATTICE, '[plugins]\noperators = ["slipping:PART"]\n')
+    environment = {**_environment(), "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    done = subprocess.run(
+        _command(2, "run", case), cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=_PATIENCE
+    )
+    said = [line for line in (done.stdout + done.stderr).splitlines() if "slipping" in line]
+    assert done.returncode == 2, done.stderr
+    assert len(said) == 1
+    assert "slipping.py, line 4): act raised AssertionError" in said[0]
+    assert "Traceback" not in done.stderr
+
+
 def test_more_ranks_than_islands_are_refused(tmp_path: Path) -> None:
     case = small.write(tmp_path, small.LATTICE.replace("islands = 5", "islands = 2"))
     code, text = _call(3, "run", case, cwd=tmp_path)
