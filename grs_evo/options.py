@@ -58,6 +58,12 @@ def line_of(error: ValidationError, raw: Mapping[str, Any], root: type[BaseModel
     if first["type"] == "extra_forbidden":
         allowed = _allowed_keys(place[:-1], root)
         return f"{key}: unknown key{nearest(str(place[-1]), allowed)}; allowed here are {', '.join(allowed)}"
+    listed = _listed(place, root)
+    if first["type"] in ("missing", "too_long", "too_short") and listed and place and isinstance(place[-1], int):
+        place = place[:-1]
+    if first["type"] in _NO_LIST and listed and not isinstance(place[-1], int):
+        given = _at(place, raw)
+        return f"{_dotted(place)}: is {short(given)}; must be {listed}{_unit(place, root)}"
     if first["type"] == "missing":
         where = f"[{key}]" if len(place) == 1 else key
         return f"{where}: is missing; {_describe(place, root)}"
@@ -66,6 +72,38 @@ def line_of(error: ValidationError, raw: Mapping[str, Any], root: type[BaseModel
         return f"{key}: {message}" if key else message
     near = _nearest_choice(first)
     return f"{key}: is {short(first['input'])}; {_lower(message)}{near}{_unit(place, root)}"
+
+
+# pydantic's words for a value that is no list, or one of another length.
+_NO_LIST = ("tuple_type", "list_type", "missing", "too_long", "too_short")
+_ONE = {int: "whole numbers", float: "numbers", str: "texts", bool: "true or false"}
+
+
+def _listed(place: list[Any], root: type[BaseModel]) -> str:
+    """What the list at a place is to hold, such as "a list of 3 whole numbers"; empty where none is wanted."""
+    _, field = _model_at(place, root)
+    inner = () if field is None else _list_in(field.annotation)
+    if not inner or inner[0] not in _ONE:
+        return ""
+    if len(inner) > 1 and inner[1] is not Ellipsis:
+        return f"a list of {len(inner)} {_ONE[inner[0]]}"
+    example = ', such as ["…"]' if inner[0] is str else ""
+    return f"a list of {_ONE[inner[0]]}{example}"
+
+
+def _list_in(annotation: Any) -> tuple[Any, ...]:
+    """The arguments of the list or tuple in the annotation of a field; none where there is no such."""
+    if get_origin(annotation) in (tuple, list):
+        return get_args(annotation)
+    if get_origin(annotation) in (Union, UnionType):
+        return next((found for part in get_args(annotation) if (found := _list_in(part))), ())
+    return ()
+
+
+def _at(place: list[Any], raw: Any) -> Any:
+    for part in place:
+        raw = raw[part] if isinstance(raw, Mapping) or isinstance(part, int) else getattr(raw, part)
+    return raw
 
 
 def _is_branch(part: Any, loc: tuple[Any, ...], raw: Any) -> bool:
@@ -123,6 +161,7 @@ def _nearest_choice(complaint: Mapping[str, Any]) -> str:
 # What pydantic calls in Python's words, in those of TOML.
 _WORDS = (
     ("Input should be an object", "must be a table"),
+    ("Input should be a valid integer", "must be a whole number"),
     ("Input should be a valid array", "must be a list"),
     ("Input should be a valid list", "must be a list"),
     ("Input should be a valid tuple", "must be a list"),

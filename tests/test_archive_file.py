@@ -15,6 +15,7 @@ from hdf5_files import changed
 from grs_evo.driver.session import run
 from grs_evo.errors import InputError
 from grs_evo.report.report import write_report
+from grs_evo.search.counters import RunCount, evaluations_so_far
 from grs_evo.search.population.archive import archive_hash
 from grs_evo.storage import schema
 from grs_evo.storage.archive_file import read_archive, write_archive
@@ -47,6 +48,28 @@ def test_files_of_every_schema_are_read(schema):
     assert remembered == 0 if schema == 1 else remembered > 0
     for one in found.individuals:
         assert len(one.line) == 0 or one.line["uid"][0] == one.parents[0]
+
+
+def test_evaluations_of_the_run_count_all_islands(folder: Path) -> None:
+    columns = {
+        "island": np.array([0, 1, 0, 1, 0, 1]),
+        "round": np.array([0, 0, 0, 0, 1, 1]),
+        "generation": np.array([0, 0, 1, 1, 0, 0]),
+        "evaluations": np.array([10, 20, 10, 30, 14, 30]),
+        "incremental": np.array([0, 0, 0, 10, 0, 10]),
+    }
+    count = RunCount(columns)
+    assert [count(0, k) for k in (5, 10, 12, 14)] == [15, 30, 52, 54]  # half of a generation; its end; after a rest
+    assert [count(1, k) for k in (10, 20, 30, 40)] == [15, 30, 40, 50]
+    assert count(0, 16) == 58  # after the last row both go on
+    assert RunCount({})(3, 7) == 7
+    found = read_archive(folder)
+    last = sum(evaluations_so_far(found.history)[found.history["generation"] == found.history["generation"].max()])
+    counts = [one.info["grs_evaluation"] for one in found]
+    assert counts == list(found.table()["evaluation"])
+    for one, counted in zip(found.individuals, counts, strict=True):
+        assert one.evaluation <= counted <= last
+    assert any(one.evaluation < counted for one, counted in zip(found.individuals, counts, strict=True))
 
 
 def test_plain_h5py_reads_it(tmp_path):

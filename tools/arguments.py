@@ -127,16 +127,18 @@ def tell(paths: Sequence[Path]) -> None:
     print("wrote " + ", ".join(str(path) for path in paths))
 
 
-def run(main: Callable[[Sequence[str] | None], None], arguments: Sequence[str] | None = None) -> int:
-    """Run a tool: an `InputError` becomes one line on standard error and exit code 2."""
+def run(
+    main: Callable[[Sequence[str] | None], None], arguments: Sequence[str] | None = None, called: str = "error"
+) -> int:
+    """Run a tool: an `InputError` becomes one line on standard error, after what it is called, and exit code 2."""
     try:
         main(arguments)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"{called}: {error}", file=sys.stderr)
         return 2
     except ImportError as error:
         if error.name is None or error.name.startswith("grs_evo"):
             raise
-        print(f"error: the package {error.name} is missing; install grs-evo[analysis]", file=sys.stderr)
+        print(f"{called}: the package {error.name} is missing; install grs-evo[analysis]", file=sys.stderr)
         return 2
     return 0

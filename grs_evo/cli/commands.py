@@ -20,6 +20,7 @@ from grs_evo.cli.files import format_option, symbols, types_option
 from grs_evo.cli.help.guide import guide
 from grs_evo.cli.help.init import init
 from grs_evo.cli.help.plot import plot
+from grs_evo.cli.help.refused import refused
 from grs_evo.cli.label import label
 from grs_evo.cli.output.alloy import alloy
 from grs_evo.cli.output.export import export
@@ -354,7 +355,10 @@ def main(arguments: list[str] | None = None) -> None:
         code = 130
         _end_all_ranks(code, "was interrupted")
     except click.ClickException as error:
-        error.show()
+        if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
+            error.show()
+        else:
+            _to_stderr(f"grs-evo: {refused(error)}")
         code = error.exit_code
     except (InputError, StorageError) as error:
         _complain(error)

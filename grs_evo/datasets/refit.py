@@ -20,6 +20,7 @@ from grs_evo.descriptors.yace.file import write_yace
 from grs_evo.errors import InputError
 from grs_evo.structures.structure import from_atoms
 from grs_evo.targets.chunks import cores
+from grs_evo.text import counted
 
 # Ridges that are tried, as shares of the mean diagonal of the normal equations: half decades.
 RIDGES = tuple(10.0 ** (k / 2) for k in range(-24, 1))
@@ -120,7 +121,7 @@ def refit(
     threads = cores() if threads is None else threads
     given = list(read_labelled(training))
     if len(given) < 2:
-        raise InputError(f"refit: {len(given)} structures to fit on; at least 2 are needed")
+        raise InputError(f"refit: {counted(len(given), 'structure')} to fit on; at least 2 are needed")
     if basis is None:
         elements = elements_of(given)
         basis = model_basis(elements, [from_atoms(one.atoms, elements, one.source) for one in given])

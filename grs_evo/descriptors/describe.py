@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.descriptors.basis import Basis
-from grs_evo.errors import InputError
+from grs_evo.errors import InputError, expect
 from grs_evo.kernels.ace import engine
 from grs_evo.kernels.ace.tables import Tables, Work, kernel_tables, larger_images, larger_work, make_work, share_work
 from grs_evo.kernels.geometry import images
@@ -180,6 +180,7 @@ def describe(structure: Any, basis: Basis, *, threads: int = 1, source: str = "s
     InputError
         NaN positions, singular cell, unknown element, or atoms on top of each other.
     """
+    expect(basis, Basis, "basis", "describe(structure, basis)")
     if isinstance(structure, Iterable) and not is_atoms(structure) and not isinstance(structure, str):
         several = (describe(one, basis, threads=threads, source=f"{source} {k}") for k, one in enumerate(structure))
         return np.concatenate([np.empty((0, basis.n_desc)), *several])

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from ase.data import atomic_numbers, chemical_symbols, covalent_radii, vdw_radii
+from ase.data import atomic_names, atomic_numbers, chemical_symbols, covalent_radii, vdw_radii
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
@@ -71,7 +71,10 @@ def checked_elements(elements: Sequence[str]) -> tuple[str, ...]:
     for k, symbol in enumerate(elements):
         if symbol != VACANCY and atomic_numbers.get(symbol, 0) == 0:
             known = ["Va", *chemical_symbols[1:]]
-            raise InputError(f"elements: {symbol!r} is no chemical symbol" + nearest(str(symbol), known))
+            by_name = dict(zip(atomic_names[1:], chemical_symbols[1:], strict=True))
+            near = by_name.get(str(symbol).capitalize())
+            meant = nearest(str(symbol), known) if near is None else f" (did you mean {near!r}?)"
+            raise InputError(f"elements: {symbol!r} is no chemical symbol{meant}")
         if symbol in elements[:k]:
             raise InputError(f"elements: {symbol} is given twice; each element must be given once")
     if elements == [VACANCY]:

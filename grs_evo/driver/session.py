@@ -28,7 +28,7 @@ from grs_evo.driver.recorder import Recorder
 from grs_evo.driver.sets.progress import given_structures
 from grs_evo.driver.setup import by_alloy, make_problem, make_target_data, rehearse, store_target
 from grs_evo.driver.signals import listening
-from grs_evo.errors import InputError, RankExit, StorageError, exit_code_of, names_refused, within
+from grs_evo.errors import InputError, RankExit, StorageError, WrongType, exit_code_of, names_refused, type_of, within
 from grs_evo.files import remove_folder, write_whole
 from grs_evo.interrupts import SET_UP, TOO_SHORT, Interrupted
 from grs_evo.kernels.compiling import METER
@@ -82,6 +82,8 @@ def run(
     path = Path(run_file) if isinstance(run_file, str | Path) else None
     if path is None and out is None:
         raise InputError("run: out is not given; without a run file the run folder needs a name")
+    if on_generation is not None and not callable(on_generation):
+        raise WrongType(f"run: on_generation is {type_of(on_generation)}; it must be a function")
     limit = None if max_time is None else seconds_of(max_time)
 
     def prepare(world: World, reporter: Reporter, leaving: ExitStack) -> tuple[Start, Recorder]:

@@ -294,8 +294,7 @@ def make_problem(run: RunFile, target_data: TargetData, folder: Path) -> Problem
         islands = run.each_island()
         sources = _sources(run, target_data, islands, folder)
         _check_vacancies(target_data.basis, sources)
-        if target_data.structures:
-            try_plugged(min(target_data.structures, key=lambda one: one.n_atoms), target_data.basis.elements)
+        try_plugged(target_data.structures, target_data.basis.elements)
         objective = make_objective(
             target_data.basis, target_data.target, run.loss, reference=_reference(run.loss, sources[0], run.seed)
         )
@@ -396,11 +395,9 @@ def _sources(
 def _reference(options: LossOptions, source: Source, seed: int) -> list[Structure]:
     if options.scale not in ("reference", "whitened"):
         return []
-    n_elements = len(source.elements)
     if source.one_lattice:
-        template = source.templates[0]
-        allowed = source.limits.mask(template.n_atoms)
-        return reference_structures(template, n_elements, source.limits.composition, allowed, _N_REFERENCE, seed)
+        one, n, rule = source.templates[0], len(source.elements), source.limits.composition
+        return reference_structures(one, n, rule, source.limits.mask(one.n_atoms), _N_REFERENCE, seed)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0x726566,)))
     drawn = (candidate(rng, source) for _ in range(_N_REFERENCE))
     return [one for one in drawn if one is not None]

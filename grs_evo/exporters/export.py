@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from grs_evo.errors import InputError, nearest
+from grs_evo.errors import InputError, expect, nearest
 from grs_evo.exporters import formats as exchange
 from grs_evo.exporters.formats import Calculation
 from grs_evo.exporters.table import EXPORTERS, Context, Exporter
 from grs_evo.plugins import entry_points, load
 from grs_evo.search.population.archive import dominated
 from grs_evo.search.population.individual import Individual, order_key, read_uid, short_uid
-from grs_evo.storage.archive_file import Archive, annotated, lacks_seal, read_archive
+from grs_evo.storage.archive_file import Archive, lacks_seal, read_archive
 from grs_evo.structures.structure import VACANCY, Structure, to_atoms
 from grs_evo.structures.symmetry import ask_spglib
 
@@ -66,6 +66,7 @@ def export(
         An unknown format or suffix, no such archive, nothing to write, a file that cannot be written, or numbered files
         of an earlier, longer export in the way.
     """
+    expect(source, (str, Path, Archive), "source", "export(source, out)")
     archive = source if isinstance(source, Archive) else read_archive(source)
     if not isinstance(source, Archive) and (notice := lacks_seal(source)):
         say(notice)
@@ -85,7 +86,7 @@ def export(
         raise InputError(f"{name_of}: holds no structures to export")
     if not to_screen:
         _check_place(path, exporter, len(chosen))
-    atoms = [annotated(one, archive.elements, archive.term_names, archive.seed) for one in chosen]
+    atoms = [archive.annotated(one) for one in chosen]
     absent = calculation.missing(atoms) if exporter.name == "espresso" else []
     if absent:
         say(

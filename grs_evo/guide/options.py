@@ -50,7 +50,9 @@ def page(only: str = "") -> str:
     """
     known = tables()
     if only and only not in known:
-        raise InputError(f"guide options {only}: is no table{nearest(only, known)}; there are {', '.join(known)}")
+        raise InputError(
+            f"guide options {only}: is no table{nearest(only, known)}; there are {', '.join(filter(None, known))}"
+        )
     lines = ["# Options of a run file", ""]
     if not only:
         lines += [

@@ -34,16 +34,16 @@ def plug(observable: Observable) -> None:
     _plugged[observable.name] = observable
 
 
-def try_plugged(structure: Structure, elements: Sequence[str]) -> None:
-    """Measure a structure with what run files name, so that its slips are told before a search and not after it.
+def try_plugged(structures: Sequence[Structure], elements: Sequence[str]) -> None:
+    """Measure the smallest structure with what run files name, so that slips are told before a search, not after it.
 
     Raises
     ------
     InputError
         One of them raises, or gives something else than values.
     """
-    if _plugged:
-        counted = survey([structure], elements)
+    if _plugged and structures:
+        counted = survey([min(structures, key=lambda one: one.n_atoms)], elements)
         for one in _plugged.values():
             one.measure(counted)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +64,57 @@ def stat_names(term_names: tuple[str, ...]) -> tuple[str, ...]:
         *(f"tries_{name}" for name in operator_names()),
         *(f"successes_{name}" for name in operator_names()),
     )
+
+
+def evaluations_so_far(history: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+    """Loss evaluations of every kind up to each row of a history: plain, with gradient, incremental, each counts 1."""
+    parts = [np.asarray(history[name], dtype=np.float64) for name in COUNTERS[:3] if name in history]
+    return np.sum(parts, axis=0) if parts else np.zeros(len(history.get("generation", ())))
+
+
+class RunCount:
+    """Evaluations of all islands, from those of one of them: islands are taken to go through a generation in step.
+
+    So the count is the same on any number of ranks, whichever island was ahead of which on the clock.
+
+    Parameters
+    ----------
+    history : columns with a row per island and generation; where rows are left out, islands go in step between those
+        that are there, and on after the last one
+    """
+
+    def __init__(self, history: Mapping[str, NDArray[Any]]) -> None:
+        counts = evaluations_so_far(history)
+        zero = np.zeros(len(counts), np.int64)
+        islands = np.asarray(history.get("island", zero)).astype(np.int64)
+        generations = np.asarray(history.get("generation", zero)).astype(np.int64)
+        rounds = np.asarray(history.get("round", zero)).astype(np.int64)
+        moments = np.unique(np.stack([rounds, generations], 1), axis=0, return_inverse=True)[1].reshape(-1) + 1
+        every = np.arange(int(moments.max(initial=0)) + 1)  # moment 0: before the first generation
+        self._all = np.zeros(len(every))  # of all islands at each moment
+        self._islands: dict[
+            int, tuple[NDArray[np.int64], NDArray[np.float64]]
+        ] = {}  # moments, and evaluations up to each
+        for island in np.unique(islands).tolist():
+            rows = np.flatnonzero(islands == island)
+            rows = rows[np.argsort(moments[rows])]
+            at, own = np.concatenate([[0], moments[rows]]), np.concatenate([[0.0], counts[rows]])
+            self._islands[island] = at, own
+            self._all += np.interp(every, at, own)
+
+    def __call__(self, island: int, evaluation: int) -> int:
+        """Of all islands when this one had made so many; the same number where there is no history."""
+        if island not in self._islands:
+            return evaluation
+        at, own = self._islands[island]
+        k = int(np.searchsorted(own, evaluation))  # the first row by which it had made them
+        if k == 0:
+            return evaluation
+        if k == len(own):
+            return round(float(self._all[at[-1]]) + (evaluation - float(own[-1])) * len(self._islands))
+        share = (evaluation - own[k - 1]) / (own[k] - own[k - 1])
+        before, after = self._all[at[k - 1]], self._all[at[k]]
+        return round(float(before + share * (after - before)))
 
 
 @dataclass(eq=False)

@@ -31,6 +31,7 @@ _SYMPREC = 0.01  # Å, the run file's default
 _SITES = 32  # of a cell, about
 _LATTICES = {"sc": 1, "bcc": 2, "fcc": 4, "diamond": 8}  # sites of the cubic cell
 _MOST_OF_A_LATTICE = 16
+_FAR = 2.0  # a lattice constant so many times that of the elements, or as much less, has another unit
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -132,12 +133,21 @@ def _lattice_of(wanted: Wanted, fractions: dict[str, float]) -> tuple[str, float
         raise InputError(f"--lattice {lattice}: is no lattice; allowed are {', '.join(_LATTICES)}")
     n_cell = _LATTICES[lattice]
     if wanted.a is not None:
-        a = wanted.a
+        a = _checked_constant(wanted.a, lattice, atoms)
     elif wanted.seen is not None:
         a = (n_cell / wanted.seen.density) ** (1 / 3)
     else:
         a = sum(x * (n_cell * _volume_of(symbol)) ** (1 / 3) for symbol, x in atoms.items()) / sum(atoms.values())
     return lattice, round(a, 3)
+
+
+def _checked_constant(a: float, lattice: str, atoms: dict[str, float]) -> float:
+    """A lattice constant by whose volume per atom no unit was mistaken."""
+    usual = sum(x * (_LATTICES[lattice] * _volume_of(symbol)) ** (1 / 3) for symbol, x in atoms.items())
+    usual /= sum(atoms.values())
+    if not usual / _FAR < a < usual * _FAR:
+        raise InputError(f"--a {a:g}: is {a:g} Å; {lattice} of {', '.join(atoms)} has some {usual:.2f} Å")
+    return a
 
 
 def _usual_lattice(fractions: dict[str, float]) -> str:

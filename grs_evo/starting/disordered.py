@@ -47,7 +47,18 @@ def _glass(wanted: Wanted) -> Draft:
     return _random_cells(wanted, "glass", _GLASS, 96)
 
 
-def _random_cells(wanted: Wanted, name: str, mixture: tuple[list[int], list[int]], around: int) -> Draft:
+def _molecules(wanted: Wanted) -> Draft:
+    seen = wanted.seen
+    assert seen is not None
+    if not find_molecules(seen.structures, seen.elements).kinds:
+        raise InputError(
+            f"init molecules: {wanted.names[0]} does not consist of molecules; is it a melt or a glass? `grs-evo init` "
+            "lists the kinds"
+        )
+    return _random_cells(wanted, "molecules", None, 54)
+
+
+def _random_cells(wanted: Wanted, name: str, mixture: tuple[list[int], list[int]] | None, around: int) -> Draft:
     seen = wanted.seen
     assert seen is not None
     if seen.vacuum:
@@ -56,7 +67,7 @@ def _random_cells(wanted: Wanted, name: str, mixture: tuple[list[int], list[int]
             "`grs-evo init slab`"
         )
     size = _size(seen, wanted.atoms, around)
-    basis = [] if len(seen.elements) == 1 else basis_table(*mixture, cutoff_for(seen.density))
+    basis = [] if mixture is None or len(seen.elements) == 1 else basis_table(*mixture, cutoff_for(seen.density))
     text = run_file(
         f"{size} atoms that stand for {wanted.called}.",
         target_table(wanted),
@@ -158,5 +169,6 @@ def _piece(
 
 KINDS = (
     Kind("melt", "a small cell with the environments of a liquid", "a snapshot or several", "liquid-ta", _melt),
+    Kind("molecules", "whole molecules that stand for a molecular liquid", "a snapshot or several", "", _molecules),
     Kind("glass", "the same for a glass or network, with finer angles", "a snapshot or several", "", _glass),
 )

@@ -60,6 +60,14 @@ def draft(
     if name not in KINDS:
         raise InputError(f"init {name}: is no kind of run{nearest(name, KINDS)}; there are {', '.join(KINDS)}")
     kind = KINDS[name]
+    for option, value, owner in (
+        ("composition", composition, "sqs"),
+        ("lattice", lattice, "sqs"),
+        ("a", a, "sqs"),
+        ("given", given, "augment"),
+    ):
+        if value and name != owner:
+            raise InputError(f"init {name}: --{option} goes with {owner} alone")
     if kind.structures and not files:
         tried = f"; `grs-evo init --example {kind.example}` writes one that ships" if kind.example else ""
         raise InputError(f"init {name}: name a structure file: {kind.structures}{tried}")

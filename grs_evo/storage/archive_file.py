@@ -6,14 +6,16 @@ import html
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from grs_evo.errors import InputError
+from grs_evo.errors import InputError, expect
 from grs_evo.files import is_folder, read_file, write_whole
+from grs_evo.search.counters import RunCount
 from grs_evo.search.population.archive import archive_hash
 from grs_evo.search.population.individual import (
     Individual,
@@ -131,7 +133,7 @@ class Archive:
         uid = read_uid(text)
         for one in (*self.individuals, *self.set):
             if one.uid == uid:
-                return annotated(one, self.elements, self.term_names, self.seed)
+                return self.annotated(one)
         raise InputError(f"archive[{text!r}]: holds no structure with the uid {short_uid(uid)}")
 
     @property
@@ -139,7 +141,7 @@ class Archive:
         """The structure with the lowest value, as `ase.Atoms`."""
         if not self.individuals:
             raise InputError("archive.best: the archive holds no structure")
-        return annotated(min(self.individuals, key=order_key), self.elements, self.term_names, self.seed)
+        return self.annotated(min(self.individuals, key=order_key))
 
     @property
     def basis(self) -> Any:
@@ -150,7 +152,32 @@ class Archive:
 
     def atoms(self, k: int) -> Any:
         """Structure k as `ase.Atoms`; what is known of it is in `info` under keys that begin with ``grs_``."""
-        return annotated(self.individuals[k], self.elements, self.term_names, self.seed)
+        return self.annotated(self.individuals[k])
+
+    def annotated(self, one: Individual) -> Any:
+        """One of its individuals as `ase.Atoms` with what is known of it in `info`; sites of vacancies are left empty.
+
+        Keys and their types are the same for every individual: parents are two uids, -1 where there is none.
+        """
+        atoms = to_atoms(without_vacancies(one.structure, self.elements), self.elements)
+        row = self._row(one)
+        del row["formula"]
+        row["n_atoms"] = len(atoms)
+        row["parents"] = np.array(one.parents, np.int64)
+        atoms.info.update({f"grs_{name}": value for name, value in row.items()})
+        atoms.info["grs_seed"] = self.seed
+        return atoms
+
+    def evaluation_of(self, one: Individual) -> int:
+        """Evaluations of the run until it was found; `one.evaluation` has those of its island."""
+        return self._run_count(one.island, one.evaluation)
+
+    @cached_property
+    def _run_count(self) -> RunCount:
+        return RunCount(self.history)
+
+    def _row(self, one: Individual) -> dict[str, Any]:
+        return {**row_of(one, self.elements, self.term_names), "evaluation": self.evaluation_of(one)}
 
     def table(self) -> Any:
         """One row per structure, as a pandas table.
@@ -167,12 +194,12 @@ class Archive:
                 "archive.table(): the package pandas is not installed; install grs-evo[analysis]"
             ) from None
 
-        columns = [row_of(one, self.elements, self.term_names) for one in self.individuals]
+        columns = [self._row(one) for one in self.individuals]
         return pandas.DataFrame(columns)
 
 
 def row_of(one: Individual, elements: Sequence[str], term_names: Sequence[str]) -> dict[str, Any]:
-    """An individual without its coordinates, as plain values."""
+    """An individual without its coordinates, as plain values; evaluations are those of its island."""
     return {
         "value": one.value,
         **{name: float(term) for name, term in zip(term_names, one.terms, strict=True)},
@@ -185,21 +212,6 @@ def row_of(one: Individual, elements: Sequence[str], term_names: Sequence[str]) 
         "generation": one.generation,
         "evaluation": one.evaluation,
     }
-
-
-def annotated(one: Individual, elements: Sequence[str], term_names: Sequence[str], seed: int) -> Any:
-    """An individual as `ase.Atoms` with what is known of it in `info`; sites of vacancies are left empty.
-
-    Keys and their types are the same for every individual: parents are two uids, -1 where there is none.
-    """
-    atoms = to_atoms(without_vacancies(one.structure, elements), elements)
-    row = row_of(one, elements, term_names)
-    del row["formula"]
-    row["n_atoms"] = len(atoms)
-    row["parents"] = np.array(one.parents, np.int64)
-    atoms.info.update({f"grs_{name}": value for name, value in row.items()})
-    atoms.info["grs_seed"] = seed
-    return atoms
 
 
 def write_archive(path: Path, archive: Archive, check: Callable[[], None] = lambda: None) -> None:
@@ -247,6 +259,7 @@ def read_archive(path: str | Path) -> Archive:
         There is none (yet), it is not readable, no archive, of a newer schema, or not as it was written: another
         checksum than its seal says, or without a seal (earlier versions) another content than its archive_hash says.
     """
+    expect(path, (str, Path), "path", "read_archive(path)")
     file = _file_of(Path(path))
     tree, attributes, is_sealed = read_arrays(file, ARCHIVE_FILE)
     found = check_schema(

@@ -47,6 +47,7 @@ from grs_evo.structures.files.occupancy import check_occupancy
 from grs_evo.structures.files.text import Lines, check_regular, checked_path, shown
 from grs_evo.structures.files.xyz import GROUP_KEYS
 from grs_evo.structures.structure import Structure, as_structure, from_atoms, is_atoms
+from grs_evo.text import counted
 
 # NAME:start:stop:step, then NAME::step, then what is left with two colons
 _WHOLE_SLICE = re.compile(r"^(?P<name>.+?):(?P<slice>-?\d*:-?\d*:-?\d*)$")
@@ -404,7 +405,7 @@ def _chosen(made: Iterator[Callable[[], Any]], index: str | None, path: Path) ->
             if k == number:
                 break
         if not last or (number < 0 and len(last) < -number):
-            raise InputError(f"{path}: has {n} structures, none at index {index}")
+            raise InputError(f"{path}: has {counted(n, 'structure')}, none at index {index}")
         return [last[0]], True
     wanted = slice(*(int(part) if part else None for part in index.split(":")))
     ahead = (wanted.start or 0) >= 0 and (wanted.step or 1) > 0 and (wanted.stop is None or wanted.stop >= 0)
@@ -418,7 +419,7 @@ def _chosen(made: Iterator[Callable[[], Any]], index: str | None, path: Path) ->
             kept.append((k, make()))
     found = kept if ahead else kept[wanted]
     if not found:
-        raise InputError(f"{path}: has {n} structures, none at index {index}")
+        raise InputError(f"{path}: has {counted(n, 'structure')}, none at index {index}")
     return found, True
 
 

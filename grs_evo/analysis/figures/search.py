@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.analysis.figures.figure import TARGET, Axis, Figure, Series, axis, counts, readable, thinned
-from grs_evo.analysis.runs.convergence import Curve, bands, evaluations_so_far, island_rows, moments_of
+from grs_evo.analysis.runs.convergence import Curve, bands, island_rows, moments_of
 from grs_evo.analysis.runs.genealogy import Ancestor
+from grs_evo.search.counters import evaluations_so_far
 from grs_evo.search.population.individual import short_uid
 
 History = Mapping[str, NDArray[Any]]

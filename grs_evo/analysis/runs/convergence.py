@@ -9,16 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.errors import InputError
-
-_EVALUATIONS = ("evaluations", "gradient_evaluations", "incremental")
+from grs_evo.search.counters import evaluations_so_far
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]  # evaluations so far, best value so far
-
-
-def evaluations_so_far(history: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
-    """Loss evaluations of every kind up to each row of a history: plain, with gradient, incremental, each counts 1."""
-    parts = [np.asarray(history[name], dtype=np.float64) for name in _EVALUATIONS if name in history]
-    return np.sum(parts, axis=0) if parts else np.zeros(len(history["generation"]))
 
 
 def best_against_evaluations(history: Mapping[str, NDArray[Any]]) -> Curve:

@@ -5,4 +5,5 @@
 | init | `init` |
 | guide | `guide` |
 | plot | `plot` |
+| a command line that cannot be | `refused` |
 """

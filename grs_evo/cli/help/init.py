@@ -68,6 +68,8 @@ def init(
         click.echo(_example(example, out))
         return
     if kind is None:
+        if launch is not None:
+            raise InputError(f"--launch {launch}: needs a run file, such as grs-evo init --launch {launch} melt.toml")
         click.echo(_listing())
         return
     if launch is not None and kind.endswith(".toml"):

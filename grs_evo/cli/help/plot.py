@@ -45,4 +45,4 @@ def plot(what: str | None, arguments: tuple[str, ...]) -> None:
         )
     sys.path.insert(0, str(shipped("tools")))  # for what they share
     shared = importlib.import_module("arguments")
-    sys.exit(shared.run(importlib.import_module(what).main, list(arguments)))
+    sys.exit(shared.run(importlib.import_module(what).main, list(arguments), f"grs-evo: plot {what}"))

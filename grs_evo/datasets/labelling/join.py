@@ -14,10 +14,10 @@ import numpy as np
 from grs_evo.datasets.labelling.matching import Match, composition_of, match
 from grs_evo.datasets.labelling.results import Result, read_results
 from grs_evo.datasets.labels import as_text
-from grs_evo.errors import InputError
+from grs_evo.errors import InputError, WrongType, type_of
 from grs_evo.files import is_folder, write_whole
 from grs_evo.search.population.individual import short_uid
-from grs_evo.storage.archive_file import annotated, read_archive
+from grs_evo.storage.archive_file import read_archive
 from grs_evo.structures.reading import each_atoms
 from grs_evo.structures.structure import ase_of, is_atoms
 
@@ -75,6 +75,9 @@ def label(
     InputError
         An output of no structure, or of another than its uid says; two that contradict each other; none at all.
     """
+    files = [results] if isinstance(results, str | Path) else results
+    if is_atoms(files) or not isinstance(files, Sequence) or not all(isinstance(one, str | Path) for one in files):
+        raise WrongType(f"label(results, structures): results are {type_of(results)}; they must be names of files")
     places = _structures(structures)
     uids = defaultdict(list)
     kinds = defaultdict(list)
@@ -84,7 +87,6 @@ def label(
         kinds[composition_of(place.atoms)].append(k)
     found: dict[int, tuple[Result, Match]] = {}
     passed_over = by_uid = 0
-    files = [results] if isinstance(results, str | Path) else list(results)
     for output in read_results(files, format, types):
         hits = 0
         for one in output:
@@ -121,10 +123,7 @@ def _structures(given: Any) -> list[_Place]:
             archive = read_archive(one)
             individuals = {one.uid: one for one in (*archive.individuals, *archive.set)}
             places += [
-                _Place(
-                    annotated(individual, archive.elements, archive.term_names, archive.seed),
-                    f"{one} {short_uid(uid)}",
-                )
+                _Place(archive.annotated(individual), f"{one} {short_uid(uid)}")
                 for uid, individual in individuals.items()
             ]
         elif isinstance(one, str | Path):

@@ -29,7 +29,7 @@ from grs_evo.descriptors.program import Mixing
 from grs_evo.descriptors.yace.text import flow, function_text, number_text, parse
 from grs_evo.descriptors.yace.trees import Combination, tree_combination
 from grs_evo.descriptors.yace.values import check_keys, floats, integers, number
-from grs_evo.errors import InputError, nearest
+from grs_evo.errors import InputError, expect, nearest
 from grs_evo.structures.files.text import check_regular
 
 # Å: ML-PACE takes a taper of width 0 for a jump. One so narrow is the same everywhere but in its own range.
@@ -362,6 +362,7 @@ def write_yace(
     InputError
         Numbers that do not fit the basis; a file that cannot be written.
     """
+    expect(basis, Basis, "basis", "write_yace(basis, path)")
     n = basis.n_elements
     columns = _coefficient_rows(basis, coefs)
     try:

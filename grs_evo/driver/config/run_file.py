@@ -17,7 +17,7 @@ from grs_evo.descriptors.options import BasisOptions, checked_elements
 from grs_evo.driver.config.plugged import plug
 from grs_evo.errors import InputError, type_of
 from grs_evo.loss.options import LossOptions
-from grs_evo.options import Options, line_of, odd_value
+from grs_evo.options import Options, line_of, odd_value, short
 from grs_evo.parallel.decisions import CheckpointOptions, StopOptions
 from grs_evo.parallel.topology import MigrationOptions
 from grs_evo.potential.relaxation import RelaxOptions
@@ -268,12 +268,23 @@ def _content(path: Path) -> bytes:
     return data
 
 
+def _line_told(text: str, error: str) -> str:
+    """The line of a file that an error of the TOML reader names."""
+    found = re.search(r"at line (\d+)", error)
+    lines = text.splitlines()
+    if found is None or not 0 < int(found[1]) <= len(lines):
+        return ""
+    return f": {short(lines[int(found[1]) - 1].strip())}"
+
+
 def parse(text: str, source: str, overrides: Mapping[str, Any] | None = None) -> RunFile:
     """The text of a run file, checked. See `read`."""
     try:
         raw = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # numbers and nesting without end are not TOMLDecodeErrors
-        raise InputError(f"{source}: is not valid TOML: {error}") from None
+        named = Path(source).suffix in (".toml", "")
+        hint = "" if named else "; `grs-evo init` writes a run file for structures"
+        raise InputError(f"{source}: is not valid TOML: {error}{_line_told(text, str(error))}{hint}") from None
     if _is_deeper(raw, _DEEPEST):
         raise InputError(f"{source}: tables and lists lie more than {_DEEPEST} deep in each other; no key is so deep")
     for key, value in (overrides or {}).items():

@@ -12,10 +12,11 @@ from grs_evo.analysis.figures.figure import Figure
 from grs_evo.analysis.figures.results import NamedArchive, cost, front, worth
 from grs_evo.analysis.figures.search import convergence, operators, per_generation, rejections
 from grs_evo.analysis.notation import several, significant, whole
-from grs_evo.analysis.runs.convergence import evaluations_so_far, island_rows, moments_of
+from grs_evo.analysis.runs.convergence import island_rows, moments_of
 from grs_evo.report import page
 from grs_evo.report.page import Section, Tile
 from grs_evo.report.sections.structures import Found, archive_table
+from grs_evo.search.counters import evaluations_so_far
 from grs_evo.text import duration
 
 

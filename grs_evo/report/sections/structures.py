@@ -20,7 +20,7 @@ from grs_evo.report import page, structure_view
 from grs_evo.report.context import Context
 from grs_evo.report.page import Section
 from grs_evo.search.population.individual import NO_PARENT, Individual, short_uid
-from grs_evo.storage.archive_file import Archive, annotated
+from grs_evo.storage.archive_file import Archive
 from grs_evo.structures import symmetry
 from grs_evo.structures.neighbours import neighbours
 from grs_evo.structures.structure import Structure
@@ -215,7 +215,7 @@ def _view(
         ("volume", _volume(one), ""),
         ("shortest distance", _shortest_words(one), ""),
         ("made by", made_by(one, found.kept), ""),
-        ("found", f"island {one.island}, generation {one.generation}", _time_words(one)),
+        ("found", f"island {one.island}, generation {one.generation}", _time_words(archive, one)),
         ("uid", short_uid(one.uid), f"island / number; {one.uid} in files"),
     ]  # fmt: skip
     scene = structure_view.scene(structure) | {
@@ -229,7 +229,7 @@ def _view(
 
 def _atoms(archive: Archive, one: Individual) -> Any:
     """The individual as an export of the archive has it."""
-    return annotated(one, archive.elements, archive.term_names, archive.seed)
+    return archive.annotated(one)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -244,8 +244,8 @@ def _symmetry_words(crystal: tuple[str, str] | None) -> tuple[str, str]:
     return f"{crystal[0]}, {crystal[1]}", f"space group, formula; within {symmetry.SYMPREC:g} Å"
 
 
-def _time_words(one: Individual) -> str:
-    return f"after {several(one.evaluation, 'evaluation')}"
+def _time_words(archive: Archive, one: Individual) -> str:
+    return f"after {several(archive.evaluation_of(one), 'evaluation')} of the run"
 
 
 def _cell(cell: NDArray[np.float64]) -> str:
@@ -310,7 +310,7 @@ def _columns(found: Found, individuals: Sequence[Individual]) -> dict[str, list[
         "made by": [one.operator for one in individuals],
         "island": [one.island for one in individuals],
         "generation": [one.generation for one in individuals],
-        "evaluation": [one.evaluation for one in individuals],
+        "evaluation": [archive.evaluation_of(one) for one in individuals],
     }
 
 
