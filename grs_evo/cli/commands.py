@@ -50,7 +50,10 @@ _quiet_option = click.option("--quiet", is_flag=True, help="Nothing on the scree
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="grs-evo")
 def cli() -> None:
-    """Evolutionary search for representative structures."""
+    """Evolutionary search for representative structures.
+
+    Begin with `grs-evo init`, which lists kinds of runs and writes a run file, or read `grs-evo guide first-run`.
+    """
 
 
 @cli.command()
@@ -101,7 +104,7 @@ def resume(
     sys.exit(result.exit_code)
 
 
-@cli.command()
+@cli.command(short_help="Write one page about a run that opens offline.")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="HTML file. Default: report.html in the run folder.")
 @click.option("--title", help="Heading of the page. Default: the folder's name.")
@@ -158,7 +161,7 @@ def stop(folder: Path, wait: float) -> None:
     click.echo(f"{folder}: " + ("asked to stop, still at it" if is_alive(found) else "stopped"))
 
 
-@cli.command()
+@cli.command(short_help="List the functions of a run file's basis or a .yace file.")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--elements", help="Instead of a file: symbols, e.g. Au,Cu; the rest of the basis as the default.")
 @click.option("--n-max", help="With --elements: radial functions for ranks 1, 2, …, e.g. 8,2,2,1.")
@@ -209,7 +212,7 @@ def _whole_numbers(option: str, text: str | None) -> list[int] | None:
         raise InputError(f"{option}: is {text!r}; it must be integers, one per rank, such as 8,2,2,1") from None
 
 
-@cli.command()
+@cli.command(short_help="Describe structure files and store the target.")
 @click.argument("structures", nargs=-1)
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="File to write, e.g. target.h5.")
 @click.option(
@@ -257,7 +260,7 @@ def target(
     )
 
 
-@cli.command()
+@cli.command(short_help="Tell how well structures stand for a target, and what is off.")
 @click.argument("structures", nargs=-1, required=True)
 @click.option("--target", "target_", required=True, type=click.Path(path_type=Path), help="target.h5 or a run folder.")
 @click.option("--functions", default=10, show_default=True, help="List so many functions that are most off.")
@@ -281,7 +284,7 @@ def score(
     click.echo(to_json(found, indent=1) if json_ else text_of(found))
 
 
-@cli.command(name="warm-up")
+@cli.command(short_help="Compile what runs need now, for images and large jobs.", name="warm-up")
 @click.argument("kinds", nargs=-1)
 @click.option(
     "--share", type=click.IntRange(0), help="The number of this process, where others do the same without a launcher."

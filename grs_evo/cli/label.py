@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _NAMED = 5
 
 
-@click.command()
+@click.command(short_help="Join computed energies and forces to their structures.")
 @click.argument("results", nargs=-1, required=True)
 @click.option(
     "--structures",

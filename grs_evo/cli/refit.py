@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from grs_evo.datasets.refit import Errors, Refit
 
 
-@click.command()
+@click.command(short_help="Fit a linear potential, and tell its errors.")
 @click.argument("training", nargs=-1, required=True)
 @click.option("--test", multiple=True, metavar="FILE", help="Structures with labels that the fit does not see.")
 @click.option("--cutoff", type=float, help="Cutoff of the linear model in Å. Default: twice the nearest distance.")

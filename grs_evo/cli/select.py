@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _NAMED = 5
 
 
-@click.command()
+@click.command(short_help="Choose structures of a pool that teach a potential most.")
 @click.argument("pool", nargs=-1, required=True)
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="File to write, .extxyz.")
 @click.option("--count", type=int, help="How much to take: structures.")

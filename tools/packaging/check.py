@@ -43,9 +43,22 @@ def recipes() -> Iterator[str]:
             yield f"conda: {name} >={lowest[name]} is missing"
         if f'"py-{name}@{lowest[name]}:' not in spack:
             yield f"spack: py-{name}@{lowest[name]}: is missing"
+    yield from _containers()
     for place, text in (("conda", conda), ("spack", spack), ("easybuild", easybuild.read_text())):
         if version[1] not in text:
             yield f"{place}: is not of version {version[1]}"
+
+
+def _containers() -> Iterator[str]:
+    """What the two recipes for containers install differently."""
+    found = []
+    for name in ("Dockerfile", "Apptainer.def"):
+        text = (HERE / name).read_text().replace("--no-cache-dir ", "")
+        base = re.search(r"python:\S+", text)
+        made = re.findall(r"(?:apt-get install|pip install|ln -s) [^\n\\&]+", text)
+        found.append([base and base[0], *(" ".join(one.split()) for one in made)])
+    if found[0] != found[1]:
+        yield f"Dockerfile and Apptainer.def differ: {found[0]} and {found[1]}"
 
 
 def distribution(path: Path) -> Iterator[str]:

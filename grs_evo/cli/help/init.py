@@ -12,7 +12,7 @@ from grs_evo.errors import InputError
 _SYSTEMS = ("slurm", "pbs", "lsf")
 
 
-@click.command()
+@click.command(short_help="Write a run file for the structures at hand.")
 @click.argument("kind", required=False)
 @click.argument("structures", nargs=-1)
 @click.option(

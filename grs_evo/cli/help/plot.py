@@ -25,7 +25,10 @@ def tools() -> dict[str, str]:
     return found
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command(
+    short_help="Draw runs and sets, with the numbers beside.",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
 @click.argument("what", required=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def plot(what: str | None, arguments: tuple[str, ...]) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from grs_evo.structures.structure import Structure
 
 
-@click.command()
+@click.command(short_help="Write a large cell of a run file's alloy.")
 @click.argument("run_file", type=click.Path(path_type=Path))
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="File to write, e.g. big.extxyz.")
 @click.option("--sites", type=click.IntRange(1, 2_000_000), default=16_000, show_default=True, help="About so many.")

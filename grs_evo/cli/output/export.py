@@ -9,7 +9,7 @@ import click
 from grs_evo.errors import InputError
 
 
-@click.command()
+@click.command(short_help="Write what a run found for other programs, best first.")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--out", required=True, type=click.Path(path_type=Path), help="File to write; - is standard output."
