@@ -39,6 +39,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write("order.extxyz", _l12())
     write("melt.extxyz", [melted(["Na", "Cl"], 3), melted(["Na", "Cl"], 3, 1)])
     write("alloy.extxyz", _alloy())
+    write("liquid.extxyz", _liquid())
     slab = fcc111("Cu", (4, 4, 3), a=3.6, vacuum=8.0)
     slab.symbols = np.random.default_rng(0).permutation(np.resize(["Cu", "Au"], len(slab)))
     slab.pbc = (True, True, False)
@@ -50,6 +51,17 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write("rough.extxyz", rough)
     write("set.extxyz", [melted(["Ta"], 2, k) for k in range(6)])
     return tmp_path
+
+
+def _liquid() -> Atoms:
+    """Methane and carbon dioxide."""
+    liquid = Atoms(cell=[12.6] * 3, pbc=True)
+    for k, place in enumerate(np.ndindex(3, 3, 3)):
+        one = molecule(("CH4", "CO2")[k % 2])
+        one.rotate(40 * k, (1, 2, 3))
+        one.translate(4.2 * np.array(place))
+        liquid += one
+    return liquid
 
 
 def _l12() -> Atoms:
@@ -71,6 +83,7 @@ CASES = {
     "melt": ("melt", "melt.extxyz@0"),
     "glass": ("glass", "melt.extxyz", "--atoms", "20"),
     "slab": ("slab", "slab.extxyz"),
+    "molecules": ("molecules", "liquid.extxyz", "--atoms", "12"),
     "rough slab": ("slab", "rough.extxyz"),
     "set": ("set", "set.extxyz"),
     "reverse": ("reverse", "alloy.extxyz"),
@@ -146,15 +159,8 @@ def test_an_alloy_with_vacancies_has_the_lattice_of_its_atoms(here: Path) -> Non
         }
 
 
-@pytest.mark.parametrize("kind", ["melt", "glass", "set", "reverse"])
+@pytest.mark.parametrize("kind", ["melt", "molecules", "set", "reverse"])
 def test_cells_of_molecules_hold_whole_ones(kind: str, here: Path) -> None:
-    liquid = Atoms(cell=[12.6] * 3, pbc=True)
-    for k, place in enumerate(np.ndindex(3, 3, 3)):
-        one = molecule(("CH4", "CO2")[k % 2])
-        one.rotate(40 * k, (1, 2, 3))
-        one.translate(4.2 * np.array(place))
-        liquid += one
-    write("liquid.extxyz", liquid)
     given, _ = tomllib.loads(draft(kind, ["liquid.extxyz"], here, atoms=12).text)["candidates"]["sizes"]
     assert given in (11, 13)  # CH4 with two CO2, or two CH4 with one
 
@@ -170,6 +176,8 @@ def test_cells_of_molecules_hold_whole_ones(kind: str, here: Path) -> None:
         (["init", "sqs", "--composition", "Ni=0.5,Va=0.2,X=0.3"], "X is given twice"),
         (["init", "melt", "slab.extxyz"], "grs-evo init slab"),
         (["init", "slab", "alloy.extxyz"], "has no vacuum"),
+        (["init", "molecules", "melt.extxyz"], "does not consist of molecules"),
+        (["init", "melt", "melt.extxyz", "--a", "4"], "--a goes with sqs alone"),
         (["init", "order", "melt.extxyz"], "a melt or a glass?"),
         (["init", "augment", "set.extxyz"], "--given"),
         (["init", "augment", "set.extxyz", "--given", "none.extxyz@-1"], "--given none.extxyz@-1: no such file"),
