@@ -62,7 +62,7 @@ RUN_FILES = (
     ('composition = "free"', "counts = {Au = 1, Cu = 2}", "counts add up to 3 atoms, but the cells have 8 sites"),
     ('composition = "free"', "counts = {Au = 4, Ag = 4}", "element 'Ag' is not in the basis"),
     ('composition = "free"', "fractions = {Au = 25, Cu = 75}", "candidates.fractions: add up to 100; must be 1"),
-    ("variance = 0.5", 'scale = "white"', "(did you mean 'whitened'?)"),
+    ('scale = "none"', 'scale = "white"', "(did you mean 'whitened'?)"),
     ("variance = 0.5", 'variance = "a lot"', 'loss.variance: is "a lot"; must be a number'),
     ("[search]", '[search]\nstrategy = "genetics"', "(did you mean 'genetic'?)"),
     ("[search]", "[search]\noperators = {crosover = 0.4}", "search.operators.crosover: unknown key"),
