@@ -183,6 +183,19 @@ class TestJudgement:
         assert found.line == STANDS
         assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["grade"] == STANDS
 
+    def test_one_atom_off_the_sites_of_a_crystal_is_seen(self) -> None:
+        # along a diagonal in the plane of two bonds: the nearest atoms stay as near to within a few hundredths of Å
+        moved = L12 * (4, 4, 4)
+        moved.positions[77] += [0.0, 0.0, 0.1]
+        found = quality_of(moved, L12)
+        assert found.grade == DIFFERS
+        odd = next(row for row in found.rows if row.quantity == "share of other distances")
+        assert 1 / 256 < odd.value < 2 / 256  # all of its distances but those across the shift, each from both ends
+        wide = L12 * (3, 3, 3)
+        wide.set_cell(wide.cell * 1.002, scale_atoms=True)
+        row = next(r for r in quality_of(wide, L12).rows if r.quantity == "share of other distances")
+        assert row.value == 0.0
+
     def test_sets_are_judged_as_sets(self) -> None:
         target = describe_target(COPPER)
         assert compare([warm(CUBE * (2, 2, 2), k) for k in range(4)], target).good

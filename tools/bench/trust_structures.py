@@ -49,7 +49,7 @@ def crystal(name: str) -> Atoms:
         return layer
     return spacegroup.crystal(
         ("Si", "O"),
-        [(0.4697, 0.0, 0.0), (0.4135, 0.2669, 0.1191)],
+        [(0.4697, 0.0, 1 / 3), (0.4133, 0.2672, 1 / 3 - 0.1188)],
         spacegroup=152,
         cellpar=[4.916, 4.916, 5.4054, 90, 90, 120],
     )

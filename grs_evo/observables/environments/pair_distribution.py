@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.observables.counting.shells import BROADENING, pair_function
-from grs_evo.observables.counting.survey import COARSE, Survey
+from grs_evo.observables.counting.survey import COARSE, FINE, Survey
 from grs_evo.observables.record import Curve, Observable, Row
 from grs_evo.observables.sampling import Comparison
 
@@ -19,6 +19,10 @@ LIMIT = 2.0
 # A crystal on its sites has no scatter: g(r) as it changes when all distances change by this share stands for it.
 _STRAIN = 0.005
 _CUT = 3 * BROADENING  # Å
+# Distances of atoms on sites are as those of the target to this, or to this share of them where they are longer.
+_OFF, _OFF_SHARE = 0.03, 0.01  # Å, 1
+# Limit of the share of distances that such a target has not: a rounded coordinate in a large file.
+_ODD = 1e-4
 
 
 def _measure(found: Survey) -> dict[str, Any]:
@@ -70,7 +74,27 @@ def _compare(found: Survey, comparison: Comparison) -> list[Row]:
         limit = max(LIMIT, 1.2 * float(drawn.max()) * comparison.widening / scatter)
         words = f"g(r) of {found.pair(a, b)} is {value / scatter:.1f} times as far off as that of a random sample"
         rows.append(OBSERVABLE.row(found.pair(a, b), "rms Δg", value, 0.0, scatter, limit, words))
+    if comparison.exact and found.histogram.any():
+        rows.append(_off_sites(found, comparison.target))
     return rows
+
+
+def _off_sites(found: Survey, target: Survey) -> Row:
+    """Whether atoms stand off the sites: one of very many changes no mean, but has distances that no other has."""
+    known = target.histogram.sum(axis=(0, 1)) > 0
+    r = (np.arange(len(known)) + 0.5) * FINE
+    bins = np.flatnonzero(known)
+    after = np.minimum(np.searchsorted(bins, np.arange(len(known))), len(bins) - 1)
+    away = np.minimum(np.abs(r - r[bins[after]]), np.abs(r - r[bins[np.maximum(after - 1, 0)]]))
+    allowed = np.maximum(_OFF, _OFF_SHARE * r)
+    ours = found.histogram.sum(axis=(0, 1)) * (r < target.reach - allowed)
+    odd = ours * (away > allowed + FINE)
+    share = float(odd.sum() / max(int(ours.sum()), 1))
+    first = float(r[int(np.argmax(odd > 0))])
+    words = (
+        f"{100 * share:.2g} % of the distances are none of the target's, the shortest {first:.2f} Å: atoms off sites"
+    )
+    return OBSERVABLE.row("", "share of other distances", share, 0.0, _ODD, 1.0, words)
 
 
 OBSERVABLE = Observable(
