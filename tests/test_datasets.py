@@ -136,7 +136,7 @@ def test_what_cannot_be_described_is_named(basis, given) -> None:
     assert len(made) == 2
     assert [number for number, _ in refused] == [1, 3]
     assert "within the cutoff" in refused[0][1]
-    assert "on top of each other" in refused[1][1]
+    assert "overlap: 0.0000 Å apart" in refused[1][1]
 
 
 # -- clusters
@@ -259,12 +259,18 @@ def test_a_target_decides_what_is_wanted(basis, given) -> None:
 
 
 def test_what_is_skipped_is_named(basis, given) -> None:
-    odd = [given[0], given[0].copy(), Atoms("Au", cell=[4, 4, 4], pbc=True), *given[1:5]]
-    found = select(odd, count=3, basis=basis)
+    near = given[2].copy()
+    near.positions[1] = near.positions[0] + [0.1, 0.0, 0.0]
+    odd = [given[0], given[0].copy(), Atoms("Au", cell=[4, 4, 4], pbc=True), near, *given[1:5]]
+    found = select(odd, count=3, basis=basis, target=[near, *given[5:9]])
     assert [(k, why.split(";")[0].split(",")[0]) for k, _, why in found.skipped] == [
         (1, "is the same as structure 0"),
         (2, "element Au is not in the basis"),
+        (3, "atoms 1 (Cu) and 0 (Cu) overlap: 0.1000 Å apart"),
     ]
+    assert "target: 1 structure left out, the first is structure 0: atoms 1 (Cu)" in found.notes[-1]
+    with pytest.raises(InputError, match="structure 0: has Au, but the pool is of Cu alone"):
+        select(given[:4], count=3, basis=basis, given=[Atoms("Au", cell=[4, 4, 4], pbc=True)])
 
 
 @pytest.mark.parametrize(

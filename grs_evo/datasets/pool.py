@@ -19,6 +19,7 @@ from grs_evo.descriptors.basis import Basis
 from grs_evo.descriptors.describe import Workers
 from grs_evo.errors import InputError
 from grs_evo.structures.structure import Structure
+from grs_evo.targets.overlap import check_overlap
 
 # Errors that a fit reckons with, per row: their ratio weighs energies against forces.
 ENERGY_SIGMA = 1e-3  # eV per atom
@@ -189,11 +190,13 @@ def block_of(task: Task) -> Block:
     gram = np.zeros((d, d))
     found = []
     for number, structure in enumerate(task.structures, task.first):
+        name = f"structure {number}"
         try:
-            rows = design_rows(structure, task.basis, f"structure {number}")
+            check_overlap(structure, task.basis, name)
+            rows = design_rows(structure, task.basis, name)
             refused = "" if rows.energy.any() else "no two atoms are within the cutoff"
         except InputError as error:
-            refused = str(error)
+            refused = str(error).removeprefix(f"{name}: ")
         if refused:
             found.append(Row(structure.n_atoms, np.zeros(d), np.zeros(d), np.zeros((0, d), np.float32), refused))
             continue

@@ -45,6 +45,7 @@ class Task:
     seed: int
     draws: int
     poll: Callable[[], None] = field(default=lambda: None)
+    notes: tuple[str, ...] = ()  # on what of target and given set could not be used
 
     def prefix(self, order: Sequence[int]) -> list[int]:
         """The beginning of an order that is nearest to the budget, at least one structure."""

@@ -18,6 +18,7 @@ from grs_evo.descriptors.basis import Basis
 from grs_evo.errors import InputError, nearest
 from grs_evo.structures.structure import Structure, content_hash, from_atoms
 from grs_evo.targets.chunks import cores
+from grs_evo.text import counted
 
 Rule = Literal["clusters", "information", "moments", "coverage", "distance", "stratified", "random"]
 RULES: tuple[str, ...] = get_args(Rule)
@@ -137,7 +138,7 @@ def select(
         by,
         _sizes(task, order),
         tuple(sorted(skipped)),
-        tuple(notes),
+        (*notes, *task.notes),
         interrupted,
     )
 
@@ -193,12 +194,15 @@ def _make_task(
     if limit > budget.sum():
         raise InputError(f"select: {name} is {limit:g}, but the pool has {budget.sum():g} in all that can be used")
 
-    def beside(structures: Any) -> Pool:
-        read = [from_atoms(one.atoms, basis.elements, one.source) for one in read_labelled(structures)]
-        return make_pool(read, len(read), basis, like=pool, describe=describe, seed=seed)[0]
+    notes: list[str] = []
 
-    aimed = pool if target is None else beside(target)
-    held = None if given is None else beside(given)
+    def beside(structures: Any, name: str) -> Pool:
+        made, note = _beside(structures, name, pool, describe, seed)
+        notes.extend(note)
+        return made
+
+    aimed = pool if target is None else beside(target, "target")
+    held = None if given is None else beside(given, "given")
     own, theirs = clusters.features(pool, aimed)
     given_features = np.empty((0, own.shape[1])) if held is None else clusters.features(pool, held)[1]
     strata = [one.group if groups is None else str(one.atoms.info.get(groups, "")) for _, one in kept]
@@ -217,7 +221,30 @@ def _make_task(
         seed,
         draws,
         poll,
+        tuple(notes),
     )
+
+
+def _beside(structures: Any, name: str, pool: Pool, describe: Describer, seed: int) -> tuple[Pool, list[str]]:
+    """Structures of a target or a given set as the pool's model sees them, and a note of those that it cannot."""
+    elements = pool.basis.elements
+    read: list[Structure] = []
+    sources: list[str] = []
+    left: list[str] = []
+    for one in read_labelled(structures):
+        strange = sorted(set(one.atoms.get_chemical_symbols()) - set(elements))
+        if strange:
+            raise InputError(f"{one.source}: has {strange[0]}, but the pool is of {', '.join(elements)} alone")
+        try:
+            read.append(from_atoms(one.atoms, elements, one.source))
+            sources.append(one.source)
+        except InputError as error:
+            left.append(str(error))
+    made, refused = make_pool(read, len(read), pool.basis, like=pool, describe=describe, seed=seed)
+    left += [f"{sources[number]}: {why}" for number, why in refused]
+    if not len(made):
+        raise InputError(f"select: none of the structures of the {name} can be used: {left[0] if left else 'no such'}")
+    return made, [f"{name}: {counted(len(left), 'structure')} left out, the first is {left[0]}"] if left else []
 
 
 # ---------------------------------------------------------------------------------------------------------------------
