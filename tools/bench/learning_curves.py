@@ -2,21 +2,25 @@
 
     python tools/bench/learning_curves.py Si_training.extxyz.gz --test Si_test.extxyz.gz -o si
     python tools/bench/learning_curves.py POOL --test TEST --by clusters random --shares 0.1 0.2 --draws 3 --budget cost
+    python tools/bench/learning_curves.py POOL --test TEST --ace-jax ENV/bin/aj -o second   # fitted by ace-jax instead
     python tools/bench/learning_curves.py --draw si.csv mo.csv -o curves          # the picture again, from the numbers
 
 Pool and test carry energies and forces. A rule takes a share of the pool (of its environments, or of its Σ n³); the fit
 chooses its ridge by cross-validation on what was taken; errors are those on the test, and on pool and test together,
-which tells more where the test is small. Rules that draw are drawn several times; points are medians, bars the lowest
-and highest draw. Writes OUT.csv (a row per draw) and OUT.svg.
+which tells more where the test is small. With --ace-jax another program fits what the rules took, with a basis, weights
+and a prior of its own (errors on pool and test together alone). Rules that draw are drawn several times; points are
+medians, bars the lowest and highest draw. Writes OUT.csv (a row per draw) and OUT.svg.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import subprocess
+import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +28,9 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from grs_evo.datasets.labels import Labelled, read_labelled
+from grs_evo.datasets.labels import Labelled, as_text, read_labelled
 from grs_evo.datasets.pool import Block, Task, block_of
-from grs_evo.datasets.refit import Rows, fit, labelled_rows
+from grs_evo.datasets.refit import fit, labelled_rows
 from grs_evo.datasets.select import basis_for, select
 from grs_evo.descriptors.basis import Basis, build_basis
 from grs_evo.errors import InputError
@@ -35,7 +39,7 @@ RULES = ("clusters", "stratified", "information", "moments", "distance", "random
 DRAWN = ("clusters", "stratified", "random")
 FIELDS = (
     "set", "rule", "budget", "share", "draw", "structures", "environments", "cost",
-    "test_energy", "test_forces", "all_energy", "all_forces",
+    "test_energy", "test_forces", "all_energy", "all_forces", "fitter",
 )  # fmt: skip
 
 
@@ -55,29 +59,66 @@ class Remembered:
             yield Block(tuple(replace(one, forces=one.forces.copy()) for one in known.rows), known.gram)
 
 
+# errors of a set, given as numbers of the pool's structures and a seed: test energies, forces, and those on all
+Errors = tuple[float | str, float | str, float, float]
+Fitter = Callable[[Sequence[int], int], Errors]
+
+
+def our_fitter(pool: Sequence[Labelled], test: Sequence[Labelled], basis: Basis) -> Fitter:
+    """As `grs-evo refit`."""
+    rows, unseen = labelled_rows(pool, basis), labelled_rows(test, basis)
+
+    def errors(taken: Sequence[int], seed: int) -> Errors:
+        potential = fit([rows[k] for k in taken], basis, seed)
+        own, both = potential.errors(unseen)["all"], potential.errors([*rows, *unseen])["all"]
+        return own.energy, own.forces, both.energy, both.forces
+
+    return errors
+
+
+def ace_jax_fitter(program: str, pool: Sequence[Labelled], test: Sequence[Labelled], cutoff: float) -> Fitter:
+    """ace-jax, a process for each fit: linear, ridge and noise by evidence, energies weighted as its manual has it."""
+
+    def errors(taken: Sequence[int], seed: int) -> Errors:
+        with tempfile.TemporaryDirectory() as folder:
+            for name, chosen in (("train", [pool[k] for k in taken]), ("all", [*pool, *test])):
+                Path(folder, f"{name}.xyz").write_text(as_text([one.atoms for one in chosen]))
+            subprocess.run(
+                [program, "fit", "--train", "train.xyz", "--test", "all.xyz", "--out", "out", "--no-save-model",
+                 "--order", "3", "--max-degree", "12", "--rcut", f"{cutoff:g}", "--e0", "lsq", "--map-polish", "off",
+                 "--weights", '{"default": {"E": 30.0, "F": 1.0, "V": 1.0}}', "--seed", str(seed)],
+                cwd=folder, check=True, capture_output=True,
+            )  # fmt: skip
+            with Path(folder, "out", "metrics.csv").open(newline="") as file:
+                found = {row["quantity"]: float(row["rmse"]) for row in csv.DictReader(file)}
+        return "", "", found["E"], 1e3 * found["F"]
+
+    return errors
+
+
 def curve(
     name: str,
     pool: Sequence[Labelled],
-    test: Sequence[Labelled],
     basis: Basis,
+    fitter: Fitter,
     rules: Sequence[str],
     shares: Sequence[float],
     draws: int,
     budget: str = "environments",
+    called: str = "refit",
 ) -> Iterator[dict[str, Any]]:
     """A row for each rule, share and draw, and one for the whole pool; energies in meV/atom, forces in meV/Å."""
-    rows, unseen = labelled_rows(pool, basis), labelled_rows(test, basis)
     sizes = np.array([len(one.atoms) for one in pool], float)
     whole = {"environments": sizes.sum(), "cost": (sizes**3).sum()}[budget]
     describe = Remembered()
 
     def row(rule: str, share: float, draw: int, taken: Sequence[int]) -> dict[str, Any]:
         own = sizes[list(taken)]
-        errors = _errors([rows[k] for k in taken], rows, unseen, basis, draw)
-        values = (name, rule, budget, share, draw, len(taken), int(own.sum()), float((own**3).sum()), *errors)
+        errors = fitter(taken, draw)
+        values = (name, rule, budget, share, draw, len(taken), int(own.sum()), float((own**3).sum()), *errors, called)
         return dict(zip(FIELDS, values, strict=True))
 
-    yield row("all", 1.0, 0, range(len(rows)))
+    yield row("all", 1.0, 0, range(len(pool)))
     for share in shares:
         for rule in rules:
             for draw in range(draws if rule in DRAWN else 1):
@@ -86,14 +127,6 @@ def curve(
                     pool, by=rule, seed=100 + draw, basis=basis, describe=describe, **{budget: limit}
                 ).indices
                 yield row(rule, share, draw, taken)
-
-
-def _errors(
-    chosen: Sequence[Rows], rows: Sequence[Rows], unseen: Sequence[Rows], basis: Basis, seed: int
-) -> tuple[float, float, float, float]:
-    potential = fit(chosen, basis, seed)
-    test, both = potential.errors(unseen)["all"], potential.errors([*rows, *unseen])["all"]
-    return test.energy, test.forces, both.energy, both.forces
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -108,10 +141,11 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     mpl.rcParams["svg.hashsalt"] = "grs_evo"  # the same numbers, the same bytes
     from matplotlib import pyplot as plt
 
-    sets = list(dict.fromkeys((row["set"], row["budget"]) for row in rows))
+    sets = list(dict.fromkeys(_panel_of(row) for row in rows))
     figure, panels = plt.subplots(len(sets), 2, figsize=(8.0, 2.5 * len(sets)), squeeze=False)
-    for (name, budget), pair in zip(sets, panels, strict=True):
-        own = [row for row in rows if (row["set"], row["budget"]) == (name, budget)]
+    for (name, budget, fitter), pair in zip(sets, panels, strict=True):
+        own = [row for row in rows if _panel_of(row) == (name, budget, fitter)]
+        name = name if fitter == "refit" else f"{name}, {fitter}"
         for panel, column, unit in zip(pair, ("all_energy", "all_forces"), ("meV/atom", "meV/Å"), strict=True):
             _panel(panel, own, column, budget)
             panel.set_title(f"{name}: {'energies' if 'energy' in column else 'forces'}", fontsize=9)
@@ -123,6 +157,10 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.55 / (2.5 * len(sets))))
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     plt.close(figure)
+
+
+def _panel_of(row: dict[str, Any]) -> tuple[str, str, str]:
+    return row["set"], row["budget"], row.get("fitter") or "refit"
 
 
 def _panel(panel: Any, rows: Sequence[dict[str, Any]], column: str, budget: str) -> None:
@@ -183,6 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--n-max", nargs="+", type=int)
     parser.add_argument("--l-max", nargs="+", type=int)
     parser.add_argument("--cutoff", type=float)
+    parser.add_argument("--ace-jax", metavar="AJ", help="fit with this program, `aj` of an environment with ace-jax")
     parser.add_argument("--draw", nargs="+", type=Path, default=[], help="draw these .csv files, compute nothing")
     parser.add_argument("-o", "--out", required=True)
     options = parser.parse_args(arguments)
@@ -198,7 +237,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with threadpool_limits(1), Path(f"{options.out}.csv").open("w", newline="") as file:
         table = csv.DictWriter(file, FIELDS, lineterminator="\n")
         table.writeheader()
-        for row in curve(name, pool, test, basis, options.by, options.shares, options.draws, options.budget):
+        if options.ace_jax:
+            fitter = ace_jax_fitter(options.ace_jax, pool, test, float(basis.cutoff.max()))
+        else:
+            fitter = our_fitter(pool, test, basis)
+        called = "ace-jax" if options.ace_jax else "refit"
+        lines = curve(name, pool, basis, fitter, options.by, options.shares, options.draws, options.budget, called)
+        for row in lines:
             table.writerow({key: f"{value:.5g}" if isinstance(value, float) else value for key, value in row.items()})
             file.flush()
             print(

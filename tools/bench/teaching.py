@@ -45,6 +45,11 @@ SIZES = (125, 250, 500, 970)
 BASIS = build_basis(["Fe"], (10, 4, 2), (0, 3, 2), 5.3)
 
 
+# Run files with sources of cells; what these are, and how much less cells far from the wire count (none of those that
+# are cut from it is far).
+SOURCES = {"run.toml": ("random cells", 0.5), "training.toml": ("cut from the wire", 0.0)}
+
+
 class Labeller:
     """Energies and forces by the wire's own potential; each structure once."""
 
@@ -112,6 +117,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("runs", nargs="*", help="run folders whose sets are tested too")
     parser.add_argument("-o", "--out", required=True, type=Path, help="CSV to write")
     parser.add_argument("--draws", type=int, default=3, help="draws of unsearched candidates (default: %(default)s)")
+    parser.add_argument("--sources", nargs="+", choices=list(SOURCES), default=list(SOURCES), help="of these run files")
     parser.add_argument("--pool", type=int, default=800, help="candidates of a draw (default: %(default)s)")
     parser.add_argument("--cost", type=float, nargs="+", default=[1.0, 2.0], help="exponents (default: %(default)s)")
     given = parser.parse_args(argv)
@@ -127,12 +133,13 @@ def main(argv: Sequence[str] | None = None) -> None:
                 table.writerow(line)
 
         table.writerow(["method", "draw", "environments", "structures", "cost", "force_rmse"])
-        for name, kind in (("run.toml", "random cells"), ("training.toml", "cut from the wire")):
+        for name in given.sources:
+            kind, misfit = SOURCES[name]
             for draw in range(given.draws):
                 pool = unsearched(given.pool, draw, name)
                 tell(f"{kind}, not chosen", str(draw), pool)
                 for cost in given.cost:
-                    options = InformationOptions(cutoff=5.3, functions=100, cost=cost)
+                    options = InformationOptions(cutoff=5.3, functions=100, cost=cost, misfit=misfit)
                     tell(f"{kind}, information per n^{cost:g}", str(draw), informed(pool, structure, options))
         for place in given.runs:
             tell("set of a run", place, [one.structure for one in read_archive(place).set])

@@ -1,4 +1,10 @@
-"""Additions to a set and exchanges within it, by what candidates teach per cost."""
+"""Additions to a set and exchanges within it, by what candidates teach per cost.
+
+Gains are exact: every candidate's rows are made. That takes about what its relaxation does (2.3 ms for an iron cell of
+16 to 24 atoms and 76 functions, the gain 0.1 ms). K random linear potentials, whose forces would be K pull-backs
+instead, estimate the first-order gain alone, which knows nothing of what a candidate's own rows have in common: with
+any K it ranks candidates with a correlation of 0.35 to 0.67, and its first choice has 0.5 to 1 of the best one's gain.
+"""
 
 from __future__ import annotations
 
