@@ -281,7 +281,16 @@ def test_what_cannot_be_kept_out_is_refused(frames: Path, capsys: pytest.Capture
     assert "a set, or a search away" in refused(given.replace("terms = {}", "terms = {}\nw_structure = -1.0"))
     alloy = "alloy = {a = 3.7, composition = {Cu = 0.5, Au = 0.5}}"
     assert "kept_out divides the frames" in refused(given.replace('files = ["frames.xyz"]', alloy))
-    # all is seen where it is asked for, and by sets
+    # all is seen where it is asked for, by sets, and of a series of strained cells, which does not stop at a floor
+    series = [warm(k, 3) for k in range(10)]
+    (frames / "all.toml").write_text(FRAMES.replace("frames.xyz", "series.xyz"))
+    for strain, seen in ((0.0, 8), (0.008, 10)):
+        for k, one in enumerate(series):
+            one.set_cell(one.cell * (1 + strain * k), scale_atoms=True)
+        write(frames / "series.xyz", series, format="extxyz")
+        found = check(frames / "all.toml")
+        assert found["target"]["structures"] == seen
+        assert any("stop.floor" in note for note in found["notes"]) == (seen == 8)
     for text in (given.replace("0.3", "0.0"), FRAMES.replace("terms = {}", "w_set = 1.0")):
         (frames / "all.toml").write_text(text)
         found = check(frames / "all.toml")

@@ -7,7 +7,7 @@ from typing import Any
 from grs_evo.analysis.floor import FITTED, floor_of
 from grs_evo.analysis.quality import reference_of
 from grs_evo.driver.chosen.basis import basis_line, resolution_note
-from grs_evo.driver.chosen.frames import seeks_one_cell
+from grs_evo.driver.chosen.frames import of_one_state, seeks_one_cell
 from grs_evo.driver.config.from_target import with_target_defaults
 from grs_evo.driver.config.run_file import RunFile
 from grs_evo.errors import InputError
@@ -16,6 +16,7 @@ from grs_evo.observables import Reference
 from grs_evo.search.candidates.by_target import by_molecules, by_target
 from grs_evo.search.candidates.source import CandidateOptions
 from grs_evo.storage.target_file import TargetData
+from grs_evo.targets.target import Target
 
 
 def decided(run: RunFile, target_data: TargetData) -> tuple[RunFile, tuple[str, ...]]:
@@ -98,7 +99,7 @@ def with_floor(run: RunFile, objective: Objective) -> tuple[RunFile, tuple[str, 
         It is given, and the target has no floor.
     """
     wanted = run.stop.floor
-    if wanted is False or (wanted is None and not _stops_at_the_floor(run)):
+    if wanted is False or (wanted is None and not _stops_at_the_floor(run, objective.target)):
         return run, ()
     found = floor_of(objective)
     if found is None and wanted is None:
@@ -118,7 +119,9 @@ def with_floor(run: RunFile, objective: Objective) -> tuple[RunFile, tuple[str, 
     )
 
 
-def _stops_at_the_floor(run: RunFile) -> bool:
-    """Whether one good cell is all that a run looks for, and nothing else says how good."""
+def _stops_at_the_floor(run: RunFile, target: Target) -> bool:
+    """Whether one good cell is all that a run looks for, nothing else says how good, and frames are of one state."""
+    if len(target.n_atoms) > 1 and not of_one_state(target.volumes / target.n_atoms, target.groups):
+        return False
     front = any(one.strategy == "genetic" and one.selection.kind == "nsga2" for one in run.each_island())
     return seeks_one_cell(run) and run.stop.loss is None and not front

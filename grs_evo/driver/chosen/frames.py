@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from grs_evo.analysis.quality import moves_away
 from grs_evo.descriptors.basis import Basis
@@ -14,6 +15,8 @@ from grs_evo.structures.reading import Entry
 from grs_evo.targets.chunks import Worker
 from grs_evo.targets.target import Target
 
+# Largest ratio of volumes of frames of one state: at constant pressure those of fifty atoms differ by some per cent.
+_WIDEST = 1.1
 # Frames of one system from which on some are kept out unless the run file says otherwise, and how many of them.
 _MANY, _SHARE = 10, 0.2
 
@@ -37,7 +40,9 @@ def divided(run: RunFile, entries: Sequence[Entry]) -> tuple[list[Entry], list[E
         return list(entries), []
     alike = _of_one_system(entries)
     if share is None:
-        share = _SHARE if alike and len(entries) >= _MANY and seeks_one_cell(run) else 0.0
+        volumes = np.array([one.structure.volume for one in entries])
+        settled = alike and of_one_state(volumes, [one.group for one in entries])
+        share = _SHARE if settled and len(entries) >= _MANY and seeks_one_cell(run) else 0.0
     elif not alike:
         raise InputError(
             f"target.kept_out: is {share:g}, but the target has no frames of one system, with the same atoms and "
@@ -66,6 +71,12 @@ def _of_one_system(entries: Sequence[Entry]) -> bool:
         and bool((np.sort(one.structure.species) == atoms).all())
         for one in entries
     )
+
+
+def of_one_state(volumes: NDArray[np.float64], groups: Sequence[str]) -> bool:
+    """Whether frames of the same atoms may be of one state: no group of others, and no series of strained cells, whose
+    first and last ones differ by more than chance."""
+    return len(set(groups)) <= 1 and bool(volumes.max() <= _WIDEST * volumes.min())
 
 
 def described(entries: Sequence[Entry], basis: Basis, covariance: bool, worker: Worker | None) -> Target:
