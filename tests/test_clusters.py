@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from ase.data import atomic_numbers
+from lattice_probes import settle, value_changed
 
 import grs_evo
 from grs_evo.errors import InputError
-from grs_evo.kernels.compiling import probe
-from grs_evo.kernels.lattice import lattice as kernel
 from grs_evo.loss.lattice import LatticeObjective, make_lattice_objective
 from grs_evo.search.operators.lattice_moves import make_moves
 from grs_evo.search.options import WalkOptions
@@ -39,16 +38,6 @@ from grs_evo.targets.short_range_order import ordered_cell, orders_of
 ICET = json.loads((Path(__file__).parent / "data" / "icet_cluster_vectors.json").read_text())["cases"]
 ELEMENTS = ("Co", "Fe", "Ni")
 A = 3.6
-
-
-@probe
-def settle(loss, occupation, work):
-    kernel.settle(loss, occupation, work)
-
-
-@probe
-def value_changed(loss, scratch, occupation, sites, elements, n, work):
-    return kernel.value_changed(loss, scratch, occupation, sites, elements, n, work)
 
 
 def point_functions(n: int) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lattice_probes import fill_a, value_changed
 from scipy.special import lpmv
 
 from grs_evo.descriptors.basis import build_basis
@@ -16,7 +17,6 @@ from grs_evo.descriptors.describe import describe, describe_compact
 from grs_evo.descriptors.equivalence import prune
 from grs_evo.descriptors.pair_functions import _legendre
 from grs_evo.errors import InputError
-from grs_evo.kernels.compiling import probe
 from grs_evo.kernels.lattice import lattice as kernel
 from grs_evo.loss.lattice import MOST_SITES, make_lattice_objective, reference_structures
 from grs_evo.loss.objective import make_objective
@@ -28,16 +28,6 @@ from grs_evo.targets.target import Target
 
 EASY = settings(max_examples=20, deadline=None)
 SMALL = {"n_max": (4, 2, 2), "l_max": (0, 2, 2)}
-
-
-@probe
-def fill_a(tables, occupation, a):
-    kernel.fill_a(tables, occupation, a)
-
-
-@probe
-def value_changed(loss, scratch, occupation, sites, elements, n, work):
-    return kernel.value_changed(loss, scratch, occupation, sites, elements, n, work)
 
 
 def fcc(repeat: tuple[int, int, int], a: float = 3.75, rattle: float = 0.0) -> Structure:
