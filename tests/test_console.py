@@ -61,7 +61,7 @@ FACTS = {
 
 def test_lines_fit_and_know_no_generation_before_the_first() -> None:
     for line in (line_of({**FACTS, "generation": 79}), tick_of(FACTS), tick_of({**FACTS, "generation": 7})):
-        assert len(line) <= 100
+        assert len(line) <= 80
         assert "-1" not in line
     assert "first generation: 12345 structures" in tick_of(FACTS)
 

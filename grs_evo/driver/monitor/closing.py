@@ -13,6 +13,7 @@ from grs_evo.driver.monitor.status_file import write_status
 from grs_evo.driver.monitor.summary import Result
 from grs_evo.errors import InputError
 from grs_evo.loss.objective import Objective
+from grs_evo.loss.quality import over_noise
 from grs_evo.search.population.individual import Individual, order_key
 from grs_evo.storage.run_folder import Folder, json_table
 from grs_evo.storage.target_file import TargetData
@@ -27,7 +28,7 @@ def close(
     given: Callable[[], list[Structure]],
     objective: Objective | None = None,
 ) -> list[str]:
-    """The lines to say, the last of them about what was found; none where the target has no structures.
+    """The lines to say, the last of them about what was found; none where there is nothing to compare with.
 
     The run is over and all of it written: whatever goes wrong here is said in that line.
 
@@ -38,6 +39,8 @@ def close(
     objective : for the floor of the target; None: it is not told
     """
     judgement = _judgement(result, run, target_data, accepted, given)
+    if judgement is None and not (accepted or moves_away(run.loss)):
+        judgement = _beside_a_sample(result, objective)
     if judgement is None:
         return []
     place = Folder(result.folder).status
@@ -53,6 +56,26 @@ def close(
     with suppress(OSError):  # as for every status.json; the report judges again
         write_status(place, {**json_table(place), "quality": quality, "kept_out": quality.get("kept_out")})
     return [*judgement.notes, *told, judgement.line]
+
+
+def _beside_a_sample(result: Result, objective: Objective | None) -> Judgement | None:
+    """By the loss alone, where the target has no structures to compare with, such as a random alloy."""
+    if objective is None or not result.archive or "structure" not in objective.term_names:
+        return None
+    if not len(objective.target.sample_rows):
+        return None
+    best, subject = min(result.archive, key=order_key), subject_of(False, False)
+    n = best.structure.n_atoms
+    found = over_noise(objective, _structure_loss(best, objective), n)
+    if not found.noise > 0.0:
+        return None
+    words = (
+        "stands for it better than a random cell of its size"
+        if found.ratio < 1.0
+        else "no better than a random cell of its size: more sites or generations may help"
+    )
+    line = f"{subject} ({n} sites): loss {found.ratio:.2g} times that of {n} environments drawn at random; {words}"
+    return Judgement(subject, line, False, None)
 
 
 def _floor(result: Result, objective: Objective | None) -> tuple[dict[str, float] | None, list[str]]:

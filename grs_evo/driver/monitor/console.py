@@ -67,9 +67,8 @@ class Reporter:
             if self._live is not None:
                 self._live.console.print(text, markup=False, highlight=False)
             elif not self.quiet:
-                start = "\r\x1b[K" if self._over else ""
-                self._over = False
-                print(f"{start}{text}", file=sys.stderr, flush=True)
+                self._clear()
+                print(text, file=sys.stderr, flush=True)
         except OSError:
             self._lose_screen()
 
@@ -93,17 +92,17 @@ class Reporter:
         """What set-up does from now on; said when it takes long."""
         self._stage = text
 
-    def wait(self, more: str) -> None:
+    def wait(self, instead: str) -> None:
         """Another look at a set-up that lasts: the stage and for how long, where nothing was said for some seconds.
 
         Parameters
         ----------
-        more : what else there is to tell, such as that functions are being compiled
+        instead : what else it does at this moment, such as that functions are being compiled; empty: the stage
         """
         now = time.monotonic()
         with self._lock:
             if self._stage and now - self._last >= self._pause():
-                self._tick(f"setting up, {duration(now - self._begun)}: {self._stage}{more}")
+                self._tick(f"setting up, {duration(now - self._begun)}: {instead or self._stage}")
 
     def _pause(self) -> float:
         return _SILENCE if time.monotonic() - self._begun < _EARLY or self._mode != "lines" else self.every
@@ -128,16 +127,27 @@ class Reporter:
 
     def _tick(self, text: str) -> None:
         """A line that the next one may take the place of."""
-        if self._mode == "line" or (self._mode == "panel" and self._live is None and self._screen is sys.stderr):
+        if self._mode == "line" or (self._mode == "panel" and self._live is None and self._screen is not None):
             self._last = time.monotonic()
             try:
-                print(f"\r\x1b[K{text[: _WIDTH - 1]}", end="", file=sys.stderr, flush=True)
+                print(f"\r\x1b[K{text[: _WIDTH - 1]}", end="", file=self._in_place, flush=True)
                 self._over = True
             except OSError:
                 self._lose_screen()
         else:
-            self._print(text)
+            self._print(_wrapped(text))
             self.note(text)
+
+    @property
+    def _in_place(self) -> TextIO:
+        """Where lines are written over: the terminal itself, since what goes through a launcher's pipe comes late."""
+        return self._screen or sys.stderr
+
+    def _clear(self) -> None:
+        """Take away the line that was to be written over."""
+        if self._over:
+            self._over = False
+            print("\r\x1b[K", end="", file=self._in_place, flush=True)
 
     def _draw(self, facts: dict[str, Any]) -> None:
         try:
@@ -145,9 +155,7 @@ class Reporter:
                 from rich.console import Console
                 from rich.live import Live
 
-                if self._over:
-                    print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-                    self._over = False
+                self._clear()
                 # asked for, it is drawn through a pipe as well
                 console = Console(
                     file=self._screen or sys.stderr, force_terminal=True, width=None if self._screen else _WIDTH
@@ -165,10 +173,8 @@ class Reporter:
                 with suppress(OSError):
                     self._live.stop()
                 self._live = None
-            if self._over:
-                self._over = False
-                with suppress(OSError):
-                    print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            with suppress(OSError):
+                self._clear()
 
 
 def _wrapped(text: str) -> str:
@@ -222,4 +228,4 @@ _USUAL = 20
 def _compiling(made: int) -> str:
     """What is being compiled, for people who wait for the first time."""
     of = f" of about {_USUAL}" if made < _USUAL else ""
-    return f" (compiling for this processor, once: function {made + 1}{of})"
+    return f"compiling for this processor, once (function {made + 1}{of})"

@@ -9,19 +9,20 @@ from grs_evo.text import duration
 
 def line_of(facts: dict[str, Any]) -> str:
     """One line about the state of a run."""
-    speed = f" ({facts['rate']:.0f}/s)" if facts["rate"] > 0 else ""  # unknown before the second look
+    speed = f", {facts['rate']:.0f}/s" if facts["rate"] > 0 else ""  # unknown before the second look
     left = facts.get("seconds_left")
     rest = f", {duration(left)} left" if left is not None else ""
-    return f"{_where(facts)}: best {facts['best']:.6g}, {facts['evaluations']} evaluations{speed}{rest}"
+    return f"{_where(facts)}: best {facts['best']:.5g}, {facts['evaluations']} evaluations{speed}{rest}"
 
 
 def tick_of(facts: dict[str, Any]) -> str:
     """One line while a generation is being made."""
-    made = f"{facts['structures']} structures on this rank"
-    best = f", best {facts['best']:.6g}" if facts.get("best") is not None else ""
+    made = f"{facts['structures']} structures" if facts["structures"] else ""
+    best = f"best {facts['best']:.6g}" if facts.get("best") is not None else ""
+    now = ", ".join(part for part in (made, best, duration(facts["seconds"])) if part)
     if facts["generation"] < 0:
-        return f"{_round(facts)}first generation: {made}{best}, {duration(facts['seconds'])}"
-    return f"{_where(facts)} is done, the next is made: {made}{best}, {duration(facts['seconds'])}"
+        return f"{_round(facts)}first generation: {now}"
+    return f"{_where(facts)} done, at the next: {now}"
 
 
 def _where(facts: dict[str, Any]) -> str:
@@ -57,7 +58,8 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
             ("round", f"{facts['round']} of {facts['rounds']}, {facts.get('set_size', 0)} structures in the set")
         )
     rows.append(("generation", f"{facts['generation']}{of(facts.get('generations'))}" if begun else "the first one"))
-    rows.append(("structures", f"{facts['structures']} on this rank"))
+    if facts["structures"] or not begun:  # of walks on a lattice none is counted
+        rows.append(("structures", f"{facts['structures']} on this rank"))
     if begun:
         rows.append(("evaluations", f"{facts['evaluations']} ({facts['rate']:.0f} per second)"))
     if facts.get("best") is not None:
