@@ -197,7 +197,10 @@ class EntryLibrary(JITCodeLibrary):
                 own += [function.name for function in part.functions if not function.is_declaration]
                 module.link_in(part, preserve=True)
         for name in own:  # nobody else needs them: each may go where it is called
-            module.get_function(name).linkage = "internal"
+            function = module.get_function(name)
+            function.linkage = "internal"
+            if any(one in name for one in _APART):
+                function.add_function_attribute("noinline")
         self._linking_libraries = [library for library in found if not isinstance(library, PartLibrary)]
         super().finalize()
 
@@ -363,6 +366,15 @@ _PART = {"pipeline_class": PartCompiler, "error_model": "numpy", "no_cpython_wra
 inner = njit(**_PART, _nrt=False)
 # The same for functions that allocate, or draw random numbers.
 inner_allocating = njit(**_PART)
+_APART: set[str] = set()  # their names as LLVM has them, as far as these do not depend on types
+
+
+def apart(function: Any) -> Any:
+    """`inner` for loops that need all registers: it stays a function of its own in its callers."""
+    _APART.add("".join(f"{len(part)}{part}" for part in (*function.__module__.split("."), function.__qualname__)))
+    return inner(function)
+
+
 # Called from Python. `entry`: allocates nothing and lets threads of Python run beside it; `entry_locked`: without the
 # latter, for short calls; `entry_allocating` and `entry_beside` are the same for functions that allocate.
 entry = _kept(nogil=True, _nrt=False)

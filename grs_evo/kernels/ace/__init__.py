@@ -9,9 +9,9 @@
 | a basis as flat tables, and the scratch arrays of a structure | `tables` |
 | entry points: values of one structure, and of a range of its atoms | `engine` |
 | pair functions R_n(r) and their slopes | `radial` |
-| real spherical harmonics | `harmonics` |
+| real spherical harmonics, and weighted sums of them with their gradients | `harmonics` |
 | atomic densities A | `density` |
-| products of A by the basis's program | `interpreter` |
+| products of A by the basis's program, step by step or in strips that share a factor | `interpreter` |
 | from dQ/dB to the gradient of Q | `adjoint` |
 | which atoms share vector lanes | `slots` |
 """

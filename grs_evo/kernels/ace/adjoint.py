@@ -35,10 +35,10 @@ from grs_evo.kernels.simd import (
 
 
 @inner
-def from_rows(values, first_row, halves, n_el, rows, rows8, l_max, n_of_l, l_offset, scale, place, spare, adjoint):
+def from_rows(values, first_row, halves, n_el, rows, rows8, l_max, n_of_l, l_offset, wide_k, scale, spare, adjoint):
     """Adjoints of A of a block's atoms back into adjoints of their moments; the inverse way of `to_rows`."""
     stride = n_el * rows8
-    if rows8 > rows:
+    if wide_k > 0:  # moments that have no row
         for row in range(rows8):
             store(spare, row * LANES, splat(0.0))
     for half in range(halves):
@@ -49,13 +49,16 @@ def from_rows(values, first_row, halves, n_el, rows, rows8, l_max, n_of_l, l_off
                 width = 2 * l + 1
                 for m in range(width):
                     first = item(l_offset, l) + m
+                    at, step = first, width
+                    if wide_k > 0:
+                        at, step = (l * l + m) * wide_k, 1
                     zeroth = load(values, source + first * BLOCK)
                     for n in range(1, item(n_of_l, l)):
                         row = first + n * width
                         share = load(values, source + row * BLOCK) * 0.5
-                        store(spare, item(place, row) * LANES, share * (-item(scale, row)))
+                        store(spare, (at + n * step) * LANES, share * (-item(scale, row)))
                         zeroth = zeroth + share
-                    store(spare, item(place, first) * LANES, zeroth * item(scale, first))
+                    store(spare, at * LANES, zeroth * item(scale, first))
             for k in range(0, rows8, LANES):
                 transpose(spare, k * LANES, LANES, adjoint, shift * stride + other * rows8 + k, stride)
 
@@ -233,7 +236,6 @@ def pull_into(positions, cell, species, pbc, tables, dq_db, work, grad, dq_dstra
     OK
     """
     n_el, rows, rows8, wide_k, l_max = tables.n_el, tables.rows, tables.rows8, tables.wide_k, tables.l_max
-    place = pointer(tables.place)
     fast, full = tables.fast, tables.full
     n_of_l, l_offset, scale = pointer(tables.n_of_l), pointer(tables.l_offset), pointer(tables.row_scale)
     climb, slopes, all_rows = pointer(tables.climb), pointer(tables.slope), pointer(tables.b_rows)
@@ -265,21 +267,9 @@ def pull_into(positions, cell, species, pbc, tables, dq_db, work, grad, dq_dstra
         else:
             one = tables.n_a[group]
             to_rows(
-                moments,
-                first_slot,
-                halves,
-                n_el,
-                rows,
-                rows8,
-                l_max,
-                n_of_l,
-                l_offset,
-                scale,
-                place,
-                one,
-                spare,
+                moments, first_slot, halves, n_el, rows, rows8, l_max, n_of_l, l_offset, wide_k, scale, one, spare,
                 values,
-            )
+            )  # fmt: skip
             run_program(values, begin, end, steps, halves > 1)
         size, b_from, n_rows = tables.sizes[group], tables.b_from[group], tables.n_rows[group]
         below = n_rows * BLOCK
@@ -295,7 +285,7 @@ def pull_into(positions, cell, species, pbc, tables, dq_db, work, grad, dq_dstra
             for k in range(whole, size):
                 put(values, below + item(all_rows, b_from + k) + lane, item(source_rows, at + k))
         run_program(values, back, last, steps, halves > 1)
-        from_rows(values, n_rows, halves, n_el, rows, rows8, l_max, n_of_l, l_offset, scale, place, spare, adjoint)
+        from_rows(values, n_rows, halves, n_el, rows, rows8, l_max, n_of_l, l_offset, wide_k, scale, spare, adjoint)
         for lane in range(count):
             slot = first_slot + lane
             i = item(slots, slot)

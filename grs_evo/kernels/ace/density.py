@@ -130,7 +130,7 @@ def any_moments(pair, begin, end, l_max, n_of_l, wide_k, climb, rows8, spare, ou
 
 
 @inner
-def to_rows(moments, first_slot, halves, n_el, rows, rows8, l_max, n_of_l, l_offset, scale, place, one, spare, values):
+def to_rows(moments, first_slot, halves, n_el, rows, rows8, l_max, n_of_l, l_offset, wide_k, scale, one, spare, values):
     """Moments of a block's atoms into their rows of A (the first rows of the value buffer), atoms abreast."""
     stride = n_el * rows8
     for half in range(halves):
@@ -144,12 +144,15 @@ def to_rows(moments, first_slot, halves, n_el, rows, rows8, l_max, n_of_l, l_off
                 width = 2 * l + 1
                 for m in range(width):
                     first = item(l_offset, l) + m
-                    zeroth = load(spare, item(place, first) * LANES) * item(scale, first)
+                    at, step = first, width
+                    if wide_k > 0:
+                        at, step = (l * l + m) * wide_k, 1
+                    zeroth = load(spare, at * LANES) * item(scale, first)
                     store(values, into + first * BLOCK, zeroth)
                     for n in range(1, item(n_of_l, l)):
                         row = first + n * width
                         # g_n = (T_0 - T_{n-1}) e / 2
-                        value = zeroth - load(spare, item(place, row) * LANES) * item(scale, row)
+                        value = zeroth - load(spare, (at + n * step) * LANES) * item(scale, row)
                         store(values, into + row * BLOCK, value * 0.5)
         store(values, one * BLOCK + shift, splat(1.0))
 

@@ -61,7 +61,7 @@ def values_out(species, tables, work, n_slots, out):
     """B of the atoms in the slots, from their moments, into the rows of `out` that `slot_rows` names."""
     n_el, rows, rows8, l_max = tables.n_el, tables.rows, tables.rows8, tables.l_max
     n_of_l, l_offset, scale = pointer(tables.n_of_l), pointer(tables.l_offset), pointer(tables.row_scale)
-    steps, place = program_of(tables), pointer(tables.place)
+    steps, wide_k = program_of(tables), tables.wide_k
     slots, slot_rows, moments = pointer(work.slots), pointer(work.slot_rows), pointer(work.moments)
     spare, values, lane_rows = pointer(work.spare), pointer(work.values), pointer(work.lane_rows)
     all_rows, target, row_size = pointer(tables.b_rows), pointer(out), out.shape[1]
@@ -77,8 +77,9 @@ def values_out(species, tables, work, n_slots, out):
         halves = (count + LANES - 1) // LANES
         one = tables.n_a[group]
         to_rows(
-            moments, first_slot, halves, n_el, rows, rows8, l_max, n_of_l, l_offset, scale, place, one, spare, values
-        )
+            moments, first_slot, halves, n_el, rows, rows8, l_max, n_of_l, l_offset, wide_k, scale, one, spare,
+            values,
+        )  # fmt: skip
         begin, end = tables.segments[group, 0], tables.segments[group, 1]
         run_program(values, begin, end, steps, halves > 1)
         size, b_from = tables.sizes[group], tables.b_from[group]

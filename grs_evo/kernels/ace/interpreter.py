@@ -15,16 +15,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from grs_evo.kernels.compiling import inner
+from grs_evo.kernels.compiling import apart, inner
 from grs_evo.kernels.simd import LANES, fma, item, load, pointer, splat, store
 
 # Columns of `Layout.phases`: what it runs, components of its strips, first and last segment or strip.
 SEGMENTS, SPREAD, GATHER = 0, 1, 2
 # Components of X that strips have code for.
 WIDTHS = (1, 3, 5, 7, 9)
-# Strips are used where they take at least this many steps out of a forward program (the paper's basis: 96, 458, 1,277
-# for one, two, three elements). Below, a program is too small a share of an evaluation to gain anything.
-FEWEST = 600
+# Strips are used where they take at least this many steps out of a forward program. The paper's basis has 96, 458 and
+# 1,277 for one, two and three elements, which gain nothing; Fe-Cr-Si-V to rank 3 has 2,532.
+FEWEST = 1500
 
 # The most atoms that share the steps of a program: two vectors, next to each other in a row.
 _ROW = 2 * LANES
@@ -231,7 +231,7 @@ def _ends(lengths: list[int]) -> NDArray[np.int64]:
 # compiled
 
 
-@inner
+@apart
 def run_segments(values, first, last, dst, start, x, y, c, wide):
     """Run segments `first` to `last` (exclusive) on the value buffer; dst, x, y count numbers.
 
@@ -261,7 +261,7 @@ def run_segments(values, first, last, dst, start, x, y, c, wide):
             store(values, item(dst, segment), one)
 
 
-@inner
+@apart
 def spread(values, width, first, last, base, start, other, scalar, factor, shift):
     """scalar = factor · Σ_m X_m Y_m of strips `first` to `last`, on the vector of each row that `shift` names."""
     for strip in range(first, last):
@@ -316,7 +316,7 @@ def spread(values, width, first, last, base, start, other, scalar, factor, shift
             store(values, item(scalar, k) + shift, found * item(factor, k))
 
 
-@inner
+@apart
 def gather(values, width, first, last, base, start, other, scalar, factor, shift):
     """X_m += Σ factor · scalar · Y_m of strips `first` to `last`, where X are adjoints, and so are the scalars."""
     for strip in range(first, last):

@@ -38,10 +38,11 @@ class Tables(NamedTuple):
 
     n_el: int
     l_max: int
-    wide_k: int  # most radial functions of any l, rounded up to a multiple of eight
+    wide_k: (
+        int  # moments for each (l, m): most radial functions of any l, rounded up to a multiple of eight; 0 if `fast`
+    )
     rows: int  # rows of A per neighbour element
     rows8: int  # moments per neighbour element, a multiple of eight
-    place: NDArray[np.int64]  # (rows,) the moment of each row of A; the moments in between are 0
     max_size: int  # functions of the element that has most
     n_rows_max: int  # rows of the largest value buffer
     fast: bool  # l <= 2 with at most 8, 2, 2 radial functions: the fused kernels
@@ -346,12 +347,9 @@ def make_tables(basis: Any, fewest: int = FEWEST) -> Tables:
                 at = l_offset[l] + n * (2 * l + 1)
                 scale[at : at + 2 * l + 1] = _FAST_SCALE[l]
     climb, slope = _legendre(l_max)
-    wide_k, rows8, place = _whole(int(n_of_l.max())), _whole(rows), np.arange(rows)
-    if not fast:  # whole vectors of radial functions for each (l, m)
-        rows8 = (l_max + 1) ** 2 * wide_k
-        for l in range(l_max + 1):
-            own = np.arange(l * l, (l + 1) ** 2) * wide_k + np.arange(n_of_l[l])[:, None]
-            place[l_offset[l] : l_offset[l] + widths[l]] = own.ravel()
+    # a moment for each row of A, or whole vectors of radial functions for each (l, m)
+    wide_k = 0 if fast else _whole(int(n_of_l.max()))
+    rows8 = _whole(rows) if fast else (l_max + 1) ** 2 * wide_k
 
     b_rows, b_from, n_functions = [], [], 0
     programs: list[Any] = []
@@ -373,7 +371,6 @@ def make_tables(basis: Any, fewest: int = FEWEST) -> Tables:
         wide_k=wide_k,
         rows=rows,
         rows8=rows8,
-        place=place,
         max_size=int(sizes.max()),
         n_rows_max=max(int(program.n_rows) for program in basis.programs),
         fast=bool(fast),
