@@ -5,13 +5,13 @@ One square matrix per element, row-major, one after the other (`plan.starts`).
 
 from __future__ import annotations
 
-from grs_evo.kernels.compiling import inner
+from grs_evo.kernels.compiling import entry_locked, inner
 from grs_evo.kernels.simd import LANES, beyond, fma, item, load_part, pointer, put, root, splat, store_part, total
 
 
-@inner
+@entry_locked
 def covariance_of_rows(rows, plan, counts, places, mean, flat):
-    """Covariance of each block, 1/N; `places` as `moments.by_element` makes them."""
+    """Covariance of each block, 1/N; `places` as `moments.by_element` makes them. Returns 0."""
     row, means, order, out, first = pointer(rows), pointer(mean), pointer(places), pointer(flat), 0
     for e in range(plan.sizes.shape[0]):
         n, m, last = plan.sizes[e], beyond(means, plan.offsets[e]), first + int(counts[e])
@@ -26,11 +26,15 @@ def covariance_of_rows(rows, plan, counts, places, mean, flat):
                     sums = fma(d, splat(item(row, at + a) - mean_a), sums)
                 store_part(line, b, left, sums * share)
         first = last
+    return 0
 
 
-@inner
+@entry_locked
 def covariance_rows_adjoint(rows, plan, counts, places, mean, slope, drows):
-    """Add the derivative through each block's covariance to drows; `slope` becomes itself and its transposed."""
+    """Add the derivative through each block's covariance to drows; `slope` becomes itself and its transposed.
+
+    Returns 0.
+    """
     row, means, order, target, first = pointer(rows), pointer(mean), pointer(places), pointer(drows), 0
     for e in range(plan.sizes.shape[0]):
         n, m, last = plan.sizes[e], beyond(means, plan.offsets[e]), first + int(counts[e])
@@ -49,6 +53,7 @@ def covariance_rows_adjoint(rows, plan, counts, places, mean, slope, drows):
                     sums = fma(load_part(both, a * n + b, left, 0.0), splat(d), sums)
                 store_part(target, at + b, left, fma(sums, splat(share), load_part(target, at + b, left, 0.0)))
         first = last
+    return 0
 
 
 @inner

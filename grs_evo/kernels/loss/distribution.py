@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.kernels.bundles import bundle
-from grs_evo.kernels.compiling import inner
+from grs_evo.kernels.calls import call_number
+from grs_evo.kernels.compiling import entry_locked, inner
 from grs_evo.kernels.loss.covariance import covariance_adjoint, covariance_residual
 from grs_evo.kernels.loss.moments import blend, blend_adjoint, blend_two, blend_two_adjoint
 from grs_evo.kernels.loss.norms import clear, norm_of, norm_slope, project, project_back, residuals, times
@@ -81,7 +82,13 @@ class LossWork(NamedTuple):
     set_terms: NDArray[np.float64]
     closest: NDArray[np.float64]  # (1,) smallest distance over core distance of the last structure; inf: out of reach
     moments_loss: int  # address of `objective.moments_loss` for arguments of these types
-    entropy: int  # that of `objective.entropy`; 0: it does not count
+    # the same of what not every loss has; 0: this one has not
+    entropy: int
+    merge_set: int
+    merge_set_adjoint: int
+    covariance_of_rows: int
+    covariance_rows_adjoint: int
+    compare_covariance: int
 
 
 def loss_buffers(plan: LossPlan) -> LossWork:
@@ -114,6 +121,11 @@ def loss_buffers(plan: LossPlan) -> LossWork:
         closest=np.full(1, np.inf),
         moments_loss=0,
         entropy=0,
+        merge_set=0,
+        merge_set_adjoint=0,
+        covariance_of_rows=0,
+        covariance_rows_adjoint=0,
+        compare_covariance=0,
     )
 
 
@@ -222,8 +234,8 @@ def _compare_moment(p, plan, norm, delta, gradient, work, terms):
     return alpha * size, away / n_desc
 
 
-@inner
-def _compare_covariance(central, counts, covariance, plan, norm, delta, gradient, work, terms, dcentral, dcovariance):
+@entry_locked
+def compare_covariance(central, counts, covariance, plan, norm, delta, gradient, work, terms, dcentral, dcovariance):
     """The same for the covariance: adds to dcentral, overwrites dcovariance. Returns the value descended."""
     total, n, alpha = _total(counts), plan.target_covariance.shape[0], plan.alpha[4]
     x, dx = pointer(work.residual), pointer(work.dresidual)
@@ -273,8 +285,9 @@ def distribution_loss(
     if gradient:
         _features_adjoint(central, counts, plan, higher, work.pool, work.dfeature, dcentral)
     if plan.active[4]:
-        value += _compare_covariance(
-            central, counts, covariance, plan, norm, delta, gradient, work, terms, dcentral, dcovariance
+        value += call_number(
+            work.compare_covariance,
+            (central, counts, covariance, plan, norm, delta, gradient, work, terms, dcentral, dcovariance),
         )
         reported += plan.alpha[4] * terms[COVARIANCE]
     terms[STRUCTURE] = reported

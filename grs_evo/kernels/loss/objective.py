@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from grs_evo.kernels.arrays import integers, real_rows, reals, zeros
-from grs_evo.kernels.calls import address, call_number, call_pair
+from grs_evo.kernels.calls import address, call_number, call_pair, call_status
 from grs_evo.kernels.compiling import entry_allocating, entry_locked, inner, inner_allocating
 from grs_evo.kernels.loss.covariance import (
     covariance_of_rows,
@@ -25,6 +25,7 @@ from grs_evo.kernels.loss.distribution import (
     STRUCTURE,
     LossPlan,
     LossWork,
+    compare_covariance,
     distribution_loss,
     loss_buffers,
 )
@@ -41,9 +42,9 @@ from grs_evo.kernels.simd import LANES, beyond, fma, load_part, pointer, splat, 
 from grs_evo.kernels.simd import total as sum_of_lanes
 
 
-@inner
-def _merge_set(central, counts, covariance, plan, higher, work):
-    """The set's environments and the structure's together."""
+@entry_locked
+def merge_set(central, counts, covariance, plan, higher, work):
+    """The set's environments and the structure's together. Returns 0."""
     n_desc = central.shape[1]
     own, old, out = pointer(central), pointer(plan.set_central), pointer(work.merged)
     for e in range(plan.sizes.shape[0]):
@@ -66,6 +67,7 @@ def _merge_set(central, counts, covariance, plan, higher, work):
             store_part(out, two, left, c2)
         if plan.active[4]:
             merged_covariance(e, share, central, covariance, plan, work.merged_covariance)
+    return 0
 
 
 @inner
@@ -74,9 +76,9 @@ def _add_times(x, at, left, factor, more):
     store_part(x, at, left, fma(more, splat(factor), load_part(x, at, left, 0.0)))
 
 
-@inner
-def _merge_set_adjoint(central, counts, plan, higher, work, weight, dcentral, dcovariance):
-    """Add weight × the derivative through the merge to dcentral and dcovariance."""
+@entry_locked
+def merge_set_adjoint(central, counts, plan, higher, work, weight, dcentral, dcovariance):
+    """Add weight × the derivative through the merge to dcentral and dcovariance. Returns 0."""
     n_desc = central.shape[1]
     own, old, slopes, out = pointer(central), pointer(plan.set_central), pointer(work.dmerged), pointer(dcentral)
     for e in range(plan.sizes.shape[0]):
@@ -100,6 +102,7 @@ def _merge_set_adjoint(central, counts, plan, higher, work, weight, dcentral, dc
             _add_times(out, two, left, weight, h2)
         if plan.active[4]:
             merged_covariance_adjoint(e, share, weight, central, work.dmerged_covariance, plan, dcentral, dcovariance)
+    return 0
 
 
 @entry_locked
@@ -112,7 +115,7 @@ def moments_loss(central, counts, covariance, plan, norm, delta, gradient, work,
     value = 0.0
     higher = plan.active[2] or plan.active[3]
     if plan.w_set != 0.0:
-        _merge_set(central, counts, covariance, plan, higher, work)
+        call_status(work.merge_set, (central, counts, covariance, plan, higher, work))
     # One place calls distribution_loss, first for the set and then for the structure: each call is a copy to compile.
     of, of_counts, of_covariance = work.merged, work.merged_counts, work.merged_covariance
     slope, slope_covariance, into = work.dmerged, work.dmerged_covariance, work.set_terms
@@ -133,7 +136,8 @@ def moments_loss(central, counts, covariance, plan, norm, delta, gradient, work,
         terms[SET] = work.set_terms[STRUCTURE]
         reported += plan.w_set * terms[SET]
         if gradient:
-            _merge_set_adjoint(central, counts, plan, higher, work, plan.w_set, work.dcentral, work.dcovariance)
+            given = (central, counts, plan, higher, work, plan.w_set, work.dcentral, work.dcovariance)
+            call_status(work.merge_set_adjoint, given)
     return value, reported
 
 
@@ -219,7 +223,8 @@ def loss_of_rows(rows, species, plan, norm, delta, gradient, work, terms, drows)
     places = integers(species.shape[0])
     central_into(rows, species, plan.sizes, plan.offsets, work.counts, places, work.central, higher)
     if plan.active[4]:
-        covariance_of_rows(rows, plan, work.counts, places, work.central[0], work.covariance)
+        given = (rows, plan, work.counts, places, work.central[0], work.covariance)
+        call_status(work.covariance_of_rows, given)
     value, reported = call_pair(
         work.moments_loss, (work.central, work.counts, work.covariance, plan, norm, delta, gradient, work, terms)
     )
@@ -229,7 +234,8 @@ def loss_of_rows(rows, species, plan, norm, delta, gradient, work, terms, drows)
             drows,
         )  # fmt: skip
         if plan.active[4]:
-            covariance_rows_adjoint(rows, plan, work.counts, places, work.central[0], work.dcovariance, drows)
+            back = (rows, plan, work.counts, places, work.central[0], work.dcovariance, drows)
+            call_status(work.covariance_rows_adjoint, back)
     if plan.w_entropy != 0.0:
         slope = -plan.w_entropy if gradient else 0.0
         terms[ENTROPY] = -call_number(work.entropy, (rows, species, plan, slope, drows))
@@ -245,14 +251,26 @@ def rows_loss(rows, species, plan, norm, delta, gradient, work, terms, drows):
 
 
 def make_loss_work(plan: LossPlan) -> LossWork:
-    """Buffers of the right size for a plan, and where the loss of moments and the entropy, where it counts, are."""
+    """Buffers of the right size for a plan, and where compiled parts of its loss are: of those that it has."""
     work = loss_buffers(plan)
-    found = address(
-        moments_loss, work.central, work.counts, work.covariance, plan, plan.norm, plan.delta, True, work,
-        work.set_terms,
-    )  # fmt: skip
-    work = work._replace(moments_loss=found)
-    if plan.w_entropy == 0.0:
-        return work  # what a loss has not is not compiled
-    rows = np.zeros((1, int(plan.sizes.max())))
-    return work._replace(entropy=address(entropy, rows, np.zeros(1, np.int32), plan, plan.w_entropy, rows))
+    higher, norm = bool(plan.active[2] or plan.active[3]), (plan.norm, plan.delta)
+    found = {}
+    if plan.w_set != 0.0:
+        own = (work.central, work.counts)
+        back = (plan.w_set, work.dcentral, work.dcovariance)
+        found["merge_set"] = address(merge_set, *own, work.covariance, plan, higher, work)
+        found["merge_set_adjoint"] = address(merge_set_adjoint, *own, plan, higher, work, *back)
+    if plan.active[4]:
+        rows, places = np.zeros((1, int(plan.sizes.max()))), np.zeros(1, np.int64)
+        moments = (plan, work.counts, places, work.central[0])
+        found["covariance_of_rows"] = address(covariance_of_rows, rows, *moments, work.covariance)
+        found["covariance_rows_adjoint"] = address(covariance_rows_adjoint, rows, *moments, work.dcovariance, rows)
+        given = (work.central, work.counts, work.covariance, plan, *norm, True, work, work.set_terms)
+        found["compare_covariance"] = address(compare_covariance, *given, work.dcentral, work.dcovariance)
+    if plan.w_entropy != 0.0:
+        rows = np.zeros((1, int(plan.sizes.max())))
+        found["entropy"] = address(entropy, rows, np.zeros(1, np.int32), plan, plan.w_entropy, rows)
+    found["moments_loss"] = address(
+        moments_loss, work.central, work.counts, work.covariance, plan, *norm, True, work, work.set_terms
+    )
+    return work._replace(**found)
