@@ -7,6 +7,8 @@ structure by the measure that counts. Where nothing is descended both are the sa
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from grs_evo.kernels.arrays import integers, real_rows, reals, zeros
@@ -254,7 +256,7 @@ def make_loss_work(plan: LossPlan) -> LossWork:
     """Buffers of the right size for a plan, and where compiled parts of its loss are: of those that it has."""
     work = loss_buffers(plan)
     higher, norm = bool(plan.active[2] or plan.active[3]), (plan.norm, plan.delta)
-    found = {}
+    found: dict[str, Any] = {}
     if plan.w_set != 0.0:
         own = (work.central, work.counts)
         back = (plan.w_set, work.dcentral, work.dcovariance)
