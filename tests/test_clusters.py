@@ -110,6 +110,17 @@ def test_deviations_of_orbits_are_those_counted_by_hand() -> None:
     assert rows[0]["orders"]["Co-Fe"] == pytest.approx(1 - 9 * share)
 
 
+def test_the_term_is_chi_square_over_degrees_of_freedom() -> None:
+    rng = np.random.default_rng(3)
+    atoms = bulk("Cu", "fcc", a=A, cubic=True) * (2, 2, 3)
+    structure = from_atoms(atoms, ["Cu"]).replace(species=rng.permutation(np.repeat([0, 1, 2], 16)).astype(np.int32))
+    rows = orbit_report(make_clusters(fcc(), (3.7, 2.6)), structure, ELEMENTS, "")
+    near, far, triplets = (row["deviation"] ** 2 for row in rows)
+    # of two elements beside the first: 4 functions of a pair, 8 of a triplet, whose three pairs are near ones
+    each = [6 * near, 3 * far, 8 * (8 * triplets + 3 * 4 * near) / (8 + 3 * 4)]
+    assert cluster_value(make_clusters(fcc(), (3.7, 2.6)), structure) == pytest.approx(np.sqrt(np.mean(each)), rel=1e-9)
+
+
 @cache
 def lattice(weight: float = 1.0, mean: float = 1.0, repeat: tuple[int, int, int] = (2, 2, 3)) -> LatticeObjective:
     basis = grs_evo.build_basis(ELEMENTS, n_max=(3, 1), l_max=(0, 2), cutoff=4.8)
@@ -158,7 +169,7 @@ def test_orbits_may_weigh_more_or_less() -> None:
 
     usual, without, twice = value(), value(pairs=(0.0,)), value(pairs=[2.0])
     assert without < usual
-    assert twice - usual == pytest.approx(usual - without, rel=1e-9)
+    assert twice**2 - usual**2 == pytest.approx(3 * (usual**2 - without**2), rel=1e-9)
     with pytest.raises(InputError, match=r"loss\.terms\.clusters: weights\.quadruplets: gives 3 weights"):
         value(quadruplets=(1.0, 1.0, 1.0))
 

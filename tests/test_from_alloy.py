@@ -19,6 +19,7 @@ from grs_evo.driver.config.run_file import parse
 from grs_evo.driver.setup import by_alloy
 from grs_evo.errors import InputError
 from grs_evo.loss.terms.table import chosen
+from grs_evo.search.candidates.binding import bind
 from grs_evo.search.candidates.parents import parent_cell
 from grs_evo.search.candidates.supercells import most_compact, supercells
 
@@ -155,14 +156,40 @@ def test_a_large_cell_has_the_wanted_order(tmp_path: Path) -> None:
 def test_residual_against_displacements_in_one_run(tmp_path: Path) -> None:
     more = 'strategy = "annealing"\n[search.walk]\nevaluations = 300\nsymmetric = 0.7\n'
     text = VACANCIES.replace("order = {Ni-Va = [-0.1]}", "").replace("[8, 8]", "[32, 32]")
-    text += f'[search]\nislands = 1\n{more}[archive]\nobjectives = ["value", "displacements"]\n'
+    text = text.replace("[candidates]", "[candidates]\nshapes = 6")
+    text += f'[search]\nislands = 1\n{more}[archive]\nobjectives = ["value", "displacements", "elongation"]\n'
     (tmp_path / "run.toml").write_text(text + "[stop]\ngenerations = 8\n")
     result = grs_evo.run(tmp_path / "run.toml", quiet=True)
     front = grs_evo.read_archive(result.folder)
-    assert front.objective_names == ("value", "displacements")
+    assert front.objective_names == ("value", "displacements", "elongation")
+    assert len({one.structure.cell.tobytes() for one in front.individuals}) > 1
     low, high = front.objectives.min(axis=0), front.objectives.max(axis=0)
     assert low[1] < 48 < high[1] == 96
+    assert low[2] == pytest.approx(1.0)
     assert front.objectives[front.objectives[:, 1] == low[1], 0].min() > low[0]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (
+            "shapes = [[[2, 0, 0], [0, 2, 0], [0, 0, 3]]]",
+            "shapes.0.: has 12 sites .12 parent cells.; the other .*8 .8.$",
+        ),
+        ("shapes = 0", "candidates.shapes"),
+        ("shapes = 3\ncompact = 2", "candidates.shapes: needs one periodic cell of a lattice"),
+        ('shapes = 3\npinned = {0 = "Ni"}', "candidates.shapes: pinned and fixed hold sites of one cell"),
+        ("shapes = 3\nrattle = 0.1", "candidates.shapes: needs atoms that stay on their sites"),
+    ],
+)
+def test_shapes_that_cannot_be_are_refused(more: str, message: str) -> None:
+    text = VACANCIES.replace("Va", "Al").replace("order = {Ni-Al = [-0.1]}", "")
+
+    def bound() -> None:
+        bind(by_alloy(parse(f"{text}{more}\n", "run.toml"), Path())[0].candidates, ("Al", "Ni"))
+
+    with pytest.raises(InputError, match=message):
+        bound()
 
 
 def test_vacancies_need_sites_that_stay(tmp_path: Path) -> None:

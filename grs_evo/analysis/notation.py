@@ -21,6 +21,8 @@ _OBJECTIVES = {
     "set": "set loss",
     "n_atoms": "number of atoms",
     "cost": "cost, n³ relative to the target",
+    "displacements": "symmetry-distinct displacements",
+    "elongation": "elongation of the cell",
 }
 
 

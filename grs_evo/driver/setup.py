@@ -407,11 +407,13 @@ def _lattices(objective: Objective, sources: Sequence[Source]) -> tuple[Any | No
     made: dict[int, Any] = {}
     for source in sources:
         if id(source) not in made:
-            made[id(source)] = (
-                make_lattice_objective(objective, template, source.limits.mask(template.n_atoms))
-                if source.one_lattice and objective.tabulated and (template := source.templates[0])
-                else None
-            )
+            made[id(source)] = None
+            if source.one_lattice and objective.tabulated:
+                mask = source.limits.mask(source.templates[0].n_atoms)
+                one, *shapes = (
+                    make_lattice_objective(objective, cell, mask) for cell in (source.templates[0], *source.shapes)
+                )
+                made[id(source)] = replace(one, shapes=tuple(shapes))
     return tuple(made[id(source)] for source in sources)
 
 

@@ -48,6 +48,7 @@ class LatticeObjective:
     n_functions: int  # computed by `full`, all elements
     n_representatives: int  # computed by `fast`
     work: LatticeWork = field(repr=False)
+    shapes: tuple[LatticeObjective, ...] = ()  # the same on cells of other shapes, for walks that keep symmetry
 
     @property
     def n_sites(self) -> int:

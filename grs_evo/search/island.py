@@ -185,7 +185,11 @@ def violation(structure: Structure, island: int, problem: Problem) -> str | None
     """Why a structure from outside breaks this island's own limits (one of CAUSES); None when it keeps all."""
     source = problem.sources[island]
     cause = source.limits.violation(structure)
-    if cause is None and source.limits.lattice and not any(_same_sites(structure, one) for one in source.templates):
+    # only symmetric walks know what to do with cells of other shapes
+    options = problem.islands[island]
+    symmetric = options.walk.symmetric > 0.0 and options.strategy in ("annealing", "descent")
+    cells = (*source.templates, *source.shapes) if symmetric else source.templates
+    if cause is None and source.limits.lattice and not any(_same_sites(structure, one) for one in cells):
         return "size"
     return cause
 

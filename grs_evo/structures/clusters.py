@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain, combinations
 from typing import NamedTuple
 
@@ -367,6 +368,20 @@ def in_supercell(orbit: Orbit, at: Placed) -> NDArray[np.int32]:
     rows[..., 1:] += origins[:, None, None, :]
     atoms = order[np.searchsorted(keys, _keys(rows, at.form), sorter=order)]
     return atoms.reshape(-1, orbit.order).astype(np.int32)
+
+
+def elongation(structure: Structure) -> float:
+    """How much nearer a cell's images are than those of the most compact cell of its volume: 1 for that, fcc, or more.
+
+    1 where there is not a period in all directions.
+    """
+    return _elongation(structure.cell.tobytes()) if structure.pbc.all() else 1.0
+
+
+@lru_cache(maxsize=1024)
+def _elongation(cell: bytes) -> float:
+    vectors = np.frombuffer(cell).reshape(3, 3)
+    return float((2**0.5 * abs(np.linalg.det(vectors))) ** (1 / 3) / shortest_vector(vectors))
 
 
 def shortest_vector(cell: NDArray[np.float64]) -> float:

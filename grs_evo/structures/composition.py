@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Literal
@@ -139,6 +140,27 @@ def assignable(counts: NDArray[np.int64], mask: Allowed) -> bool:
             if only_here > wanted or reachable < wanted:
                 return False
     return True
+
+
+def nearest_possible(counts: NDArray[np.int64], mask: Allowed) -> Counts:
+    """Of the counts that sites with this mask can hold those that come nearest to the wanted ones of the same sum."""
+    species = mask.argmax(1)
+    excess = np.bincount(species, minlength=len(counts)) - counts
+    rng = np.random.default_rng(0)  # which of equal sites changes makes no difference to the counts
+    while (excess > 0).any():
+        path = _exchange_path(rng, species.astype(np.int32), mask, excess)
+        if path is None:
+            break
+        for site, old, new in path:
+            species[site] = new
+            excess[old] -= 1
+            excess[new] += 1
+    return np.asarray(counts + excess, np.int64)
+
+
+def told(counts: NDArray[np.int64], elements: Sequence[str]) -> str:
+    """Counts as people read them: "Co 10, Cr 9"."""
+    return ", ".join(f"{symbol} {n}" for symbol, n in zip(elements, counts.tolist(), strict=True))
 
 
 def draw_occupation(

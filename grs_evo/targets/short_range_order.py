@@ -116,7 +116,7 @@ def order_occupation(
             for one in clusters.orbits
         ]
     )
-    tables = cluster_tables(clusters, at, 1.0 / max(1.0, scale.sum()), scale)
+    tables = cluster_tables(clusters, at, 1.0, scale / max(1.0, scale.sum()))
     work = make_cluster_work(tables)
     occupation = np.array(species, np.int32)
     allowed = np.ascontiguousarray(alloy.fractions[at.rows[:, 0]] > 0)

@@ -61,7 +61,7 @@ WIRE = Structure(np.zeros((1, 3)), 9 * np.eye(3), np.zeros(1, np.int32), np.arra
         (
             {"counts": {"Au": 3}, "lattice": "fcc", "a": 4.0},
             (),
-            "counts add up to 3 atoms, but the cells have 32 sites",
+            r"counts add up to 3 atoms .nearest possible: Au 32, Cu 0., but the cells have 32 sites",
         ),
         (
             {"kind": "random", "sizes": (4, 8), "counts": {"Au": 9}, "number_density": 0.05},

@@ -14,13 +14,16 @@ from grs_evo.search.candidates.binding import bind
 from grs_evo.search.candidates.parents import PARENTS, parent_cell
 from grs_evo.search.candidates.source import CandidateOptions
 from grs_evo.search.candidates.supercells import (
+    build,
     distinct_forms,
     heights,
     hermite_forms,
+    most_symmetric,
     number_of_forms,
     reduced,
     supercells,
 )
+from grs_evo.structures.clusters import elongation
 from grs_evo.structures.symmetry import rotations
 from search.candidate_cases import ALLOY
 
@@ -90,3 +93,26 @@ def test_reduction_keeps_the_lattice(entries):
     assert abs(round(np.linalg.det(m))) == 1
     assert np.allclose(m @ matrix, compact)
     assert (compact**2).sum() <= (matrix**2).sum() + 1e-9
+
+
+def test_the_most_symmetric_supercells_come_first():
+    cell, sites = parent_cell("fcc", 4.0, cubic=False)
+    operations = rotations(cell, sites)
+    forms = most_symmetric(cell, 32, 500, operations)
+    assert len(forms) == len(distinct_forms(32, operations))
+    # of the 32 sites of a cube no operation is lost
+    assert np.linalg.norm(reduced(forms[0] @ cell)[0], axis=1) == pytest.approx([8.0, 8.0, 8.0])
+    assert np.array_equal(most_symmetric(cell, 32, 5, operations), forms[:5])
+    with pytest.raises(InputError, match="supercells of 400 cells before symmetry; at most"):
+        most_symmetric(cell, 400, 1, operations)
+
+
+@pytest.mark.parametrize(
+    ("lattice", "repeat", "expected"),
+    [("fcc", (3, 3, 3), 1.0), ("sc", (2, 2, 2), 2 ** (1 / 6)), ("sc", (1, 1, 4), 1.78)],
+)
+def test_elongation_is_one_for_the_most_compact_cell_and_grows(lattice, repeat, expected):
+    cell, sites = parent_cell(lattice, 4.0, cubic=False)
+    one = build(cell, sites, np.diag(np.array(repeat)))
+    assert elongation(one) == pytest.approx(expected, abs=1e-2)
+    assert elongation(one.replace(pbc=np.array([True, True, False]))) == 1.0

@@ -35,6 +35,8 @@ def without_effect(run: RunFile, islands: Sequence[IslandOptions], sources: Sequ
         where = "candidates" if options.candidates is None else "islands.candidates"
         for name, why in _of_candidates(source.options, source):
             notes[f"{where}.{name}: has no effect, {why}"] = None
+        if source.shapes and not any(one.walk.symmetric > 0.0 for one in islands):
+            notes[f"{where}.shapes: has no effect, search.walk.symmetric is 0"] = None
     for table, found in (
         ("relax", _of_relaxation(run.relax)),
         ("search", _of_search(run, islands, sources)),

@@ -30,7 +30,7 @@ from grs_evo.kernels.simd import total as total_of
 class ClusterTables(NamedTuple):
     """The clusters of a set of sites. Places that an orbit does not have point to site 0 and change nothing."""
 
-    weight: float  # of the mean over orbits in the loss; 0: no clusters
+    weight: float  # of the term in the loss; 0: no clusters
     n_el: int
     sites: NDArray[np.int32]  # (n_clusters, width + 1) sites on its places, and the row of `lookup` for place 0
     # clusters of each site, in groups of 1, 2, … sites: the others on its places (−1: the site itself once more), and
@@ -44,7 +44,7 @@ class ClusterTables(NamedTuple):
     inverse: NDArray[np.float64]  # (n_counts,) 1 / (number of clusters² · p⁰); 0 for what fills an orbit up to 8 counts
     starts: NDArray[np.int64]  # (n_orbits + 1,) counts of each orbit; multiples of 8
     shares: NDArray[np.float64]  # (n_orbits, n_orbits) from χ² of all orbits to what is an orbit's own
-    scale: NDArray[np.float64]  # (n_orbits,) of that, under the root
+    scale: NDArray[np.float64]  # (n_orbits,) of that in the sum whose root is the term
 
 
 @entry_locked
@@ -105,8 +105,8 @@ def _value(tables, chi):
             own += tables.shares[o, s] * chi[s]
         # rounding can bring what is 0 below it
         if own > 0.0:
-            total += math.sqrt(tables.scale[o] * own)
-    return tables.weight * total
+            total += tables.scale[o] * own
+    return tables.weight * math.sqrt(total)
 
 
 @entry_locked

@@ -89,7 +89,7 @@ def _value(
     strain: NDArray[np.float64],
     state: tuple[Clusters, ClusterOptions],
 ) -> float:
-    """The mean over the orbits; its slopes are 0, for atoms that move a little stay on their sites."""
+    """The term; its slopes are 0, for atoms that move a little stay on their sites."""
     return cluster_value(state[0], Structure(positions, cell, species, pbc))
 
 

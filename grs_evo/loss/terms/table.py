@@ -22,7 +22,7 @@ from grs_evo.plugins import entry_points, load
 from grs_evo.targets.target import Target
 
 # Names of columns that archives and objectives use for something else.
-_TAKEN = ("value", "n_atoms", "cost")
+_TAKEN = ("value", "n_atoms", "cost", "displacements", "elongation")
 
 
 def _terms() -> Iterator[Term]:

@@ -9,5 +9,6 @@
 | what is refused: distance, density, size, composition | `limits` |
 | whole molecules, cells cut from the target | `disordered/` |
 | all supercells of a lattice | `supercells` |
+| cells of other shapes, for symmetric walks | `shapes` |
 | fcc, bcc, hcp, ... | `parents` |
 """

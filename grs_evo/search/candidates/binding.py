@@ -16,10 +16,19 @@ from grs_evo.search.candidates.disordered.molecules import target_molecules
 from grs_evo.search.candidates.disordered.pieces import cuttable
 from grs_evo.search.candidates.limits import Fixed, Limits
 from grs_evo.search.candidates.parents import PARENTS, parent_cell, sites_per_volume
-from grs_evo.search.candidates.source import CandidateGenerator, CandidateOptions, Source
+from grs_evo.search.candidates.shapes import Parent, shapes_of
+from grs_evo.search.candidates.source import CandidateGenerator, CandidateOptions, Source, minimum_distances
 from grs_evo.search.candidates.supercells import build, heights, supercells
 from grs_evo.search.candidates.target_lattice import target_lattice
-from grs_evo.structures.composition import Composition, assignable, free, site_mask
+from grs_evo.structures.composition import (
+    Composition,
+    assignable,
+    free,
+    largest_remainder,
+    nearest_possible,
+    site_mask,
+    told,
+)  # fmt: skip
 from grs_evo.structures.reading import each_atoms
 from grs_evo.structures.structure import Structure, from_atoms
 
@@ -58,14 +67,15 @@ def bind(
         raise InputError(f'{where}.{name}: makes random cells, so kind must be "random", not "{options.kind}"')
     rule = _rule(options, elements, targets, where)
     templates: tuple[Structure, ...] = ()
+    parent: Parent | None = None
     per_site: NDArray[np.bool_] | None = None
     keep = False
     if options.kind == "random":
         reference = 1.0 / _density(options, targets, where)
     else:
-        templates, n_parent = _templates(options, elements, targets, folder, where)
+        templates, parent = _templates(options, elements, targets, folder, where)
         keep = options.kind == "templates" and rule is None
-        per_site = _site_rules(options, elements, n_parent, templates, where)
+        per_site = _site_rules(options, elements, 0 if parent is None else len(parent.sites), templates, where)
         if options.number_density is not None:
             if options.number_density > _DENSEST:
                 raise InputError(
@@ -75,8 +85,8 @@ def bind(
             templates = tuple(_scaled(one, one.n_atoms / options.number_density) for one in templates)
         reference = float(np.median([one.volume / one.n_atoms for one in templates]))
     composition = rule if rule is not None else free(len(elements), options.endpoints)
-    minimum = _minimum_distances(options, elements, where)
-    possible = _possible_sizes(options, composition, templates, where)
+    minimum = minimum_distances(options, elements, where)
+    possible = _possible_sizes(options, composition, templates, elements, where)
     molecules = None
     if options.molecules:
         given = options.counts is not None or options.fractions is not None
@@ -112,7 +122,8 @@ def bind(
     between_atoms = options.carved_between_atoms
     carved = to_be_cut(0.0 if between_atoms else options.carved, targets, possible[-1], molecules, where)
     pieces = cuttable(targets, reference, possible[-1]) if between_atoms else ()
-    source = Source(options, elements, limits, templates, keep, possible, reference, generator, carved, pieces)
+    shapes = shapes_of(options, parent, templates, limits.lattice and not keep, where)
+    source = Source(options, elements, limits, templates, keep, possible, reference, generator, carved, pieces, shapes)
     _check_templates(source, where)
     return source
 
@@ -204,14 +215,14 @@ def _templates(
     targets: Sequence[Structure],
     folder: Path | str,
     where: str,
-) -> tuple[tuple[Structure, ...], int]:
-    """Structures to occupy, and how many sites their parent has (0: no parent)."""
+) -> tuple[tuple[Structure, ...], Parent | None]:
+    """Structures to occupy, and their parent."""
     if options.kind == "templates":
-        return tuple(_read(options, elements, folder, where)), 0
-    cell, sites, kinds, pbc = _parent(options, elements, targets, folder, where)
+        return tuple(_read(options, elements, folder, where)), None
+    cell, sites, kinds, pbc = parent = _parent(options, elements, targets, folder, where)
     if options.kind == "lattice":
         one = build(cell, sites, np.diag(np.array(options.repeat, np.int64)), compact=False)
-        return (one.replace(pbc=pbc),), len(sites)
+        return (one.replace(pbc=pbc),), parent
     sizes = options.sizes or (1, 8 * len(sites))
     if not pbc.all():
         raise InputError(
@@ -224,7 +235,7 @@ def _templates(
             f"{where}.sizes: no supercell of the {len(sites)}-site parent has {sizes[0]} to {sizes[1]} sites "
             f"and heights of {options.height:g} Å or more"
         )
-    return tuple(found), len(sites)
+    return tuple(found), parent
 
 
 def _parent(
@@ -233,7 +244,7 @@ def _parent(
     targets: Sequence[Structure],
     folder: Path | str,
     where: str,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64] | None, NDArray[np.bool_]]:
+) -> Parent:
     periodic = np.ones(3, bool)
     cubic = options.cubic and options.kind == "lattice"
     if options.lattice in PARENTS:
@@ -241,7 +252,7 @@ def _parent(
             1 / 3
         )
         cell, sites = parent_cell(options.lattice, a, options.c_over_a, cubic)
-        return cell, sites, None, periodic
+        return Parent(cell, sites, None, periodic)
     if options.lattice == "file":
         one = _read(options, elements, folder, where)[0]
     elif options.lattice == "target":
@@ -263,7 +274,7 @@ def _parent(
                 f"{where}.repeat: is {list(options.repeat)}, but the target is periodic along {found.pbc.tolist()} "
                 "only; it must be 1 along the others, where the vacuum is"
             )
-        return found.cell, found.sites, None, found.pbc
+        return Parent(found.cell, found.sites, None, found.pbc)
     kinds = None
     if options.sites is not None:
         # Sublattices with different elements are different kinds of site for the symmetry.
@@ -271,7 +282,7 @@ def _parent(
         kinds = np.array([names.index(tuple(sorted(site))) for site in options.sites], np.int64)
         if len(kinds) != one.n_atoms:
             kinds = None
-    return one.cell, one.positions @ np.linalg.inv(one.cell), kinds, one.pbc
+    return Parent(one.cell, one.positions @ np.linalg.inv(one.cell), kinds, one.pbc)
 
 
 def _read(options: CandidateOptions, elements: tuple[str, ...], folder: Path | str, where: str) -> list[Structure]:
@@ -347,26 +358,12 @@ def _scaled(structure: Structure, total: float) -> Structure:
     return structure.replace(positions=structure.positions * factor, cell=structure.cell * factor)
 
 
-def _minimum_distances(options: CandidateOptions, elements: tuple[str, ...], where: str) -> NDArray[np.float64]:
-    if isinstance(options.min_distance, float | int):
-        return np.full((len(elements), len(elements)), float(options.min_distance))
-    from ase.data import atomic_numbers, covalent_radii
-
-    radii = np.array([covalent_radii[atomic_numbers[symbol]] for symbol in elements])
-    shortest: NDArray[np.float64] = options.contact * (radii[:, None] + radii[None, :])
-    for pair, distance in (options.min_distance or {}).items():
-        names = pair.split("-")
-        if len(names) != 2 or not set(names) <= set(elements):
-            raise InputError(f"{where}.min_distance: {pair!r} is no pair of the elements {', '.join(elements)}")
-        if not distance > 0:
-            raise InputError(f"{where}.min_distance: {pair} is {distance} Å; it must be > 0")
-        a, b = (elements.index(name) for name in names)
-        shortest[a, b] = shortest[b, a] = distance
-    return shortest
-
-
 def _possible_sizes(
-    options: CandidateOptions, rule: Composition, templates: Sequence[Structure], where: str
+    options: CandidateOptions,
+    rule: Composition,
+    templates: Sequence[Structure],
+    elements: Sequence[str],
+    where: str,
 ) -> tuple[int, ...]:
     """Sizes that candidates may have; InputError when the rule leaves none."""
     if templates:
@@ -381,12 +378,19 @@ def _possible_sizes(
     if not possible:
         span = f"{offered[0]}" if len(offered) == 1 else f"{offered[0]} to {offered[-1]}"
         what = (
-            f"counts add up to {int(rule.lower.sum())} atoms"
+            f"counts add up to {int(rule.lower.sum())} atoms ({_closest(rule, offered, elements)})"
             if rule.kind == "counts"
             else "limits leave no whole numbers"
         )
         raise InputError(f"{where}: {what}, but the cells have {span} sites; no size fits the composition")
     return possible
+
+
+def _closest(rule: Composition, offered: Sequence[int], elements: Sequence[str]) -> str:
+    """The whole numbers nearest to some counts that one of the sizes holds."""
+    total = float(rule.lower.sum())
+    size = min(offered, key=lambda n: abs(n - total))
+    return f"nearest possible: {told(largest_remainder(rule.lower / total, size), elements)}"
 
 
 def _check_packing(
@@ -445,6 +449,6 @@ def _check_templates(source: Source, where: str) -> None:
         bounds = limits.composition.bounds(one.n_atoms)
         if limits.composition.fixed and mask is not None and bounds is not None and not assignable(bounds[0], mask):
             raise InputError(
-                f"{where}.sites: the allowed elements cannot hold the composition "
-                f"{dict(zip(source.elements, bounds[0].tolist(), strict=True))}"
+                f"{where}.sites: the allowed elements cannot hold the composition {told(bounds[0], source.elements)}; "
+                f"the nearest possible one is {told(nearest_possible(bounds[0], mask), source.elements)}"
             )

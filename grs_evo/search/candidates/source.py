@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from grs_evo.errors import InputError
 from grs_evo.kernels.geometry.contacts import cartesian, cell_heights, inverse, push_apart
 from grs_evo.options import Options
 from grs_evo.plugins import Answer
@@ -29,6 +30,10 @@ _TRIES = 20
 # Parent cells of a candidate; those that stand for a large system are a thousand times smaller.
 _MOST_CELLS = 100_000
 _SWEEPS = 400
+
+
+_Three = tuple[int, int, int]
+Vectors = tuple[_Three, _Three, _Three]
 
 
 class CandidateOptions(Options):
@@ -61,6 +66,12 @@ class CandidateOptions(Options):
         le=1000,
         description="supercells of each size that are taken, those whose sites are farthest from their own images; "
         "default: all [1]",
+        json_schema_extra={"written": "when given"},
+    )
+    shapes: Annotated[int, Field(ge=1, le=1000)] | tuple[Vectors, ...] | None = Field(
+        default=None,
+        description="cells of other shapes and as many sites, which symmetric walks take in turn: how many, those that "
+        "keep most of the lattice's symmetry, or the vectors of each in those of the parent cell [1]",
         json_schema_extra={"written": "when given"},
     )
     height: float = Field(default=0.0, ge=0, description="minimum perpendicular height of a cell [Å]")
@@ -174,6 +185,25 @@ class CandidateOptions(Options):
         return self
 
 
+def minimum_distances(options: CandidateOptions, elements: tuple[str, ...], where: str) -> NDArray[np.float64]:
+    """(n_el, n_el) Å below which no two atoms may come; InputError where what is given is no pair or no distance."""
+    if isinstance(options.min_distance, float | int):
+        return np.full((len(elements), len(elements)), float(options.min_distance))
+    from ase.data import atomic_numbers, covalent_radii
+
+    radii = np.array([covalent_radii[atomic_numbers[symbol]] for symbol in elements])
+    shortest: NDArray[np.float64] = options.contact * (radii[:, None] + radii[None, :])
+    for pair, distance in (options.min_distance or {}).items():
+        names = pair.split("-")
+        if len(names) != 2 or not set(names) <= set(elements):
+            raise InputError(f"{where}.min_distance: {pair!r} is no pair of the elements {', '.join(elements)}")
+        if not distance > 0:
+            raise InputError(f"{where}.min_distance: {pair} is {distance} Å; it must be > 0")
+        a, b = (elements.index(name) for name in names)
+        shortest[a, b] = shortest[b, a] = distance
+    return shortest
+
+
 @dataclass(frozen=True, eq=False)
 class CandidateGenerator:
     """Where candidates come from besides what this package draws."""
@@ -203,6 +233,7 @@ class Source:
     generator: CandidateGenerator | None = None  # from outside the package
     carved: tuple[Whole, ...] = ()  # structures of the target that cells are cut from
     pieces: tuple[Cuttable, ...] = ()  # and those that they are cut from along atoms
+    shapes: tuple[Structure, ...] = ()  # cells of other shapes, for walks that keep a part of the symmetry
 
     @property
     def one_lattice(self) -> bool:

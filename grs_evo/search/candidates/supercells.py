@@ -86,6 +86,41 @@ def most_compact(cell: NDArray[np.float64], volume: int, number: int) -> NDArray
     return best
 
 
+def most_symmetric(cell: NDArray[np.float64], volume: int, number: int, operations: Matrix) -> NDArray[np.int64]:
+    """Of each class of equal supercells one Hermite normal form, those that keep most of the symmetry first.
+
+    They are ranked by the number of operations that they keep, times the cube of the distance of a site from its own
+    image: of a long cell a subgroup leaves few orbits to choose from.
+
+    Parameters
+    ----------
+    number : of forms, at most
+
+    Raises
+    ------
+    InputError
+        There are too many supercells to look through.
+    """
+    if (total := number_of_forms(volume)) > MOST_FORMS:
+        raise InputError(
+            f"the parent has {total} supercells of {volume} cells before symmetry; at most {MOST_FORMS} are looked "
+            "through: give vectors, or take a smaller cell"
+        )
+    forms = distinct_forms(volume, operations)
+    adjugates = np.rint(np.linalg.inv(forms.astype(np.float64)) * volume).astype(np.int64)
+    kept = np.array(
+        [
+            ((form @ operations @ one) % volume == 0).all((1, 2)).sum()
+            for form, one in zip(forms, adjugates, strict=True)
+        ]
+    )
+    grid = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    grid = grid[(grid != 0).any(1)]
+    apart = np.array([np.linalg.norm(grid @ reduced(form @ cell)[0], axis=1).min() for form in forms])
+    best: NDArray[np.int64] = forms[np.argsort(-(kept * apart**3).round(6), kind="stable")[:number]]
+    return best
+
+
 def reduced(cell: NDArray[np.float64]) -> tuple[NDArray[np.float64], Matrix]:
     """A compact basis of the same lattice, pairs and triples reduced, and the integer matrix M with result = M cell."""
     m = np.eye(3, dtype=np.int64)

@@ -90,7 +90,7 @@ def symmetric_moves(rng: np.random.Generator, lattice: LatticeObjective, rule: C
     return None
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=64)
 def _site_operations(lattice: LatticeObjective) -> tuple[NDArray[np.int64], frozenset[bytes]]:
     """Permutations of the sites (k, n) by the operations that keep them, and those of them that are translations."""
     template = lattice.template

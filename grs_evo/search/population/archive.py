@@ -25,6 +25,7 @@ from pydantic import Field
 from grs_evo.errors import InputError, nearest
 from grs_evo.options import Options
 from grs_evo.search.population.individual import Individual
+from grs_evo.structures.clusters import elongation
 from grs_evo.structures.symmetry import n_displacements
 
 # Rows that are compared with others at once.
@@ -61,7 +62,7 @@ def check_objectives(
     ----------
     weights : with which each term enters the value (`plan.weights`); None: all of them above 0
     """
-    allowed = (*term_names, "value", "n_atoms", "cost", "displacements")
+    allowed = (*term_names, "value", "n_atoms", "cost", "displacements", "elongation")
     for name in names:
         if name not in allowed:
             raise InputError(
@@ -115,6 +116,8 @@ def objectives(
             columns[:, j] = [one.structure.n_atoms for one in individuals]
         elif name == "displacements":
             columns[:, j] = [n_displacements(one.structure) for one in individuals]
+        elif name == "elongation":
+            columns[:, j] = [elongation(one.structure) for one in individuals]
         elif name == "cost":
             columns[:, j] = [(one.structure.n_atoms / target_atoms) ** 3 for one in individuals]
         else:

@@ -22,6 +22,8 @@ from grs_evo.search.state import IslandState
 
 # Evaluations inside compiled code between two looks at whether to stop; a fraction of a second.
 _SLICE = 20_000
+# Anneals of a generation that keeps a part of the symmetry, at least.
+_ANNEALS = 3
 # Names of a chain's arrays begin with it.
 _PREFIX = "walk."
 
@@ -139,11 +141,18 @@ def _symmetric(
     rng: np.random.Generator,
     ledger: Ledger,
 ) -> list[Individual]:
-    """The best occupations of a chain that exchanges whole orbits of a random subgroup; it ends with the generation."""
+    """The best occupations of a chain that exchanges whole orbits of a random subgroup; it ends with the generation.
+
+    With `shapes` the subgroup is one of a cell of random shape.
+    """
     walk, population = problem.islands[island].walk, problem.islands[island].population
+    if lattice.shapes:
+        lattice = (lattice, *lattice.shapes)[int(rng.random() * (1 + len(lattice.shapes)))]
     moves = symmetric_moves(rng, lattice, problem.limits(island).composition)
     if moves is None:
         return []
+    # whole orbits have few occupations, and the chain ends with the generation: it must cool within it
+    options = options._replace(steps=min(options.steps, max(1, walk.evaluations // _ANNEALS)))
     chain = new_chain(moves, options, max(1, population))
     others = ledger.evaluations
     while evaluations_done(chain) < walk.evaluations:
@@ -196,14 +205,19 @@ def _individuals(
 
 def _adopt_immigrant(chain: ChainState, state: IslandState, lattice: LatticeObjective) -> None:
     """Let the next restart begin at the best immigrant, if it is better than all that the chain has seen."""
-    immigrants = [one for one in state.population if one.island != state.island]
+    here = lattice.template.positions
+    immigrants = [
+        one
+        for one in state.population
+        if one.island != state.island
+        and one.structure.n_atoms == lattice.n_sites
+        and np.array_equal(one.structure.positions, here)
+    ]
     if not immigrants or chain.ints[kernel.FULL] == 0:
         return
     best = min(immigrants, key=order_key)
     own = min((one.value for one in state.population if one.island == state.island), default=np.inf)
-    template = lattice.template
-    same = best.structure.n_atoms == lattice.n_sites and np.array_equal(best.structure.positions, template.positions)
-    if best.value < min(own, float(chain.floats[kernel.LOWEST])) and same:
+    if best.value < min(own, float(chain.floats[kernel.LOWEST])):
         chain.adopt[:] = best.structure.species
         chain.ints[kernel.ADOPT] = 1
 
