@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -174,10 +175,12 @@ def diversity(population: Sequence[Individual]) -> float:
         return 0.0
     terms = rounded(np.array([one.terms for one in population]).reshape(n, -1), _ALIKE)
     rows = terms.view(f"V{terms.itemsize * terms.shape[1]}").ravel().tolist() if terms.size else [b""] * n
-    counts: dict[tuple[bytes, bytes], int] = {}
-    for one, row in zip(population, rows, strict=True):
-        key = (np.bincount(one.structure.species).tobytes(), row)
-        counts[key] = counts.get(key, 0) + 1
+    number = Counter(rows)  # few need their composition looked at
+    counts = Counter(
+        (row, np.bincount(one.structure.species).tobytes())
+        for one, row in zip(population, rows, strict=True)
+        if number[row] > 1
+    )
     return 1.0 - sum(c * (c - 1) for c in counts.values()) / (n * (n - 1))
 
 

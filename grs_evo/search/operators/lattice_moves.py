@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from itertools import combinations
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,9 +90,19 @@ def symmetric_moves(rng: np.random.Generator, lattice: LatticeObjective, rule: C
     return None
 
 
-@lru_cache(maxsize=64)
-def _site_operations(lattice: LatticeObjective) -> tuple[NDArray[np.int64], frozenset[bytes]]:
+_Operations = tuple[NDArray[np.int64], frozenset[bytes]]
+# of lattices met before, as long as they are in use
+_known: WeakKeyDictionary[LatticeObjective, _Operations] = WeakKeyDictionary()
+
+
+def _site_operations(lattice: LatticeObjective) -> _Operations:
     """Permutations of the sites (k, n) by the operations that keep them, and those of them that are translations."""
+    if lattice not in _known:
+        _known[lattice] = _looked_for(lattice)
+    return _known[lattice]
+
+
+def _looked_for(lattice: LatticeObjective) -> _Operations:
     template = lattice.template
     _, kinds = np.unique(lattice.allowed, axis=0, return_inverse=True)
     scaled = template.positions @ np.linalg.inv(template.cell)

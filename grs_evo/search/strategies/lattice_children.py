@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,7 @@ from grs_evo.search.counters import Ledger
 from grs_evo.search.evaluation import NO_PARENTS, Proposal
 from grs_evo.search.operators.crossover import occupation_crossover
 from grs_evo.search.operators.occupation import flip, flips, swap, swaps
-from grs_evo.search.operators.record import Act
+from grs_evo.search.operators.record import Act, Operator
 from grs_evo.search.operators.table import operators
 from grs_evo.search.options import IslandOptions
 from grs_evo.search.population.individual import NO_PARENT, Individual
@@ -34,6 +36,10 @@ _ACTS: dict[Act | None, int] = {
 }
 
 
+# By lattice: what the rules were made of, and they: the same generation after generation unless rates adapt.
+_known: WeakKeyDictionary[LatticeObjective, tuple[Any, ChildRules | None]] = WeakKeyDictionary()
+
+
 def child_rules(
     crossover: float,
     by_crossover: Sequence[float],
@@ -43,24 +49,43 @@ def child_rules(
     lattice: LatticeObjective,
 ) -> ChildRules | None:
     """What compiled code makes children by; None where it cannot: operators of others, elements bound to sites."""
+    genetic, steps = options.genetic, options.operators.several
+    given = (genetic.repeats, genetic.memory > 0, options.selection.tournament, steps)
+    key = (limits, operators(), crossover, tuple(by_crossover), tuple(by_mutation), given)
+    known = _known.get(lattice)
+    if known is None or known[0] != key:
+        known = _known[lattice] = (key, _rules(*key, lattice))
+    return known[1]
+
+
+def _rules(
+    limits: Limits,
+    table: Sequence[Operator],
+    crossover: float,
+    by_crossover: tuple[float, ...],
+    by_mutation: tuple[float, ...],
+    given: tuple[int, bool, int, int],
+    lattice: LatticeObjective,
+) -> ChildRules | None:
     shares = np.diff(by_crossover, prepend=0.0) + np.diff(by_mutation, prepend=0.0)
     if limits.mask(lattice.n_sites) is not None or limits.fixed is not None:
         return None
-    if any(share > 0.0 and one.act not in _ACTS for one, share in zip(operators(), shares.tolist(), strict=True)):
+    if any(share > 0.0 and one.act not in _ACTS for one, share in zip(table, shares.tolist(), strict=True)):
         return None
     rule, template = limits.composition, lattice.template
     bounds = rule.bounds(lattice.n_sites)
     if bounds is None:
         return None
+    repeats, refuse, tournament, several = given
     return ChildRules(
         crossover=float(crossover),
         by_crossover=np.array(by_crossover),
         by_mutation=np.array(by_mutation),
-        acts=np.array([_ACTS.get(one.act, kernel.FRESH) for one in operators()]),
-        tournament=options.selection.tournament,
-        several=options.operators.several,
-        repeats=options.genetic.repeats,
-        refuse=options.genetic.memory > 0,
+        acts=np.array([_ACTS.get(one.act, kernel.FRESH) for one in table]),
+        tournament=tournament,
+        several=several,
+        repeats=repeats,
+        refuse=refuse,
         free=rule.kind == "free" and rule.endpoints,
         least=np.array(bounds[0], np.int64),
         most=np.array(bounds[1], np.int64),
