@@ -16,7 +16,7 @@ from grs_evo.search.candidates.disordered.molecules import target_molecules
 from grs_evo.search.candidates.disordered.pieces import cuttable
 from grs_evo.search.candidates.limits import Fixed, Limits
 from grs_evo.search.candidates.parents import PARENTS, parent_cell, sites_per_volume
-from grs_evo.search.candidates.shapes import Parent, shapes_of
+from grs_evo.search.candidates.shapes import Parent, scaled, shapes_of
 from grs_evo.search.candidates.source import CandidateGenerator, CandidateOptions, Source, minimum_distances
 from grs_evo.search.candidates.supercells import build, heights, supercells
 from grs_evo.search.candidates.target_lattice import target_lattice
@@ -82,7 +82,7 @@ def bind(
                     f"{where}.number_density: is {options.number_density:g} atoms/Å³; it must be at most {_DENSEST:g} "
                     f"(85 atoms/nm³ are 0.085 atoms/Å³)"
                 )
-            templates = tuple(_scaled(one, one.n_atoms / options.number_density) for one in templates)
+            templates = tuple(scaled(one, one.n_atoms / options.number_density) for one in templates)
         reference = float(np.median([one.volume / one.n_atoms for one in templates]))
     composition = rule if rule is not None else free(len(elements), options.endpoints)
     minimum = minimum_distances(options, elements, where)
@@ -351,11 +351,6 @@ def _fixed(options: CandidateOptions, templates: Sequence[Structure], keep: bool
     index = np.unique(options.fixed).astype(np.int64)
     species = one.species[index] if keep else np.full(len(index), -1, np.int32)
     return Fixed(index, fractional(one.positions[index], inverse(one.cell)), species)
-
-
-def _scaled(structure: Structure, total: float) -> Structure:
-    factor = (total / structure.volume) ** (1 / 3)
-    return structure.replace(positions=structure.positions * factor, cell=structure.cell * factor)
 
 
 def _possible_sizes(

@@ -27,6 +27,12 @@ class Parent(NamedTuple):
     pbc: NDArray[np.bool_]  # (3,)
 
 
+def scaled(structure: Structure, total: float) -> Structure:
+    """The structure with a volume of `total` Å³."""
+    factor = (total / structure.volume) ** (1 / 3)
+    return structure.replace(positions=structure.positions * factor, cell=structure.cell * factor)
+
+
 def shapes_of(
     options: CandidateOptions, parent: Parent | None, templates: Sequence[Structure], on_sites: bool, where: str
 ) -> tuple[Structure, ...]:
@@ -63,7 +69,7 @@ def shapes_of(
                     f"{where}.shapes[{k}]: has {abs(one) * len(parent.sites)} sites ({abs(one)} parent cells); "
                     f"the other candidates have {own.n_atoms} ({volume})"
                 )
-    scale = (own.volume / (volume * abs(np.linalg.det(parent.cell)))) ** (1 / 3)  # of a given number density
-    made = (build(parent.cell * scale, parent.sites, form) for form in forms)
+    # of the volume that a given number density wants
+    made = (scaled(build(parent.cell, parent.sites, form), own.volume) for form in forms)
     inverse = np.linalg.inv(own.cell)
     return tuple(one for one in made if np.abs((whole := one.cell @ inverse) - np.rint(whole)).max() > _WHOLE)
