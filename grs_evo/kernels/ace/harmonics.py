@@ -63,19 +63,26 @@ def radial_sums(l_max, n_of_l, wide_k, w, at, spare, t, dt, v, dv):
         t4, t5, t6, t7 = load(spare, k + 32), load(spare, k + 40), load(spare, k + 48), load(spare, k + 56)
         d0, d1, d2, d3 = load(spare, dk), load(spare, dk + 8), load(spare, dk + 16), load(spare, dk + 24)
         d4, d5, d6, d7 = load(spare, dk + 32), load(spare, dk + 40), load(spare, dk + 48), load(spare, dk + 56)
-        for row in range((top + 1) * (top + 1)):
-            value, slope = splat(0.0), splat(0.0)
-            if first > 0:
-                value, slope = load(spare, v + row * LANES), load(spare, dv + row * LANES)
-            k = at + row * wide_k + first
-            one, two, three, four = item(w, k), item(w, k + 1), item(w, k + 2), item(w, k + 3)
-            value = fma(t3, four, fma(t2, three, fma(t1, two, fma(t0, one, value))))
-            slope = fma(d3, four, fma(d2, three, fma(d1, two, fma(d0, one, slope))))
-            one, two, three, four = item(w, k + 4), item(w, k + 5), item(w, k + 6), item(w, k + 7)
-            value = fma(t7, four, fma(t6, three, fma(t5, two, fma(t4, one, value))))
-            slope = fma(d7, four, fma(d6, three, fma(d5, two, fma(d4, one, slope))))
-            store(spare, v + row * LANES, value)
-            store(spare, dv + row * LANES, slope)
+        for l in range(top + 1):
+            left = item(n_of_l, l) - first
+            for row in range(l * l, (l + 1) * (l + 1)):
+                value, slope = splat(0.0), splat(0.0)
+                if first > 0:
+                    value, slope = load(spare, v + row * LANES), load(spare, dv + row * LANES)
+                k = at + row * wide_k + first
+                one, two = item(w, k), item(w, k + 1)
+                value, slope = fma(t1, two, fma(t0, one, value)), fma(d1, two, fma(d0, one, slope))
+                if left > 2:
+                    one, two = item(w, k + 2), item(w, k + 3)
+                    value, slope = fma(t3, two, fma(t2, one, value)), fma(d3, two, fma(d2, one, slope))
+                if left > 4:
+                    one, two = item(w, k + 4), item(w, k + 5)
+                    value, slope = fma(t5, two, fma(t4, one, value)), fma(d5, two, fma(d4, one, slope))
+                if left > 6:
+                    one, two = item(w, k + 6), item(w, k + 7)
+                    value, slope = fma(t7, two, fma(t6, one, value)), fma(d7, two, fma(d6, one, slope))
+                store(spare, v + row * LANES, value)
+                store(spare, dv + row * LANES, slope)
 
 
 @inner
