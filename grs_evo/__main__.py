@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import sys
+from typing import TextIO
 
 from grs_evo.interrupts import SET_UP, Interrupted
 
@@ -17,7 +18,7 @@ def main() -> None:
     atexit.register(gc.freeze)
     try:
         if sys.argv[1:2] in (["run"], ["resume"]):
-            SET_UP.listen(sys.argv[2:])
+            SET_UP.listen(sys.argv[2:], _screen)
         from grs_evo.cli.commands import main as command_line  # after signals are heard
 
         command_line()
@@ -25,6 +26,12 @@ def main() -> None:
         sys.exit(stop.code)
     except KeyboardInterrupt:  # of another command, while it was imported
         sys.exit(130)
+
+
+def _screen() -> TextIO | None:
+    from grs_evo.driver.monitor.terminal import terminal  # seldom needed
+
+    return terminal()
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
 CAUGHT = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 MAX_TIME = "--max-time"
@@ -40,6 +40,7 @@ LAUNCHERS = (
 _GRACE = 1.1
 _GRACE_OF_OTHERS = 1.4
 _AGAIN = 0.1
+_SILENCE = 2.5  # s until somebody at a terminal is told that the program is being loaded, and told again
 # EXIT_EARLY and EXIT_INPUT of `errors`, which is not imported yet
 _EARLY, _INPUT = 75, 2
 
@@ -76,6 +77,8 @@ class SetUp:
         self._grace = _GRACE
         self._ending: tuple[str, int] | None = None
         self._pipe = (-1, -1)
+        self._screen: Callable[[], TextIO | None] = lambda: None
+        self._word: float | None = None  # time.monotonic() at which the next word on the start is due
         self._lock = threading.Lock()  # nothing is interrupted any more once `over` has it
 
     @property
@@ -83,12 +86,13 @@ class SetUp:
         """Whether signals and the clock end this process now."""
         return not self._over.is_set()
 
-    def listen(self, arguments: Sequence[str] = ()) -> None:
+    def listen(self, arguments: Sequence[str] = (), screen: Callable[[], TextIO | None] = lambda: None) -> None:
         """Begin: from now on `CAUGHT` are heard.
 
         Parameters
         ----------
         arguments : of the program; a run folder among them is the place until one is given
+        screen : finds the terminal on which a long start is spoken of
         """
         self._over.clear()
         self.begun = time.monotonic()
@@ -97,6 +101,8 @@ class SetUp:
         self._raises = all(os.environ.get(size, "1") == "1" for size, _ in LAUNCHERS)
         self._apart = not self._raises
         self.told = any(os.environ.get(rank, "0") != "0" for _, rank in LAUNCHERS)  # the first one speaks for all
+        self._screen = screen
+        self._word = None if self.told or "--quiet" in arguments else self.begun + _SILENCE
         self._pipe = os.pipe()
         for end in self._pipe:
             os.set_blocking(end, False)
@@ -116,6 +122,7 @@ class SetUp:
 
     def connected(self, rank: int) -> None:
         """The ranks know each other: a signal ends them together, also one that came before."""
+        self._word = None
         if self.active:
             self._raises, self._apart, self.told = rank == 0, False, False
             self._grace = _GRACE if rank == 0 else _GRACE_OF_OTHERS
@@ -180,8 +187,12 @@ class SetUp:
 
     def _watch(self) -> None:
         while self.active:
-            left = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+            moments = [moment for moment in (self._deadline, self._word) if moment is not None]
+            left = max(0.0, min(moments) - time.monotonic()) if moments else None
             ready, _, _ = select.select([self._pipe[0]], [], [], left)
+            if not ready and (self._deadline is None or time.monotonic() < self._deadline):
+                self._say_a_word()
+                continue
             numbers = os.read(self._pipe[0], 64) if ready else b""
             heard = [signal.Signals(number).name for number in numbers if number in CAUGHT]
             if not ready:
@@ -190,6 +201,19 @@ class SetUp:
                 self.heard = self.heard or heard[0]
                 self._end_in_time()
                 return
+
+    def _say_a_word(self) -> None:
+        """On a terminal, that the program is being loaded; the next line there takes its place."""
+        if self._word is None:
+            return
+        screen = self._screen()
+        if screen is None:
+            self._word = None
+            return
+        now = time.monotonic()
+        with suppress(OSError):
+            print(f"\r\x1b[Kgrs_evo is starting, {now - self.begun:.0f} s\r", end="", file=screen, flush=True)
+        self._word = now + _SILENCE if self._word is not None else None
 
     def _end_in_time(self) -> None:
         begun = time.monotonic()

@@ -6,12 +6,15 @@ import io
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from grs_evo import interrupts
 from grs_evo.driver.monitor import console
 from grs_evo.driver.monitor.console import Reporter
 from grs_evo.driver.monitor.display import line_of, tick_of
@@ -130,3 +133,21 @@ def test_the_terminal_behind_a_launcher_is_found() -> None:
     found = re.search(r"found (\S+) (\S+)", told)
     assert found is not None, told
     assert found[1] == found[2], told
+
+
+def test_a_long_start_is_spoken_of_until_the_ranks_know_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interrupts, "_SILENCE", 0.05)
+    screen, quiet = io.StringIO(), io.StringIO()
+    for arguments, where in (([], screen), (["--quiet"], quiet)):
+        set_up = interrupts.SetUp()
+        set_up.listen(arguments, lambda where=where: where)
+        end = time.monotonic() + 10.0
+        time.sleep(0.12)
+        while screen.getvalue().count("is starting") < 2 and time.monotonic() < end:
+            time.sleep(0.01)
+        set_up.connected(0)
+        set_up.over()
+        for number, handler in set_up.before.items():
+            signal.signal(number, handler)
+    assert screen.getvalue().startswith("\r\x1b[Kgrs_evo is starting, 0 s\r")
+    assert not quiet.getvalue()

@@ -1,4 +1,7 @@
-"""The terminal that a run is watched at: its own standard error, or, below `mpiexec`, that of the launcher."""
+"""The terminal that a run is watched at: its own standard error, or, below `mpiexec`, that of the launcher.
+
+Imports nothing that takes time, since it is asked while the program is being loaded.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
-from grs_evo.parallel.communicator import started_by
+from grs_evo.interrupts import LAUNCHERS
 
 _HIGHEST = 8  # processes between a rank and the shell
 _TERMINAL = re.compile(r"/dev/(pts/\d+|tty\w*)")
@@ -22,7 +25,7 @@ def terminal() -> TextIO | None:
     """
     if sys.stderr.isatty():
         return sys.stderr
-    if started_by().n_processes < 2:
+    if all(os.environ.get(size, "1") == "1" for size, _ in LAUNCHERS):
         return None
     place = _of_launcher(os.getppid())
     if place is None:
