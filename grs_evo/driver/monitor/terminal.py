@@ -1,6 +1,6 @@
 """The terminal that a run is watched at: its own standard error, or, below `mpiexec`, that of the launcher.
 
-Imports nothing that takes time, since it is asked while the program is being loaded.
+Imports nothing that takes time, since a long start is spoken of before the program is loaded.
 """
 
 from __future__ import annotations
