@@ -21,3 +21,7 @@ def test_the_closing_lines_say_how_it_ended(tmp_path: Path) -> None:
     done = summary(Result(tmp_path, True, "loss", 8, 3.0), problem, 5, -1, 2.0)
     assert done.startswith("finished (loss) after generation 8")
     assert "resume" not in next_commands(Result(tmp_path, True, "loss", 8, 3.0), True)
+    ended = Result(tmp_path, True, "generations", 8, 3.0)
+    assert f"to improve  grs-evo resume {tmp_path} --extend stop.generations=16\n" in next_commands(ended, False, True)
+    assert "set.count" in next_commands(ended, True, True)
+    assert "verdict" in next_commands(Result(tmp_path, True, "loss", 8, 3.0), False, True)

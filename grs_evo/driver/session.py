@@ -332,12 +332,12 @@ def _tell_the_end(result: Result, start: Start, recorder: Recorder, reporter: Re
             shown,
         )
     )
-    from grs_evo.driver.monitor.closing import close  # rank 0 alone needs what it imports
+    from grs_evo.driver.monitor.closing import close, told_to_differ  # rank 0 alone needs what it imports
 
     given = partial(given_structures, recorder.run, start.target_data.basis, start.folder)
     for line in close(result, recorder.run, start.target_data, recorder.set, given, recorder.problem.objective):
         reporter.say(line)
-    reporter.say(next_commands(result, in_set and bool(recorder.set)))
+    reporter.say(next_commands(result, in_set and bool(recorder.set), told_to_differ(result.folder)))
 
 
 @contextmanager

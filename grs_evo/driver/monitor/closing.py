@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from grs_evo.analysis.floor import floor_of
 from grs_evo.analysis.kept_out import kept_out_of
@@ -14,6 +15,7 @@ from grs_evo.driver.monitor.summary import Result
 from grs_evo.errors import InputError
 from grs_evo.loss.objective import Objective
 from grs_evo.loss.quality import over_noise
+from grs_evo.observables import DIFFERS
 from grs_evo.search.population.individual import Individual, order_key
 from grs_evo.storage.run_folder import Folder, json_table
 from grs_evo.storage.target_file import TargetData
@@ -56,6 +58,12 @@ def close(
     with suppress(OSError):  # as for every status.json; the report judges again
         write_status(place, {**json_table(place), "quality": quality, "kept_out": quality.get("kept_out")})
     return [*judgement.notes, *told, judgement.line]
+
+
+def told_to_differ(folder: Path) -> bool:
+    """Whether what a run found differs from its target, as `close` wrote it down."""
+    judged = json_table(Folder(folder).status).get("quality")
+    return isinstance(judged, dict) and judged.get("grade") == DIFFERS
 
 
 def _beside_a_sample(result: Result, objective: Objective | None) -> Judgement | None:

@@ -100,8 +100,8 @@ def summary(
     return "\n".join(lines)
 
 
-def next_commands(result: Result, in_set: bool) -> str:
-    """The commands that go on from here, one a line."""
+def next_commands(result: Result, in_set: bool, differs: bool = False) -> str:
+    """The commands that go on from here, one a line; where the target is not met, what may help."""
     folder = shlex.quote(str(shorter(result.folder)))
     lines = []
     if in_set:
@@ -112,6 +112,13 @@ def next_commands(result: Result, in_set: bool) -> str:
         lines.append(f"look at it  grs-evo report {folder}")
     if not result.finished:
         lines.append(f"go on with  grs-evo resume {folder}")
+    elif differs and in_set:
+        lines.append("to improve  a larger set.count, with more set.rounds; see grs-evo guide sets")
+    elif differs and result.reason == "generations":
+        lines.append(f"to improve  grs-evo resume {folder} --extend stop.generations={2 * result.generation}")
+        lines.append("            or more atoms, or what grs-evo guide verdict tells for each reason")
+    elif differs:
+        lines.append("to improve  more atoms, or what grs-evo guide verdict tells for each reason")
     return "\n".join(lines)
 
 
