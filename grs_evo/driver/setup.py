@@ -30,7 +30,7 @@ from grs_evo.observables.catalogue import try_plugged
 from grs_evo.potential.relaxation import RelaxOptions
 from grs_evo.search import island
 from grs_evo.search.candidates.binding import bind
-from grs_evo.search.candidates.source import CandidateOptions, Source, candidate
+from grs_evo.search.candidates.source import CandidateOptions, Source, candidate, without_effort
 from grs_evo.search.fresh_candidates import NoCandidates
 from grs_evo.search.operators.probabilities import check_operators
 from grs_evo.search.options import IslandOptions
@@ -432,7 +432,7 @@ def rehearse(problem: Problem) -> None:
     small = []
     for options in problem.islands:
         small.append(options.model_copy(update={"population": 2}))
-    tiny = replace(problem, islands=tuple(small))
+    tiny = replace(problem, islands=tuple(small), sources=tuple(map(without_effort, problem.sources)))
     if isinstance(problem.relax, RelaxOptions):
         tiny = replace(tiny, relax=problem.relax.model_copy(update={"max_evaluations": 4, "stage_evaluations": 4}))
     for k, options in enumerate(problem.islands):
@@ -443,5 +443,5 @@ def rehearse(problem: Problem) -> None:
                 island.advance(island.start(tiny, k, 0), tiny)
             except NoCandidates:
                 # After the few steps allowed here atoms may still be too close, which says nothing about the run.
-                if tiny.relax is problem.relax:
+                if tiny.relax is problem.relax and tiny.sources[k] is problem.sources[k]:
                     raise

@@ -90,6 +90,10 @@ class Objective(Shown):
     def has_core(self) -> bool:
         return "core" in self.term_names
 
+    def with_term(self, term: PreparedTerm) -> Objective:
+        """The same and one more term with its own code, whose column comes last."""
+        return replace(self, added=(*self.added, term), scratch=_Scratch(engine=self.scratch.engine))
+
     def evaluate(self, structure: Any) -> Evaluation:
         """V_eff and its parts, of a Structure or ase.Atoms."""
         evaluation, _, _ = self._run(structure, gradient=False)

@@ -4,6 +4,7 @@
 |---|---|
 | relax a structure | `relaxation` |
 | relax molecules as rigid bodies | `rigid` |
+| relax a network and keep its bonds | `network` |
 | an ASE calculator | `ase` |
 | LAMMPS, through fix external | `lammps` |
 """

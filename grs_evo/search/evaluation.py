@@ -13,13 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.kernels.lattice.passes import improve
+from grs_evo.kernels.relaxation.strain import Bonds
 from grs_evo.loss.lattice import LatticeObjective
+from grs_evo.potential.network import relax_network
 from grs_evo.potential.relaxation import RelaxOptions, relax
 from grs_evo.potential.rigid import relax_bodies
 from grs_evo.search.counters import Ledger
 from grs_evo.search.operators.lattice_moves import make_moves
 from grs_evo.search.population.individual import NO_PARENT, Individual, newborn
 from grs_evo.search.problem import Problem
+from grs_evo.structures.networks.bonding import completed
 from grs_evo.structures.structure import Structure, with_species
 
 # The parents of what has none.
@@ -50,12 +53,16 @@ def evaluate(
     lattice = problem.lattices[island]
     if lattice is not None:
         return _evaluated_on_lattice(proposals, island, problem, lattice, ledger, rng)
-    share = problem.islands[island].genetic.relaxed
+    share, network = problem.islands[island].genetic.relaxed, problem.limits(island).network
     result = []
     for proposal in proposals:
         ledger.check()
+        bonds = None
+        if network is not None and rng is not None:
+            made, bonds = completed(rng, proposal.structure, network, proposal.parents == NO_PARENTS)
+            proposal = proposal._replace(structure=made)
         if problem.relax is not None and rng is not None and (share >= 1.0 or rng.random() < share):
-            result.append(_relaxed(proposal, island, problem, problem.relax, ledger))
+            result.append(_relaxed(proposal, bonds, island, problem, problem.relax, ledger))
         else:
             evaluation = problem.objective.evaluate(proposal.structure)
             ledger.count("evaluations")
@@ -65,13 +72,21 @@ def evaluate(
 
 
 def _relaxed(
-    proposal: Proposal, island: int, problem: Problem, options: RelaxOptions, ledger: Ledger
+    proposal: Proposal,
+    bonds: Bonds | None,
+    island: int,
+    problem: Problem,
+    options: RelaxOptions,
+    ledger: Ledger,
 ) -> Individual | None:
-    """The relaxed structure as an individual; None where it has left the limits."""
+    """The relaxed structure, with its bonds where it has some to keep, as an individual; None where it has left the
+    limits."""
     structure, limits = proposal.structure, problem.limits(island)
     fixed = None if limits.fixed is None else ~limits.movable(structure.n_atoms)
     bodies = None if limits.molecules is None else limits.molecules.bodies(structure)
-    if bodies is None:
+    if bonds is not None and limits.network is not None:
+        relaxed = relax_network(structure, bonds, limits.network, problem.objective, options, ledger.poll)
+    elif bodies is None:
         relaxed = relax(structure, problem.objective, options, fixed, ledger.poll)
     else:
         relaxed = relax_bodies(structure, bodies[0], problem.objective, options, ledger.poll)

@@ -10,6 +10,7 @@
 | space groups, conventional cells | `symmetry` |
 | are two structures one crystal? | `same_crystal` |
 | molecules, found and moved as bodies | `molecules/` |
+| networks of bonds | `networks/` |
 | counts and fractions of elements | `composition` |
 | clusters of lattice sites, in orbits of its symmetry | `clusters` |
 """

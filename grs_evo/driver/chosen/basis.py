@@ -21,6 +21,7 @@ from grs_evo.observables.counting.cutoffs import shell_cutoffs
 from grs_evo.observables.counting.sampled import PairDensity, on_sites, pair_density
 from grs_evo.observables.counting.shells import broadened
 from grs_evo.observables.counting.survey import COARSE
+from grs_evo.search.candidates.disordered.networks import find_network
 from grs_evo.structures.structure import Structure
 
 Array = NDArray[np.float64]
@@ -30,6 +31,9 @@ _CELL = 54
 # Radial functions of rank 1 that are tried; higher ranks from the paper's to what many elements allow.
 _RADIAL = (8, 12, 16, 20, 24, 28)
 _HIGHER = (((2, 2, 1), (2, 2, 1)), ((2, 1), (2, 1)), ((2,), (2,)), ((1,), (2,)))
+# Of a network of directed bonds: functions of rank 4 grow as the fourth power of how far an atom stands out of the
+# middle of its neighbours, their variance as the eighth, and rule over all others.
+_DIRECTED = ((3,), (4,))
 # Functions per element with which a cell of some fifty atoms is relaxed in about a second.
 _MOST_FUNCTIONS = 300
 ENOUGH = 1.0
@@ -116,6 +120,8 @@ def chosen_basis(options: BasisOptions, structures: Sequence[Structure], element
     if not on_sites(density):
         basis = build_basis(elements, (_RADIAL[0],), (0,), cutoffs, options.lam)
         n_radial = resolution(basis, density).enough
+        if find_network(structures, elements).network is not None:
+            higher = _DIRECTED
     return with_cutoffs.model_copy(update={"n_max": [n_radial, *higher[0]], "l_max": [0, *higher[1]]})
 
 

@@ -13,7 +13,7 @@ from grs_evo.driver.config.run_file import RunFile
 from grs_evo.errors import InputError
 from grs_evo.loss.objective import Objective
 from grs_evo.observables import Reference
-from grs_evo.search.candidates.by_target import by_molecules, by_target
+from grs_evo.search.candidates.by_target import by_molecules, by_network, by_target
 from grs_evo.search.candidates.source import CandidateOptions
 from grs_evo.storage.target_file import TargetData
 from grs_evo.targets.target import Target
@@ -38,7 +38,8 @@ def decided(run: RunFile, target_data: TargetData) -> tuple[RunFile, tuple[str, 
         found, molecules_told = by_molecules(
             found, options, target_data.basis.elements, target_data.structures, run.relax, where
         )
-        notes.update(dict.fromkeys((*told, *molecules_told)))
+        found, network_told = by_network(found, target_data.basis.elements, target_data.structures, run.relax, where)
+        notes.update(dict.fromkeys((*told, *molecules_told, *network_told)))
         return found
 
     changes: dict[str, Any] = {}

@@ -69,24 +69,55 @@ def has_strong_bonds(structures: Sequence[Structure], basis: Basis) -> bool:
     That is: some pair of elements stands nearer than 1.25 times the sum of its covalent radii, with a gap of 0.3 Å
     behind this first shell, and atoms have at most six such neighbours in the mean.
     """
-    n_el = len(basis.elements)
-    bonds = _STRETCH * covalent_sums(basis.elements)
-    density, centres = _neighbours_per_bin(structures, float(bonds.max()), n_el)
+    if _has_many_neighbours(structures, basis.elements):
+        return False
+    return bool(_of_bonds(gaps(structures, basis), basis.elements))
+
+
+def bonded_gaps(
+    structures: Sequence[Structure], elements: Sequence[str], reach: float
+) -> dict[tuple[int, int], tuple[float, float]]:
+    """First shells of bonded atoms with a gap behind them, as `gaps`; none where atoms have seven and more neighbours.
+
+    Parameters
+    ----------
+    reach : Å within which gaps must end
+    """
+    if _has_many_neighbours(structures, elements):
+        return {}
+    return _of_bonds(_shells(structures, np.full((len(elements), len(elements)), reach)), elements)
+
+
+def _has_many_neighbours(structures: Sequence[Structure], elements: Sequence[str]) -> bool:
+    """Whether atoms have more bonded neighbours, in the mean, than directed bonds allow."""
+    bonds = _STRETCH * covalent_sums(elements)
+    density, centres = _neighbours_per_bin(structures, float(bonds.max()), len(elements))
     places = (np.arange(density.shape[2]) + 1) * _STEP
     bonded = (density * (places <= bonds[:, :, None])).sum((1, 2))
-    if not centres.sum() or float(bonded @ centres / centres.sum()) > _MOST_BONDS:
-        return False
-    return any(inner < bonds[pair] + _STEP for pair, (inner, _) in gaps(structures, basis).items())
+    return not centres.sum() or float(bonded @ centres / centres.sum()) > _MOST_BONDS
+
+
+def _of_bonds(
+    shells: dict[tuple[int, int], tuple[float, float]], elements: Sequence[str]
+) -> dict[tuple[int, int], tuple[float, float]]:
+    """Those shells that stand as near as bonds are long."""
+    bonds = _STRETCH * covalent_sums(elements)
+    return {pair: gap for pair, gap in shells.items() if gap[0] < bonds[pair] + _STEP}
 
 
 def gaps(structures: Sequence[Structure], basis: Basis) -> dict[tuple[int, int], tuple[float, float]]:
     """First shells with a gap behind them: where each ends and where the next one begins, Å, by ordered pair."""
-    n_el = len(basis.elements)
-    density, _ = _neighbours_per_bin(structures, min(float(basis.cutoff.max()), _REACH), n_el)
+    return _shells(structures, basis.cutoff)
+
+
+def _shells(structures: Sequence[Structure], reach: NDArray[np.float64]) -> dict[tuple[int, int], tuple[float, float]]:
+    """The same, of gaps that end within `reach` (n_el, n_el) Å."""
+    n_el = len(reach)
+    density, _ = _neighbours_per_bin(structures, min(float(reach.max()), _REACH), n_el)
     shells = {}
     for a in range(n_el):
         for b in range(n_el):
-            gap = _gap(density[a, b], float(min(basis.cutoff[a, b], basis.cutoff[b, a])))
+            gap = _gap(density[a, b], float(min(reach[a, b], reach[b, a])))
             if gap is not None:
                 shells[a, b] = gap
     return shells

@@ -13,6 +13,7 @@ from grs_evo.kernels.geometry.contacts import closest_ratio, fractional, inverse
 from grs_evo.plugins import load
 from grs_evo.search.candidates.disordered.carved import to_be_cut
 from grs_evo.search.candidates.disordered.molecules import target_molecules
+from grs_evo.search.candidates.disordered.networks import target_network
 from grs_evo.search.candidates.disordered.pieces import cuttable
 from grs_evo.search.candidates.limits import Fixed, Limits
 from grs_evo.search.candidates.parents import PARENTS, parent_cell, sites_per_volume
@@ -62,8 +63,8 @@ def bind(
         unreadable file, a site without an allowed element.
     """
     elements = tuple(elements)
-    if options.kind != "random" and (options.molecules or options.carved > 0.0):
-        name = "molecules" if options.molecules else "carved"
+    if options.kind != "random" and (options.molecules or options.network or options.carved > 0.0):
+        name = "molecules" if options.molecules else "network" if options.network else "carved"
         raise InputError(f'{where}.{name}: makes random cells, so kind must be "random", not "{options.kind}"')
     rule = _rule(options, elements, targets, where)
     templates: tuple[Structure, ...] = ()
@@ -100,9 +101,8 @@ def bind(
         spatial = options.kind == "random" or max(options.rattle, options.strain, options.between) > 0.0
     low, high = options.volume
     fixed = _fixed(options, templates, keep, where)
-    sizes = options.sizes if options.sizes and spatial else (possible[0], possible[-1])
-    if molecules is not None:
-        sizes = (possible[0], possible[-1])
+    chosen = options.sizes if spatial and molecules is None else None
+    sizes = chosen or (possible[0], possible[-1])
     if fixed is not None:
         sizes = (max(sizes[0], int(fixed.sites[-1]) + 1), sizes[1])
     bounds = [one.volume / one.n_atoms for one in templates] or [reference]
@@ -117,6 +117,7 @@ def bind(
         periodic=all(one.pbc.all() for one in templates),
         fixed=fixed,
         molecules=molecules,
+        network=target_network(targets, elements, options.shape, where) if options.network else None,
     )
     generator = _generator(options, where)
     between_atoms = options.carved_between_atoms

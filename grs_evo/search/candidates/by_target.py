@@ -13,6 +13,7 @@ from grs_evo.observables.counting.sampled import on_sites, pair_density
 from grs_evo.potential.relaxation import RelaxOptions
 from grs_evo.potential.rigid import can_keep_rigid
 from grs_evo.search.candidates.disordered.molecules import NEARER, NEXT
+from grs_evo.search.candidates.disordered.networks import find_network, numbers_told
 from grs_evo.search.candidates.source import CandidateOptions
 from grs_evo.search.candidates.target_lattice import (
     TargetLattice,
@@ -130,6 +131,43 @@ def by_molecules(
         f"angles that it shows{left} ({where}.molecules = false places atoms alone)"
     )
     return _with(options, changes), (told,)
+
+
+def by_network(
+    options: CandidateOptions,
+    elements: Sequence[str],
+    targets: Sequence[Structure],
+    relax: RelaxOptions | None,
+    where: str = "candidates",
+) -> tuple[CandidateOptions, tuple[str, ...]]:
+    """Candidate options with networks of bonds where the target is one, and a line that says so.
+
+    Parameters
+    ----------
+    options : with what the target decides otherwise
+    relax : how candidates are relaxed; None: as is usual for them, or not at all
+    where : the section of the run file, for messages
+
+    Raises
+    ------
+    InputError
+        A network is wanted, and relaxation cannot keep it.
+    """
+    if options.kind != "random" or options.network is False or options.generator is not None or options.molecules:
+        return options, ()
+    fixed = "relax.positions is false, and bonds need atoms that move" if relax and not relax.positions else ""
+    if options.network:
+        if fixed:
+            raise InputError(f"{where}.network: is true, but {fixed}")
+        return options, ()
+    found = find_network(targets, elements)
+    if found.network is None or fixed:
+        return options, ()
+    told = (
+        f"{where}: the target is a network of {found.told} bonds ({numbers_told(found.network, elements)}): cells are "
+        f"made by exchange of bonds and keep these ({where}.network = false leaves that out)"
+    )
+    return _with(options, {"network": True}), (told,)
 
 
 def size_of_molecules(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from grs_evo.kernels.geometry.contacts import cell_heights, closest_ratio, fractional, inverse
 from grs_evo.structures.composition import Allowed, Composition, site_mask
 from grs_evo.structures.molecules.kinds import Molecules
+from grs_evo.structures.networks.usual import Network
 from grs_evo.structures.structure import Structure
 
 # Å by which a fixed atom may seem to move when its coordinates are turned back and forth.
@@ -39,6 +40,7 @@ class Limits:
     periodic: bool = True  # along all three vectors; otherwise the cell's volume says nothing
     fixed: Fixed | None = None  # atoms that stay where they are
     molecules: Molecules | None = None  # of which structures consist, whole
+    network: Network | None = None  # of bonds, that structures are made and kept
 
     @property
     def n_elements(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import factorial, inf, prod
 from typing import Annotated, ClassVar, Literal
 
@@ -135,6 +135,12 @@ class CandidateOptions(Options):
         "default: where the target consists of molecules [–]",
         json_schema_extra={"written": "when given"},
     )
+    network: bool | None = Field(
+        default=None,
+        description="with kind random: candidates are networks with the target's bonds and numbers of neighbours, made "
+        "by exchange of bonds and kept in relaxation; default: where the target is one, as silica is [–]",
+        json_schema_extra={"written": "when given"},
+    )
     rattle: float = Field(default=0.0, ge=0, description="standard deviation of random displacements [Å]")
     rattled: float = Field(default=1.0, ge=0, le=1, description="share of candidates that are rattled [1]")
     strain: float = Field(
@@ -168,6 +174,8 @@ class CandidateOptions(Options):
                 raise ValueError(f"{name} is {list(pair)}; must be [smallest, largest] with 0 < smallest <= largest")
         if self.molecules and self.generator is not None:
             raise ValueError("molecules is true and a generator is given; only one of them makes the cells")
+        if self.network and (self.generator is not None or self.molecules):
+            raise ValueError("network is true, so that neither molecules nor a generator may be given")
         if self.carved > 0.0 and self.generator is not None:
             raise ValueError(f"carved is {self.carved:g}, so that no generator may be given")
         if self.carved_between_atoms and self.carved == 0.0:
@@ -254,6 +262,14 @@ class Source:
         if not rule.fixed or bounds is None:
             return prod(choices)
         return min(prod(choices), factorial(n) // prod(factorial(int(k)) for k in bounds[0]))
+
+
+def without_effort(source: Source) -> Source:
+    """The same source, whose networks come as their first bonds leave them."""
+    limits = source.limits
+    if limits.network is None:
+        return source
+    return replace(source, limits=replace(limits, network=replace(limits.network, effort=0.0)))
 
 
 def candidate(rng: np.random.Generator, source: Source, reject: Reject | None = None) -> Structure | None:
