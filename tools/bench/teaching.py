@@ -7,7 +7,8 @@ does, and its forces are compared with all 35,448 of the wire. Written as CSV: m
 sum of n³, root mean square error in eV/Å.
 
 Examples:
-    python tools/bench/teaching.py -o teaching.csv --draws 5
+    python tools/bench/teaching.py -o teaching.csv --draws 5      # and a picture, teaching.svg
+    python tools/bench/teaching.py -o teaching.csv --draw         # the picture again, from the numbers
     python tools/bench/teaching.py -o teaching.csv out-fig7 out-informed
 """
 
@@ -45,9 +46,8 @@ SIZES = (125, 250, 500, 970)
 BASIS = build_basis(["Fe"], (10, 4, 2), (0, 3, 2), 5.3)
 
 
-# Run files with sources of cells; what these are, and how much less cells far from the wire count (none of those that
-# are cut from it is far).
-SOURCES = {"run.toml": ("random cells", 0.5), "training.toml": ("cut from the wire", 0.0)}
+# Run files with sources of cells, and what these are.
+SOURCES = {"run.toml": "random cells", "training.toml": "cut from the wire"}
 
 
 class Labeller:
@@ -112,6 +112,37 @@ def lines(method: str, draw: str, order: Sequence[Structure], wire: Wire, label:
         yield [method, draw, int(total[count - 1]), count, int((atoms[:count] ** 3).sum()), f"{error:.4f}"]
 
 
+def draw_curves(table: Path) -> None:
+    """Errors at equal environments and equal sums of n³: medians of the draws, bars from the lowest to the highest."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    mpl.rcParams["svg.hashsalt"] = "grs_evo"  # the same numbers, the same bytes
+    from matplotlib import pyplot as plt
+
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    figure, panels = plt.subplots(1, 2, figsize=(8.0, 4.0), sharey=True)
+    for panel, column, label in zip(panels, ("environments", "cost"), ("environments", "Σ n³"), strict=True):
+        for color, method in enumerate(dict.fromkeys(row["method"] for row in rows)):
+            own = [row for row in rows if row["method"] == method]
+            draws = len({row["draw"] for row in own})
+            x = np.array([float(row[column]) for row in own]).reshape(draws, -1).mean(axis=0)
+            y = 1e3 * np.array([float(row["force_rmse"]) for row in own]).reshape(draws, -1)
+            middle = np.median(y, axis=0)
+            bars = np.abs(np.array([y.min(axis=0), y.max(axis=0)]) - middle)
+            x = x * 1.015 ** (color - 2.5)  # side by side, so that bars can be told apart
+            panel.errorbar(x, middle, bars, marker="o", ms=3, lw=1, elinewidth=0.8, color=f"C{color}", label=method)
+        panel.set_xscale("log")
+        panel.set_xlabel(label, fontsize=8)
+        panel.tick_params(labelsize=7, which="both")
+    panels[0].set_ylabel("forces of the wire, meV/Å", fontsize=8)
+    figure.legend(*panels[0].get_legend_handles_labels(), ncols=2, fontsize=8, loc="upper center", frameon=False)
+    figure.tight_layout(rect=(0, 0, 1, 0.82))
+    figure.savefig(table.with_suffix(".svg"), metadata={"Date": None})
+    plt.close(figure)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="*", help="run folders whose sets are tested too")
@@ -120,7 +151,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--sources", nargs="+", choices=list(SOURCES), default=list(SOURCES), help="of these run files")
     parser.add_argument("--pool", type=int, default=800, help="candidates of a draw (default: %(default)s)")
     parser.add_argument("--cost", type=float, nargs="+", default=[1.0, 2.0], help="exponents (default: %(default)s)")
+    parser.add_argument("--draw", action="store_true", help="draw the CSV that is there, compute nothing")
     given = parser.parse_args(argv)
+    if given.draw:
+        draw_curves(given.out)
+        return
     label = Labeller()
     with threadpool_limits(1), given.out.open("w", newline="") as file:
         wire = Wire(label)
@@ -134,15 +169,16 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         table.writerow(["method", "draw", "environments", "structures", "cost", "force_rmse"])
         for name in given.sources:
-            kind, misfit = SOURCES[name]
+            kind = SOURCES[name]
             for draw in range(given.draws):
                 pool = unsearched(given.pool, draw, name)
                 tell(f"{kind}, not chosen", str(draw), pool)
                 for cost in given.cost:
-                    options = InformationOptions(cutoff=5.3, functions=100, cost=cost, misfit=misfit)
+                    options = InformationOptions(cutoff=5.3, functions=100, cost=cost)
                     tell(f"{kind}, information per n^{cost:g}", str(draw), informed(pool, structure, options))
         for place in given.runs:
             tell("set of a run", place, [one.structure for one in read_archive(place).set])
+    draw_curves(given.out)
 
 
 if __name__ == "__main__":
