@@ -50,10 +50,11 @@ def fastest(call: Callable[[], object], rounds: int = 7) -> float:
 
 def unpruned(lattice: LatticeObjective) -> LatticeObjective:
     """The same loss with every function computed."""
-    import grs_evo.lattice as module
+    import grs_evo.loss.lattice as module
+    from grs_evo.descriptors.equivalence import Coincidence
 
     found = module.representatives
-    everything = lambda rows: module.Coincidence(  # noqa: E731
+    everything = lambda rows: Coincidence(  # noqa: E731
         np.arange(rows.shape[1]), np.arange(rows.shape[1]), np.ones(rows.shape[1])
     )
     module.representatives = everything
