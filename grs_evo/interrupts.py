@@ -80,6 +80,7 @@ class SetUp:
         self._screen: Callable[[], TextIO | None] = lambda: None
         self._word: float | None = None  # time.monotonic() at which the next word on the start is due
         self._lock = threading.Lock()  # nothing is interrupted any more once `over` has it
+        self._deciding = threading.RLock()
 
     @property
     def active(self) -> bool:
@@ -155,10 +156,11 @@ class SetUp:
         raise Interrupted(*self._end())
 
     def _end(self) -> tuple[str, int]:
-        """What the user is told, and the exit code; decided once."""
-        if self._ending is None:
-            self._ending = self._decide()
-        return self._ending
+        """What the user is told, and the exit code; decided once, by the main thread or by the one that watches."""
+        with self._deciding:
+            if self._ending is None:
+                self._ending = self._decide()
+            return self._ending
 
     def _decide(self) -> tuple[str, int]:
         clock = self.heard == MAX_TIME

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -195,6 +196,25 @@ def test_compiled_functions_are_progress(tmp_path: Path) -> None:
         done = subprocess.run([sys.executable, "-S", "-c", program], capture_output=True, text=True, timeout=_PATIENCE)
         ends.append(done.returncode)
     assert ends == [75, 75, 2, 2]
+
+
+def test_the_end_is_decided_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine the watching thread loses patience while the main one decides: it waits for the answer."""
+    set_up, inside, asked = interrupts.SetUp(), threading.Event(), []
+
+    def decide() -> tuple[str, int]:
+        asked.append(threading.current_thread())
+        inside.set()
+        time.sleep(0.1)
+        return "too long", 75
+
+    monkeypatch.setattr(set_up, "_decide", decide)
+    first = threading.Thread(target=set_up._end)
+    first.start()
+    assert inside.wait(_PATIENCE)
+    assert set_up._end() == ("too long", 75)
+    first.join()
+    assert asked == [first]
 
 
 def test_what_set_up_finds_impossible_leaves_no_folder(tmp_path: Path) -> None:
