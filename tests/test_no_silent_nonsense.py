@@ -60,7 +60,7 @@ def test_a_bootstrap_takes_no_crystal_twice(tmp_path: Path) -> None:
 def test_a_run_that_ends_in_its_first_generation_keeps_what_was_evaluated(n_ranks: int, tmp_path: Path) -> None:
     if n_ranks and shutil.which("mpiexec") is None:
         pytest.skip("no mpiexec: install the extra mpich or openmpi")
-    text = small.RELAXED.replace("population = 4", "population = 5000").replace("generations = 5", "seconds = 2")
+    text = small.RELAXED.replace("population = 4", "population = 5000").replace("generations = 5", "seconds = 3")
     path = small.write(tmp_path, text.replace("max_evaluations = 30\nstage_evaluations = 6", 'cell = "full"'))
     how = partial(pinned_runs.call, n_ranks) if n_ranks else call
     code, said = how("run", path, "--out", tmp_path / "out", cwd=tmp_path)
