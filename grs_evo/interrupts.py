@@ -40,7 +40,7 @@ LAUNCHERS = (
 _GRACE = 1.1
 _GRACE_OF_OTHERS = 1.4
 _AGAIN = 0.1
-_SILENCE = 2.5  # s until somebody at a terminal is told that the program is being loaded, and told again
+_SILENCE = 1.5  # s until somebody at a terminal is told that the program is being loaded, and told again
 # EXIT_EARLY and EXIT_INPUT of `errors`, which is not imported yet
 _EARLY, _INPUT = 75, 2
 

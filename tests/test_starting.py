@@ -49,6 +49,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rough.info.clear()
     rough.rattle(0.3, rng=np.random.default_rng(1))
     write("rough.extxyz", rough)
+    write("crystals.extxyz", [bulk("Ta", cubic=True, a=3.3 + 0.02 * k) for k in range(6)])
     write("set.extxyz", [melted(["Ta"], 2, k) for k in range(6)])
     return tmp_path
 
@@ -86,6 +87,7 @@ CASES = {
     "molecules": ("molecules", "liquid.extxyz", "--atoms", "12"),
     "rough slab": ("slab", "rough.extxyz"),
     "set": ("set", "set.extxyz"),
+    "set of crystals": ("set", "crystals.extxyz"),
     "reverse": ("reverse", "alloy.extxyz"),
     "reverse of a melt": ("reverse", "melt.extxyz@0"),
     "augment": ("augment", "set.extxyz", "--given", "set.extxyz@0"),
@@ -107,6 +109,16 @@ def test_what_is_written_passes_the_check(
     assert found["target"]["environments"] > 0
     # what is written is no option without effect
     assert not [note for note in found["notes"] if "has no effect" in note], found["notes"]
+
+
+def test_a_set_begins_with_the_small_structures_of_its_target(here: Path) -> None:
+    made = draft("set", ["crystals.extxyz@1:"], here)
+    (name,) = made.files
+    assert name == "crystals-starts.extxyz"
+    Path(name).write_text(made.files[name])
+    assert [len(one) for one in read(name, ":")] == [2] * 5
+    assert "candidates" not in tomllib.loads(made.text)["islands"][0]
+    assert not draft("set", ["set.extxyz"], here).files  # those are as large as what is wanted
 
 
 def test_every_kind_is_tried() -> None:

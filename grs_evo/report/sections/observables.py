@@ -79,10 +79,12 @@ def _stored(target: Target | None, folder: Path | None) -> TargetData | None:
     return kept if kept.target.basis_hash == target.basis_hash else None
 
 
-def head(one: Judged | None) -> str:
-    """The line at the head of the page."""
+def head(one: Judged | None, status: Mapping[str, Any]) -> str:
+    """The line at the head of the page; where there is nothing to compare with, what the run said at its end."""
     if one is None:
-        return ""
+        said = status.get("quality")
+        line = said.get("line") if isinstance(said, dict) else None
+        return f'<p class="quality">{page.text(_upper(line))}</p>' if isinstance(line, str) else ""
     lines = [one.judgement.line, *([one.kept_out] if one.kept_out else [])]
     return "".join(f'<p class="quality">{page.text(_upper(line))}</p>' for line in lines)
 
