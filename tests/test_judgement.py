@@ -194,6 +194,9 @@ generations = 4
     assert "stop.floor: two halves of the target differ by" in " ".join(said.split())
     line = next(one for one in said.splitlines() if one.startswith("floor: "))
     told = json.loads((tmp_path / "case" / "status.json").read_text())["quality"]["floor"]
+    assert _call("report", tmp_path / "case", "-o", tmp_path / "page.html") == 0
+    assert "loss by which two halves of the target differ" in (tmp_path / "page.html").read_text()
+    capsys.readouterr()
     assert ("below it" in line) == (told["best"] < told["loss"])
     assert read_run(tmp_path / "case" / "run.toml").stop.loss == pytest.approx(FITTED * told["loss"])
     (tmp_path / "small.xyz").write_text(small.TARGET)

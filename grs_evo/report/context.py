@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +82,17 @@ def context_of(archive: Archive, target: Target | None, folder: Path | None) -> 
     return Context(run, _objective(archive, target, run, folder), given)
 
 
+def _stored_structures(target: Target, folder: Path | None) -> tuple[Structure, ...]:
+    """What the run's target was made of; nothing where its folder does not tell."""
+    if folder is None or not (folder / "target.h5").is_file():
+        return ()
+    try:
+        kept = TargetData.read(folder / "target.h5")
+    except InputError:
+        return ()
+    return kept.structures if kept.target.basis_hash == target.basis_hash else ()
+
+
 def _objective(archive: Archive, target: Target | None, run: RunFile, folder: Path | None) -> Objective | None:
     if target is None:
         return None
@@ -89,13 +100,12 @@ def _objective(archive: Archive, target: Target | None, run: RunFile, folder: Pa
     # Only structure and set loss are asked of it, which further terms do not enter; these may not be importable here.
     run = run.model_copy(update={"loss": run.loss.model_copy(update={"terms": {}})})
     try:
+        structures = _stored_structures(target, folder)
         if run.loss.scale not in _DRAWN:
+            if [one.n_atoms for one in structures] == target.n_atoms.tolist():
+                target = replace(target, structures=structures)  # by which it has halves
             return make_objective(basis, target, run.loss)
         # The scale comes from random candidates, which the seed draws again.
-        structures: tuple[Structure, ...] = ()
-        if folder is not None and (folder / "target.h5").is_file():
-            kept = TargetData.read(folder / "target.h5")
-            structures = kept.structures if kept.target.basis_hash == target.basis_hash else ()
         made: Objective = make_problem(run, TargetData(basis, target, structures), folder or Path()).objective
         return made
     except InputError:
