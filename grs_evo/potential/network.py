@@ -22,7 +22,7 @@ from grs_evo.structures.structure import Structure
 Array = NDArray[np.float64]
 
 # Price of twice the target's strain.
-_WEIGHT = 1.0
+_WEIGHT = 4.0
 
 
 def relax_network(

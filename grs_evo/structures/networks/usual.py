@@ -20,8 +20,8 @@ Array = NDArray[np.float64]
 _SAMPLE = 4_000
 # Å, and of cosines: smallest spreads, those of a cold crystal's phonons.
 _LEAST_SPREAD, _LEAST_COSINE = 0.02, 0.03
-# 1/Å², how hard walls are: 0.05 Å within one is worth 1/2, as a usual spread is.
-_WALL = 400.0
+# 1/Å², how hard walls are: 0.03 Å within one is worth 1/2, as a usual spread is.
+_WALL = 1000.0
 # Spread of the cosines of angles up to which a mean stands for them: about 17° around a tetrahedron's.
 WIDEST = 0.3
 
