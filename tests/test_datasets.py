@@ -167,6 +167,23 @@ def test_clusters_are_those_that_were_made() -> None:
     assert not clusters.ward(points, 1, rng).any()
 
 
+def test_far_values_count_as_logarithms_and_usual_ones_as_they_are() -> None:
+    rng = np.random.default_rng(0)
+    block = rng.normal(size=(101, 3))
+    far = block.copy()
+    far[:3, 0] += [1e3, 1e6, 1e9]
+    found = clusters._compressed(far, far)
+    assert np.allclose(np.diff(found[3:], axis=0), np.diff(block[3:], axis=0))
+    usual = clusters._compressed(block, block)
+    assert np.array_equal(usual, block - np.median(block, axis=0))
+    # the largest sets the unit: 50 thousandths of it
+    unit = 50e-3 * 1e9
+    assert found[2, 0] == pytest.approx(unit * (1 + np.log(20)), rel=1e-6)
+    assert found[1, 0] == pytest.approx(1e6, rel=1e-4)
+    again = clusters._compressed(far[:2], far)
+    assert np.array_equal(again, found[:2])
+
+
 def test_a_large_pool_is_clustered_by_a_sample(monkeypatch) -> None:
     monkeypatch.setattr("grs_evo.datasets.clusters._MOST", 40)
     rng = np.random.default_rng(0)

@@ -11,6 +11,8 @@ from grs_evo.datasets.pool import Pool
 
 # Share of the features' variance that is kept.
 _KEPT = 0.99
+# A value is far so many median distances from its column's median; of the largest one, what that is at least.
+_FAR, _LEAST = 50.0, 1e-3
 # Ward's linkage holds all distances: of larger pools a sample is clustered, the others join the nearest centre.
 _MOST = 4000
 
@@ -18,10 +20,11 @@ _MOST = 4000
 def features(pool: Pool, other: Pool | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
     """Each structure of a pool as a few numbers, (n, n_features), and those of another one on the same axes.
 
-    A structure is its energy row beside the sizes of its force columns, each block of the same total variance over the
-    pool; then the principal axes that hold 99 % of it.
+    A structure is its energy row beside the sizes of its force columns, what is far beyond the usual in logarithms, so
+    that some compressed cells do not make all others seem alike; each block of the same total variance over the pool;
+    then the principal axes that hold 99 % of it.
     """
-    blocks = [pool.energy, pool.sizes]
+    blocks = [_compressed(block, block) for block in (pool.energy, pool.sizes)]
     centres = [block.mean(axis=0) for block in blocks]
     spreads = [
         max(np.sqrt(((b - c) ** 2).sum() / max(1, len(b))), 1e-300) for b, c in zip(blocks, centres, strict=True)
@@ -33,9 +36,20 @@ def features(pool: Pool, other: Pool | None = None) -> tuple[NDArray[np.float64]
     axes = axes[:, :count] * np.sign(axes[np.abs(axes[:, :count]).argmax(axis=0), np.arange(count)])
     theirs = None
     if other is not None:
-        both = zip((other.energy, other.sizes), centres, spreads, strict=True)
+        there = (_compressed(other.energy, pool.energy), _compressed(other.sizes, pool.sizes))
+        both = zip(there, centres, spreads, strict=True)
         theirs = np.hstack([(b - c) / s for b, c, s in both]) @ axes
     return joined @ axes, theirs
+
+
+def _compressed(block: NDArray[np.float64], pool: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Columns less their median over the pool; far beyond the median distance from it, distances grow as logarithms."""
+    middle = np.median(pool, axis=0)
+    away = np.abs(pool - middle)
+    far = _FAR * (np.median(away, axis=0) + _LEAST * away.max(axis=0, initial=0.0)) + 1e-300
+    off = block - middle
+    times = np.abs(off) / far
+    return np.asarray(np.where(times > 1.0, np.sign(off) * far * (1.0 + np.log(np.maximum(times, 1.0))), off))
 
 
 def ward(points: NDArray[np.float64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
