@@ -11,6 +11,19 @@ Cu 1.875 0.05 1.85
 Cu 1.9 1.875 0.03
 """
 
+# 8 atoms of silicon, a little off the sites of diamond: a network of bonds.
+NETWORK = """8
+Lattice="5.43 0 0 0 5.43 0 0 0 5.43" Properties=species:S:1:pos:R:3 pbc="T T T"
+Si 0.05 0.00 -0.04
+Si 1.40 1.33 1.37
+Si -0.03 2.75 2.70
+Si 1.34 4.10 4.04
+Si 2.73 0.03 2.69
+Si 4.04 1.38 4.10
+Si 2.70 2.68 0.05
+Si 4.11 4.05 1.33
+"""
+
 _COMMON = """
 [target]
 files = ["target.xyz"]
@@ -62,6 +75,10 @@ KINDS = {
     "relaxed": (
         "cells whose positions and cell relax on the loss",
         _COMMON + '[loss]\nterms = {}\ncore.distances = {}\n[relax]\ncell = "full"\n' + _RANDOM,
+    ),
+    "networks": (
+        "cells of bonded networks, as silica, whose bonds are kept",
+        _COMMON + _RANDOM.replace("[3, 4]", "[8, 8]"),
     ),
     "positions": ("cells as they are, with distances of pairs in the loss", _COMMON + _RANDOM),
     "large": ("targets of thousands of atoms, on one thread or several", ""),
