@@ -13,7 +13,7 @@ from ase.io import write
 import grs_evo
 from grs_evo import InputError
 from grs_evo.driver.session import resume, run
-from grs_evo.kernels.relaxation.exchange import Plan, exchange
+from grs_evo.kernels.relaxation.exchange import Plan, exchange_bonds
 from grs_evo.search.candidates.binding import bind
 from grs_evo.search.candidates.disordered.networks import find_network, numbers_told
 from grs_evo.search.candidates.source import CandidateOptions, candidate

@@ -260,7 +260,7 @@ def _lowest(heights):
 
 
 @entry_allocating
-def exchange(rng, x, cell, species, bonds, springs, plan):
+def exchange_bonds(rng, x, cell, species, bonds, springs, plan):
     """Exchange bonds of a network and relax it, all in place: (strain in the end, exchanges that were kept).
 
     Of a bond a-b, a gets another neighbour d of b's element, one of the nearest; b gets that neighbour c of d which has

@@ -7,7 +7,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 from numpy.typing import NDArray
 
-from grs_evo.kernels.relaxation.exchange import Plan, exchange
+from grs_evo.kernels.relaxation.exchange import Plan, exchange_bonds
 from grs_evo.kernels.relaxation.strain import Bonds
 from grs_evo.structures.neighbours import neighbours
 from grs_evo.structures.networks.usual import Network, bonds_of, turns_of
@@ -49,7 +49,7 @@ def completed(rng: np.random.Generator, structure: Structure, network: Network, 
         height=_HEIGHT * edge,
     )
     positions, cell = np.array(structure.positions), np.array(structure.cell)
-    exchange(rng, positions, cell, np.array(structure.species), bonds, network.springs, plan)
+    exchange_bonds(rng, positions, cell, np.array(structure.species), bonds, network.springs, plan)
     return structure.replace(positions=positions, cell=cell), bonds
 
 
