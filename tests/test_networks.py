@@ -126,7 +126,7 @@ def test_exchanges_keep_every_number_of_bonds(network: Network) -> None:
     before = {tuple(pair) for pair in np.sort(bonds.ends, axis=1).tolist()}
     plan = Plan(40, 1e6, 1e6, 8, 0.0, 60, True, 3.0)  # so hot that nearly all is kept
     positions, cell, species = np.array(one.positions), np.array(one.cell), np.array(one.species)
-    value, kept = exchange(np.random.default_rng(2), positions, cell, species, bonds, network.springs, plan)
+    value, kept = exchange_bonds(np.random.default_rng(2), positions, cell, species, bonds, network.springs, plan)
     after = {tuple(pair) for pair in np.sort(bonds.ends, axis=1).tolist()}
     assert kept > 10
     assert after != before

@@ -59,7 +59,11 @@ RUN_FILES = (
     ('kind = "lattice"', 'kind = "latice"', "(did you mean 'lattice'?)"),
     ('composition = "free"', "endpoints = True", '"endpoints = True"'),
     ('composition = "free"', 'endpoints = "yes"', 'candidates.endpoints: is "yes"; must be true or false'),
-    ('composition = "free"', "counts = {Au = 1, Cu = 2}", "counts add up to 3 atoms (nearest possible: Cu 5, Au 3), but the cells have 8 sites"),
+    (
+        'composition = "free"',
+        "counts = {Au = 1, Cu = 2}",
+        "counts add up to 3 atoms (nearest possible: Cu 5, Au 3), but",
+    ),
     ('composition = "free"', "counts = {Au = 4, Ag = 4}", "element 'Ag' is not in the basis"),
     ('composition = "free"', "fractions = {Au = 25, Cu = 75}", "candidates.fractions: add up to 100; must be 1"),
     ('scale = "none"', 'scale = "white"', "(did you mean 'whitened'?)"),
