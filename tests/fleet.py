@@ -131,7 +131,7 @@ class ToyWork:
             value = 0.9 * value + 0.1 * one.value + 1e-3 * one.uid % 7
         for k, structure in enumerate(seeds):
             value += structure.positions.sum() * (k + 1)
-        words = np.array([rng.integers(0, 2**62), np.float64(value).view(np.uint64) >> 2], np.uint64)
+        words = np.array([rng.integers(0, 2**62), np.float64(value).view(np.uint64) >> np.uint64(2)], np.uint64)
         best = self._individual(state.island, made, value, words)
         outbox = tuple(batch for batch in state.outbox if batch[0] > made - self.options.delay)
         if made % self.options.interval == 0:
