@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from fleet import N_STATS, ToyRecorder, ToyWork
 from test_checkpoint import STORED
 
 import grs_evo
+from grs_evo.cli import commands
 from grs_evo.driver import session
 from grs_evo.driver.config.run_file import parse
 from grs_evo.driver.ranks import startup
@@ -333,6 +335,25 @@ def test_an_error_in_trouble_is_still_the_error(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(Left) as caught:
         endings.end_other_ranks(world, 74)  # Abort is missing here, as if the library were broken
     assert caught.value.args == (74,)
+
+
+def test_a_message_that_breaks_off_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Broken(Exception):
+        """What mpi4py raises."""
+
+    library = SimpleNamespace(Exception=Broken, Is_initialized=lambda: False)
+    monkeypatch.setitem(sys.modules, "mpi4py.MPI", library)
+    monkeypatch.setitem(sys.modules, "mpi4py", SimpleNamespace(MPI=library))
+    error = Broken("Other MPI error, error stack:\nRecv(339): failed\ncopy_iovs(224): process_vm_readv failed\n")
+    assert commands._crash(error) == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "process_vm_readv" in told
+    assert "grs-evo resume" in told
+    assert commands._crash(ValueError("of our own")) == 1
+    assert "Traceback" in capsys.readouterr().err
 
 
 def test_sent_away_is_sent_away() -> None:

@@ -429,9 +429,19 @@ def _to_stderr(text: str) -> None:
 def _crash(error: BaseException) -> int:
     """A rank that fails while others wait must end them too, or they hang."""
     if not isinstance(error, BrokenPipeError):  # as when the output goes to `head`
-        _to_stderr("".join(traceback.format_exception(error)).rstrip())
+        lost = _lost_rank(error)
+        _to_stderr(f"grs-evo: {lost}" if lost else "".join(traceback.format_exception(error)).rstrip())
     _end_all_ranks(1, "failed")
     return 1
+
+
+def _lost_rank(error: BaseException) -> str:
+    """What to tell of an error that comes of another rank's end; empty for any other."""
+    if "mpi4py" not in sys.modules:
+        return ""
+    from grs_evo.parallel.communicator import broken_off
+
+    return broken_off(error)
 
 
 def _end_all_ranks(code: int, why: str) -> None:

@@ -358,6 +358,18 @@ def _first_line(text: object) -> str:
     return next((line.strip() for line in str(text).replace("\0", "").splitlines() if line.strip()), "unknown")
 
 
+def broken_off(error: BaseException) -> str:
+    """One line for what the MPI library raises when another rank is killed in the middle of a message; else empty."""
+    mpi = sys.modules.get("mpi4py.MPI")
+    if mpi is None or not isinstance(error, mpi.Exception):
+        return ""
+    said = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (
+        f"a message between ranks broke off, as when a rank or its node is gone ({said[-1] if said else 'unknown'}): "
+        "grs-evo resume goes on from the newest checkpoint, if there is one"
+    )
+
+
 def abort_all(code: int, why: str = "failed") -> None:
     """End every rank, if there are several: for an error that nobody expected. Returns on one rank."""
     mpi = sys.modules.get("mpi4py.MPI")

@@ -1,4 +1,4 @@
-"""Atoms that are held together by directed bonds, each with its number of them, as in silica or amorphous silicon.
+"""Atoms that are held together by directed bonds, each with its number of them, as in silica.
 
 | what | module |
 |---|---|
