@@ -429,19 +429,14 @@ def _to_stderr(text: str) -> None:
 def _crash(error: BaseException) -> int:
     """A rank that fails while others wait must end them too, or they hang."""
     if not isinstance(error, BrokenPipeError):  # as when the output goes to `head`
-        lost = _lost_rank(error)
-        _to_stderr(f"grs-evo: {lost}" if lost else "".join(traceback.format_exception(error)).rstrip())
+        told = "".join(traceback.format_exception(error)).rstrip()
+        if "mpi4py" in sys.modules:  # it may be that another rank is gone
+            from grs_evo.parallel.communicator import broken_off
+
+            told = broken_off(error) or told
+        _to_stderr(told)
     _end_all_ranks(1, "failed")
     return 1
-
-
-def _lost_rank(error: BaseException) -> str:
-    """What to tell of an error that comes of another rank's end; empty for any other."""
-    if "mpi4py" not in sys.modules:
-        return ""
-    from grs_evo.parallel.communicator import broken_off
-
-    return broken_off(error)
 
 
 def _end_all_ranks(code: int, why: str) -> None:

@@ -365,7 +365,7 @@ def broken_off(error: BaseException) -> str:
         return ""
     said = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (
-        f"a message between ranks broke off, as when a rank or its node is gone ({said[-1] if said else 'unknown'}): "
+        f"grs-evo: a message between ranks broke off, as when a rank or its node is gone ({said[-1] if said else 'unknown'}): "
         "grs-evo resume goes on from the newest checkpoint, if there is one"
     )
 
