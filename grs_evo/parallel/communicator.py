@@ -364,8 +364,9 @@ def broken_off(error: BaseException) -> str:
     if mpi is None or not isinstance(error, mpi.Exception):
         return ""
     said = [line.strip() for line in str(error).splitlines() if line.strip()]
+    last = said[-1] if said else "unknown"
     return (
-        f"grs-evo: a message between ranks broke off, as when a rank or its node is gone ({said[-1] if said else 'unknown'}): "
+        f"grs-evo: a message between ranks broke off, as when a rank or its node is gone ({last}): "
         "grs-evo resume goes on from the newest checkpoint, if there is one"
     )
 
