@@ -294,6 +294,9 @@ def test_what_cannot_be_kept_out_is_refused(frames: Path, capsys: pytest.Capture
         found = check(frames / "all.toml")
         assert found["target"]["structures"] == seen
         assert any("stop.floor" in note for note in found["notes"]) == (seen == 8)
+    # nor does one whose archive is a front: one small loss is not all that it looks for
+    (frames / "all.toml").write_text(FRAMES + '[archive]\nobjectives = ["value", "n_atoms"]\n')
+    assert not any("stop.floor" in note for note in check(frames / "all.toml")["notes"])
     for text in (given.replace("0.3", "0.0"), FRAMES.replace("terms = {}", "w_set = 1.0")):
         (frames / "all.toml").write_text(text)
         found = check(frames / "all.toml")

@@ -124,5 +124,7 @@ def _stops_at_the_floor(run: RunFile, target: Target) -> bool:
     """Whether one good cell is all that a run looks for, nothing else says how good, and frames are of one state."""
     if len(target.n_atoms) > 1 and not of_one_state(target.volumes / target.n_atoms, target.groups):
         return False
-    front = any(one.strategy == "genetic" and one.selection.kind == "nsga2" for one in run.each_island())
+    front = len(run.archive.objectives or ()) > 1 or any(
+        one.strategy == "genetic" and one.selection.kind == "nsga2" for one in run.each_island()
+    )
     return seeks_one_cell(run) and run.stop.loss is None and not front
