@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import pickle
 import threading
 import time
@@ -10,14 +11,19 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from ase.io import read
 from numba import config, njit, typeof
 from numpy.typing import NDArray
 
+from grs_evo.cli import commands
+from grs_evo.driver.ahead.kinds import KINDS
 from grs_evo.driver.ahead.warm_up import warm_up
 from grs_evo.driver.monitor import console
 from grs_evo.errors import InputError
 from grs_evo.kernels.bundles import bundle
 from grs_evo.kernels.compiling import METER, entry_locked, inner, probe
+from grs_evo.search.candidates.disordered.networks import find_network
+from grs_evo.structures.structure import from_atoms
 
 compiled = pytest.mark.skipif(config.DISABLE_JIT, reason="nothing is compiled")
 
@@ -154,6 +160,13 @@ def test_the_screen_says_that_something_is_compiled_only_where_it_is(monkeypatch
         monkeypatch.setattr(METER, "functions", METER.functions + 2)
         monkeypatch.setattr(METER, "seconds", METER.seconds + 3.0)
     assert "of which 2 functions compiled in 3.0 s" in " ".join(capsys.readouterr().err.split())
+
+
+def test_each_kind_of_warm_up_is_the_run_that_it_is_called_after():
+    text = commands.warm_up.help or ""
+    assert f"KINDS: {' '.join(KINDS)};" in " ".join(text.split())
+    atoms = read(io.StringIO(KINDS["networks"].target), format="extxyz")
+    assert find_network([from_atoms(atoms, ("Si",))], ("Si",)).network is not None
 
 
 def test_warm_up_compiles_what_is_not_there_and_says_so():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 # 4 atoms of an alloy, a little off their sites.
 TARGET = """4
 Lattice="3.75 0 0 0.05 3.75 0 0 0.1 3.75" Properties=species:S:1:pos:R:3 pbc="T T T"
@@ -65,21 +67,30 @@ strategy = "annealing"
 strategy = "descent"
 """
 
-# name -> what it is for, and the run file
+
+class Kind(NamedTuple):
+    """One small run."""
+
+    meaning: str  # what it is for
+    run_file: str
+    target: str = TARGET
+
+
 KINDS = {
-    "lattice": ("occupations of fixed sites, by any strategy", _COMMON + _LATTICE + _WALKS),
-    "rows": (
+    "lattice": Kind("occupations of fixed sites, by any strategy", _COMMON + _LATTICE + _WALKS),
+    "rows": Kind(
         "the same with a loss of single environments: third and fourth moments, entropy",
         _COMMON + "[loss]\nskewness = 0.1\n" + _LATTICE + _WALKS,
     ),
-    "relaxed": (
+    "relaxed": Kind(
         "cells whose positions and cell relax on the loss",
         _COMMON + '[loss]\nterms = {}\ncore.distances = {}\n[relax]\ncell = "full"\n' + _RANDOM,
     ),
-    "networks": (
+    "networks": Kind(
         "cells of bonded networks, as silica, whose bonds are kept",
         _COMMON + _RANDOM.replace("[3, 4]", "[8, 8]"),
+        NETWORK,
     ),
-    "positions": ("cells as they are, with distances of pairs in the loss", _COMMON + _RANDOM),
-    "large": ("targets of thousands of atoms, on one thread or several", ""),
+    "positions": Kind("cells as they are, with distances of pairs in the loss", _COMMON + _RANDOM),
+    "large": Kind("targets of thousands of atoms, on one thread or several", _COMMON + _LATTICE),
 }

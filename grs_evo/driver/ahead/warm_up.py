@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from grs_evo.descriptors.describe import stream_descriptors
-from grs_evo.driver.ahead.kinds import KINDS, TARGET
+from grs_evo.driver.ahead.kinds import KINDS
 from grs_evo.driver.chosen.decided import decided
 from grs_evo.driver.config.run_file import parse
 from grs_evo.driver.setup import make_problem, make_target_data, rehearse
@@ -75,8 +75,8 @@ def _compile(kind: str) -> None:
     """A small generation of a kind of run."""
     with tempfile.TemporaryDirectory(prefix="grs-evo-") as name:
         folder = Path(name)
-        (folder / "target.xyz").write_text(TARGET)
-        given = parse(KINDS[kind][1] or KINDS["lattice"][1], f"warm-up {kind}")
+        (folder / "target.xyz").write_text(KINDS[kind].target)
+        given = parse(KINDS[kind].run_file, f"warm-up {kind}")
         target_data = make_target_data(given, folder)
         if kind == "large":
             structure = target_data.structures[0]
