@@ -152,7 +152,7 @@ def unseen_on_lattice(
 
 
 def _nothing_yet(count: int, template: Structure, n_operators: int, repeats: Repeats) -> Children:
-    """Room for children, and the keys that this generation may not make again."""
+    """Empty arrays of children, and the keys that this generation may not make again."""
     refused = repeats.refused
     table = np.zeros(1 << (4 * (count + len(refused)) + 8).bit_length(), np.uint64)
     for key in refused:

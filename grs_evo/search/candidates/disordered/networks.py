@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -33,7 +34,12 @@ class FoundNetwork(NamedTuple):
 
 
 def find_network(structures: Sequence[Structure], elements: Sequence[str]) -> FoundNetwork:
-    """The network of bonds that a target is, as far as it is one."""
+    """The network of bonds that a target is, as far as it is one; looked for once, though basis and candidates ask."""
+    return _found(tuple(structures), tuple(elements))
+
+
+@lru_cache(maxsize=1)  # structures are never written to, and are compared as objects
+def _found(structures: tuple[Structure, ...], elements: tuple[str, ...]) -> FoundNetwork:
     if not structures or not all(one.pbc.all() for one in structures):
         return FoundNetwork(None, "it is not periodic in all directions")
     if max(one.n_atoms for one in structures) > _LARGEST:
