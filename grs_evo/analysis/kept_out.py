@@ -13,7 +13,7 @@ from typing import Any
 from grs_evo.analysis.quality import Judgement, judge, reference_of, untold
 from grs_evo.errors import InputError
 from grs_evo.loss.objective import Objective
-from grs_evo.loss.quality import without_extras
+from grs_evo.loss.quality import structure_loss, without_extras
 from grs_evo.observables import Reference
 from grs_evo.structures.structure import Structure
 from grs_evo.targets.target import Target
@@ -45,7 +45,7 @@ class KeptOut:
         """Loss of these frames against those that the search sees."""
         bare = without_extras(self.objective)
         found = bare.moments_loss(self.target.moments)
-        return float(found.terms[bare.term_names.index("structure")])
+        return structure_loss(found.terms, bare.term_names)
 
     @cached_property
     def _reference(self) -> Reference | None:
@@ -59,7 +59,7 @@ class KeptOut:
     def loss(self, structure: Structure) -> float:
         """The structure loss against these frames; NaN where it cannot be evaluated."""
         found = self._against.evaluate(structure)
-        return float(found.terms[self._against.term_names.index("structure")]) if found.ok else float("nan")
+        return structure_loss(found.terms, self._against.term_names) if found.ok else float("nan")
 
     def judged(self, structure: Structure) -> Judgement:
         """How it compares with these frames by the observables."""

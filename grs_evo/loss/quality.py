@@ -74,6 +74,16 @@ def sampling_losses(objective: Objective, n_atoms: int, seed: int = 0, draws: in
     return losses
 
 
+def structure_loss(terms: Sequence[float] | NDArray[np.float64], names: Sequence[str]) -> float:
+    """Q (eq. 13) among the terms of a structure.
+
+    Parameters
+    ----------
+    terms, names : of an objective or an archive, in their order
+    """
+    return float(terms[names.index("structure")])
+
+
 def baseline(objective: Objective, candidates: Sequence[Structure]) -> float:
     """Median structure loss of candidates, e.g. random ones; those that cannot be evaluated are left out."""
     position = objective.term_names.index("structure")
@@ -84,7 +94,7 @@ def baseline(objective: Objective, candidates: Sequence[Structure]) -> float:
 def quality(objective: Objective, structure: Structure, candidates: Sequence[Structure] = (), seed: int = 0) -> Quality:
     """A structure's loss over the sampling noise, and over the median loss of random candidates of its size."""
     evaluation = objective.evaluate(structure)
-    loss = float(evaluation.terms[objective.term_names.index("structure")])
+    loss = structure_loss(evaluation.terms, objective.term_names)
     noise = sampling_noise(objective, structure.n_atoms, seed)
     if not noise > LEAST_NOISE:
         noise = float("nan")

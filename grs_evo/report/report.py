@@ -220,7 +220,7 @@ def _best_tiles(found: Found, target: Target | None) -> list[Tile]:
         ("Structures", whole(len(archive.individuals)), f"{_sizes(archive)} atoms"),
     ]
     if found.context.judges_single and not found.context.moving and "structure" in archive.term_names:
-        loss = float(best.terms[archive.term_names.index("structure")])
+        loss = quality.structure_loss(best.terms, archive.term_names)
         tiles += _noise_tile(found, target, loss, size)
     return tiles
 

@@ -34,7 +34,7 @@ import trust_structures
 from ase.io import read, write
 
 import grs_evo
-from grs_evo.loss.quality import over_noise
+from grs_evo.loss.quality import over_noise, structure_loss
 from grs_evo.observables import Reference, compare, describe_target
 from grs_evo.observables.counting.shells import pair_function
 from grs_evo.observables.counting.survey import COARSE, survey
@@ -134,7 +134,7 @@ def paper_ratio(atoms: Any, target_file: Path) -> float:
     target = grs_evo.Target.from_structures([str(target_file)], basis)
     objective = grs_evo.make_objective(basis, target, grs_evo.LossOptions())
     evaluation = objective.evaluate(atoms)
-    loss = float(evaluation.terms[objective.term_names.index("structure")])
+    loss = structure_loss(evaluation.terms, objective.term_names)
     return float(over_noise(objective, loss, len(atoms)).ratio)
 
 

@@ -11,6 +11,7 @@ from grs_evo.analysis.kept_out import kept_out_of
 from grs_evo.driver.chosen.frames import seeks_one_cell
 from grs_evo.driver.config.run_file import RunFile
 from grs_evo.loss.objective import Objective
+from grs_evo.loss.quality import structure_loss
 from grs_evo.search.population.individual import Individual, order_key
 from grs_evo.targets.target import Target
 
@@ -49,7 +50,7 @@ class Beside:
         best = min(archive, key=order_key)
         if best.uid == self._uid:
             return
-        seen = float(best.terms[self._objective.term_names.index("structure")])
+        seen = structure_loss(best.terms, self._objective.term_names)
         self.told["kept_out"] = found = self._kept_out.found(best.structure, seen)
         self._uid = best.uid
         self._say(found["line"])

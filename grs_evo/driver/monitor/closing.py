@@ -14,7 +14,7 @@ from grs_evo.driver.monitor.status_file import write_status
 from grs_evo.driver.monitor.summary import Result
 from grs_evo.errors import InputError
 from grs_evo.loss.objective import Objective
-from grs_evo.loss.quality import over_noise
+from grs_evo.loss.quality import over_noise, structure_loss
 from grs_evo.observables import DIFFERS
 from grs_evo.search.population.individual import Individual, order_key
 from grs_evo.storage.run_folder import Folder, json_table
@@ -53,7 +53,7 @@ def close(
     kept_out = None if single is None else kept_out_of(single, target_data.kept_out)
     if kept_out is not None and single is not None:
         best = min(result.archive, key=order_key)
-        quality["kept_out"] = kept_out.found(best.structure, _structure_loss(best, single))
+        quality["kept_out"] = kept_out.found(best.structure, structure_loss(best.terms, single.term_names))
         told.append(quality["kept_out"]["line"])
     with suppress(OSError):  # as for every status.json; the report judges again
         write_status(place, {**json_table(place), "quality": quality, "kept_out": quality.get("kept_out")})
@@ -74,7 +74,7 @@ def _beside_a_sample(result: Result, objective: Objective | None) -> Judgement |
         return None
     best, subject = min(result.archive, key=order_key), subject_of(False, False)
     n = best.structure.n_atoms
-    found = over_noise(objective, _structure_loss(best, objective), n)
+    found = over_noise(objective, structure_loss(best.terms, objective.term_names), n)
     if not found.noise > 0.0:
         return None
     words = (
@@ -93,12 +93,8 @@ def _floor(result: Result, objective: Objective | None) -> tuple[dict[str, float
     found = floor_of(objective)
     if found is None:
         return None, []
-    loss = _structure_loss(min(result.archive, key=order_key), objective)
+    loss = structure_loss(min(result.archive, key=order_key).terms, objective.term_names)
     return {"loss": found.loss, "best": loss}, [found.line(loss)]
-
-
-def _structure_loss(one: Individual, objective: Objective) -> float:
-    return float(one.terms[objective.term_names.index("structure")])
 
 
 def _judgement(

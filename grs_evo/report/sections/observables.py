@@ -14,6 +14,7 @@ from grs_evo.analysis.kept_out import kept_out_of
 from grs_evo.analysis.notation import several
 from grs_evo.analysis.quality import Judgement, judge, most_off, reference_of, subject_of, untold
 from grs_evo.errors import InputError
+from grs_evo.loss.quality import structure_loss
 from grs_evo.observables import Curve, curves, listing
 from grs_evo.report import page
 from grs_evo.report.page import Section
@@ -65,7 +66,7 @@ def _kept_out(found: Found, data: TargetData) -> str:
     if kept_out is None:
         return ""
     best = found.best()
-    seen = float(best.terms[found.archive.term_names.index("structure")])
+    seen = structure_loss(best.terms, found.archive.term_names)
     return str(kept_out.found(best.structure, seen)["line"])
 
 

@@ -15,6 +15,7 @@ from grs_evo.analysis.figures.files import csv_text
 from grs_evo.analysis.notation import several, significant, whole
 from grs_evo.exporters.formats import extended_xyz
 from grs_evo.loss.options import LossOptions
+from grs_evo.loss.quality import structure_loss
 from grs_evo.loss.terms.table import facts as term_facts
 from grs_evo.report import page, structure_view
 from grs_evo.report.context import Context
@@ -66,7 +67,7 @@ class Found:
     def worth(self, one: Individual) -> tuple[str, float]:
         """The number a structure is known by: its loss, or where the search moves away its distance from the target."""
         if self.away and "structure" in self.archive.term_names:
-            return "distance", float(one.terms[self.archive.term_names.index("structure")])
+            return "distance", structure_loss(one.terms, self.archive.term_names)
         return "loss", one.value
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from grs_evo.loss.objective import Objective
+from grs_evo.loss.quality import structure_loss
 from grs_evo.options import Options
 from grs_evo.search.population.individual import Individual, order_key
 from grs_evo.structures.same_crystal import Crystal, crystal_of, same_crystal
@@ -129,7 +130,7 @@ def set_loss(moments: Moments, objective: Objective) -> float:
         return float("inf")
     # a new objective looks its compiled functions up again, which takes far longer than the loss
     alone = objective.with_set(None) if objective.plan.set_counts.any() else objective
-    return float(alone.moments_loss(moments).terms[alone.term_names.index("structure")])
+    return structure_loss(alone.moments_loss(moments).terms, alone.term_names)
 
 
 def begin(objective: Objective, given: Sequence[Structure] = ()) -> SetState:
