@@ -102,6 +102,7 @@ class SetUp:
         self._raises = all(os.environ.get(size, "1") == "1" for size, _ in LAUNCHERS)
         self._apart = not self._raises
         self.told = any(os.environ.get(rank, "0") != "0" for _, rank in LAUNCHERS)  # the first one speaks for all
+        self._grace = _GRACE_OF_OTHERS if self.told else _GRACE
         self._screen = screen
         self._word = None if self.told or "--quiet" in arguments else self.begun + _SILENCE
         self._pipe = os.pipe()
@@ -125,7 +126,7 @@ class SetUp:
         """The ranks know each other: a signal ends them together, also one that came before."""
         self._word = None
         if self.active:
-            self._raises, self._apart, self.told = rank == 0, False, False
+            self._raises, self._apart, self.told = rank == 0, False, self.told and rank == 0
             self._grace = _GRACE if rank == 0 else _GRACE_OF_OTHERS
             self._leave()
 
@@ -219,20 +220,27 @@ class SetUp:
 
     def _end_in_time(self) -> None:
         begun = time.monotonic()
-        if self._apart and self.heard != MAX_TIME:
-            _pass_on(signal.Signals[self.heard])
+        if self._apart:
+            if self.heard != MAX_TIME:
+                _pass_on(signal.Signals[self.heard])
+            self._tell()  # at once: a launcher kills all ranks as soon as one of them has ended
         while time.monotonic() < begun + self._grace:
             with self._lock:
                 if self.active and self._raises and not self._raised:
                     _thread.interrupt_main(signal.SIGUSR1)  # its handler is `interrupt`, or calls it
             if self._over.wait(_AGAIN):
                 return
-        message, code = self._end()
+        self._tell()
+        os._exit(self._end()[1])
+
+    def _tell(self) -> None:
         if not self.told:
+            self.told = True
+            message = f"grs-evo: {self._end()[0]}\n".encode(errors="replace")
             with suppress(OSError):
                 os.set_blocking(2, False)  # perhaps nobody reads it
-                os.write(2, f"grs-evo: {message}\n".encode(errors="replace"))
-        os._exit(code)
+                os.write(2, message)
+                os.set_blocking(2, True)
 
 
 def _holds_run(place: str) -> bool:

@@ -369,8 +369,9 @@ def main(arguments: list[str] | None = None) -> None:
     except RankExit as error:
         code = error.code
     except Interrupted as stop:
-        SET_UP.told = True
-        _complain(stop)
+        if not SET_UP.told:
+            SET_UP.told = True
+            _complain(stop)
         code = stop.code
     except KeyboardInterrupt:
         code = 130
