@@ -20,8 +20,8 @@ from grs_evo.driver.setup import by_alloy
 from grs_evo.errors import InputError
 from grs_evo.loss.terms.table import chosen
 from grs_evo.search.candidates.binding import bind
-from grs_evo.search.candidates.parents import parent_cell
-from grs_evo.search.candidates.supercells import most_compact, supercells
+from grs_evo.search.candidates.lattices.parents import parent_cell
+from grs_evo.search.candidates.lattices.supercells import most_compact, supercells
 
 CANTOR = """
 [target.alloy]

@@ -11,7 +11,7 @@ from ase.data import atomic_numbers, covalent_radii, reference_states
 
 from grs_evo.descriptors.options import checked_elements
 from grs_evo.errors import InputError, within
-from grs_evo.search.candidates.target_lattice import target_lattice
+from grs_evo.search.candidates.lattices.target_lattice import target_lattice
 from grs_evo.starting.disordered import relax_table, slab_starts
 from grs_evo.starting.kind import (
     Draft,

@@ -13,7 +13,7 @@ from grs_evo.driver.config.from_target import shortest_contacts
 from grs_evo.errors import InputError
 from grs_evo.exporters.formats import extended_xyz
 from grs_evo.observables.counting.extent import filled
-from grs_evo.search.candidates.target_lattice import target_lattice
+from grs_evo.search.candidates.lattices.target_lattice import target_lattice
 from grs_evo.starting.disordered import whole_molecules
 from grs_evo.starting.kind import Draft, Kind, Wanted, basis_table, quoted, run_file, table, target_table
 from grs_evo.starting.look import Seen, cutoff_for

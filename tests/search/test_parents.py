@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from ase.build import bulk, make_supercell
 
-from grs_evo.search.candidates.parents import PARENTS, parent_cell
-from grs_evo.search.candidates.supercells import (
+from grs_evo.search.candidates.lattices.parents import PARENTS, parent_cell
+from grs_evo.search.candidates.lattices.supercells import (
     build,
 )
 from search.candidate_cases import shortest

@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 
 from grs_evo.errors import InputError
 from grs_evo.kernels.geometry.hermite import image_codes
-from grs_evo.search.candidates import supercells as supercells_module
 from grs_evo.search.candidates.binding import bind
-from grs_evo.search.candidates.parents import PARENTS, parent_cell
-from grs_evo.search.candidates.source import CandidateOptions
-from grs_evo.search.candidates.supercells import (
+from grs_evo.search.candidates.lattices import supercells as supercells_module
+from grs_evo.search.candidates.lattices.parents import PARENTS, parent_cell
+from grs_evo.search.candidates.lattices.supercells import (
     build,
     distinct_forms,
     heights,
@@ -23,6 +22,7 @@ from grs_evo.search.candidates.supercells import (
     reduced,
     supercells,
 )
+from grs_evo.search.candidates.source import CandidateOptions
 from grs_evo.structures.clusters import elongation
 from grs_evo.structures.symmetry import rotations
 from search.candidate_cases import ALLOY

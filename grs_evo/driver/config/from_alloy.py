@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from grs_evo.driver.config.run_file import AlloyOptions, RunFile
 from grs_evo.errors import InputError, within
-from grs_evo.search.candidates.parents import PARENTS, parent_cell
+from grs_evo.search.candidates.lattices.parents import PARENTS, parent_cell
 from grs_evo.search.candidates.source import CandidateOptions
 from grs_evo.structures.clusters import shells
 from grs_evo.structures.composition import largest_remainder

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from grs_evo.driver.config.run_file import RunFile
 from grs_evo.options import Options
 from grs_evo.potential.relaxation import RelaxOptions
-from grs_evo.search.candidates.parents import PARENTS
+from grs_evo.search.candidates.lattices.parents import PARENTS
 from grs_evo.search.candidates.source import CandidateOptions, Source
 from grs_evo.search.options import IslandOptions, WalkOptions
 from grs_evo.search.population.representative_set import SetOptions

@@ -4,11 +4,11 @@
 |---|---|
 | draw a structure | `source` |
 | what the run file leaves to the target | `by_target` |
-| the lattice under a target, its vacuum, what sits where | `target_lattice` |
 | options and elements into a source | `binding` |
 | what is refused: distance, density, size, composition | `limits` |
-| whole molecules, cells cut from the target | `disordered/` |
-| all supercells of a lattice | `supercells` |
+| the structures whose sites are occupied | `templates` |
+| what may sit on a site, and what stays where it is | `site_rules` |
 | cells of other shapes, for symmetric walks | `shapes` |
-| fcc, bcc, hcp, ... | `parents` |
+| fcc, bcc, hcp, ..., their supercells, the lattice under a target | `lattices/` |
+| whole molecules, networks, cells cut from the target | `disordered/` |
 """

@@ -14,13 +14,13 @@ from grs_evo.potential.relaxation import RelaxOptions
 from grs_evo.potential.rigid import can_keep_rigid
 from grs_evo.search.candidates.disordered.molecules import NEARER, NEXT
 from grs_evo.search.candidates.disordered.networks import find_network, numbers_told
-from grs_evo.search.candidates.source import CandidateOptions
-from grs_evo.search.candidates.target_lattice import (
+from grs_evo.search.candidates.lattices.target_lattice import (
     TargetLattice,
     is_without_symmetry,
     sublattices,
     target_lattice,
 )
+from grs_evo.search.candidates.source import CandidateOptions
 from grs_evo.structures.composition import largest_remainder
 from grs_evo.structures.molecules.kinds import Found, find_molecules, make_molecules
 from grs_evo.structures.structure import Structure

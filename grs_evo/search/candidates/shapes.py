@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.errors import InputError, within
+from grs_evo.search.candidates.lattices.supercells import build, most_symmetric
 from grs_evo.search.candidates.source import CandidateOptions
-from grs_evo.search.candidates.supercells import build, most_symmetric
 from grs_evo.structures.structure import Structure
 from grs_evo.structures.symmetry import rotations
 

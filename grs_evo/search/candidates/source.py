@@ -18,8 +18,8 @@ from grs_evo.plugins import Answer
 from grs_evo.search.candidates.disordered.carved import Whole, carve, carve_molecules
 from grs_evo.search.candidates.disordered.molecules import place_molecules
 from grs_evo.search.candidates.disordered.pieces import Cuttable, cut_piece
+from grs_evo.search.candidates.lattices.supercells import IDEAL_C_OVER_A
 from grs_evo.search.candidates.limits import Limits, volume
-from grs_evo.search.candidates.supercells import IDEAL_C_OVER_A
 from grs_evo.structures.composition import draw_occupation
 from grs_evo.structures.structure import SOUND, Structure, is_sound
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from grs_evo.search.candidates.supercells import IDEAL_C_OVER_A
+from grs_evo.search.candidates.lattices.supercells import IDEAL_C_OVER_A
 
 PARENTS = ("sc", "bcc", "fcc", "hcp", "diamond")
 
