@@ -37,6 +37,7 @@ from grs_evo.parallel.communicator import World, connect, started_by
 from grs_evo.parallel.decisions import NEVER, Decision
 from grs_evo.parallel.endings import end_other_ranks
 from grs_evo.parallel.topology import shares
+from grs_evo.search.problem import Problem
 from grs_evo.storage import checkpoint
 from grs_evo.storage.run_folder import Folder, check_free, claim, clear_partial, create, existing
 from grs_evo.storage.target_file import TargetData
@@ -87,59 +88,15 @@ def run(
     limit = None if max_time is None else seconds_of(max_time)
 
     def prepare(world: World, reporter: Reporter, leaving: ExitStack) -> tuple[Start, Recorder]:
-        changes = {} if seed is None else {"seed": seed}
-        given, start_of_names = given_run(run_file, changes)
+        given, start_of_names = given_run(run_file, {} if seed is None else {"seed": seed})
         if out is None and path is not None and not path.suffix:
             raise InputError(f"{path}: the run folder would have the name of the run file; give --out")
         place = Path(out) if out is not None else Path(path or "").with_suffix("")
         check_free(place)
         name = "run" if path is None else str(path)
         with within(name):
-            shares(len(given.each_island()), world.size)
-            check_files(given, start_of_names)
-            given, by_composition = by_alloy(given, start_of_names)
-            reporter.stage("describing the target")
-            target_data = make_target_data(
-                given, start_of_names, DistributedDescriber(world, 1 if world.size > 1 else cores())
-            )
-            reporter.stage("preparing loss and candidates")
-            given, by_target = decided(given, target_data)
-            problem = make_problem(given, target_data, start_of_names)
-            given, at_floor = with_floor(given, problem.objective)
-            given_structures(given, target_data.basis, start_of_names)
-            reporter.say(f"grs_evo {__version__}: {name} on {counted(world.size, 'rank')}")
-            for note in (*by_composition, *by_target, *at_floor, *problem.objective.notes, *problem.notes):
-                reporter.say(note)
-        effective, copies = gather_files(given, start_of_names)
-        folder = create(
-            place,
-            {"run.toml": stamped(effective), "versions.json": versions(world, effective), "lock": ""},
-            {"target.h5": target_data.to_file()},
-            copies,
-        )
-        ownership = claim(folder, world.size)
-        leaving.callback(ownership.release)
-        reporter.log = folder.log
-        # The folder is there before what takes long on a new machine, so that a stop keeps what is ready.
-        reporter.stage("trying a small generation of each kind of island")
-        try:
-            with within(name):
-                rehearse(problem)
-        except Exception:  # what was given cannot be done
-            remove_folder(folder.path)
-            raise
-        recorder = Recorder(
-            folder,
-            ownership,
-            effective,
-            target_data,
-            problem,
-            fingerprint(effective, target_data),
-            reporter,
-            world.size,
-        )
-        owner = recorder.share_out(world.size, None)
-        return Start(effective, target_data, folder.path, None, owner, ownership.token), recorder
+            given, target_data, problem = _made(given, start_of_names, name, world, reporter)
+        return _begun(given, start_of_names, place, name, target_data, problem, world, reporter, leaving)
 
     return _session(prepare, limit, quiet, on_generation, progress)
 
@@ -291,6 +248,63 @@ def _session(
         reporter.close()
         _tell_the_end(result, start, recorder, reporter)
         return result
+
+
+def _made(
+    given: RunFile, start_of_names: Path, name: str, world: World, reporter: Reporter
+) -> tuple[RunFile, TargetData, Problem]:
+    """What a run file asks for, with all that it leaves to the target: the run, its target, its problem."""
+    shares(len(given.each_island()), world.size)
+    check_files(given, start_of_names)
+    given, by_composition = by_alloy(given, start_of_names)
+    reporter.stage("describing the target")
+    describer = DistributedDescriber(world, 1 if world.size > 1 else cores())
+    target_data = make_target_data(given, start_of_names, describer)
+    reporter.stage("preparing loss and candidates")
+    given, by_target = decided(given, target_data)
+    problem = make_problem(given, target_data, start_of_names)
+    given, at_floor = with_floor(given, problem.objective)
+    given_structures(given, target_data.basis, start_of_names)
+    reporter.say(f"grs_evo {__version__}: {name} on {counted(world.size, 'rank')}")
+    for note in (*by_composition, *by_target, *at_floor, *problem.objective.notes, *problem.notes):
+        reporter.say(note)
+    return given, target_data, problem
+
+
+def _begun(
+    given: RunFile,
+    start_of_names: Path,
+    place: Path,
+    name: str,
+    target_data: TargetData,
+    problem: Problem,
+    world: World,
+    reporter: Reporter,
+    leaving: ExitStack,
+) -> tuple[Start, Recorder]:
+    """The run folder, claimed, and a small generation of each kind of island tried."""
+    effective, copies = gather_files(given, start_of_names)
+    folder = create(
+        place,
+        {"run.toml": stamped(effective), "versions.json": versions(world, effective), "lock": ""},
+        {"target.h5": target_data.to_file()},
+        copies,
+    )
+    ownership = claim(folder, world.size)
+    leaving.callback(ownership.release)
+    reporter.log = folder.log
+    # The folder is there before what takes long on a new machine, so that a stop keeps what is ready.
+    reporter.stage("trying a small generation of each kind of island")
+    try:
+        with within(name):
+            rehearse(problem)
+    except Exception:  # what was given cannot be done
+        remove_folder(folder.path)
+        raise
+    same = fingerprint(effective, target_data)
+    recorder = Recorder(folder, ownership, effective, target_data, problem, same, reporter, world.size)
+    owner = recorder.share_out(world.size, None)
+    return Start(effective, target_data, folder.path, None, owner, ownership.token), recorder
 
 
 def _prepared(

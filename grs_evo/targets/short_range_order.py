@@ -11,17 +11,21 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from grs_evo.descriptors.basis import Basis
 from grs_evo.errors import InputError, nearest
 from grs_evo.kernels.lattice.clusters import clusters_whole, make_cluster_work, order_sites
 from grs_evo.structures.clusters import Placed, placed, shells
 from grs_evo.structures.composition import largest_remainder
 from grs_evo.structures.structure import Structure
 from grs_evo.targets.clusters import AlloySites, Clusters, cluster_tables, make_clusters
+from grs_evo.targets.random_alloy import draw_alloy
 
 # Root mean square of the orders' deviations from the wanted ones, over pairs of elements, that is good enough.
 TOLERANCE = 5e-4
 # Trials for each site before the wanted orders count as out of reach.
 _TRIALS = 2000
+# Independent cells that the standard errors of an alloy come from, at least.
+_LEAST_CELLS = 12
 # Sites of the cell that the other correlations of an ordered alloy are taken from.
 _SITES = 16_000
 _FAR = 3.0  # of the cube root of the volume of a site
@@ -142,6 +146,35 @@ def ordered_like(cell: Structure, alloy: AlloySites, rng: np.random.Generator) -
     at = placed(cell, alloy.cell, alloy.sites, "alloy")
     species, _ = order_occupation(alloy, at, random_occupation(alloy, at, rng), rng)
     return cell.replace(species=species)
+
+
+def alloy_cells(
+    sites: Structure,
+    basis: Basis,
+    fractions: NDArray[np.float64],
+    order: Mapping[str, Sequence[float]],
+    samples: int,
+    seed: int,
+) -> tuple[list[Structure], NDArray[np.float64], AlloySites | None]:
+    """Cells that hold at least so many sites, the orders that they were given, and what they are cells of.
+
+    Cells are occupied at random, and brought to the wanted order where there is one. The third is None where the
+    lattice is not periodic in all directions.
+    """
+    rng = np.random.default_rng(seed)
+    orders = orders_of(order, basis.elements, fractions)
+    scaled = sites.positions @ np.linalg.inv(sites.cell)
+    alloy = AlloySites(sites.cell, scaled, fractions, orders, seed) if sites.pbc.all() else None
+    if alloy is None and len(orders):
+        raise InputError("order: needs a lattice that is periodic in all directions")
+
+    def cell() -> Structure:
+        one = draw_alloy(sites, basis, fractions, rng)
+        return ordered_like(one, alloy, rng) if alloy is not None and len(orders) else one
+
+    first = cell()
+    n_cells = max(_LEAST_CELLS, -(-samples // first.n_atoms))
+    return [first, *(cell() for _ in range(n_cells - 1))], orders, alloy
 
 
 def ordered_cell(alloy: AlloySites, n_sites: int = _SITES, seed: int | None = None) -> tuple[Structure, float]:

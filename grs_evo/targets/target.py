@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +21,13 @@ from grs_evo.targets.chunks import Job, Worker, parts_of
 from grs_evo.targets.clusters import AlloySites
 from grs_evo.targets.moments import Moments, merge, merge_all, moments_of
 from grs_evo.targets.overlap import check_overlap, checked_parts, overlap_reach, whole_part
-from grs_evo.targets.random_alloy import draw_alloy, expected_descriptors, site_fractions
+from grs_evo.targets.random_alloy import expected_descriptors, site_fractions
 from grs_evo.targets.sampling import jackknife, systematic_sample, with_expectation
-from grs_evo.targets.short_range_order import ordered_like, orders_of
+from grs_evo.targets.short_range_order import alloy_cells
 from grs_evo.text import Shown
 
 # Environments kept by a target to draw from: for the sampling noise, histograms and projections.
 SAMPLE = 4096
-# Independent cells that the standard errors of a random alloy come from, at least.
-_LEAST_CELLS = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,72 +101,37 @@ class Target(Shown):
         """
         call = "Target.from_structures(structures, basis)"
         expect(basis, Basis, "basis", call)
-        given = as_entries(structures, basis.elements, names, call)
-        if not given:
-            raise InputError("target: no structures; at least one is needed")
-        called = list(names) if names is not None else [one.source for one in given]
-        each = np.array([one.weight for one in given] if weights is None else weights, dtype=np.float64)
-        if groups is None and any(one.group for one in given):
-            groups = [one.group for one in given]
-        for what, count in (("weights", len(each)), ("names", len(called)), ("groups", len(groups or given))):
-            if count != len(given):
-                raise InputError(f"target: {count} {what} for {len(given)} structures")
-        for weight, name in zip(each, called, strict=True):
-            if not (np.isfinite(weight) and weight >= 0):
-                raise InputError(f"target: the weight of {name} is {weight}; it must be > 0, or 0 to leave it out")
-        if not each.any():
-            raise InputError("target: all structures have weight 0; at least one must be left")
-        if not each.all():
-            weighing = np.flatnonzero(each).tolist()
-            given, called, each = [given[k] for k in weighing], [called[k] for k in weighing], each[weighing]
-            groups = [groups[k] for k in weighing] if groups is not None else None
-        checked = [one.structure for one in given]
-        for structure, name in zip(checked, called, strict=True):
-            check_reach(structure, float(basis.cutoff.max()), name)
-        worker = worker or partial(parts_of, threads=threads)
-        picks = systematic_sample(np.array([s.n_atoms for s in checked]), each, sample)
-        parts: list[Moments] = []
-        rows: list[NDArray[np.float64]] = []
-        species: list[NDArray[np.int32]] = []
-        total = empty_moments(basis, covariance)
-        nearest = float("inf")
-        first = 0
-        for structure, weight, name in zip(checked, each, called, strict=True):
-            last = first + structure.n_atoms
+        given = _given(structures, basis, weights, names, groups, call)
+        found, n_atoms = given.structures, np.array([one.n_atoms for one in given.structures], np.int64)
+        picks = systematic_sample(n_atoms, given.weights, sample)
+        jobs, first = [], 0
+        for one, weight, name in zip(found, given.weights, given.names, strict=True):
+            last = first + one.n_atoms
             own = picks[np.searchsorted(picks, first) : np.searchsorted(picks, last)] - first
+            jobs.append(Job(one, basis, name, float(weight), covariance, own, overlap_reach(basis)))
             first = last
-            job = Job(structure, basis, name, float(weight), covariance, own, overlap_reach(basis))
-            for part in whole_part(job) if structure.n_atoms <= CHUNK else checked_parts(worker(job), job):
-                nearest = min(nearest, part.nearest)
-                parts.append(part.moments)
-                rows.append(part.rows)
-                species.append(part.species)
-                if len(parts) == 64:
-                    total = merge(total, merge_all(parts, basis.sizes, covariance))
-                    parts = []
-        total = merge(total, merge_all(parts, basis.sizes, covariance))
-        kept = np.concatenate(rows)
-        _check_finite(total, basis)
-        n_atoms = np.array([s.n_atoms for s in checked], dtype=np.int64)
+        total, rows, species, nearest = _described(
+            jobs, basis, covariance, worker or partial(parts_of, threads=threads)
+        )
         sample_weights = (
-            np.repeat(each, n_atoms) if len(kept) == n_atoms.sum() else np.ones(len(kept))
+            np.repeat(given.weights, n_atoms) if len(rows) == n_atoms.sum() else np.ones(len(rows))
         )  # all kept: their own weights; else the draw was by weight already
         return Target(
             moments=total,
             basis_hash=basis.hash,
             basis_facts=basis_facts(basis),
-            sample_rows=kept,
-            sample_species=np.concatenate(species),
+            sample_rows=rows,
+            sample_species=species,
             sample_weights=sample_weights,
             n_atoms=n_atoms,
-            volumes=np.array([s.volume if s.pbc.all() else 0.0 for s in checked]),
-            weights=each,
-            names=tuple(called),
-            groups=tuple(groups) if groups is not None else (),
-            description=description or _describe(called),
+            volumes=np.array([one.volume if one.pbc.all() else 0.0 for one in found]),
+            weights=given.weights,
+            names=given.names,
+            groups=given.groups,
+            description=description or _describe(given.names),
             nearest=nearest,
             basis=basis,
-            structures=tuple(checked),
+            structures=found,
         )
 
     @staticmethod
@@ -209,25 +172,12 @@ class Target(Shown):
         sites = sites.replace(species=np.argmax(fractions, axis=1).astype(np.int32))
         check_reach(sites, float(basis.cutoff.max()), "lattice")
         check_overlap(sites, basis, "lattice")
-        rng = np.random.default_rng(seed)
-        orders = orders_of(order or {}, basis.elements, fractions)
-        scaled = sites.positions @ np.linalg.inv(sites.cell)
-        alloy = AlloySites(sites.cell, scaled, fractions, orders, seed) if sites.pbc.all() else None
-        if alloy is None and len(orders):
-            raise InputError("order: needs a lattice that is periodic in all directions")
-
-        def cell() -> Structure:
-            one = draw_alloy(sites, basis, fractions, rng)
-            return ordered_like(one, alloy, rng) if alloy is not None and len(orders) else one
-
-        first = cell()
-        n_cells = max(_LEAST_CELLS, -(-samples // first.n_atoms))
-        cells = [first, *(cell() for _ in range(n_cells - 1))]
+        cells, orders, alloy = alloy_cells(sites, basis, fractions, order or {}, samples, seed)
         listed = ", ".join(f"{e} {x:g}" for e, x in zip(basis.elements, fractions.mean(axis=0), strict=True) if x > 0)
         drawn = Target.from_structures(
             cells,
             basis,
-            names=[f"random cell {k}" for k in range(n_cells)],
+            names=[f"random cell {k}" for k in range(len(cells))],
             covariance=covariance,
             description=f"{'ordered' if len(orders) else 'random'} alloy, {listed}",
         )
@@ -378,6 +328,72 @@ class Target(Shown):
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{source}: is no stored target ({error})") from error
+
+
+class _Given(NamedTuple):
+    """Structures that count, with what is said of each."""
+
+    structures: tuple[Structure, ...]
+    weights: NDArray[np.float64]
+    names: tuple[str, ...]
+    groups: tuple[str, ...]  # empty: none are given
+
+
+def _given(
+    structures: Any,
+    basis: Basis,
+    weights: Sequence[float] | None,
+    names: Sequence[str] | None,
+    groups: Sequence[str] | None,
+    call: str,
+) -> _Given:
+    """The arguments of `Target.from_structures`, checked; structures of weight 0 are left out."""
+    given = as_entries(structures, basis.elements, names, call)
+    if not given:
+        raise InputError("target: no structures; at least one is needed")
+    called = list(names) if names is not None else [one.source for one in given]
+    each = np.array([one.weight for one in given] if weights is None else weights, dtype=np.float64)
+    if groups is None and any(one.group for one in given):
+        groups = [one.group for one in given]
+    for what, count in (("weights", len(each)), ("names", len(called)), ("groups", len(groups or given))):
+        if count != len(given):
+            raise InputError(f"target: {count} {what} for {len(given)} structures")
+    for weight, name in zip(each, called, strict=True):
+        if not (np.isfinite(weight) and weight >= 0):
+            raise InputError(f"target: the weight of {name} is {weight}; it must be > 0, or 0 to leave it out")
+    left = np.flatnonzero(each).tolist()
+    if not left:
+        raise InputError("target: all structures have weight 0; at least one must be left")
+    for k in left:
+        check_reach(given[k].structure, float(basis.cutoff.max()), called[k])
+    return _Given(
+        tuple(given[k].structure for k in left),
+        each[left],
+        tuple(called[k] for k in left),
+        () if groups is None else tuple(groups[k] for k in left),
+    )
+
+
+def _described(
+    jobs: Sequence[Job], basis: Basis, covariance: bool, worker: Worker
+) -> tuple[Moments, NDArray[np.float64], NDArray[np.int32], float]:
+    """Moments of all environments; rows and elements of those that are kept; the shortest distance, Å."""
+    parts: list[Moments] = []
+    rows: list[NDArray[np.float64]] = []
+    species: list[NDArray[np.int32]] = []
+    total, nearest = empty_moments(basis, covariance), float("inf")
+    for job in jobs:
+        for part in whole_part(job) if job.structure.n_atoms <= CHUNK else checked_parts(worker(job), job):
+            nearest = min(nearest, part.nearest)
+            parts.append(part.moments)
+            rows.append(part.rows)
+            species.append(part.species)
+            if len(parts) == 64:
+                total = merge(total, merge_all(parts, basis.sizes, covariance))
+                parts = []
+    total = merge(total, merge_all(parts, basis.sizes, covariance))
+    _check_finite(total, basis)
+    return total, np.concatenate(rows), np.concatenate(species), nearest
 
 
 def _bare_sites(atoms: Any) -> Structure:
