@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from grs_evo.descriptors.describe import (
     pullback,
     stream_descriptors,
 )
+from grs_evo.descriptors.threads.workers import Workers
 from grs_evo.descriptors.yace.file import read_yace
 from grs_evo.errors import InputError
 from grs_evo.kernels.ace.tables import kernel_tables, make_tables
@@ -294,6 +296,48 @@ def big_structure(rng, n_side=12):
     return Structure(
         positions, np.eye(3) * n_side * 2.7, rng.integers(0, 2, len(positions)), np.array([True, True, False])
     )
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_threads_give_results_in_order_and_the_first_error(threads):
+    begun: list[int] = []
+
+    def square(k: int) -> int:
+        begun.append(k)
+        if k == 30:
+            raise ValueError(f"{k}")
+        return k * k
+
+    with Workers(threads) as workers:
+        assert workers.all(square, threads) == [k * k for k in range(threads)]
+        begun.clear()
+        some = workers.in_order(square, range(100))
+        assert [next(some) for _ in range(30)] == [k * k for k in range(30)]
+        with pytest.raises(ValueError, match="30"):
+            next(some)
+    # nothing is begun far ahead of what was taken, and nothing after the end
+    assert sorted(begun) == list(range(len(begun)))
+    assert 31 <= len(begun) <= 31 + threads
+
+
+def test_an_interruption_of_the_caller_does_not_wait_for_its_turn():
+    main, release, held = threading.get_ident(), threading.Event(), threading.Event()
+
+    def task(k: int) -> int:
+        if threading.get_ident() == main:
+            release.set()
+            raise KeyboardInterrupt
+        held.set()
+        release.wait()
+        return k
+
+    def items():
+        yield 0
+        held.wait()  # the other thread has the first task
+        yield from range(1, 5)
+
+    with pytest.raises(KeyboardInterrupt), Workers(2) as workers:
+        list(workers.in_order(task, items()))
 
 
 def test_chunks_and_threads_change_no_bit():

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from grs_evo.datasets.design import design_rows
 from grs_evo.descriptors.basis import Basis
-from grs_evo.descriptors.describe import Workers
+from grs_evo.descriptors.threads.workers import Workers
 from grs_evo.errors import InputError
 from grs_evo.structures.structure import Structure
 from grs_evo.targets.overlap import check_overlap

@@ -15,7 +15,7 @@ from grs_evo.datasets.design import design_rows, model_basis
 from grs_evo.datasets.labels import Labelled, elements_of, read_labelled
 from grs_evo.datasets.pool import ENERGY_SIGMA, FORCE_SIGMA
 from grs_evo.descriptors.basis import Basis
-from grs_evo.descriptors.describe import Workers
+from grs_evo.descriptors.threads.workers import Workers
 from grs_evo.descriptors.yace.file import write_yace
 from grs_evo.errors import InputError
 from grs_evo.structures.structure import from_atoms

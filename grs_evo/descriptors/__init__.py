@@ -14,5 +14,6 @@
 | which multiplications the compiled engine does, in which order | `program` |
 | functions that are equal up to scale on all sites of one lattice | `equivalence` |
 | the pair functions of given vectors, for tables of fixed sites | `pair_functions` |
+| threads that share the chunks of large structures | `threads/` |
 | a basis written for and read from LAMMPS | `yace/` |
 """

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.descriptors.basis import Basis
+from grs_evo.descriptors.threads.workers import Workers
 from grs_evo.errors import InputError, expect
 from grs_evo.kernels.ace import engine
 from grs_evo.kernels.ace.tables import Tables, Work, kernel_tables, larger_images, larger_work, make_work, share_work
@@ -338,38 +337,6 @@ def map_chunks(
     yield from _chunks(structure, basis, CHUNK, threads, source, then=reduced, starts=starts)
 
 
-class Workers:
-    """Some threads that share tasks; where it is one, it is the caller itself."""
-
-    def __init__(self, threads: int) -> None:
-        self.threads = max(1, threads)
-        self.pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
-
-    def __enter__(self) -> Workers:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.pool is not None:
-            self.pool.shutdown(cancel_futures=True)
-
-    def all(self, task: Callable[[int], Any], shares: int) -> list[Any]:
-        """Results of a task for each share, when all have ended."""
-        return list(map(task, range(shares)) if self.pool is None else self.pool.map(task, range(shares)))
-
-    def in_order(self, task: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-        """Results of a task for each item, in their order; at most one more than there are threads wait or run."""
-        if self.pool is None:
-            yield from map(task, items)
-            return
-        waiting: deque[Future[Any]] = deque()
-        for item in items:
-            waiting.append(self.pool.submit(task, item))
-            if len(waiting) > self.threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
 def _chunks(
     structure: Structure,
     basis: Basis,
@@ -392,15 +359,16 @@ def _chunks(
     with Workers(threads) as workers:
         work = _sorted_images(structure, tables, chunk, workers, source)
         if into is None or not _by_place(work, n, workers):
-            work.atoms[:n] = np.arange(n)
+            work.atoms[:n] = np.arange(n, dtype=np.int32)
 
         reused = into is not None or then is not None
+        own.work, own.rows = work, np.empty((chunk if reused else 0, tables.max_size))
 
         def one(first: int) -> Any:
             mine: Work | None = getattr(own, "work", None)
             if mine is None:
                 mine = share_work(work, tables, chunk)
-                own.rows = np.empty((chunk, tables.max_size))
+                own.rows = np.empty((chunk if reused else 0, tables.max_size))
             last = min(first + chunk, n)
             # rows that are copied go through the same memory each time: spread over a large array they miss all caches
             out = own.rows[: last - first] if reused else np.empty((last - first, tables.max_size))
