@@ -259,7 +259,7 @@ class TestBadInput:
 class TestRecords:
     def test_each_has_a_meaning(self) -> None:
         known = all_observables()
-        assert len(known) == 11
+        assert len(known) == 12
         assert all(entry["meaning"] for entry in listing())
 
     def test_one_from_outside_is_measured_and_judged(self) -> None:

@@ -12,7 +12,7 @@ that of as many environments drawn from the target. No loss and no basis has a p
 | how does an observable say what it is? | `record` |
 | what may be handed over? | `given` |
 | how are pairs, environments, shells and vacuum found? | `counting/` |
-| g(r), first peak, coordination, contacts, angles, order | `environments/` |
+| g(r), first peak, coordination, contacts, angles, order, anisotropy | `environments/` |
 | density, composition, periodicity, space group, molecules | `cells/` |
 
 To add an observable, add a module with an `OBSERVABLE` to `environments` or `cells`, or an entry point of the group

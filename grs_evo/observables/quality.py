@@ -8,6 +8,7 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from grs_evo.errors import InputError
 from grs_evo.observables.catalogue import all_observables, extended
@@ -31,7 +32,7 @@ _LARGE = 4.0
 # The deviation of a contact grows slowly, since it tells how unlikely it is.
 _LARGE_AT_ONCE = ("contacts",)
 _FIRST_TOLD = (
-    "periodicity", "molecules", "composition", "contacts", "coordination", "density", "first peak",
+    "periodicity", "molecules", "composition", "contacts", "coordination", "density", "anisotropy", "first peak",
     "short-range order", "angles", "pair distribution",
 )  # fmt: skip
 
@@ -85,18 +86,21 @@ def compare(structures: Any, reference: Reference, extra: Sequence[Observable] =
     InputError
         There is no structure, one that is unsound, or one with an element that the target's elements lack.
     """
-    found, comparison = _compared(structures, reference, seed)
     rows: list[Row] = []
-    for observable in extended(all_observables(), extra):
-        rows += observable.compare(found, comparison)
+    # products of small matrices, which several threads of BLAS make slower, and more so where cores are taken
+    with threadpool_limits(1):
+        found, comparison = _compared(structures, reference, seed)
+        for observable in extended(all_observables(), extra):
+            rows += observable.compare(found, comparison)
     return _judged(rows, reference.notes, found.n_structures, found.n_atoms)
 
 
 def curves(structures: Any, reference: Reference, extra: Sequence[Observable] = (), seed: int = 0) -> list[Curve]:
     """The distributions behind a comparison, to be drawn: g(r) of each pair, angles. As for `compare`."""
-    found, comparison = _compared(structures, reference, seed)
     told = [one.curves for one in extended(all_observables(), extra) if one.curves is not None]
-    return [curve for make in told for curve in make(found, comparison)]
+    with threadpool_limits(1):
+        found, comparison = _compared(structures, reference, seed)
+        return [curve for make in told for curve in make(found, comparison)]
 
 
 def _compared(structures: Any, reference: Reference, seed: int) -> tuple[Survey, Comparison]:

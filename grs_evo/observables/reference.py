@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from grs_evo.kernels.observables.cell_list import cell_list
 from grs_evo.kernels.observables.pairs import close_pairs
@@ -47,7 +48,11 @@ class Reference:
 
 
 def describe_target(
-    structures: Any, elements: Sequence[str] | None = None, reach: float | None = None, seed: int = 0
+    structures: Any,
+    elements: Sequence[str] | None = None,
+    reach: float | None = None,
+    seed: int = 0,
+    centres: Sequence[NDArray[np.int64]] = (),
 ) -> Reference:
     """Count a target's pairs and environments, once for all comparisons.
 
@@ -55,6 +60,7 @@ def describe_target(
     ----------
     structures, elements, reach : as for `observe`
     seed : which environments of a large target are drawn from
+    centres : of each structure the numbers of the atoms whose environments are counted; none: of all atoms
 
     Raises
     ------
@@ -62,7 +68,12 @@ def describe_target(
         There is no structure, or one that is unsound.
     """
     symbols, found = structures_of(structures, elements, "target")
-    result = survey(found, symbols, reach, seed=seed)
+    with threadpool_limits(1):  # as in `quality.compare`
+        return _described(survey(found, symbols, reach, seed=seed, centres=centres))
+
+
+def _described(result: Survey) -> Reference:
+    """What was counted of a target, with its faults."""
     torn, notes = _faults(result)
     if not result.histogram.any():
         notes = [
@@ -88,13 +99,14 @@ def _usual(nearest: NDArray[np.float32]) -> float:
 def _faults(found: Survey) -> tuple[NDArray[np.float64], list[str]]:
     """Limits of contacts that cannot be, and a line that says how many there are, and where."""
     n_el = found.n_elements
-    ends = np.cumsum(found.counts.sum(axis=1))
+    numbers = found.counts.sum(axis=1)
+    ends = np.cumsum(numbers)
     limits = np.zeros((n_el, n_el))
     crowded = _CROWDED * covalent_sums(found.elements)
     pairs, at_seam, faulty = 0, np.zeros(3, np.int64), 0
     shortest = np.inf
     for structure, frame in zip(found.kept, found.kept_frames, strict=True):
-        own = slice(int(ends[frame]) - structure.n_atoms, int(ends[frame]))
+        own = slice(int(ends[frame] - numbers[frame]), int(ends[frame]))
         nearest, kinds = found.nearest[own], found.kinds[own]
         here = np.array([[_usual(nearest[kinds == a, b]) for b in range(n_el)] for a in range(n_el)])
         here = np.minimum(np.where(np.minimum(here, here.T) > 0, np.maximum(here, here.T), 0.0), crowded)

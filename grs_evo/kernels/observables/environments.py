@@ -1,4 +1,4 @@
-"""Compiled: what single environments look like: distances, coordination, bond angles."""
+"""Compiled: what single environments look like: distances, coordination, bond angles, and how bonds lie in space."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ class EnvironmentRows(NamedTuple):
     distances: NDArray[np.uint16]  # (n, n_el, n_bins) parts of neighbours of each element per distance
     coordination: NDArray[np.uint16]  # (n, n_el) bonded neighbours of each element
     angles: NDArray[np.uint16]  # (n, n_el (n_el + 1) / 2, n_angles) parts of angles b-centre-c, bonded, b <= c
+    spans: NDArray[np.float64]  # (n, n_el, 6) Å², Σ v v over vectors v to bonded neighbours: xx, yy, zz, yz, xz, xy
+    leans: NDArray[np.float64]  # (n, 6) Σ w(r) (v v / r² − 1/3) over bonded neighbours, in the same order
 
 
 def environment_rows(
@@ -27,6 +29,7 @@ def environment_rows(
     n_angles: int,
     bonded: NDArray[np.float64],
     parts: int = 1,
+    weights: NDArray[np.float64] | None = None,
 ) -> EnvironmentRows:
     """Rows of the chosen atoms, in their order.
 
@@ -41,6 +44,8 @@ def environment_rows(
     n_angles : angles from 0 to 180 degrees, both ends included, that angles are counted at
     bonded : (n_el, n_el) Å, neighbours nearer than this are bonded; 0 where there are none
     parts : what a neighbour and an angle count as
+    weights : (n_el, n_el, n) w(r) of `leans` in the middles of n bins from 0 to the reach, linear between them;
+        None: `leans` are not wanted
     """
     n_el = len(bonded)
     n = len(chosen)
@@ -48,10 +53,13 @@ def environment_rows(
         np.zeros((n, n_el, n_bins), np.uint16),
         np.zeros((n, n_el), np.uint16),
         np.zeros((n, n_el * (n_el + 1) // 2, n_angles), np.uint16),
+        np.zeros((n, n_el, 6)),
+        np.zeros((n, 6)),
     )
+    known = np.zeros((n_el, n_el, 1)) if weights is None else np.ascontiguousarray(weights, np.float64)
     place = np.empty(len(atoms.order), np.int64)
     place[atoms.order] = np.arange(len(atoms.order))
-    _fill(atoms, place[chosen], np.ascontiguousarray(bonded, np.float64), parts, *rows)
+    _fill(atoms, place[chosen], np.ascontiguousarray(bonded, np.float64), parts, known, *rows)
     return rows
 
 
@@ -65,12 +73,43 @@ def _count(bins, place, parts):
     bins[high] += above
 
 
+@inner
+def _between(values, place):
+    """A table at a place in units of its steps, linear between its numbers."""
+    low = min(int(max(place, 0.0)), len(values) - 1)
+    high = min(low + 1, len(values) - 1)
+    share = min(max(place - low, 0.0), 1.0)
+    return values[low] + share * (values[high] - values[low])
+
+
+@inner
+def _lie(spans, leans, vectors, k, weight):
+    """Add how the vector k lies in space."""
+    x, y, z = vectors[k, 0], vectors[k, 1], vectors[k, 2]
+    square = x * x + y * y + z * z
+    spans[0] += x * x
+    spans[1] += y * y
+    spans[2] += z * z
+    spans[3] += y * z
+    spans[4] += x * z
+    spans[5] += x * y
+    if square > 0.0:
+        share = weight / square
+        leans[0] += share * x * x - weight / 3.0
+        leans[1] += share * y * y - weight / 3.0
+        leans[2] += share * z * z - weight / 3.0
+        leans[3] += share * y * z
+        leans[4] += share * x * z
+        leans[5] += share * x * y
+
+
 @entry_beside
-def _fill(atoms, chosen, bonded, parts, distances, coordination, angles):
+def _fill(atoms, chosen, bonded, parts, weights, distances, coordination, angles, spans, leans):
     n_el = len(bonded)
     n_bins, n_angles = distances.shape[2], angles.shape[2]
     per = n_bins / atoms.reach
     per_degree = (n_angles - 1) / 180.0
+    per_weight = weights.shape[2] / atoms.reach
     ids, vectors, lengths = space(256)
     for row in range(len(chosen)):
         i = chosen[row]
@@ -86,6 +125,8 @@ def _fill(atoms, chosen, bonded, parts, distances, coordination, angles):
                 _count(distances[row, other], place - 0.5, parts)
             if lengths[k] < bonded[kind, other]:
                 coordination[row, other] += 1
+                weight = _between(weights[kind, other], lengths[k] * per_weight - 0.5)
+                _lie(spans[row, other], leans[row], vectors, k, weight)
                 # bonded neighbours move to the front; what they overwrite has been counted
                 vectors[bonds, 0], vectors[bonds, 1], vectors[bonds, 2] = vectors[k, 0], vectors[k, 1], vectors[k, 2]
                 lengths[bonds] = lengths[k]

@@ -18,12 +18,18 @@ class PairCounts(NamedTuple):
     nearest: NDArray[np.float32]  # (n, n_el) Å, distance to the nearest atom of each element; inf beyond the reach
 
 
-def count_pairs(atoms: CellList, n_elements: int, n_bins: int) -> PairCounts:
-    """Histogram of distances from 0 to the reach in `n_bins` equal bins, and the nearest atoms."""
+def count_pairs(atoms: CellList, n_elements: int, n_bins: int, centres: NDArray[np.int64] | None = None) -> PairCounts:
+    """Histogram of distances from 0 to the reach in `n_bins` equal bins, and the nearest atoms.
+
+    Parameters
+    ----------
+    centres : numbers of the atoms that are the first of a pair; None: all. Others have nothing near them
+    """
     n = len(atoms.order)
+    wanted = np.ones(n, np.bool_) if centres is None else np.isin(atoms.order, centres)
     histogram = np.zeros((n_elements, n_elements, n_bins), np.int64)
     nearest = np.full((n, n_elements), np.inf, np.float32)
-    _count(atoms, histogram, nearest)
+    _count(atoms, wanted, histogram, nearest)
     return PairCounts(histogram, nearest)
 
 
@@ -41,11 +47,13 @@ def close_pairs(atoms: CellList, below: NDArray[np.float64]) -> tuple[int, NDArr
 
 
 @entry_beside
-def _count(atoms, histogram, nearest):
+def _count(atoms, wanted, histogram, nearest):
     n_bins = histogram.shape[2]
     per = n_bins / atoms.reach
     ids, vectors, lengths = space(256)
     for i in range(len(atoms.order)):
+        if not wanted[i]:
+            continue
         found, ids, vectors, lengths = neighbours_of(atoms, i, ids, vectors, lengths)
         own = atoms.order[i]
         kind = atoms.kinds[i]

@@ -51,6 +51,8 @@ class Rows:
     distances: NDArray[np.uint16]  # (n, n_el, n_coarse) neighbours per element and distance, times PARTS
     coordination: NDArray[np.uint16]  # (n, n_el) bonded neighbours
     angles: NDArray[np.uint16]  # (n, n_el (n_el + 1) / 2, n_angles) at 0°, 5°, … 180°, times PARTS
+    spans: NDArray[np.float64]  # (n, n_el, 6) Å², Σ v v over vectors v to bonded neighbours: xx, yy, zz, yz, xz, xy
+    leans: NDArray[np.float64]  # (n, 6) Σ w(r) (v v/r² − 1/3) over bonded neighbours, w the shells' weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +136,7 @@ def survey(
     reach: float | None = None,
     shells: Shells | None = None,
     seed: int = 0,
+    centres: Sequence[NDArray[np.int64]] = (),
 ) -> Survey:
     """Count pairs and environments.
 
@@ -143,6 +146,7 @@ def survey(
     reach : Å; None: past the second shell of the first structure
     shells : of the target that these structures are compared with; None: their own
     seed : which environments of a large target are kept as rows
+    centres : of each structure the numbers of the atoms whose environments are counted; none: of all atoms
 
     Raises
     ------
@@ -159,23 +163,23 @@ def survey(
             n_fine = round(reach / FINE)
             histogram = np.zeros((len(elements), len(elements), n_fine), np.int64)
         assert reach is not None
-        cells = _cells(structure, reach)
-        found = count_pairs(cells, len(elements), n_fine)
+        own = centres[number] if centres else np.arange(structure.n_atoms)
+        found = count_pairs(_cells(structure, reach), len(elements), n_fine, own if centres else None)
         histogram += found.histogram
-        counts.append(structure.counts(len(elements)))
-        volumes.append(filled_volume(structure))
-        kinds.append(structure.species.astype(np.int64))
-        nearest.append(found.nearest)
+        kinds.append(structure.species[own].astype(np.int64))
+        counts.append(np.bincount(kinds[-1], minlength=len(elements)))
+        volumes.append(filled_volume(structure) * len(own) / structure.n_atoms)
+        nearest.append(found.nearest[own])
         _keep(kept, number, structure, rng)
     if histogram is None or reach is None:
         raise InputError("observables: there is no structure; at least one is needed")
     result = Survey(
         tuple(elements), reach, np.array(counts), np.array(volumes), np.concatenate(kinds), np.concatenate(nearest),
-        histogram, Shells.none(len(elements)), tuple(s for _, s in kept), tuple(k for k, _ in kept), _no_rows(),
+        histogram, Shells.none(len(elements), n_fine), tuple(s for _, s in kept), tuple(k for k, _ in kept), _no_rows(),
     )  # fmt: skip
-    own = find_shells(histogram, result.of_kind, result.densities, FINE) if shells is None else shells
-    result = replace(result, shells=own)
-    return replace(result, rows=_rows(result, rng), known={})
+    found_shells = find_shells(histogram, result.of_kind, result.densities, FINE) if shells is None else shells
+    result = replace(result, shells=found_shells)
+    return replace(result, rows=_rows(result, rng, centres), known={})
 
 
 def _cells(structure: Structure, reach: float) -> CellList:
@@ -196,10 +200,11 @@ def _keep(kept: list[tuple[int, Structure]], number: int, structure: Structure, 
 def _no_rows() -> Rows:
     none = np.empty(0, np.int64)
     empty = np.empty((0, 0, 0), np.uint16)
-    return Rows(none, none, none, np.empty((0, 3)), empty, np.empty((0, 0), np.uint16), empty)
+    spans, leans = np.empty((0, 0, 6)), np.empty((0, 6))
+    return Rows(none, none, none, np.empty((0, 3)), empty, np.empty((0, 0), np.uint16), empty, spans, leans)
 
 
-def _rows(found: Survey, rng: np.random.Generator) -> Rows:
+def _rows(found: Survey, rng: np.random.Generator, centres: Sequence[NDArray[np.int64]]) -> Rows:
     """Rows of all atoms, or of whole structures and compact regions that add up to what is allowed."""
     n_el = found.n_elements
     n_coarse, n_angles = round(found.reach / COARSE), round(180.0 / ANGLE) + 1
@@ -213,8 +218,11 @@ def _rows(found: Survey, rng: np.random.Generator) -> Rows:
             break
         structure, frame = found.kept[k], found.kept_frames[k]
         cells = _cells(structure, found.reach)
-        for chosen in _regions(structure, budget - used, rng):
-            made = environment_rows(cells, chosen, n_coarse, n_angles, found.shells.minimum, PARTS)
+        own = centres[frame] if centres else np.arange(structure.n_atoms)
+        for chosen in _regions(structure, own, budget - used, rng):
+            made = environment_rows(
+                cells, chosen, n_coarse, n_angles, found.shells.minimum, PARTS, found.shells.weights
+            )
             parts.append(
                 Rows(
                     np.full(len(chosen), frame),
@@ -229,13 +237,16 @@ def _rows(found: Survey, rng: np.random.Generator) -> Rows:
     return Rows(*(np.concatenate([getattr(p, name) for p in parts]) for name in Rows.__dataclass_fields__))
 
 
-def _regions(structure: Structure, room: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
-    """All atoms of a structure where there is room, otherwise those nearest to a few of its atoms."""
-    if structure.n_atoms <= room:
-        return [np.arange(structure.n_atoms)]
-    taken = np.zeros(structure.n_atoms, np.bool_)
+def _regions(
+    structure: Structure, own: NDArray[np.int64], room: int, rng: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    """All of some atoms of a structure where there is room, otherwise those nearest to a few of them."""
+    if len(own) <= room:
+        return [own]
+    taken = np.ones(structure.n_atoms, np.bool_)
+    taken[own] = False
     regions = []
-    for centre in rng.choice(structure.n_atoms, min(_REGIONS, room), replace=False):
+    for centre in own[rng.choice(len(own), min(_REGIONS, room), replace=False)]:
         away = distances_from(structure, structure.positions[centre])
         away[taken] = np.inf
         size = max(room // _REGIONS, 1)

@@ -8,4 +8,5 @@
 | how close do atoms come? | `contacts` |
 | which angles do bonds form? | `angles` |
 | which elements stand beside each other? | `short_range_order` |
+| are bonds along one direction longer, or more, than along another? | `anisotropy` |
 """
