@@ -21,6 +21,7 @@ from grs_evo.analysis.quality import judge, most_off, reference_of, untold
 from grs_evo.cli.check import check
 from grs_evo.cli.commands import main
 from grs_evo.descriptors.basis import build_basis
+from grs_evo.descriptors.describe import describe_compact
 from grs_evo.driver.config.run_file import read as read_run
 from grs_evo.driver.monitor import closing
 from grs_evo.driver.monitor.summary import Result
@@ -32,6 +33,7 @@ from grs_evo.report.report import write_report
 from grs_evo.storage.archive_file import read_archive
 from grs_evo.storage.target_file import TargetData
 from grs_evo.structures.structure import from_atoms
+from grs_evo.targets.moments import moments_of
 from grs_evo.targets.target import Target
 
 ELEMENTS = ("Cu", "Au")
@@ -273,6 +275,49 @@ def test_the_last_fifth_of_ten_frames_is_kept_out(frames: Path, capsys: pytest.C
     assert json.loads((frames / "case" / "status.json").read_text())["kept_out"]["apart"] == told["apart"]
 
 
+def test_a_part_of_one_structure_is_kept_out(frames: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The environments beyond a cut; the search sees the others, in descriptors, pair distances and observables."""
+    atoms = warm(5, 5)
+    write(frames / "large.xyz", atoms, format="extxyz")
+    text = FRAMES.replace("frames.xyz", "large.xyz").replace("[basis]", "kept_out = 0.45\n[basis]")
+    text = text.replace("terms = {}", "terms = {pair_distances = 0.3, coordination = 0.1}")
+    (frames / "part.toml").write_text(text)
+    assert _call("run", frames / "part.toml") == 0
+    assert "225 of 500 environments, side by side, are kept out" in " ".join(capsys.readouterr().err.split())
+    data = TargetData.read(frames / "part" / "target.h5")
+    assert data.kept_out is not None
+    (seen,), (kept,) = data.target.centres, data.kept_out.centres
+    assert sorted([*seen, *kept]) == list(range(500))
+    axis = int(np.argmax(atoms.cell.lengths()))
+    along = from_atoms(atoms, ELEMENTS).positions @ np.linalg.inv(atoms.cell.array)
+    assert (along[kept, axis] % 1.0).min() >= (along[seen, axis] % 1.0).max()
+    # by hand: rows of all atoms, those of each part
+    structure = from_atoms(atoms, data.basis.elements)
+    rows = describe_compact(structure, data.basis)
+    for target, own in ((data.target, seen), (data.kept_out, kept)):
+        expected = moments_of(rows[own], structure.species[own], data.basis.sizes)
+        np.testing.assert_allclose(target.moments.mean, expected.mean, rtol=1e-5, atol=1e-8)
+        np.testing.assert_array_equal(target.moments.counts, expected.counts)
+        np.testing.assert_array_equal(target.sampled(), own)
+    told = json.loads((frames / "part" / "status.json").read_text())["kept_out"]
+    options = LossOptions(core={"distances": {}})
+    objective = make_objective(data.basis, data.target, options)
+    other = objective.with_target(data.kept_out, keep_scales=True)
+    best = read_archive(frames / "part").atoms(0)
+    position = other.term_names.index("structure")
+    assert told["loss"] == pytest.approx(other.evaluate(best).terms[position], rel=1e-5)
+    assert told["seen"] == pytest.approx(objective.evaluate(best).terms[position], rel=1e-5)
+    assert "against the 225 environments kept out" in told["line"]
+    parts = [describe_target([structure], data.basis.elements, 5.5, centres=[own]).survey for own in (seen, kept)]
+    whole = describe_target([structure], data.basis.elements, 5.5).survey
+    np.testing.assert_array_equal(parts[0].histogram + parts[1].histogram, whole.histogram)
+    np.testing.assert_array_equal(parts[1].nearest, whole.nearest[kept])
+    assert len(parts[1].rows.kinds) == 225
+    (frames / "part.toml").write_text(text.replace("sizes = [8, 8]", "sizes = [8, 8]\ncarved = 0.5"))
+    assert _call("check", frames / "part.toml") == 2
+    assert "candidates.carved: is 0.5, but target.kept_out" in " ".join(capsys.readouterr().err.split())
+
+
 def test_what_cannot_be_kept_out_is_refused(frames: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def refused(text: str) -> str:
         (frames / "odd.toml").write_text(text)
@@ -280,7 +325,14 @@ def test_what_cannot_be_kept_out_is_refused(frames: Path, capsys: pytest.Capture
         return " ".join(capsys.readouterr().err.split())
 
     given = FRAMES.replace("[basis]", "kept_out = 0.3\n[basis]")
-    assert "the target has no frames of one system" in refused(given.replace("frames.xyz", "frames.xyz@0"))
+    alike = given.replace('"frames.xyz"', '"frames.xyz@0", "one.xyz"')
+    write(frames / "one.xyz", warm(0, 3), format="extxyz")
+    assert "the target's frames are not of one system" in refused(alike)
+    assert "would be seen; at least 50 of each are needed" in refused(given.replace("frames.xyz", "one.xyz"))
+    cluster = warm(0, 3)
+    cluster.pbc = False
+    write(frames / "cluster.xyz", cluster, format="extxyz")
+    assert "is not periodic" in refused(given.replace("frames.xyz", "cluster.xyz"))
     assert "a set, or a search away" in refused(given.replace("terms = {}", "terms = {}\nw_structure = -1.0"))
     alloy = "alloy = {a = 3.7, composition = {Cu = 0.5, Au = 0.5}}"
     assert "kept_out divides the frames" in refused(given.replace('files = ["frames.xyz"]', alloy))

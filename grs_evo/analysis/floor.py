@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from grs_evo.loss.objective import Objective
 from grs_evo.loss.quality import LEAST_NOISE, without_extras
 from grs_evo.targets.moments import moments_of
-from grs_evo.targets.sampling import systematic_sample
 from grs_evo.targets.target import Target
 
 # Environments of each element that a half has at least.
@@ -69,8 +68,10 @@ def floor_of(objective: Objective) -> Floor | None:
 def halves(target: Target) -> tuple[NDArray[np.bool_], str] | None:
     """Which of the kept environments are in the first half, and how it is called; None where there are no halves."""
     structures = target.structures
-    kept = systematic_sample(target.n_atoms, target.weights, len(target.sample_rows))
-    if not structures or len(kept) != len(target.sample_rows):
+    if not structures:
+        return None
+    kept = target.sampled()
+    if len(kept) != len(target.sample_rows):
         return None
     frame = np.searchsorted(np.cumsum(target.n_atoms), kept, side="right")
     if len(structures) == 1:

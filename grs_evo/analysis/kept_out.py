@@ -1,4 +1,4 @@
-"""What was found against the frames that the search did not see: the loss, in the search's scales, and the observables.
+"""What was found against the part of a target that the search did not see: the loss, in its scales, and observables.
 
 The parts of a target differ from each other, by `apart`. What is as near to the frames kept out as the frames seen are
 could not be nearer, however low its own loss is.
@@ -24,7 +24,7 @@ _SUBJECT = "best structure"
 
 @dataclass(frozen=True, eq=False)
 class KeptOut:
-    """Frames that a search does not see.
+    """Frames, or environments of one structure, that a search does not see.
 
     Parameters
     ----------
@@ -54,6 +54,8 @@ class KeptOut:
     @property
     def name(self) -> str:
         """What they are called."""
+        if self.target.centres:
+            return f"the {counted(len(self.target.centres[0]), 'environment')} kept out"
         return f"the {counted(len(self.target.n_atoms), 'frame')} kept out"
 
     def loss(self, structure: Structure) -> float:

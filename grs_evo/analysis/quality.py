@@ -97,7 +97,8 @@ def reference_of(target: Target, elements: Sequence[str], seconds: float | None 
         )
     known = _KNOWN.get(target)
     if known is None or known.elements != tuple(elements):
-        _KNOWN[target] = known = describe_target([target.structures[k] for k in frames], elements)
+        centres = [target.centres[k] for k in frames] if target.centres else ()
+        _KNOWN[target] = known = describe_target([target.structures[k] for k in frames], elements, centres=centres)
     return known
 
 

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from grs_evo.descriptors.basis import Basis, build_basis
 from grs_evo.descriptors.options import BasisOptions
 from grs_evo.driver.chosen.basis import chosen_basis, is_open
-from grs_evo.driver.chosen.frames import described, divided
+from grs_evo.driver.chosen.frames import Division, described, divided
 from grs_evo.driver.config.changes import map_files
 from grs_evo.driver.config.from_alloy import AlloyCell, named_lattice, with_alloy_defaults
 from grs_evo.driver.config.run_file import AlloyOptions, RunFile, TargetOptions, read
@@ -62,26 +62,25 @@ def make_target_data(run: RunFile, folder: Path, worker: Worker | None = None) -
             return _stored(run, folder)
         options = run.target
         covariance = needs_covariance(run.loss)
-        entries: list[Entry] = []
-        kept: list[Entry] = []
+        parts = Division([], [])
         chosen = None
         if options.files and run.basis.yace is None and not run.basis.elements:
             elements, entries = _read_target(options, None, folder)
-            entries, kept = divided(run, entries)
-            chosen = _for_target(run, entries, elements)
+            parts = divided(run, entries)
+            chosen = _for_target(run, parts.seen, elements)
             basis = make_basis(chosen or run.basis, folder, elements=elements)
         else:
             basis = make_basis(run.basis, folder, options)
             if options.files:
-                entries, kept = divided(run, _read_target(options, basis.elements, folder)[1])
-                chosen = _for_target(run, entries, basis.elements)
+                parts = divided(run, _read_target(options, basis.elements, folder)[1])
+                chosen = _for_target(run, parts.seen, basis.elements)
                 if chosen is not None:
                     basis = make_basis(chosen, folder, elements=basis.elements)
-        structures = tuple(entry.structure for entry in entries)
+        structures = tuple(entry.structure for entry in parts.seen)
         if options.alloy is not None:
             return TargetData(basis, _alloy(options.alloy, basis, structures, covariance), structures[:1])
-        target = described(entries, basis, covariance, worker)
-        kept_out = described(kept, basis, covariance, worker) if kept else None
+        target = described(parts.seen, basis, covariance, worker, parts.seen_centres)
+        kept_out = described(parts.kept, basis, covariance, worker, parts.kept_centres) if parts.kept else None
         return TargetData(basis, target, structures, chosen, kept_out)
 
 

@@ -208,6 +208,9 @@ def check_target(columns: Columns, n_elements: int) -> None:
         raise Unsound(f"nearest has {columns['nearest'][0]:g}; must be 0 at least")
     if "errors" in columns:
         numbers_of(columns, "errors", (4, total), 0.0)
+    if "centres" in columns:
+        owned = counts_of(columns, "n_centres", (n,), 1)
+        counts_of(columns, "centres", (int(owned.sum()),), 0, int(columns["n_atoms"].max()) - 1)
     text = json_of(bytes(array_of(columns, "text", "u", (None,)).astype(np.uint8)).decode(), "text")
     if not isinstance(text, dict):
         raise Unsound("text is no table")

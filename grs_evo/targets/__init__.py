@@ -12,6 +12,6 @@
 | an alloy with a wanted short-range order | `short_range_order` |
 | cluster correlations: wanted, counted, tabulated | `clusters` |
 | large structures, a chunk at a time | `chunks` |
-| atoms that overlap | `overlap` |
+| structures described, and atoms that overlap refused | `overlap` |
 | samples of environments, and standard errors | `sampling` |
 """

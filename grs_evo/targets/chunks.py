@@ -18,6 +18,7 @@ from grs_evo.descriptors.basis import Basis
 from grs_evo.descriptors.describe import CHUNK, Chunk, map_chunks
 from grs_evo.structures.structure import Structure
 from grs_evo.targets.moments import Moments, moments_of
+from grs_evo.targets.sampling import systematic_sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +32,48 @@ class Job:
     covariance: bool
     picks: NDArray[np.int64]  # sorted numbers of the atoms whose descriptors are kept
     reach: float  # Å; shortest distances are looked for below it
+    centres: NDArray[np.int64] | None = None  # sorted numbers of the atoms whose environments count; None: all
 
     @property
     def starts(self) -> range:
         """First atoms of the chunks."""
         return range(0, self.structure.n_atoms, CHUNK)
+
+    def moments(self, first: int, rows: NDArray[np.float64], species: NDArray[np.int32]) -> Moments:
+        """Of the rows of atoms from `first` on, as far as they count."""
+        if self.centres is not None:
+            begin, end = np.searchsorted(self.centres, (first, first + len(rows)))
+            own = self.centres[begin:end] - first
+            rows, species = rows[own], species[own]
+        return moments_of(rows, species, self.basis.sizes, self.weight, self.covariance)
+
+
+def jobs_of(
+    structures: Sequence[Structure],
+    weights: NDArray[np.float64],
+    names: Sequence[str],
+    centres: Sequence[NDArray[np.int64]],
+    sample: int,
+    basis: Basis,
+    covariance: bool,
+    reach: float,
+) -> list[Job]:
+    """A job for each structure, which share a sample of at most so many environments that are kept.
+
+    Parameters
+    ----------
+    centres : of each structure the sorted numbers of the atoms whose environments count; none: all
+    """
+    owned = list(centres) or [np.arange(one.n_atoms) for one in structures]
+    picks = systematic_sample(np.array([len(own) for own in owned], np.int64), weights, sample)
+    jobs, first = [], 0
+    for one, weight, name, own in zip(structures, weights, names, owned, strict=True):
+        last = first + len(own)
+        kept = own[picks[np.searchsorted(picks, first) : np.searchsorted(picks, last)] - first]
+        only = own if centres else None
+        jobs.append(Job(one, basis, name, float(weight), covariance, kept, reach, only))
+        first = last
+    return jobs
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +136,7 @@ def parts_of(job: Job, starts: Sequence[int] | None = None, threads: int = 1) ->
         first, n = chunk.first, len(chunk.species)
         begin, end = np.searchsorted(job.picks, (first, first + n))
         chosen = job.picks[begin:end] - first
-        moments = moments_of(chunk.rows, chunk.species, job.basis.sizes, job.weight, job.covariance)
+        moments = job.moments(first, chunk.rows, chunk.species)
         return Part(moments, chunk.rows[chosen], chunk.species[chosen], chunk.squared, chunk.owner)
 
     wanted = job.starts if starts is None else starts

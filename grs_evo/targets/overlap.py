@@ -1,20 +1,20 @@
-"""Atoms of a target that overlap: found, named, refused."""
+"""Structures described part by part, and atoms that overlap: found, named, refused."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import NDArray
 
 from grs_evo.descriptors.basis import Basis
-from grs_evo.descriptors.describe import closest, describe_compact
+from grs_evo.descriptors.describe import CHUNK, closest, describe_compact
 from grs_evo.errors import InputError
 from grs_evo.structures.neighbours import neighbours
 from grs_evo.structures.structure import Structure
-from grs_evo.targets.chunks import Job, Part
-from grs_evo.targets.moments import moments_of
+from grs_evo.targets.chunks import Job, Part, Worker
+from grs_evo.targets.moments import Moments, merge, merge_all
 
 # Atoms nearer than this share of the sum of their covalent radii overlap: no real structure has them.
 _OVERLAP = 0.3
@@ -26,7 +26,7 @@ def whole_part(job: Job) -> Iterator[Part]:
     nearest = check_overlap(job.structure, job.basis, job.name)  # so that no pair of elements is too near
     kinds = job.structure.species
     rows = describe_compact(job.structure, job.basis, source=job.name)
-    moments = moments_of(rows, kinds, job.basis.sizes, job.weight, job.covariance)
+    moments = job.moments(0, rows, kinds)
     squared = np.full((n_el, n_el), nearest**2)
     yield Part(moments, rows[job.picks], kinds[job.picks], squared, np.full((n_el, n_el), -1))
 
@@ -51,6 +51,27 @@ def checked_parts(parts: Iterator[Part], job: Job) -> Iterator[Part]:
             i, j, distance = closest(job.structure, int(part.owner[kinds]))
             raise _overlap(job.structure, job.basis, job.name, (i, j), distance)
         yield part
+
+
+def described(
+    jobs: Sequence[Job], basis: Basis, covariance: bool, worker: Worker
+) -> tuple[Moments, NDArray[np.float64], NDArray[np.int32], float]:
+    """Moments of all environments; rows and elements of those that are kept; the shortest distance, Å."""
+    parts: list[Moments] = []
+    rows: list[NDArray[np.float64]] = []
+    species: list[NDArray[np.int32]] = []
+    total, nearest = merge_all([], basis.sizes, covariance), float("inf")
+    for job in jobs:
+        for part in whole_part(job) if job.structure.n_atoms <= CHUNK else checked_parts(worker(job), job):
+            nearest = min(nearest, part.nearest)
+            parts.append(part.moments)
+            rows.append(part.rows)
+            species.append(part.species)
+            if len(parts) == 64:
+                total = merge(total, merge_all(parts, basis.sizes, covariance))
+                parts = []
+    total = merge(total, merge_all(parts, basis.sizes, covariance))
+    return total, np.concatenate(rows), np.concatenate(species), nearest
 
 
 def _overlap(structure: Structure, basis: Basis, name: str, atoms: tuple[int, int], distance: float) -> InputError:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,3 +57,34 @@ def systematic_sample(n_atoms: NDArray[np.int64], weights: NDArray[np.float64], 
     steps = (np.arange(sample) + 0.5) * (ends[-1] / sample)
     picks: NDArray[np.int64] = np.minimum(np.searchsorted(ends, steps), total - 1)
     return picks
+
+
+def atoms_sampled(
+    n_atoms: NDArray[np.int64], owned: Sequence[NDArray[np.int64]], weights: NDArray[np.float64], sample: int
+) -> NDArray[np.int64]:
+    """The same, as numbers of atoms counted through all structures, where only some of each one's atoms are meant.
+
+    Parameters
+    ----------
+    n_atoms : (n_structures,)
+    owned : (n_structures,) numbers of those that are meant
+    """
+    starts = np.cumsum(n_atoms) - n_atoms
+    atoms = np.concatenate([start + own for start, own in zip(starts, owned, strict=True)])
+    numbers = np.array([len(own) for own in owned])
+    return np.asarray(atoms[systematic_sample(numbers, weights, sample)], np.int64)
+
+
+def packed_centres(centres: Sequence[NDArray[np.int64]]) -> dict[str, NDArray[np.int64]]:
+    """Numbers of atoms of each structure as arrays; none where all are meant."""
+    if not centres:
+        return {}
+    return {"centres": np.concatenate(centres), "n_centres": np.array([len(own) for own in centres], np.int64)}
+
+
+def unpacked_centres(arrays: Mapping[str, NDArray[Any]]) -> tuple[NDArray[np.int64], ...]:
+    """The inverse of `packed_centres`, among other arrays."""
+    if "centres" not in arrays:
+        return ()
+    ends = np.cumsum(np.array(arrays["n_centres"], np.int64))
+    return tuple(np.split(np.array(arrays["centres"], np.int64), ends[:-1]))

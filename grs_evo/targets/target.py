@@ -12,17 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.descriptors.basis import Basis
-from grs_evo.descriptors.describe import CHUNK, describe_compact
+from grs_evo.descriptors.describe import describe_compact
 from grs_evo.errors import InputError, expect
 from grs_evo.structures.neighbours import check_reach
 from grs_evo.structures.reading import as_entries
 from grs_evo.structures.structure import Structure, as_structure, ase_of, is_atoms
-from grs_evo.targets.chunks import Job, Worker, parts_of
+from grs_evo.targets import sampling
+from grs_evo.targets.chunks import Worker, jobs_of, parts_of
 from grs_evo.targets.clusters import AlloySites
 from grs_evo.targets.moments import Moments, merge, merge_all, moments_of
-from grs_evo.targets.overlap import check_overlap, checked_parts, overlap_reach, whole_part
+from grs_evo.targets.overlap import check_overlap, described, overlap_reach
 from grs_evo.targets.random_alloy import expected_descriptors, site_fractions
-from grs_evo.targets.sampling import jackknife, systematic_sample, with_expectation
 from grs_evo.targets.short_range_order import alloy_cells
 from grs_evo.text import Shown
 
@@ -53,6 +53,8 @@ class Target(Shown):
     basis: Basis | None = field(default=None, repr=False)  # None: made of arrays without it
     # (n_structures,) what it was made of, for losses that read positions; empty: made of arrays without them
     structures: tuple[Structure, ...] = field(default=(), repr=False)
+    # (n_structures,) sorted numbers of the atoms whose environments it is made of; empty: of all atoms
+    centres: tuple[NDArray[np.int64], ...] = field(default=(), repr=False)
     # of an alloy made by composition: its lattice, for losses that count clusters on it
     alloy: AlloySites | None = field(default=None, repr=False)
 
@@ -77,6 +79,7 @@ class Target(Shown):
         description: str = "",
         threads: int = 1,
         worker: Worker | None = None,
+        centres: Sequence[NDArray[np.int64]] = (),
     ) -> Target:
         """The distribution of all environments of some structures.
 
@@ -92,6 +95,7 @@ class Target(Shown):
         sample : most environments that are kept (spread evenly over all of them, by weight)
         threads : threads that share structures of more than 2,048 atoms; the result does not depend on it
         worker : who describes these instead, such as all ranks of a run
+        centres : of each structure the sorted numbers of the atoms whose environments count; none: all
 
         Raises
         ------
@@ -101,20 +105,14 @@ class Target(Shown):
         """
         call = "Target.from_structures(structures, basis)"
         expect(basis, Basis, "basis", call)
-        given = _given(structures, basis, weights, names, groups, call)
+        given = _given(structures, basis, weights, names, groups, centres, call)
         found, n_atoms = given.structures, np.array([one.n_atoms for one in given.structures], np.int64)
-        picks = systematic_sample(n_atoms, given.weights, sample)
-        jobs, first = [], 0
-        for one, weight, name in zip(found, given.weights, given.names, strict=True):
-            last = first + one.n_atoms
-            own = picks[np.searchsorted(picks, first) : np.searchsorted(picks, last)] - first
-            jobs.append(Job(one, basis, name, float(weight), covariance, own, overlap_reach(basis)))
-            first = last
-        total, rows, species, nearest = _described(
-            jobs, basis, covariance, worker or partial(parts_of, threads=threads)
-        )
+        n_own = np.array([len(own) for own in given.centres], np.int64) if given.centres else n_atoms
+        jobs = jobs_of(*given[:3], given.centres, sample, basis, covariance, overlap_reach(basis))
+        total, rows, species, nearest = described(jobs, basis, covariance, worker or partial(parts_of, threads=threads))
+        _check_finite(total, basis)
         sample_weights = (
-            np.repeat(given.weights, n_atoms) if len(rows) == n_atoms.sum() else np.ones(len(rows))
+            np.repeat(given.weights, n_own) if len(rows) == n_own.sum() else np.ones(len(rows))
         )  # all kept: their own weights; else the draw was by weight already
         return Target(
             moments=total,
@@ -132,6 +130,7 @@ class Target(Shown):
             nearest=nearest,
             basis=basis,
             structures=found,
+            centres=given.centres,
         )
 
     @staticmethod
@@ -192,8 +191,8 @@ class Target(Shown):
         parts = [moments_of(describe_compact(c, basis), c.species, basis.sizes) for c in cells]
         exact = None if len(orders) else expected_descriptors(sites, basis, fractions)
         known = fractions.mean(axis=0)
-        errors = jackknife(parts, basis.sizes, known, exact)
-        moments = with_expectation(found, known, exact)
+        errors = sampling.jackknife(parts, basis.sizes, known, exact)
+        moments = sampling.with_expectation(found, known, exact)
         if exact is not None:
             errors[0] = 0.0
         # Stored alloys do not come with these cells; all ranks and a resumed run must know the same.
@@ -209,7 +208,7 @@ class Target(Shown):
         species = np.concatenate([self.sample_species, other.sample_species])
         weights = np.concatenate([self._each_sample(), weight * other._each_sample()])
         if len(rows) > SAMPLE:
-            picks = systematic_sample(np.ones(len(rows), dtype=np.int64), weights, SAMPLE)
+            picks = sampling.systematic_sample(np.ones(len(rows), dtype=np.int64), weights, SAMPLE)
             rows, species, weights = rows[picks], species[picks], np.full(len(picks), weights.sum() / len(picks))
         return replace(
             self,
@@ -227,8 +226,17 @@ class Target(Shown):
             errors=None,
             nearest=float(np.fmin(self.nearest, other.nearest)),
             structures=(*self.structures, *other.structures) if self.structures and other.structures else (),
+            centres=(*self.owned(), *other.owned()) if self.centres or other.centres else (),
             alloy=None,
         )
+
+    def owned(self) -> list[NDArray[np.int64]]:
+        """(n_structures,) numbers of the atoms whose environments it is made of."""
+        return list(self.centres) if self.centres else [np.arange(n) for n in self.n_atoms]
+
+    def sampled(self) -> NDArray[np.int64]:
+        """(n_sample,) numbers, through all structures, of the atoms whose environments are kept; not of merged ones."""
+        return sampling.atoms_sampled(self.n_atoms, self.owned(), self.weights, len(self.sample_rows))
 
     def _each_sample(self) -> NDArray[np.float64]:
         """Weights of the kept environments that add up to the weight of all."""
@@ -295,7 +303,7 @@ class Target(Shown):
             arrays["errors"] = self.errors
         if self.alloy is not None:
             arrays |= self.alloy.to_arrays()
-        return arrays
+        return arrays | sampling.packed_centres(self.centres)
 
     @staticmethod
     def from_arrays(arrays: Mapping[str, NDArray[Any]], source: str = "target", basis: Basis | None = None) -> Target:
@@ -323,6 +331,7 @@ class Target(Shown):
                 nearest=float(arrays["nearest"][0]),
                 basis=basis,
                 alloy=AlloySites.from_arrays(arrays),
+                centres=sampling.unpacked_centres(arrays),
             )
         except (KeyError, ValueError) as error:
             if isinstance(error, InputError):
@@ -337,6 +346,7 @@ class _Given(NamedTuple):
     weights: NDArray[np.float64]
     names: tuple[str, ...]
     groups: tuple[str, ...]  # empty: none are given
+    centres: tuple[NDArray[np.int64], ...]  # empty: of all atoms
 
 
 def _given(
@@ -345,6 +355,7 @@ def _given(
     weights: Sequence[float] | None,
     names: Sequence[str] | None,
     groups: Sequence[str] | None,
+    centres: Sequence[NDArray[np.int64]],
     call: str,
 ) -> _Given:
     """The arguments of `Target.from_structures`, checked; structures of weight 0 are left out."""
@@ -371,29 +382,8 @@ def _given(
         each[left],
         tuple(called[k] for k in left),
         () if groups is None else tuple(groups[k] for k in left),
+        tuple(centres[k] for k in left) if centres else (),
     )
-
-
-def _described(
-    jobs: Sequence[Job], basis: Basis, covariance: bool, worker: Worker
-) -> tuple[Moments, NDArray[np.float64], NDArray[np.int32], float]:
-    """Moments of all environments; rows and elements of those that are kept; the shortest distance, Å."""
-    parts: list[Moments] = []
-    rows: list[NDArray[np.float64]] = []
-    species: list[NDArray[np.int32]] = []
-    total, nearest = empty_moments(basis, covariance), float("inf")
-    for job in jobs:
-        for part in whole_part(job) if job.structure.n_atoms <= CHUNK else checked_parts(worker(job), job):
-            nearest = min(nearest, part.nearest)
-            parts.append(part.moments)
-            rows.append(part.rows)
-            species.append(part.species)
-            if len(parts) == 64:
-                total = merge(total, merge_all(parts, basis.sizes, covariance))
-                parts = []
-    total = merge(total, merge_all(parts, basis.sizes, covariance))
-    _check_finite(total, basis)
-    return total, np.concatenate(rows), np.concatenate(species), nearest
 
 
 def _bare_sites(atoms: Any) -> Structure:

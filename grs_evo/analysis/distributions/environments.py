@@ -136,7 +136,7 @@ def with_all(target: Target, basis: Basis, place: str | Path, most: int = MOST) 
         return target
     most = max(SAMPLE, min(most, _MOST_VALUES // basis.n_desc))
     full = Target.from_structures(
-        list(target_data.structures), basis, target.weights.tolist(), target.names, sample=most
+        list(target_data.structures), basis, target.weights.tolist(), target.names, sample=most, centres=target.centres
     )
     return replace(
         target,

@@ -39,6 +39,11 @@ def decided(run: RunFile, target_data: TargetData) -> tuple[RunFile, tuple[str, 
             found, options, target_data.basis.elements, target_data.structures, run.relax, where
         )
         found, network_told = by_network(found, target_data.basis.elements, target_data.structures, run.relax, where)
+        if found.carved > 0.0 and target_data.target.centres:
+            raise InputError(
+                f"{where}.carved: is {found.carved:g}, but target.kept_out keeps out a part of the structure that "
+                "cells are cut from; leave out one of the two"
+            )
         notes.update(dict.fromkeys((*told, *molecules_told, *network_told)))
         return found
 
@@ -62,9 +67,15 @@ def decided(run: RunFile, target_data: TargetData) -> tuple[RunFile, tuple[str, 
 
 
 def _kept_out_told(target_data: TargetData) -> tuple[str, ...]:
-    """Which frames the search does not see."""
+    """Which frames or environments the search does not see."""
     if target_data.kept_out is None:
         return ()
+    if target_data.kept_out.centres:
+        (kept,), (seen,) = target_data.kept_out.centres, target_data.target.centres
+        return (
+            f"{len(kept)} of {len(seen) + len(kept)} environments, side by side, are kept out: what is found is judged "
+            "by them as well",
+        )
     n_kept, n_seen = len(target_data.kept_out.n_atoms), len(target_data.target.n_atoms)
     return (
         f"the last {n_kept} of {n_seen + n_kept} frames are kept out: what is found is judged by them as well "

@@ -86,6 +86,7 @@ def _pack(job: Job, starts: list[int]) -> NDArray[np.uint8]:
             "covariance": np.array([job.covariance]),
             "picks": job.picks,
             "starts": np.array(starts, np.int64),
+            **({} if job.centres is None else {"centres": job.centres}),
         }
     )
 
@@ -102,5 +103,6 @@ def _unpack(block: NDArray[np.uint8]) -> tuple[Job, list[int]]:
         bool(arrays["covariance"][0]),
         np.array(arrays["picks"]),
         reach,
+        np.array(arrays["centres"]) if "centres" in arrays else None,
     )
     return job, arrays["starts"].tolist()

@@ -170,15 +170,18 @@ def _prepare(basis: Basis, target: Target, options: CoordinationOptions) -> Coor
     shells = []
     stride = stride_for(target.structures, _SAMPLE)
     for (a, b), (inner, outer) in found.items():
-        counts = np.concatenate([_counts(one, a, b, inner, outer, stride) for one in target.structures])
+        each = zip(target.structures, target.owned(), strict=True)
+        counts = np.concatenate([_counts(one, own, a, b, inner, outer, stride) for one, own in each])
         shells.append(Shell(a, b, inner, outer, np.sort(counts)))
         edges[a * n_el + b] = inner, outer
     return CoordinationState(tuple(shells), options.delta, edges)
 
 
-def _counts(structure: Structure, a: int, b: int, inner: float, outer: float, stride: int) -> NDArray[np.float64]:
-    """(n,) neighbours of element b of the atoms of element a."""
-    chosen = np.flatnonzero(structure.species == a)[::stride]
+def _counts(
+    structure: Structure, own: NDArray[np.int64], a: int, b: int, inner: float, outer: float, stride: int
+) -> NDArray[np.float64]:
+    """(n,) neighbours of element b of those of its own atoms that are of element a."""
+    chosen = own[structure.species[own] == a][::stride]
     pairs = neighbours(structure, outer, chosen)
     kept = structure.species[pairs.second] == b
     share, _ = _share(pairs.distances[kept], inner, outer)

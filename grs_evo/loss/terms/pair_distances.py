@@ -59,8 +59,8 @@ def _prepare(basis: Basis, target: Target, options: PairOptions) -> PairState:
     n_bins = int((float(reach.max()) - options.width - _LOW) / options.step) + 1
     total, weight = np.zeros((2, n_el * n_el, n_bins)), 0.0
     stride = stride_for(target.structures, _SAMPLE)
-    for structure, each in zip(target.structures, target.weights, strict=True):
-        centres = np.arange(0, structure.n_atoms, stride)
+    for structure, each, own in zip(target.structures, target.weights, target.owned(), strict=True):
+        centres = own[::stride]
         total += each * _moments(structure, centres, float(reach.max()), options, total.shape)
         weight += each * len(centres)
     mean, square = total / weight
