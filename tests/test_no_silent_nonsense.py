@@ -144,9 +144,11 @@ def test_a_melt_alone_in_the_run_file_means_random_cells(tmp_path: Path) -> None
     assert code == 0, said
 
 
-def test_a_slab_comes_back_as_it_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize("along", [False, True])
+def test_a_slab_comes_back_as_it_is(along: bool, tmp_path: Path) -> None:
+    """Whether or not its file calls the vacuum periodic, as those of many codes do."""
     layer = mx2("MoS2", vacuum=8.0)
-    layer.pbc = (True, True, False)
+    layer.pbc = (True, True, along)
     layer.write(tmp_path / "melt.extxyz")
     (tmp_path / "case.toml").write_text(MELT)
     code, said = call("run", "case.toml", cwd=tmp_path)
@@ -154,4 +156,12 @@ def test_a_slab_comes_back_as_it_is(tmp_path: Path) -> None:
     assert "no match" not in said
     (one,) = read_archive(tmp_path / "case").individuals
     assert one.value < 1e-9
-    assert one.structure.pbc.tolist() == [True, True, False]
+    assert one.structure.pbc.tolist() == [True, True, along]
+    assert one.structure.n_atoms == 12
+    assert "stands for the target" in said
+    # a warm one has no sites, and no bulk is like it
+    warm = layer * (3, 3, 1)
+    warm.rattle(0.1, seed=1)
+    warm.write(tmp_path / "melt.extxyz")
+    code, said = call("check", "case.toml", cwd=tmp_path)
+    assert (code, "it has vacuum, so that no random cell can be drawn like it" in said) == (2, True), said

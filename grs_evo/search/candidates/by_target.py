@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from grs_evo.errors import InputError
 from grs_evo.loss.lattice import MOST_SITES
+from grs_evo.observables.counting.extent import filled
 from grs_evo.observables.counting.sampled import on_sites, pair_density
 from grs_evo.potential.relaxation import RelaxOptions
 from grs_evo.potential.rigid import can_keep_rigid
@@ -43,8 +45,8 @@ def by_target(
     """Candidate options with what the target decides written out, and a line about each such decision.
 
     A disordered or large target gets random cells at its density and composition, where nothing says otherwise. A
-    crystal whose sites are of several kinds keeps on each kind the elements that the target has there; what is periodic
-    in some directions only is repeated along these alone.
+    crystal whose sites are of several kinds keeps on each kind the elements that the target has there; a slab or wire,
+    whether or not its file calls the vacuum periodic, is repeated along itself alone.
 
     Parameters
     ----------
@@ -70,10 +72,10 @@ def by_target(
             return _random(options, elements, targets, why, where)
     changes: dict[str, Any] = {}
     notes: list[str] = []
-    repeat = tuple(int(n) if periodic else 1 for n, periodic in zip(options.repeat, first.pbc, strict=True))
+    repeat = tuple(int(n) if on else 1 for n, on in zip(options.repeat, _goes_on(lattice), strict=True))
     if options.kind == "lattice" and "repeat" not in options.model_fields_set and repeat != options.repeat:
         changes["repeat"] = repeat
-        notes.append(f"{where}.repeat: {list(repeat)}, since the target has vacuum where it is not periodic")
+        notes.append(f"{where}.repeat: {list(repeat)}, since the target has vacuum along what is not repeated")
     if options.sites is None and len(elements) > 1:
         sites = _sites(options, elements, targets, lattice, where)
         if sites is not None:
@@ -195,6 +197,12 @@ def _with(options: CandidateOptions, changes: dict[str, Any]) -> CandidateOption
     return CandidateOptions.model_validate({**options.model_dump(exclude_unset=True), **changes})
 
 
+def _goes_on(lattice: TargetLattice) -> NDArray[np.bool_]:
+    """(3,) along which vectors of the parent cell matter goes on, without a vacuum to the next image."""
+    kinds = np.zeros(len(lattice.sites), np.int32)
+    return filled(Structure(lattice.sites @ lattice.cell, lattice.cell, kinds, lattice.pbc))
+
+
 def _why_random(lattice: TargetLattice, options: CandidateOptions) -> str:
     """Why candidates cannot well be occupations of the target's own sites; empty where they can."""
     n_parent = len(lattice.sites)
@@ -209,7 +217,9 @@ def _why_random(lattice: TargetLattice, options: CandidateOptions) -> str:
 def _random(
     options: CandidateOptions, elements: Sequence[str], targets: Sequence[Structure], why: str, where: str
 ) -> tuple[CandidateOptions, tuple[str, ...]]:
-    if not all(one.pbc.all() for one in targets) and options.number_density is None:
+    # the files of many codes call the vacuum beside a slab periodic; a set may hold slabs beside bulk
+    bulk = all(one.pbc.all() for one in targets) and any(filled(one).all() for one in targets)
+    if not bulk and options.number_density is None:
         raise InputError(
             f"{where}.kind: {why}, and it has vacuum, so that no random cell can be drawn like it; give "
             f'kind = "templates" with a file of structures to start from, or kind = "random" with number_density [1/Å³]'
