@@ -45,7 +45,7 @@ def by_target(
     """Candidate options with what the target decides written out, and a line about each such decision.
 
     A disordered or large target gets random cells at its density and composition, where nothing says otherwise. A
-    crystal whose sites are of several kinds keeps on each kind the elements that the target has there; a slab or wire,
+    crystal whose sites are of several kinds keeps on each kind the elements that the target has there; a slab,
     whether or not its file calls the vacuum periodic, is repeated along itself alone.
 
     Parameters
