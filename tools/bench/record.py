@@ -36,23 +36,30 @@ def append(results: dict[str, Any], path: Path) -> list[str]:
 
     Times are compared in units of the machine's own multiply-adds; by more than 15 %, less is noise.
     """
-    costs = {line["what"].strip(): line["us_per_atom"] * line["gf"] for line in rows_of(results)}
-    slower = []
+    costs = {line["what"].strip(): cost(line) for line in rows_of(results)}
     before = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    for last in [one for one in before if one["machine"] == results["machine"]][-1:]:
-        old = {line["what"].strip(): line["us_per_atom"] * line["gf"] for line in rows_of(last)}
-        slower = [
-            f"{what}: {costs[what] / old[what]:.2f} times what it took at {last['commit']}"
-            for what in costs
-            if what in old and costs[what] > 1.15 * old[what]
-        ]
+    old: dict[str, tuple[float, str]] = {}
+    for one in before:
+        if one["machine"] == results["machine"]:
+            old |= {line["what"].strip(): (cost(line), one["commit"]) for line in rows_of(one)}
+    slower = [
+        f"{what}: {costs[what] / old[what][0]:.2f} times what it took at {old[what][1]}"
+        for what in costs
+        if what in old and costs[what] > 1.15 * old[what][0]
+    ]
     with path.open("a") as file:
         file.write(json.dumps(results) + "\n")
     return slower
 
 
 def rows_of(results: dict[str, Any]) -> Rows:
-    return [line for part in results.values() if isinstance(part, list) for line in part if "us_per_atom" in line]
+    lines = [line for part in results.values() if isinstance(part, list) for line in part]
+    return [line for line in lines if "us_per_atom" in line or "us" in line]
+
+
+def cost(line: dict[str, Any]) -> float:
+    """Microseconds, per atom where the row says so, in units of the machine's rate of multiply-adds."""
+    return float(line.get("us_per_atom", line.get("us"))) * float(line["gf"])
 
 
 def processor() -> str:
