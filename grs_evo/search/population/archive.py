@@ -275,27 +275,16 @@ def _distinct(pool: Sequence[Individual], same: float) -> list[Individual]:
 
 
 def _canonical_order(pool: Sequence[Individual], scores: NDArray[np.float64]) -> NDArray[np.int64]:
-    values = [one.value for one in pool]
-    sizes = [one.structure.n_atoms for one in pool]
+    values = np.array([one.value for one in pool])
+    sizes = np.array([one.structure.n_atoms for one in pool])
     order = np.lexsort((sizes, values, *scores.T[::-1]))
+    table = np.column_stack([scores, values, sizes])[order]
     # Contents are hashed only where all else is equal, which is rare.
-    result: list[int] = []
-    tied: list[int] = []
-
-    def flush() -> None:
-        if len(tied) > 1:
-            tied.sort(key=lambda k: (pool[k].content, pool[k].uid))
-        result.extend(tied)
-        tied.clear()
-
-    for k in order.tolist():
-        if tied:
-            last = tied[-1]
-            if values[k] != values[last] or sizes[k] != sizes[last] or not np.array_equal(scores[k], scores[last]):
-                flush()
-        tied.append(k)
-    flush()
-    return np.array(result, np.int64)
+    begins = np.flatnonzero(np.concatenate([[True], (table[1:] != table[:-1]).any(axis=1), [True]]))
+    for k in np.flatnonzero(np.diff(begins) > 1):
+        tied = slice(begins[k], begins[k + 1])
+        order[tied] = sorted(order[tied].tolist(), key=lambda k: (pool[k].content, pool[k].uid))
+    return np.asarray(order, np.int64)
 
 
 def _thin(scores: NDArray[np.float64], size: int) -> NDArray[np.int64]:
