@@ -1,6 +1,6 @@
 """The numbers that the engine and the search are held to, measured in one run, and what each stage costs.
 
-    python tools/bench/bounds.py [--only effective stages wide relaxation search start threads balance checkpoint]
+    python tools/bench/bounds.py [--only checkpoint effective wide relaxation search start threads balance]
                                  [--log tools/bench/results.jsonl] [--ace-jax PYTHON] [--lammps PYTHON …]
 
 Times are CPU times of one thread, best of many, except those of threads, which are wall time in turns and need a quiet
@@ -259,6 +259,7 @@ def part_checkpoint(_: argparse.Namespace) -> Rows:
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], Rows]] = {
+    "checkpoint": part_checkpoint,  # first, since the peak of memory only grows
     "effective": part_effective,
     "wide": part_wide,
     "relaxation": part_relaxation,
@@ -266,7 +267,6 @@ PARTS: dict[str, Callable[[argparse.Namespace], Rows]] = {
     "start": part_start,
     "threads": part_threads,
     "balance": part_balance,
-    "checkpoint": part_checkpoint,
 }
 
 

@@ -31,6 +31,7 @@ interval = 2
 emigrants = 1
 [stop]
 generations = {generations}
+floor = false
 [output]
 log_seconds = 3600.0
 """
