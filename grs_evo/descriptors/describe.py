@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +27,8 @@ from grs_evo.structures.structure import Structure, checked_structure, is_atoms
 
 # Atoms per chunk of large structures; fixed, so that sums over chunks do not depend on the machine.
 CHUNK = 2048
+# The last chunk of each thread is done in so many pieces, so that they end together.
+_LATE = 4
 # More images than this mean a cell far thinner than its cutoff, or a cutoff in the wrong unit.
 _MAX_IMAGES = 400_000_000
 
@@ -285,7 +288,8 @@ def stream_descriptors(
     """
     checked = checked_structure(structure, basis.elements, source)
     for rows, _ in _chunks(checked, basis, chunk, threads, source):
-        yield rows
+        if rows is not None:
+            yield rows
 
 
 class Chunk(NamedTuple):
@@ -337,6 +341,15 @@ def map_chunks(
     yield from _chunks(structure, basis, CHUNK, threads, source, then=reduced, starts=starts)
 
 
+class _Piece(NamedTuple):
+    """Some atoms of a chunk, mostly all of them."""
+
+    first: int
+    last: int  # its last atom + 1
+    whole: NDArray[np.float64] | None  # the rows of its chunk, where it is the chunk's last piece and these are kept
+    rows: NDArray[np.float64] | None  # its own of them
+
+
 def _chunks(
     structure: Structure,
     basis: Basis,
@@ -347,10 +360,11 @@ def _chunks(
     then: Callable[[int, NDArray[np.float64], Work], Any] | None = None,
     starts: Sequence[int] | None = None,
 ) -> Iterator[Any]:
-    """Descriptors of atoms, chunk after chunk, and how many of them have no neighbour; or what `then` makes of them.
+    """Descriptors of atoms, piece after piece, and how many of them have no neighbour; or what `then` makes of chunks.
 
-    In the atoms' own order; or, straight into the rows of a (n_atoms, max_size) array, in the order in which they lie
-    in space, so that the neighbours of consecutive atoms are in the cache.
+    In the atoms' own order, the rows of a chunk with its last piece; or, straight into the rows of a
+    (n_atoms, max_size) array, in the order in which they lie in space, so that the neighbours of consecutive atoms are
+    in the cache.
     """
     tables = kernel_tables(basis)
     n, species = structure.n_atoms, structure.species
@@ -361,17 +375,17 @@ def _chunks(
         if into is None or not _by_place(work, n, workers):
             work.atoms[:n] = np.arange(n, dtype=np.int32)
 
+        # rows that are copied go through the same memory each time: spread over a large array they miss all caches
         reused = into is not None or then is not None
         own.work, own.rows = work, np.empty((chunk if reused else 0, tables.max_size))
 
-        def one(first: int) -> Any:
+        def one(piece: _Piece) -> Any:
+            first, last, _, rows = piece
             mine: Work | None = getattr(own, "work", None)
             if mine is None:
                 mine = share_work(work, tables, chunk)
                 own.rows = np.empty((chunk if reused else 0, tables.max_size))
-            last = min(first + chunk, n)
-            # rows that are copied go through the same memory each time: spread over a large array they miss all caches
-            out = own.rows[: last - first] if reused else np.empty((last - first, tables.max_size))
+            out = own.rows[: last - first] if rows is None else rows
             while True:
                 status = engine.describe_range(species, tables, mine, mine.atoms, first, last, out)
                 if status != GROW:
@@ -383,9 +397,20 @@ def _chunks(
                 return then(first, out, mine)
             if into is not None:
                 into[work.atoms[first:last]] = out
-            return out, int(mine.shape[7])
+            return piece.whole, int(mine.shape[7])
 
-        yield from workers.in_order(one, range(0, n, chunk) if starts is None else starts)
+        def pieces() -> Iterator[_Piece]:
+            begins = range(0, n, chunk) if starts is None else starts
+            for k, first in enumerate(begins):
+                last = min(first + chunk, n)
+                rows = None if reused else np.empty((last - first, tables.max_size))
+                is_late = then is None and len(begins) - k <= threads
+                ends = np.linspace(first, last, 1 + min(_LATE if is_late and threads > 1 else 1, last - first))
+                for at, end in pairwise(ends.astype(int).tolist()):
+                    part = None if rows is None else rows[at - first : end - first]
+                    yield _Piece(at, end, rows if end == last else None, part)
+
+        yield from workers.in_order(one, pieces())
 
 
 def _sorted_images(structure: Structure, tables: Tables, chunk: int, workers: Workers, source: str) -> Work:

@@ -35,10 +35,10 @@ class _Job:
             self.unfinished.release()
 
     def result(self) -> Any:
-        with self.unfinished:
-            if self.error is not None:
-                raise self.error
-            return self._result
+        """After it is done."""
+        if self.error is not None:
+            raise self.error
+        return self._result
 
 
 class Workers:
@@ -47,7 +47,7 @@ class Workers:
     def __init__(self, threads: int) -> None:
         self.threads = max(1, threads)
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._ended: SimpleQueue[None] = SimpleQueue()
+        self._open: set[_Job] = set()  # nobody has their results yet
         for _ in range(self.threads - 1):
             # `threading.Thread.start` would wait until the thread runs
             _thread.start_new_thread(self._serve, ())
@@ -57,20 +57,21 @@ class Workers:
 
     def __exit__(self, *error: object) -> None:
         with suppress(Empty):
-            while True:
-                self._jobs.get_nowait()
+            while (job := self._jobs.get_nowait()) is not None:
+                self._open.discard(job)
         for _ in range(self.threads - 1):
             self._jobs.put(None)
-        for _ in range(self.threads - 1):
-            self._ended.get()
+        # Threads without a task end on their own; those that have one still may write into what the caller has.
+        for job in self._open:
+            job.unfinished.acquire()
 
     def _serve(self) -> None:
         while (job := self._jobs.get()) is not None:
             job.run()
-        self._ended.put(None)
 
     def _submit(self, task: Callable[[Any], Any], item: Any) -> _Job:
         job = _Job(task, item)
+        self._open.add(job)
         self._jobs.put(job)
         return job
 
@@ -83,6 +84,8 @@ class Workers:
                 other.run()
                 if other.error is not None and not isinstance(other.error, Exception):
                     raise other.error  # an interruption of this thread does not wait for its turn
+        with job.unfinished:
+            self._open.discard(job)
         return job.result()
 
     def all(self, task: Callable[[int], Any], shares: int) -> list[Any]:
