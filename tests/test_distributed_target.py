@@ -22,7 +22,7 @@ from grs_evo.targets.chunks import Job, parts_of
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    """8,788 atoms, a few blocks."""
+    """8,788 atoms, a few blocks, and a part of the environments that counts."""
     folder = tmp_path_factory.mktemp("job")
     data = make_target_data(parse(small.write(folder).read_text(), "case"), folder)
     (cell,) = data.structures
@@ -30,7 +30,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
     positions = (cell.positions + steps @ cell.cell).reshape(-1, 3)
     positions += 0.05 * np.random.default_rng(1).standard_normal(positions.shape)
     structure = Structure(positions, 13 * cell.cell, np.tile(cell.species, 13**3), cell.pbc)
-    return Job(structure, data.basis, "large", 1.0, True, np.array([3, 5000]), 2.0)
+    return Job(structure, data.basis, "large", 1.0, True, np.array([3, 5000]), 2.0, np.arange(1, 8788, 3))
 
 
 def test_the_parts_come_in_the_order_of_one_rank(job: Job) -> None:
