@@ -307,6 +307,30 @@ def test_what_cannot_be_asked_for(options: dict, words: str, basis, given) -> No
         select(given, basis=basis, **options)
 
 
+def test_exchanges_stay_within_clusters_and_tell_more(basis, given, pool, monkeypatch) -> None:
+    """A signal in the middle of them ends them, and the set is whole."""
+    seen = []
+
+    def poll() -> None:
+        seen.append(len(seen))
+        if len(seen) == 9:
+            raise KeyboardInterrupt
+
+    after = select(given, count=8, draws=2, basis=basis)
+    cut_short = select(given, count=8, draws=2, basis=basis, poll=poll)
+    monkeypatch.setattr("grs_evo.datasets.rules._EXCHANGES", 0)
+    before = select(given, count=8, draws=2, basis=basis)
+    labels = clusters.ward(clusters.features(pool)[0], 3, np.random.default_rng((0, 1)))
+    left = []
+    for found in (before, cut_short, after):
+        assert not found.interrupted
+        assert len(set(found.indices)) == 8
+        assert sorted(labels[list(found.indices)]) == sorted(labels[list(before.indices)])
+        left.append(log_trace(pool.gram(found.indices), Aim.of(pool)))
+    assert left[2] < left[1] <= left[0]
+    assert "then 0 exchanges" not in after.notes[0]
+
+
 def test_an_interrupted_choice_keeps_what_it_has(basis, given) -> None:
     calls = iter(range(10**6))
 
@@ -357,6 +381,14 @@ def test_the_test_structures_play_no_part_in_the_fit(basis, given) -> None:
     other = refit(given[:12], given[18:], basis=basis)
     assert one.potential.coefficients.tobytes() == other.potential.coefficients.tobytes()
     assert set(one.test) == {"cold", "warm", "all"}
+
+
+def test_energies_of_more_weight_are_fitted_better(basis, given) -> None:
+    plain, heavy = (refit(given, basis=basis, energies=weight).training["all"] for weight in (1.0, 30.0))
+    assert heavy.energy < plain.energy
+    assert heavy.forces > plain.forces
+    with pytest.raises(InputError, match="refit: energies is -1; the weight"):
+        refit(given, basis=basis, energies=-1.0)
 
 
 def test_folds_deal_each_group_out() -> None:

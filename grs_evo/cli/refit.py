@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 @click.argument("training", nargs=-1, required=True)
 @click.option("--test", multiple=True, metavar="FILE", help="Structures with labels that the fit does not see.")
 @click.option("--cutoff", type=float, help="Cutoff of the linear model in Å. Default: twice the nearest distance.")
+@click.option("--energies", type=float, default=1.0, show_default=True, help="Weight of energies against forces.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the potential: a .yace file for LAMMPS.")
 @click.option("--threads", type=click.IntRange(1), help="Threads that describe. Default: one per core.")
 @click.option("--json", "json_", is_flag=True, help="For programs.")
@@ -24,6 +25,7 @@ def refit(
     training: tuple[str, ...],
     test: tuple[str, ...],
     cutoff: float | None,
+    energies: float,
     out: Path | None,
     threads: int | None,
     json_: bool,
@@ -35,7 +37,7 @@ def refit(
 
     given = list(read_labelled(training))
     basis = None if cutoff is None else basis_for(given, cutoff)
-    found = refit_(given, list(test) or None, basis=basis, threads=threads)
+    found = refit_(given, list(test) or None, basis=basis, energies=energies, threads=threads)
     if out is not None:
         found.potential.write(out)
     click.echo(to_json(as_dict(found), indent=1) if json_ else text_of(found))

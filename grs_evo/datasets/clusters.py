@@ -13,6 +13,8 @@ from grs_evo.datasets.pool import Pool
 _KEPT = 0.99
 # A value is far so many median distances from its column's median; of the largest one, what that is at least.
 _FAR, _LEAST = 50.0, 1e-3
+# Columns that are looked at together: a large pool is not held several times.
+_COLUMNS = 16
 # Ward's linkage holds all distances: of larger pools a sample is clustered, the others join the nearest centre.
 _MOST = 4000
 
@@ -24,12 +26,16 @@ def features(pool: Pool, other: Pool | None = None) -> tuple[NDArray[np.float64]
     that some compressed cells do not make all others seem alike; each block of the same total variance over the pool;
     then the principal axes that hold 99 % of it.
     """
-    blocks = [_compressed(block, block) for block in (pool.energy, pool.sizes)]
-    centres = [block.mean(axis=0) for block in blocks]
-    spreads = [
-        max(np.sqrt(((b - c) ** 2).sum() / max(1, len(b))), 1e-300) for b, c in zip(blocks, centres, strict=True)
-    ]
-    joined = np.hstack([(b - c) / s for b, c, s in zip(blocks, centres, spreads, strict=True)])
+    d = pool.n_columns
+    joined, scales = np.empty((len(pool), 2 * d)), []
+    for k, block in enumerate((pool.energy, pool.sizes)):
+        made = _compressed(block, block)
+        centre = made.mean(axis=0)
+        made -= centre
+        spread = max(np.sqrt((made**2).sum() / max(1, len(made))), 1e-300)
+        made /= spread
+        joined[:, k * d : (k + 1) * d] = made
+        scales.append((centre, spread))
     values, axes = np.linalg.eigh(joined.T @ joined)
     values, axes = values[::-1], axes[:, ::-1]
     count = int(np.searchsorted(np.cumsum(values), _KEPT * values.sum())) + 1
@@ -37,19 +43,22 @@ def features(pool: Pool, other: Pool | None = None) -> tuple[NDArray[np.float64]
     theirs = None
     if other is not None:
         there = (_compressed(other.energy, pool.energy), _compressed(other.sizes, pool.sizes))
-        both = zip(there, centres, spreads, strict=True)
-        theirs = np.hstack([(b - c) / s for b, c, s in both]) @ axes
+        theirs = np.hstack([(b - c) / s for b, (c, s) in zip(there, scales, strict=True)]) @ axes
     return joined @ axes, theirs
 
 
 def _compressed(block: NDArray[np.float64], pool: NDArray[np.float64]) -> NDArray[np.float64]:
     """Columns less their median over the pool; far beyond the median distance from it, distances grow as logarithms."""
-    middle = np.median(pool, axis=0)
-    away = np.abs(pool - middle)
-    far = _FAR * (np.median(away, axis=0) + _LEAST * away.max(axis=0, initial=0.0)) + 1e-300
-    off = block - middle
-    times = np.abs(off) / far
-    return np.asarray(np.where(times > 1.0, np.sign(off) * far * (1.0 + np.log(np.maximum(times, 1.0))), off))
+    made = np.empty(block.shape)
+    for first in range(0, block.shape[1], _COLUMNS):
+        some = slice(first, first + _COLUMNS)
+        middle = np.median(pool[:, some], axis=0)
+        away = np.abs(pool[:, some] - middle)
+        far = _FAR * (np.median(away, axis=0) + _LEAST * away.max(axis=0, initial=0.0)) + 1e-300
+        off = block[:, some] - middle
+        times = np.abs(off) / far
+        made[:, some] = np.where(times > 1.0, np.sign(off) * far * (1.0 + np.log(np.maximum(times, 1.0))), off)
+    return made
 
 
 def ward(points: NDArray[np.float64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -152,14 +152,21 @@ def make_pool(
     energy = np.array([one.energy for one in rows]).reshape(-1, d)
     squares = np.array([one.squares for one in rows]).reshape(-1, d)
     centre = like.centre if like is not None else energy.mean(axis=0) if len(energy) else np.zeros(d)
-    energy = (energy - centre) / ENERGY_SIGMA
+    # in place: these blocks of a large pool are not held twice
+    energy -= centre
+    energy /= ENERGY_SIGMA
     gram /= FORCE_SIGMA**2
     scale = like.scale if like is not None else _column_sizes(energy, gram, atoms)
+    energy /= scale
+    squares /= 3 * atoms[:, None]
+    sizes = np.sqrt(squares, out=squares)
+    sizes /= FORCE_SIGMA
+    sizes /= scale
     return Pool(
         basis,
         atoms,
-        energy / scale,
-        np.sqrt(squares / (3 * atoms[:, None])) / FORCE_SIGMA / scale,
+        energy,
+        sizes,
         tuple(np.divide(one.forces, FORCE_SIGMA * scale, out=one.forces, casting="same_kind") for one in rows),
         gram / scale / scale[:, None],
         centre,

@@ -101,7 +101,13 @@ class Refit:
 
 
 def refit(
-    training: Any, test: Any = None, *, basis: Basis | None = None, threads: int | None = None, seed: int = 0
+    training: Any,
+    test: Any = None,
+    *,
+    basis: Basis | None = None,
+    energies: float = 1.0,
+    threads: int | None = None,
+    seed: int = 0,
 ) -> Refit:
     """Fit a linear potential on a set and judge it on another.
 
@@ -112,12 +118,16 @@ def refit(
     ----------
     training, test : structure files, `ase.Atoms`, or an iterable of either, with energies and forces
     basis : default `design.model_basis` of the training structures
+    energies : weight of energies against forces; at 1 an error of 1 meV per atom counts like one of 0.1 eV/Å
 
     Raises
     ------
     InputError
-        A structure without energy or forces, an element outside the basis, fewer than two structures.
+        A structure without energy or forces, an element outside the basis, fewer than two structures, a weight that
+        is not positive.
     """
+    if not 0.0 < energies < np.inf:
+        raise InputError(f"refit: energies is {energies:g}; the weight of energies against forces must be > 0")
     threads = cores() if threads is None else threads
     given = list(read_labelled(training))
     if len(given) < 2:
@@ -126,7 +136,7 @@ def refit(
         elements = elements_of(given)
         basis = model_basis(elements, [from_atoms(one.atoms, elements, one.source) for one in given])
     rows = labelled_rows(given, basis, threads)
-    potential = fit(rows, basis, seed)
+    potential = fit(rows, basis, seed, energies)
     unseen = labelled_rows(list(read_labelled(test)), basis, threads) if test is not None else []
     n_environments = sum(len(one.force_labels) // 3 for one in rows)
     return Refit(
@@ -166,15 +176,16 @@ def labelled_rows(structures: Sequence[Labelled], basis: Basis, threads: int = 1
         return list(workers.in_order(made, structures))
 
 
-def fit(rows: Sequence[Rows], basis: Basis, seed: int = 0) -> Potential:
+def fit(rows: Sequence[Rows], basis: Basis, seed: int = 0, energies: float = 1.0) -> Potential:
     """Ridge regression, the ridge by cross-validation on these rows alone.
 
-    Energies are weighted by 1/(1 meV per atom), forces by 1/(0.1 eV/Å); each column is divided by its root mean square.
-    Energies of single elements are found beside, without a ridge.
+    Energies are weighted by `energies`/(1 meV per atom), forces by 1/(0.1 eV/Å); each column is divided by its root
+    mean square. Energies of single elements are found beside, without a ridge.
     """
-    energy = np.array([one.energy for one in rows]) / ENERGY_SIGMA
-    composition = np.array([one.composition for one in rows]) / ENERGY_SIGMA
-    labels = np.array([one.energy_label for one in rows]) / ENERGY_SIGMA
+    sigma = ENERGY_SIGMA / energies
+    energy = np.array([one.energy for one in rows]) / sigma
+    composition = np.array([one.composition for one in rows]) / sigma
+    labels = np.array([one.energy_label for one in rows]) / sigma
     counts = np.array([len(one.forces) for one in rows])
     centred = energy - energy.mean(axis=0)
     size2 = (centred**2).sum(axis=0)

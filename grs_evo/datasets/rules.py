@@ -12,18 +12,19 @@ from grs_evo.datasets import clusters
 from grs_evo.datasets.information import Aim, greedy_order, log_trace
 from grs_evo.datasets.pool import Pool
 from grs_evo.errors import InputError
+from grs_evo.text import counted
 
 # Clusters for each structure that is taken, by mean size; draws of which the most telling is taken.
 _CLUSTERS = 0.4
 
 
-DRAWS = 20
+DRAWS = 60
 
 
 INTERRUPTED = "interrupted: fewer than asked for"
 
 
-# Exchange: no more rounds than this over the chosen ones, each against so many others.
+# Exchanges that are tried.
 _EXCHANGES = 200
 
 
@@ -80,7 +81,11 @@ def _by_clusters(task: Task) -> tuple[list[int], list[str]]:
     except KeyboardInterrupt:  # a draw is a whole set: fewer of them will do
         if not best[1]:
             raise
-    return best[1], [f"{len(centres)} clusters, the most telling of {draw + 1} draws"]
+        return best[1], [f"{len(centres)} clusters, the most telling of {draw + 1} draws"]
+    taken, exchanged = _exchanged(task, best[1], labels)
+    return taken, [
+        f"{len(centres)} clusters, the most telling of {task.draws} draws, then {counted(exchanged, 'exchange')}"
+    ]
 
 
 def _by_information(task: Task) -> tuple[list[int], list[str]]:
@@ -96,29 +101,38 @@ def _by_information(task: Task) -> tuple[list[int], list[str]]:
         order = greedy_order(task.pool, task.aim, per, task.start, full, range(len(task.pool)), task.poll)
     except KeyboardInterrupt:
         return list(taken), [INTERRUPTED]
-    return _exchanged(task, order), []
+    return _exchanged(task, order, np.zeros(len(task.pool), np.int64))[0], []
 
 
-def _exchanged(task: Task, taken: list[int]) -> list[int]:
-    """The set with members exchanged for others of no more budget as long as that lowers the log traces."""
+def _exchanged(task: Task, taken: list[int], kinds: NDArray[np.int64]) -> tuple[list[int], int]:
+    """The set with members exchanged for others of their kind and of no more budget, where that lowers the log traces.
+
+    Returns
+    -------
+    The set, and how many exchanges were made. A signal ends them: the set is whole at any time.
+    """
     rng = np.random.default_rng((task.seed, 3))
-    taken, gram = list(taken), task.start + task.pool.gram(taken)
+    taken, gram, made = list(taken), task.start + task.pool.gram(taken), 0
     value = log_trace(gram, task.aim)
-    others = [k for k in range(len(task.pool)) if k not in set(taken)]
-    for _ in range(min(_EXCHANGES, 4 * len(taken))):
-        if not others:
-            break
-        task.poll()
-        place, other = int(rng.integers(len(taken))), int(rng.integers(len(others)))
-        old, new = taken[place], others[other]
-        if task.budget[new] > task.budget[old]:
-            continue
-        trial = gram - task.pool.gram([old]) + task.pool.gram([new])
-        trial_value = log_trace(trial, task.aim)
-        if trial_value < value:
-            gram, value = trial, trial_value
-            taken[place], others[other] = new, old
-    return taken
+    free = np.ones(len(task.pool), bool)
+    free[taken] = False
+    try:
+        for _ in range(_EXCHANGES):
+            task.poll()
+            place = int(rng.integers(len(taken)))
+            old = taken[place]
+            others = np.flatnonzero(free & (kinds == kinds[old]) & (task.budget <= task.budget[old]))
+            if not len(others):
+                continue
+            new = int(rng.choice(others))
+            trial = gram - task.pool.gram([old]) + task.pool.gram([new])
+            trial_value = log_trace(trial, task.aim)
+            if trial_value < value:
+                gram, value, made = trial, trial_value, made + 1
+                taken[place], free[old], free[new] = new, True, False
+    except KeyboardInterrupt:
+        pass
+    return taken, made
 
 
 def _one_by_one(task: Task, order: list[int], next_: Callable[[], int]) -> tuple[list[int], list[str]]:

@@ -162,14 +162,14 @@ def orders(
 ) -> Iterator[tuple[str, list[Atoms]]]:
     """What each method takes, in its order."""
     cut = pieces(element, target, 2 * count, draw)
+    made = candidates(element, target, count, draw)
+    rng = np.random.default_rng([draw, 4])
     yield "cut", cut
+    yield "random", made["random"]
+    yield "rattled", made["rattled"]
     for rule in rules:
         chosen = select(cut, by=rule, target=list(target), cost=budget, basis=basis, seed=draw)
         yield f"cut, {rule}", [cut[k] for k in chosen.indices]
-    made = candidates(element, target, count, draw)
-    rng = np.random.default_rng([draw, 4])
-    yield "random", made["random"]
-    yield "rattled", made["rattled"]
     # twice what is to be taken
     pool = [atoms for kind in made.values() for atoms in kind[: round(0.5 * len(kind))]]
     pool = [pool[k] for k in rng.permutation(len(pool))]
@@ -201,6 +201,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--by", nargs="+", default=["information", "clusters"], help="rules of selection")
     parser.add_argument("--only", nargs="+", help="these methods, such as cut, random, rattled, information")
     parser.add_argument("--cutoff", type=float, default=5.0)
+    parser.add_argument("--energies", type=float, default=1.0, help="weight of energies against forces in all fits")
     given = parser.parse_args(argv)
     element, snap = given.element, Snap(given.element)
     full, test = ([snap(one, "all") for one in read(name, ":")] for name in (given.training, given.test))
@@ -212,7 +213,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         table.writerow(FIELDS)
 
         def tell(method: str, draw: int, share: float, chosen: Sequence[Atoms]) -> None:
-            found = fit(labelled_rows([labelled(one, "a cell", "") for one in chosen], basis), basis)
+            rows = labelled_rows([labelled(one, "a cell", "") for one in chosen], basis)
+            found = fit(rows, basis, energies=given.energies)
             errors = found.errors(unseen)["all"]
             cost = sum(len(one) ** 3 for one in chosen)
             line: list[Any] = [element, method, draw, share, cost, len(chosen), sum(map(len, chosen))]
