@@ -161,7 +161,7 @@ def orders(
     element: str, target: Sequence[Atoms], count: int, draw: int, budget: float, basis: Basis, rules: Sequence[str]
 ) -> Iterator[tuple[str, list[Atoms]]]:
     """What each method takes, in its order."""
-    cut = pieces(element, target, 2 * count, draw)
+    cut = pieces(element, target, 2 * count if rules else count, draw)
     made = candidates(element, target, count, draw)
     rng = np.random.default_rng([draw, 4])
     yield "cut", cut
@@ -229,7 +229,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 # random cells of 4 to 16 atoms cost 1,400 in the mean
                 count = max(60, round(1.3 * share * whole / 1000.0))
                 left = set(given.only or [])
-                for method, cells in orders(element, full, count, draw, share * whole, basis, given.by):
+                rules = [rule for rule in given.by if not left or left & {rule, f"cut, {rule}"}]
+                for method, cells in orders(element, full, count, draw, share * whole, basis, rules):
                     if given.only and method not in left:
                         continue
                     chosen = [snap(one, "cell") for one in prefix(cells, share * whole)]
