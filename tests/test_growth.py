@@ -8,6 +8,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from grs_evo import InputError
+from grs_evo.datasets.design import design_rows
 from grs_evo.datasets.growth.goal import make_goal
 from grs_evo.datasets.growth.growing import Grower
 from grs_evo.datasets.growth.taught import Measure
@@ -37,6 +38,13 @@ def test_far_structures_weigh_less() -> None:
     assert np.mean([flat.distance(one) for one in TARGET]) == pytest.approx(1.0, abs=1e-6)
     ratio = weighed.rows(far) / flat.rows(far)
     assert np.allclose(ratio, flat.distance(far) ** -0.5)
+
+
+def test_an_energy_is_known_to_ten_meV_and_a_force_to_a_tenth() -> None:
+    made, one = goal(misfit=0.0), rattled(1, 0.2, 1)
+    rows, design = made.rows(one) * made.scale, design_rows(one, made.basis)
+    assert np.allclose(rows[0], (design.energy - made.centre) / 0.01)
+    assert np.allclose(rows[1:], design.forces / 0.1)
 
 
 def test_what_is_left_open_is_the_trace_of_its_definition() -> None:

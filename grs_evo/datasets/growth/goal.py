@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from grs_evo.datasets.design import design_rows, model_basis
 from grs_evo.datasets.information import Inverse
-from grs_evo.datasets.pool import ENERGY_SIGMA, FORCE_SIGMA
+from grs_evo.datasets.pool import FORCE_SIGMA
 from grs_evo.descriptors.basis import Basis
 from grs_evo.descriptors.describe import describe
 from grs_evo.errors import InputError
@@ -59,13 +59,14 @@ class Goal:
             As `design.design_rows`.
         """
         made = design_rows(structure, self.basis, source)
-        rows = np.concatenate([((made.energy - self.centre) / ENERGY_SIGMA)[None, :], made.forces / FORCE_SIGMA])
+        energy = (made.energy - self.centre) / self.options.energy_sigma
+        rows = np.concatenate([energy[None, :], made.forces / FORCE_SIGMA])
         trust = max(1.0, self.distance(structure)) ** -self.options.misfit
         return np.asarray(rows * (trust / self.scale))
 
     def distance(self, structure: Structure) -> float:
         """Mean squared distance of a structure's environments from the target's mean, over that of the target's own."""
-        off = (describe(structure, self.basis) - self.centre) / (ENERGY_SIGMA * self.scale)
+        off = (describe(structure, self.basis) - self.centre) / (self.options.energy_sigma * self.scale)
         return float(np.einsum("ij,jk,ik->i", off, self._spread, off).mean() / self._usual)
 
     def inverse(self, gram: NDArray[np.float64]) -> Inverse:
@@ -92,6 +93,7 @@ def make_goal(structures: Sequence[Structure], elements: Sequence[str], options:
             f"atoms each; one has {large}: give a part of it"
         )
     basis = model_basis(elements, structures, options.cutoff, options.functions)
+    sigma = options.energy_sigma
     d = basis.n_desc
     energies, forces, second = np.zeros((len(structures), d)), np.zeros((d, d)), np.zeros((d, d))
     n_atoms = sum(one.n_atoms for one in structures)
@@ -110,12 +112,12 @@ def make_goal(structures: Sequence[Structure], elements: Sequence[str], options:
         between = (energies - centre).T @ (energies - centre) / len(structures)
         covariance = second / n_atoms
         alone = 1.0 / len(structures)
-        energy_aim = ((1.0 - alone) * between + alone * covariance / _PART) / ENERGY_SIGMA**2
+        energy_aim = ((1.0 - alone) * between + alone * covariance / _PART) / sigma**2
         force_aim = forces / (3 * n_atoms) / FORCE_SIGMA**2
         size = np.sqrt(np.diagonal(force_aim) + np.diagonal(energy_aim) / _PART)
         scale = np.where(size > _VANISHES * size.max(initial=0.0), size, np.inf)
         energy_aim, force_aim, covariance = (
-            x / scale / scale[:, None] for x in (energy_aim, force_aim, covariance / ENERGY_SIGMA**2)
+            x / scale / scale[:, None] for x in (energy_aim, force_aim, covariance / sigma**2)
         )
         whole = Inverse(energy_aim * len(structures) + force_aim * 3 * n_atoms, force_aim, options.ridge)
         energy_left = max(float((whole.matrix * energy_aim).sum()), 1e-300)

@@ -30,6 +30,14 @@ class InformationOptions(Options):
     energies: float = Field(
         default=0.3, ge=0, description="weight of the target's energies over that of its forces, 0: forces alone [1]"
     )
+    # Of a dozen small cells, energies taken for ten times as sure leave nothing to the forces: errors of these then vary
+    # by a half between draws of candidates (runs/fig7-fe-wire).
+    energy_sigma: float = Field(
+        default=0.01,
+        gt=0,
+        description="how well a linear potential can know energies of small cells unlike one another; of forces it is "
+        "0.1 eV/Å [eV/atom]",
+    )
     ridge: float = Field(
         default=0.01, gt=0, description="what is known of a coefficient beforehand, in rows of the target [1]"
     )
