@@ -30,7 +30,7 @@ class InformationOptions(Options):
     energies: float = Field(
         default=0.3, ge=0, description="weight of the target's energies over that of its forces, 0: forces alone [1]"
     )
-    # Of a dozen small cells, energies taken for ten times as sure leave nothing to the forces: errors of these then vary
+    # Of a dozen small cells, energies taken for ten times as sure leave nothing to the forces, whose errors then vary
     # by a half between draws of candidates (runs/fig7-fe-wire).
     energy_sigma: float = Field(
         default=0.01,
