@@ -110,15 +110,23 @@ def test_deviations_of_orbits_are_those_counted_by_hand() -> None:
     assert rows[0]["orders"]["Co-Fe"] == pytest.approx(1 - 9 * share)
 
 
-def test_the_term_is_chi_square_over_degrees_of_freedom() -> None:
+def test_the_term_is_the_root_of_a_weighted_mean_of_squared_deviations() -> None:
     rng = np.random.default_rng(3)
     atoms = bulk("Cu", "fcc", a=A, cubic=True) * (2, 2, 3)
     structure = from_atoms(atoms, ["Cu"]).replace(species=rng.permutation(np.repeat([0, 1, 2], 16)).astype(np.int32))
-    rows = orbit_report(make_clusters(fcc(), (3.7, 2.6)), structure, ELEMENTS, "")
-    near, far, triplets = (row["deviation"] ** 2 for row in rows)
-    # of two elements beside the first: 4 functions of a pair, 8 of a triplet, whose three pairs are near ones
-    each = [6 * near, 3 * far, 8 * (8 * triplets + 3 * 4 * near) / (8 + 3 * 4)]
-    assert cluster_value(make_clusters(fcc(), (3.7, 2.6)), structure) == pytest.approx(np.sqrt(np.mean(each)), rel=1e-9)
+    clusters = make_clusters(fcc(), (5.2, 3.7, 2.6))  # pairs of four shells, triplets 111 and 112, a quadruplet
+    one, two, three, four, t111, t112, t1111 = (
+        row["deviation"] ** 2 for row in orbit_report(clusters, structure, ELEMENTS, "")
+    )
+    # of a random cell of one site: distinct products of functions over all products and clusters of a site; of two
+    # functions 3 distinct of 4 on a pair and 5 of 16 on a quadruplet, 4 and 6 of 8 on triplets with six and two orders
+    pairs = (one + two + three + 0.1 * four) / (0.75 * (1 / 6 + 1 / 3 + 1 / 12 + 0.1 / 6))
+    # mean squares of distances are in the ratio of 3 to 4
+    far = 12 / 8 * (3 / 4) ** 2
+    triplets = (t111 + far * t112) / (4 / 8 / 8 + far * 6 / 8 / 12)
+    quadruplets = t1111 / (5 / 16 / 2)
+    expected = (pairs + triplets / 2 + quadruplets / 4) / (1 + 1 / 2 + 1 / 4)
+    assert cluster_value(clusters, structure) == pytest.approx(np.sqrt(expected), rel=1e-9)
 
 
 @cache

@@ -39,7 +39,7 @@ def test_an_alloy_and_a_size_say_all() -> None:
     one = run.candidates
     assert (one.kind, one.lattice, one.a, one.sizes, one.compact) == ("supercells", "fcc", 3.59, (40, 40), 1)
     assert one.fractions == pytest.approx(dict.fromkeys(["Co", "Cr", "Fe", "Mn", "Ni"], 0.2))
-    assert (run.loss.mean, run.loss.variance, run.loss.terms) == (1.0, 0.0, {"clusters": 1.0})
+    assert (run.loss.mean, run.loss.variance, run.loss.terms) == (1.0, 0.0, {"clusters": 4.0})
     # between the third and the fourth shell
     assert 3.59 * np.sqrt(1.5) < run.basis.cutoff < 3.59 * np.sqrt(2)
     assert run.search.strategy == "annealing"

@@ -1,11 +1,16 @@
 """Cluster correlations of an alloy on its lattice: what is wanted, what a cell has, and tables for compiled code.
 
-Compared is how often each decoration of each orbit occurs, by Pearson's χ² = n Σ (p − p*)² / p⁰ (n clusters of the
-orbit for each site) over its degrees of freedom at given composition; the term is the root of the mean over the orbits.
-So a pair counts by itself and in each cluster that holds it, and nothing is bought with one orbit that goes far off: a
-sum of roots, the measure before, left the second shell of CoCrFeMnNi in 40 sites at twice the deviation. The unit is
-the spread of single environments of a random alloy, as that of the means of the ACE terms with scale "target", so that
-weights of 1 and 1 give neither away.
+Compared is the deviation of each orbit: the root mean square, over all products of orthonormal point functions, of how
+far its correlations are off, without those of the clusters within its clusters (of pairs of equal fractions it is that
+of the Warren–Cowley orders, over n − 1 elements). The term is the root of a weighted mean of squares:
+
+* Pairs of three shells count alike, for that is how short-range order is read, and farther ones a tenth. Measured by
+  χ², a shell with few pairs, as the second of fcc and bcc, is left at two or three times the order of the others.
+* Triplets and quadruplets count by their number and by the inverse square of the mean squared distance between their
+  sites: many wide orbits would otherwise outweigh the few of near neighbours.
+* In a random cell triplets contribute half of what pairs do, quadruplets a quarter, as interactions decay.
+
+In this unit, the spread of single environments of a random alloy, the term is about 1/√N in a random cell of N sites.
 """
 
 from __future__ import annotations
@@ -76,6 +81,8 @@ def sites_of(structures: Sequence[Structure], weights: Sequence[float], n_el: in
     return AlloySites(cell, sites, fractions, np.zeros((0, 4)), 0)
 
 
+# Shells of pairs that count alike, and what farther ones count.
+_ALIKE, _FARTHER = 3, 0.1
 _NAMES = {1: "site", 2: "pair", 3: "triplet", 4: "quadruplet"}
 
 
@@ -88,6 +95,7 @@ class Decorations:
     size: NDArray[np.int64]  # (n_classes,) decorations in it
     product: NDArray[np.float64]  # (n_classes,) probability of the class in a random alloy
     n_functions: int  # products of point functions that are not constant on any place
+    n_distinct: int  # of those, that no operation of the lattice makes equal
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,8 +164,25 @@ def _decorations(orbit: Orbit, fractions: NDArray[np.float64]) -> Decorations:
         first.append(one)
         size.append(len(codes))
         chance.append(len(codes) * float(np.prod(of_place[np.arange(orbit.order), one])))
-    n_functions = int(np.prod([len(one) - 1 for one in choices]))
-    return Decorations(lookup, np.array(first), np.array(size), np.array(chance), n_functions)
+    functions = [len(one) - 1 for one in choices]
+    distinct = _distinct(orbit.permutations, functions)
+    return Decorations(lookup, np.array(first), np.array(size), np.array(chance), int(np.prod(functions)), distinct)
+
+
+def _distinct(permutations: NDArray[np.integer], choices: Sequence[int]) -> int:
+    """Ways to choose on each place, those that permutations of the places make equal once (Burnside's lemma)."""
+    total = 0
+    for one in permutations.tolist():
+        seen: set[int] = set()
+        ways = 1
+        for place in range(len(one)):
+            if place not in seen:
+                ways *= choices[place]
+            while place not in seen:
+                seen.add(place)
+                place = one[place]
+        total += ways
+    return total // len(permutations)
 
 
 def _own_shares(found: Sequence[Orbit]) -> NDArray[np.float64]:
@@ -252,16 +277,35 @@ def cluster_tables(
 
 
 def _scale(clusters: Clusters) -> NDArray[np.float64]:
-    """(n_orbits,) factor of what is an orbit's own in the mean of χ² over degrees of freedom, with the weights."""
-    functions = np.array([float(one.n_functions) for one in clusters.decorations])
-    many = np.array([one.order > 1 for one in clusters.orbits])
-    if not many.any():
-        many = ~many
-    within = np.rint(np.linalg.inv(clusters.shares))
-    per_site = np.array([len(one.members) for one in clusters.orbits]) / clusters.n_active
-    of_orbit = np.where(many, per_site / (within @ (many * functions)).clip(1.0), 0.0) / many.sum()
-    scale: NDArray[np.float64] = of_orbit @ within
+    """(n_orbits,) factor of χ² of what is an orbit's own in the square of the term, see the module's head."""
+    alloy, found = clusters.alloy, clusters.orbits
+    orders = np.array([one.order for one in found])
+    functions = np.array([one.n_functions for one in clusters.decorations], np.float64)
+    per_site = np.array([len(one.members) for one in found]) / clusters.n_active
+    # squared deviation of an orbit in a random cell of one site
+    chance = np.array([one.n_distinct for one in clusters.decorations]) / (functions * per_site)
+    shells = np.unique(np.round([one.radius for one in found if one.order == 2], 4))
+    counted = per_site.copy()
+    for k, one in enumerate(found):
+        if one.order == 2:
+            counted[k] = 1.0 if np.searchsorted(shells, round(one.radius, 4)) < _ALIKE else _FARTHER
+        elif one.order > 2:
+            counted[k] *= _mean_square(one, alloy) ** -2.0
+    scale = np.zeros(len(found))
+    shares = {n: 0.5 ** (n - 2) for n in sorted(set(orders.tolist())) if n > 1} or {1: 1.0}
+    for n, share in shares.items():
+        own = orders == n
+        total = float((counted * chance)[own].sum())
+        scale[own] = share / sum(shares.values()) * counted[own] / (functions[own] * total)
     return scale if clusters.weights is None else scale * clusters.weights**2
+
+
+def _mean_square(orbit: Orbit, alloy: AlloySites) -> float:
+    """Mean squared distance between two sites of a cluster, Å²."""
+    rows = orbit.members[0]
+    places = (alloy.sites[rows[:, 0]] + rows[:, 1:]) @ alloy.cell
+    squares = ((places[:, None] - places[None]) ** 2).sum(-1)
+    return float(squares.sum() / (orbit.order * (orbit.order - 1)))
 
 
 def _aligned(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,9 +1,10 @@
 """Random alloys in small cells: what the defaults reach in equal CPU seconds, with icet and sqsgenerator beside.
 
-Cells: 48 sites of a ternary, 60 and 40 of a quinary (CoCrFeMnNi), fcc, all equiatomic. Judged by icet's cluster vectors
-(pairs to 6 Å, triplets to 4.5 Å; mean |Δ|), by the means of an ACE basis that no side optimised, and by the
-root mean square of the Warren–Cowley orders of three shells and of the correlations of triplets 111, 112 and 113, each
-also as a share of that of random occupations. The other programs are measured where they are installed.
+Cells: 48 sites of a ternary, 60 and 40 of a quinary (CoCrFeMnNi), fcc, and 40 of a bcc quinary, all equiatomic. Judged
+by icet's cluster vectors (pairs of five shells, triplets of three; mean |Δ|), by the means of an ACE basis that no side
+optimised, and by the root mean square of the Warren–Cowley orders of three shells and of the correlations of triplets
+whose first two sides are nearest neighbours (111, 112, 113), each also as a share of that of random occupations. The
+other programs are measured where they are installed.
 
     python tools/bench/alloys.py --seeds 10 --seconds 10 --json alloys.json
 """
@@ -17,7 +18,7 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from ase import Atoms
@@ -35,21 +36,57 @@ from grs_evo.search.strategies.lattice_chain import advance_chain, chain_options
 from grs_evo.structures.structure import Structure, from_atoms, to_atoms
 from grs_evo.targets.clusters import AlloySites, correlations, make_clusters, orbit_report
 
-A = 3.6
-CUTOFFS = (6.0, 4.5)
 FIVE = ("Co", "Cr", "Fe", "Mn", "Ni")
-WORK = {"ternary 48": (("Co", "Fe", "Ni"), 48), "quinary 60": (FIVE, 60), "CoCrFeMnNi 40": (FIVE, 40)}
-# Å over the lattice constant: triplets of nearest neighbours whose third side is the first, second or third shell
-TRIPLETS = {"111": 0.5**0.5, "112": 1.0, "113": 1.5**0.5}
 
 
-def problem_of(elements: tuple[str, ...], size: int) -> Any:
+class Work(NamedTuple):
+    """One row of the table."""
+
+    elements: tuple[str, ...]
+    sites: int
+    lattice: str = "fcc"
+
+    @property
+    def a(self) -> float:
+        """Å"""
+        return {"fcc": 3.6, "bcc": 3.2}[self.lattice]
+
+    @property
+    def parent(self) -> Atoms:
+        return bulk("Cu", self.lattice, a=self.a)
+
+    @property
+    def cutoffs(self) -> tuple[float, float]:
+        """Of pairs (five shells) and of triplets (three), Å."""
+        return {"fcc": (6.0, 4.5), "bcc": (5.8, 4.6)}[self.lattice]
+
+    @property
+    def triplets(self) -> dict[str, float]:
+        """Third side, Å, of triplets with two sides between nearest neighbours."""
+        shells = {"fcc": {"111": 0.5**0.5, "112": 1.0, "113": 1.5**0.5}, "bcc": {"112": 1.0, "113": 2**0.5}}
+        return {name: side * self.a for name, side in shells[self.lattice].items()}
+
+    @property
+    def nearest(self) -> float:
+        """Å"""
+        return float(self.a * {"fcc": 0.5, "bcc": 0.75}[self.lattice] ** 0.5)
+
+
+WORK = {
+    "ternary 48": Work(("Co", "Fe", "Ni"), 48),
+    "quinary 60": Work(FIVE, 60),
+    "CoCrFeMnNi 40": Work(FIVE, 40),
+    "MoNbTaVW 40": Work(("Mo", "Nb", "Ta", "V", "W"), 40, "bcc"),
+}
+
+
+def problem_of(work: Work) -> Any:
     """What a run file of an alloy and a size alone sets up, and how long that takes."""
-    composition = ", ".join(f"{one} = {1 / len(elements)!r}" for one in elements)
-    alloy = f'[target.alloy]\nlattice = "fcc"\na = {A}\ncomposition = {{{composition}}}\n'
-    text = f"{alloy}[candidates]\nsizes = [{size}, {size}]\n"
+    composition = ", ".join(f"{one} = {1 / len(work.elements)!r}" for one in work.elements)
+    alloy = f'[target.alloy]\nlattice = "{work.lattice}"\na = {work.a}\ncomposition = {{{composition}}}\n'
+    text = f"{alloy}[candidates]\nsizes = [{work.sites}, {work.sites}]\n"
     begun = time.process_time()
-    parent = AlloyCell(bulk("Cu", "fcc", a=A).cell[:], np.zeros((1, 3)), "")
+    parent = AlloyCell(work.parent.cell[:], np.zeros((1, 3)), "")
     run, _ = with_alloy_defaults(parse(text, "run.toml"), parent)
     problem = make_problem(run, make_target_data(run, Path()), Path())
     return run, problem, time.process_time() - begun
@@ -62,13 +99,14 @@ def point_functions(n: int) -> np.ndarray:
     return np.array(rows)
 
 
-def judge_of(elements: tuple[str, ...]) -> Callable[[Structure], dict[str, float]]:
+def judge_of(work: Work) -> Callable[[Structure], dict[str, float]]:
     """All measures of one cell."""
+    elements = work.elements
     n = len(elements)
-    alloy = AlloySites(bulk("Cu", "fcc", a=A).cell[:], np.zeros((1, 3)), np.full((1, n), 1 / n), np.zeros((0, 4)), 0)
-    clusters = make_clusters(alloy, CUTOFFS)
+    alloy = AlloySites(work.parent.cell[:], np.zeros((1, 3)), np.full((1, n), 1 / n), np.zeros((0, 4)), 0)
+    clusters = make_clusters(alloy, work.cutoffs)
     basis = grs_evo.build_basis(elements, n_max=(6, 2, 1), l_max=(0, 3, 2), cutoff=6.5)
-    target = grs_evo.Target.random_alloy(bulk("Cu", "fcc", a=A), basis, dict.fromkeys(elements, 1 / n), samples=2000)
+    target = grs_evo.Target.random_alloy(work.parent, basis, dict.fromkeys(elements, 1 / n), samples=2000)
     ace = grs_evo.make_objective(basis, target, grs_evo.LossOptions(variance=0.0))
 
     def judge(one: Structure) -> dict[str, float]:
@@ -88,22 +126,22 @@ def judge_of(elements: tuple[str, ...]) -> Callable[[Structure], dict[str, float
         for shell in range(3):
             alphas = [a for pair, a in pairs[shell]["orders"].items() if len(set(pair.split("-"))) == 2]
             measures[f"WC {shell + 1}"] = float(np.sqrt(np.mean(np.square(alphas))))
-        for name, side in TRIPLETS.items():
+        for name, side in work.triplets.items():
             measures[name] = next(
                 row["deviation"]
                 for row, orbit in zip(rows, [o for o in clusters.orbits if o.order > 1], strict=True)
-                if orbit.order == 3 and abs(orbit.radius - side * A) < 1e-3 and _is_near(orbit, name)
+                if orbit.order == 3 and abs(orbit.radius - side) < 1e-3 and _is_near(orbit, work)
             )
         return measures
 
     return judge
 
 
-def _is_near(orbit: Any, name: str) -> bool:
+def _is_near(orbit: Any, work: Work) -> bool:
     """Whether two sides of a triplet are nearest neighbours."""
-    places = orbit.members[0, :, 1:] @ bulk("Cu", "fcc", a=A).cell[:]
+    places = orbit.members[0, :, 1:] @ work.parent.cell[:]
     sides = np.sort([np.linalg.norm(places[i] - places[j]) for i, j in ((0, 1), (0, 2), (1, 2))])
-    return bool(abs(sides[1] - A * 0.5**0.5) < 1e-3)
+    return bool(abs(sides[1] - work.nearest) < 1e-3)
 
 
 def ours(lattice: LatticeObjective, problem: Any, walk: WalkOptions, seed: int, seconds: float) -> Structure:
@@ -119,18 +157,23 @@ def ours(lattice: LatticeObjective, problem: Any, walk: WalkOptions, seed: int, 
     return lattice.structure(chain.elite[0])
 
 
-def icet(elements: tuple[str, ...], template: Atoms, seeds: int, seconds: float) -> list[Atoms]:
+def icet(work: Work, template: Atoms, seeds: int, seconds: float) -> list[Atoms]:
     """Its annealing with the steps that fit into the time, pairs and triplets to the cutoffs that judge."""
     from icet import ClusterSpace
     from icet.input_output.logging_tools import set_log_config
     from icet.tools.structure_generation import generate_sqs_from_supercells
 
     set_log_config(level="ERROR")
-    space = ClusterSpace(bulk("Cu", "fcc", a=A), list(CUTOFFS), list(elements))
+    space = ClusterSpace(work.parent, list(work.cutoffs), list(work.elements))
+    composition = dict.fromkeys(work.elements, 1 / len(work.elements))
 
     def make(steps: int, seed: int) -> Atoms:
         return generate_sqs_from_supercells(
-            space, [template.copy()], dict.fromkeys(elements, 1 / len(elements)), n_steps=steps, random_seed=seed
+            space,
+            [template.copy()],
+            composition,
+            n_steps=steps,
+            random_seed=seed,
         )
 
     begun = time.process_time()
@@ -139,7 +182,7 @@ def icet(elements: tuple[str, ...], template: Atoms, seeds: int, seconds: float)
     return [make(steps, seed) for seed in range(seeds)]
 
 
-def sqsgenerator(elements: tuple[str, ...], template: Atoms, seeds: int, seconds: float) -> list[Atoms]:
+def sqsgenerator(work: Work, template: Atoms, seeds: int, seconds: float) -> list[Atoms]:
     """Its random search of pairs in three shells, in as many iterations as fit into the time on one thread."""
     import sqsgenerator as program
 
@@ -152,7 +195,7 @@ def sqsgenerator(elements: tuple[str, ...], template: Atoms, seeds: int, seconds
                         "coords": template.get_scaled_positions().tolist(),
                         "species": template.get_chemical_symbols(),
                     },
-                    "composition": dict.fromkeys(elements, len(template) // len(elements)),
+                    "composition": dict.fromkeys(work.elements, len(template) // len(work.elements)),
                     "iterations": iterations,
                     "shell_weights": {1: 1.0, 2: 0.5, 3: 0.33},
                     "thread_config": 1,
@@ -180,17 +223,18 @@ def main() -> None:
     given = parser.parse_args()
     logging.disable(logging.CRITICAL)
     out: dict[str, Any] = {}
-    for name, (elements, size) in WORK.items():
+    for name, work in WORK.items():
         if given.only in (None, name):
-            out[name] = measured(name, elements, size, given)
+            out[name] = measured(name, work, given)
             if given.json:
                 given.json.write_text(json.dumps(out, indent=1))
 
 
-def measured(name: str, elements: tuple[str, ...], size: int, given: argparse.Namespace) -> dict[str, Any]:
-    problem_of(elements, size)  # compiles
-    run, problem, set_up = problem_of(elements, size)
-    lattice, judge = problem.lattices[0], judge_of(elements)
+def measured(name: str, work: Work, given: argparse.Namespace) -> dict[str, Any]:
+    elements, size = work.elements, work.sites
+    problem_of(work)  # compiles
+    run, problem, set_up = problem_of(work)
+    lattice, judge = problem.lattices[0], judge_of(work)
     rng = np.random.default_rng(0)
     even = np.arange(size, dtype=np.int32) % len(elements)
     drawn = [judge(lattice.structure(rng.permutation(even))) for _ in range(40)]
@@ -206,7 +250,7 @@ def measured(name: str, elements: tuple[str, ...], size: int, given: argparse.Na
     template = to_atoms(lattice.structure(even), problem.elements)
     for program in given.others.split(","):
         if program and importlib.util.find_spec(program):
-            made = OTHERS[program](elements, template, given.seeds, given.seconds)
+            made = OTHERS[program](work, template, given.seeds, given.seconds)
             found[program] = [from_atoms(one, problem.elements) for one in made]
     result: dict[str, Any] = {"set_up": set_up, "swaps_per_second": rate, "random": random}
     for program, cells in found.items():

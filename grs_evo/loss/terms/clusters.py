@@ -28,8 +28,9 @@ from grs_evo.targets.clusters import (
 from grs_evo.targets.short_range_order import ordered_cell
 from grs_evo.targets.target import Target
 
-# Shells that pairs, triplets and quadruplets reach where nothing is given.
-_SHELLS = (5, 3, 1)
+# Shells that pairs and triplets reach where nothing is given. A small cell has too few occupations for more:
+# quadruplets cost more of pairs and triplets than they gain.
+_SHELLS = (5, 3)
 _Weight = Annotated[float, Field(ge=0, le=1e6)]  # squares of larger ones would overflow
 _FAR = 3.0  # of the cube root of the volume of a site: beyond the shells above
 
@@ -39,7 +40,7 @@ class ClusterOptions(TermOptions):
 
     pairs: float | None = Field(None, ge=0, description="of pairs; default: five shells of sites; 0: none [Å]")
     triplets: float | None = Field(None, ge=0, description="of triplets; default: three shells; 0: none [Å]")
-    quadruplets: float | None = Field(None, ge=0, description="of quadruplets; default: one shell; 0: none [Å]")
+    quadruplets: float = Field(0.0, ge=0, description="of quadruplets; 0: none [Å]")
     weights: dict[Literal["pairs", "triplets", "quadruplets"], tuple[_Weight, ...]] = Field(
         default={},
         description="of orbits, the shortest first, over the usual ones; orbits that are not given have 1 [1]",
@@ -56,14 +57,16 @@ class ClusterOptions(TermOptions):
 
 
 def _radii(cell: NDArray[np.float64], sites: NDArray[np.float64], options: ClusterOptions) -> list[float]:
+    """Of pairs, triplets and quadruplets; what is not given holds the clusters that are, and lies within them."""
     spacing = (abs(np.linalg.det(cell)) / len(sites)) ** (1 / 3)
     found = shells(cell, sites, _FAR * spacing)
-    given = (options.pairs, options.triplets, options.quadruplets)
-    radii = [found[min(n, len(found)) - 1] if one is None else one for n, one in zip(_SHELLS, given, strict=True)]
-    for k, one in enumerate(given[1:], start=1):
-        if one is None:  # what is not given stays within what is
-            radii[k] = min(radii[k - 1], radii[k])
-    return radii
+    far, near = (found[min(n, len(found)) - 1] for n in _SHELLS)
+    pairs, triplets, quadruplets = options.pairs, options.triplets, options.quadruplets
+    if pairs is None:
+        pairs = max(far, triplets or 0.0, quadruplets)
+    if triplets is None:
+        triplets = min(pairs, max(near, quadruplets))
+    return [pairs, triplets, quadruplets]
 
 
 def _prepare(basis: Basis, target: Target, options: ClusterOptions) -> tuple[Clusters, ClusterOptions]:
@@ -97,11 +100,13 @@ def _on_sites(template: Structure, weight: float, state: tuple[Clusters, Cluster
     clusters, options = state
     given = {name: r for name in ("pairs", "triplets", "quadruplets") if (r := getattr(options, name))}
     shortest = shortest_vector(template.cell)
+    lengths = ", ".join(f"{one:.4g}" for one in np.linalg.norm(template.cell, axis=1))
     for name, radius in given.items():
         if radius >= shortest * (1.0 - 1e-6):
             raise InputError(
-                f"loss.terms.clusters.{name}: reach {radius:g} Å, but in the cell of {template.n_atoms} sites each site"
-                f" has its own image {shortest:.4g} Å away; stay below that, or take a larger cell"
+                f"loss.terms.clusters.{name}: reach {radius:g} Å, but in a cell of {template.n_atoms} sites, with vectors of"
+                f" {lengths} Å, each site has its own image {shortest:.4g} Å away; stay below that, or take a larger or"
+                " less elongated cell"
             )
     at = placed(template, clusters.alloy.cell, clusters.alloy.sites, "candidates")
     return cluster_tables(clusters, at, weight)
