@@ -121,8 +121,7 @@ def test_the_term_is_the_root_of_a_weighted_mean_of_squared_deviations() -> None
     # of a random cell of one site: distinct products of functions over all products and clusters of a site; of two
     # functions 3 distinct of 4 on a pair and 5 of 16 on a quadruplet, 4 and 6 of 8 on triplets with six and two orders
     pairs = (one + two + three + 0.1 * four) / (0.75 * (1 / 6 + 1 / 3 + 1 / 12 + 0.1 / 6))
-    # mean squares of distances are in the ratio of 3 to 4
-    far = 12 / 8 * (3 / 4) ** 2
+    far = 12 / 8 / np.sqrt(2)  # one of three distances is longer, by the root of 2
     triplets = (t111 + far * t112) / (4 / 8 / 8 + far * 6 / 8 / 12)
     quadruplets = t1111 / (5 / 16 / 2)
     expected = (pairs + triplets / 2 + quadruplets / 4) / (1 + 1 / 2 + 1 / 4)

@@ -6,9 +6,9 @@ of the Warren–Cowley orders, over n − 1 elements). The term is the root of a
 
 * Pairs of three shells count alike, for that is how short-range order is read, and farther ones a tenth. Measured by
   χ², a shell with few pairs, as the second of fcc and bcc, is left at two or three times the order of the others.
-* Triplets and quadruplets count by their number and by the inverse square of the mean squared distance between their
-  sites: many wide orbits would otherwise outweigh the few of near neighbours.
-* In a random cell triplets contribute half of what pairs do, quadruplets a quarter, as interactions decay.
+* Triplets and quadruplets count by their number over the product of the distances between their sites: many wide
+  orbits would otherwise outweigh the few of near neighbours.
+* In a random cell triplets contribute half of what pairs do, and quadruplets half of that.
 
 In this unit, the spread of single environments of a random alloy, the term is about 1/√N in a random cell of N sites.
 """
@@ -81,6 +81,8 @@ def sites_of(structures: Sequence[Structure], weights: Sequence[float], n_el: in
     return AlloySites(cell, sites, fractions, np.zeros((0, 4)), 0)
 
 
+# What clusters of one site more contribute.
+_BY_SITE = 0.5
 # Shells of pairs that count alike, and what farther ones count.
 _ALIKE, _FARTHER = 3, 0.1
 _NAMES = {1: "site", 2: "pair", 3: "triplet", 4: "quadruplet"}
@@ -290,9 +292,9 @@ def _scale(clusters: Clusters) -> NDArray[np.float64]:
         if one.order == 2:
             counted[k] = 1.0 if np.searchsorted(shells, round(one.radius, 4)) < _ALIKE else _FARTHER
         elif one.order > 2:
-            counted[k] *= _mean_square(one, alloy) ** -2.0
+            counted[k] /= _distances(one, alloy)
     scale = np.zeros(len(found))
-    shares = {n: 0.5 ** (n - 2) for n in sorted(set(orders.tolist())) if n > 1} or {1: 1.0}
+    shares = {n: _BY_SITE ** (n - 2) for n in sorted(set(orders.tolist())) if n > 1} or {1: 1.0}
     for n, share in shares.items():
         own = orders == n
         total = float((counted * chance)[own].sum())
@@ -300,12 +302,12 @@ def _scale(clusters: Clusters) -> NDArray[np.float64]:
     return scale if clusters.weights is None else scale * clusters.weights**2
 
 
-def _mean_square(orbit: Orbit, alloy: AlloySites) -> float:
-    """Mean squared distance between two sites of a cluster, Å²."""
+def _distances(orbit: Orbit, alloy: AlloySites) -> float:
+    """Product of the distances between the sites of a cluster, Å to the number of its pairs."""
     rows = orbit.members[0]
     places = (alloy.sites[rows[:, 0]] + rows[:, 1:]) @ alloy.cell
-    squares = ((places[:, None] - places[None]) ** 2).sum(-1)
-    return float(squares.sum() / (orbit.order * (orbit.order - 1)))
+    first, second = np.triu_indices(orbit.order, 1)
+    return float(np.prod(np.linalg.norm(places[first] - places[second], axis=1)))
 
 
 def _aligned(values: NDArray[np.float64]) -> NDArray[np.float64]:
