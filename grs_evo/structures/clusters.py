@@ -144,6 +144,14 @@ def _radius(cell: NDArray[np.float64], sites: NDArray[np.float64], rows: Rows) -
     return float(np.linalg.norm(places[:, None] - places[None], axis=-1).max())
 
 
+def distances(cell: NDArray[np.float64], sites: NDArray[np.float64], rows: Rows) -> NDArray[np.float64]:
+    """Between the sites of a cluster, each pair once, Å."""
+    places = (sites[rows[:, 0]] + rows[:, 1:]) @ cell
+    first, second = np.triu_indices(len(rows), 1)
+    found: NDArray[np.float64] = np.linalg.norm(places[first] - places[second], axis=1)
+    return found
+
+
 def _clusters(
     cell: NDArray[np.float64], sites: NDArray[np.float64], active: NDArray[np.bool_], order: int, reach: float
 ) -> list[tuple[int, ...]]:

@@ -27,7 +27,7 @@ from grs_evo.errors import InputError
 from grs_evo.kernels.ace.tables import aligned
 from grs_evo.kernels.lattice.clusters import ClusterTables, clusters_whole, count_clusters, make_cluster_work
 from grs_evo.kernels.simd import LANES
-from grs_evo.structures.clusters import Orbit, Placed, filled, in_supercell, key_of, orbits, placed
+from grs_evo.structures.clusters import Orbit, Placed, distances, filled, in_supercell, key_of, orbits, placed
 from grs_evo.structures.structure import VACANCY, Structure
 from grs_evo.structures.symmetry import ask_spglib, conventional
 
@@ -292,7 +292,7 @@ def _scale(clusters: Clusters) -> NDArray[np.float64]:
         if one.order == 2:
             counted[k] = 1.0 if np.searchsorted(shells, round(one.radius, 4)) < _ALIKE else _FARTHER
         elif one.order > 2:
-            counted[k] /= _distances(one, alloy)
+            counted[k] /= np.prod(distances(alloy.cell, alloy.sites, one.members[0]))
     scale = np.zeros(len(found))
     shares = {n: _BY_SITE ** (n - 2) for n in sorted(set(orders.tolist())) if n > 1} or {1: 1.0}
     for n, share in shares.items():
@@ -300,14 +300,6 @@ def _scale(clusters: Clusters) -> NDArray[np.float64]:
         total = float((counted * chance)[own].sum())
         scale[own] = share / sum(shares.values()) * counted[own] / (functions[own] * total)
     return scale if clusters.weights is None else scale * clusters.weights**2
-
-
-def _distances(orbit: Orbit, alloy: AlloySites) -> float:
-    """Product of the distances between the sites of a cluster, Å to the number of its pairs."""
-    rows = orbit.members[0]
-    places = (alloy.sites[rows[:, 0]] + rows[:, 1:]) @ alloy.cell
-    first, second = np.triu_indices(orbit.order, 1)
-    return float(np.prod(np.linalg.norm(places[first] - places[second], axis=1)))
 
 
 def _aligned(values: NDArray[np.float64]) -> NDArray[np.float64]:

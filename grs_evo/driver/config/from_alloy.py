@@ -81,8 +81,8 @@ def with_alloy_defaults(run: RunFile, parent: AlloyCell) -> tuple[RunFile, tuple
     towards = run.loss.mean > 0 and run.loss.w_structure > 0 and run.loss.w_set == 0
     if "terms" not in run.loss.model_fields_set and on_sites and towards and _mixed(alloy):
         loss["terms"] = {"clusters": _CLUSTERS}
-        told = f"loss.terms.clusters: {_CLUSTERS:g}"
-        notes.append(f"{told}, cluster correlations beside the environments; terms = {{}} leaves them out")
+        weight = f"loss.terms.clusters: {_CLUSTERS:g}"
+        notes.append(f"{weight}, cluster correlations beside the environments; terms = {{}} leaves them out")
     changes["loss"] = run.loss.model_copy(update=loss)
     given = run.search.model_fields_set
     one_cell = candidates.kind != "supercells" or candidates.compact == 1

@@ -104,9 +104,9 @@ def _on_sites(template: Structure, weight: float, state: tuple[Clusters, Cluster
     for name, radius in given.items():
         if radius >= shortest * (1.0 - 1e-6):
             raise InputError(
-                f"loss.terms.clusters.{name}: reach {radius:g} Å, but in a cell of {template.n_atoms} sites, with vectors of"
-                f" {lengths} Å, each site has its own image {shortest:.4g} Å away; stay below that, or take a larger or"
-                " less elongated cell"
+                f"loss.terms.clusters.{name}: reach {radius:g} Å, but in a cell of {template.n_atoms} sites, with"
+                f" vectors of {lengths} Å, each site has its own image {shortest:.4g} Å away; stay below that,"
+                " or take a larger or less elongated cell"
             )
     at = placed(template, clusters.alloy.cell, clusters.alloy.sites, "candidates")
     return cluster_tables(clusters, at, weight)
