@@ -24,9 +24,6 @@ _N_MAX, _L_MAX, _SHELLS = [3, 1, 1], [0, 2, 1], 3
 _FAR = 3.0  # of the cube root of the volume of a site
 # Annealing on sites: losses of one generation, and of one anneal.
 _EVALUATIONS, _STEPS = 2_500, 10_000
-# Weight of cluster correlations. Environments have hundreds of functions to clusters' few orbits and hold nearest
-# neighbours, too: at 1 the second shell stays behind, at 4 the environments are still better than if left alone.
-_CLUSTERS = 4.0
 # A parent of the candidates' own; what then follows from the alloy is the composition alone.
 _PARENT = {"lattice", "file", "a"}
 _COMPOSITION = {"counts", "fractions", "limits", "composition"}
@@ -79,10 +76,11 @@ def with_alloy_defaults(run: RunFile, parent: AlloyCell) -> tuple[RunFile, tuple
         loss["variance"] = 0.0
         notes.append("loss.variance: 0, since no small cell has the variances of a random alloy; give it for others")
     towards = run.loss.mean > 0 and run.loss.w_structure > 0 and run.loss.w_set == 0
-    if "terms" not in run.loss.model_fields_set and on_sites and towards and _mixed(alloy):
-        loss["terms"] = {"clusters": _CLUSTERS}
-        weight = f"loss.terms.clusters: {_CLUSTERS:g}"
-        notes.append(f"{weight}, cluster correlations beside the environments; terms = {{}} leaves them out")
+    if "terms" not in run.loss.model_fields_set and on_sites and towards and (weight := _cluster_weight(alloy)):
+        loss["terms"] = {"clusters": weight}
+        notes.append(
+            f"loss.terms.clusters: {weight:g}, cluster correlations beside the environments; terms = {{}} leaves them out"
+        )
     changes["loss"] = run.loss.model_copy(update=loss)
     given = run.search.model_fields_set
     one_cell = candidates.kind != "supercells" or candidates.compact == 1
@@ -108,8 +106,13 @@ def _tables(alloy: AlloyOptions, n_sites: int) -> list[dict[str, float]]:
     return [alloy.composition] * n_sites if isinstance(alloy.composition, dict) else list(alloy.composition)
 
 
-def _mixed(alloy: AlloyOptions) -> bool:
-    return any(sum(x > 0 for x in one.values()) > 1 for one in _tables(alloy, 1))
+def _cluster_weight(alloy: AlloyOptions) -> float:
+    """Elements beside the first on the site with most of them; 0 where no site is mixed.
+
+    Functions of environments grow in number with a higher power of the elements than those of pairs, and ask for more
+    of the few occupations of a small cell: with equal weights the orders of five elements stay far off.
+    """
+    return float(max(sum(x > 0 for x in one.values()) for one in _tables(alloy, 1)) - 1)
 
 
 def _candidates(
