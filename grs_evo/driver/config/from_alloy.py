@@ -79,7 +79,7 @@ def with_alloy_defaults(run: RunFile, parent: AlloyCell) -> tuple[RunFile, tuple
     if "terms" not in run.loss.model_fields_set and on_sites and towards and (weight := _cluster_weight(alloy)):
         loss["terms"] = {"clusters": weight}
         notes.append(
-            f"loss.terms.clusters: {weight:g}, cluster correlations beside the environments; terms = {{}} leaves them out"
+            f"loss.terms.clusters: {weight:g}, cluster correlations beside environments; terms = {{}}: without"
         )
     changes["loss"] = run.loss.model_copy(update=loss)
     given = run.search.model_fields_set
