@@ -29,12 +29,11 @@ def features(pool: Pool, other: Pool | None = None) -> tuple[NDArray[np.float64]
     d = pool.n_columns
     joined, scales = np.empty((len(pool), 2 * d)), []
     for k, block in enumerate((pool.energy, pool.sizes)):
-        made = _compressed(block, block)
+        made = _compressed(block, block, joined[:, k * d : (k + 1) * d])
         centre = made.mean(axis=0)
         made -= centre
         spread = max(np.sqrt((made**2).sum() / max(1, len(made))), 1e-300)
         made /= spread
-        joined[:, k * d : (k + 1) * d] = made
         scales.append((centre, spread))
     values, axes = np.linalg.eigh(joined.T @ joined)
     values, axes = values[::-1], axes[:, ::-1]
@@ -47,9 +46,11 @@ def features(pool: Pool, other: Pool | None = None) -> tuple[NDArray[np.float64]
     return joined @ axes, theirs
 
 
-def _compressed(block: NDArray[np.float64], pool: NDArray[np.float64]) -> NDArray[np.float64]:
+def _compressed(
+    block: NDArray[np.float64], pool: NDArray[np.float64], out: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
     """Columns less their median over the pool; far beyond the median distance from it, distances grow as logarithms."""
-    made = np.empty(block.shape)
+    made = np.empty(block.shape) if out is None else out
     for first in range(0, block.shape[1], _COLUMNS):
         some = slice(first, first + _COLUMNS)
         middle = np.median(pool[:, some], axis=0)
