@@ -141,18 +141,24 @@ def make_pool(
     """
     d = basis.n_desc
     sketched = 4 * n_structures * d * (d + 1) > _MOST_BYTES
-    rows: list[Row] = []
+    # what all structures have goes straight into its place: a large pool is not held twice
+    energy, squares = np.empty((2, n_structures, d))
+    atoms_of: list[int] = []
+    forces: list[NDArray[np.float32]] = []
+    refused: list[tuple[int, str]] = []
     gram = np.zeros((d, d))
     for block in (describe or by_threads(1))(_tasks(structures, basis, sketched, seed)):
-        rows += block.rows
         gram += block.gram
-    refused = [(number, one.refused) for number, one in enumerate(rows) if one.refused]
-    rows = [one for one in rows if not one.refused]
-    atoms = np.array([one.n_atoms for one in rows], np.int64)
-    energy = np.array([one.energy for one in rows]).reshape(-1, d)
-    squares = np.array([one.squares for one in rows]).reshape(-1, d)
+        for one in block.rows:
+            if one.refused:
+                refused.append((len(atoms_of) + len(refused), one.refused))
+                continue
+            energy[len(atoms_of)], squares[len(atoms_of)] = one.energy, one.squares
+            atoms_of.append(one.n_atoms)
+            forces.append(one.forces)
+    atoms = np.array(atoms_of, np.int64)
+    energy, squares = energy[: len(atoms)], squares[: len(atoms)]
     centre = like.centre if like is not None else energy.mean(axis=0) if len(energy) else np.zeros(d)
-    # in place: these blocks of a large pool are not held twice
     energy -= centre
     energy /= ENERGY_SIGMA
     gram /= FORCE_SIGMA**2
@@ -167,7 +173,7 @@ def make_pool(
         atoms,
         energy,
         sizes,
-        tuple(np.divide(one.forces, FORCE_SIGMA * scale, out=one.forces, casting="same_kind") for one in rows),
+        tuple(np.divide(one, FORCE_SIGMA * scale, out=one, casting="same_kind") for one in forces),
         gram / scale / scale[:, None],
         centre,
         scale,
