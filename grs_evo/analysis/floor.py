@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from grs_evo.loss.objective import Objective
 from grs_evo.loss.quality import LEAST_NOISE, without_extras
+from grs_evo.structures.structure import Structure
 from grs_evo.targets.moments import moments_of
 from grs_evo.targets.target import Target
 
-# Environments of each element that a half has at least.
-_LEAST = 50
+# Environments of each element that a part of a target has at least.
+LEAST = 50
 # Share of the floor from which on less says nothing. Halves differ by twice the σ that divides the whole target from
 # all that it is a sample of; a cell of loss L is off by about √(σ² + L²), within a hundredth of σ where L is 0.14 σ.
 # Measured by `tools/bench/floor.py --along`: below, the loss against what was kept out no longer falls, or rises.
@@ -51,7 +52,7 @@ def floor_of(objective: Objective) -> Floor | None:
     sides = (first, ~first)
     present = target.moments.counts > 0
     for side in sides:
-        if (np.bincount(target.sample_species[side], minlength=len(present))[present] < _LEAST).any():
+        if (np.bincount(target.sample_species[side], minlength=len(present))[present] < LEAST).any():
             return None
     bare = without_extras(objective)
     position = bare.term_names.index("structure")
@@ -63,6 +64,13 @@ def floor_of(objective: Objective) -> Floor | None:
         losses.append(float(against.rows_loss(target.sample_rows[~side], target.sample_species[~side]).terms[position]))
     loss = float(np.mean(losses))
     return Floor(loss, how) if loss > LEAST_NOISE else None
+
+
+def along_longest(structure: Structure) -> NDArray[np.float64]:
+    """(n_atoms,) where atoms are along the longest periodic vector, from 0 to 1."""
+    axis = int(np.argmax(np.where(structure.pbc, np.linalg.norm(structure.cell, axis=1), 0.0)))
+    places: NDArray[np.float64] = (structure.positions @ np.linalg.inv(structure.cell))[:, axis] % 1.0
+    return places
 
 
 def halves(target: Target) -> tuple[NDArray[np.bool_], str] | None:
@@ -78,9 +86,7 @@ def halves(target: Target) -> tuple[NDArray[np.bool_], str] | None:
         one = structures[0]
         if not one.pbc.any():
             return None
-        lengths = np.where(one.pbc, np.linalg.norm(one.cell, axis=1), 0.0)
-        axis = int(np.argmax(lengths))
-        along = (one.positions @ np.linalg.inv(one.cell))[kept, axis] % 1.0
+        along = along_longest(one)[kept]
         return along < np.median(along), "two halves of the target"
     first = structures[0]
     if any(

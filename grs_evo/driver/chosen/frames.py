@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from grs_evo.analysis.floor import LEAST, along_longest
 from grs_evo.analysis.quality import moves_away
 from grs_evo.descriptors.basis import Basis
 from grs_evo.driver.config.run_file import RunFile
@@ -25,10 +26,6 @@ from grs_evo.targets.target import Target
 _WIDEST = 1.1
 # Frames of one system from which on some are kept out unless the run file says otherwise, and how many of them.
 _MANY, _SHARE = 10, 0.2
-
-
-# Environments of each element that both parts of a single structure have at least, as for the floor.
-_LEAST = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,18 +87,16 @@ def _parts(entry: Entry, share: float) -> Division:
             f"target.kept_out: is {share:g}, but {entry.source} is not periodic, and one part of it is not like the "
             "others; leave it out"
         )
-    axis = int(np.argmax(np.where(structure.pbc, np.linalg.norm(structure.cell, axis=1), 0.0)))
-    along = (structure.positions @ np.linalg.inv(structure.cell))[:, axis] % 1.0
-    order = np.argsort(along, kind="stable")
+    order = np.argsort(along_longest(structure), kind="stable")
     first = structure.n_atoms - round(share * structure.n_atoms)
     seen, kept = np.sort(order[:first]), np.sort(order[first:])
     present = np.bincount(structure.species) > 0
     for part, name in ((seen, "seen"), (kept, "kept out")):
         fewest = int(np.bincount(structure.species[part], minlength=len(present))[present].min())
-        if fewest < _LEAST:
+        if fewest < LEAST:
             raise InputError(
                 f"target.kept_out: is {share:g}, so that of {entry.source} {fewest} environments of an element would "
-                f"be {name}; at least {_LEAST} of each are needed: give another share or a larger structure, or leave "
+                f"be {name}; at least {LEAST} of each are needed: give another share or a larger structure, or leave "
                 "it out"
             )
     return Division([entry], [entry], (seen,), (kept,))
