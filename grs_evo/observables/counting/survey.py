@@ -238,18 +238,18 @@ def _rows(found: Survey, rng: np.random.Generator, centres: Sequence[NDArray[np.
 
 
 def _regions(
-    structure: Structure, own: NDArray[np.int64], room: int, rng: np.random.Generator
+    structure: Structure, own: NDArray[np.int64], most: int, rng: np.random.Generator
 ) -> list[NDArray[np.int64]]:
-    """All of some atoms of a structure where there is room, otherwise those nearest to a few of them."""
-    if len(own) <= room:
+    """All of some atoms of a structure, or of more than so many those nearest to a few of them."""
+    if len(own) <= most:
         return [own]
     taken = np.ones(structure.n_atoms, np.bool_)
     taken[own] = False
     regions = []
-    for centre in own[rng.choice(len(own), min(_REGIONS, room), replace=False)]:
+    for centre in own[rng.choice(len(own), min(_REGIONS, most), replace=False)]:
         away = distances_from(structure, structure.positions[centre])
         away[taken] = np.inf
-        size = max(room // _REGIONS, 1)
+        size = max(most // _REGIONS, 1)
         chosen = np.sort(np.argpartition(away, size - 1)[:size])
         taken[chosen] = True
         regions.append(chosen[np.isfinite(away[chosen])])
