@@ -37,7 +37,8 @@ VARIANTS = {
 }
 
 
-def problem_of(cutoff: float, composition: str) -> Problem:
+def problem_of(cutoff: float, composition: str, objectives: tuple[str, ...] = ("mean",)) -> Problem:
+    """Au-Cu on 32 sites; with a second objective, the variance, the loss has variances too."""
     crystal = bulk("Cu", a=3.75, cubic=True)
     crystal.symbols[0] = "Au"
     target = from_atoms(crystal, ELEMENTS)
@@ -45,10 +46,10 @@ def problem_of(cutoff: float, composition: str) -> Problem:
     source = bind(CandidateOptions(composition=composition), ELEMENTS, [target])
     sites = source.templates[0]
     reference = reference_structures(sites, 2, source.limits.composition)
-    loss = LossOptions(variance=0.0, scale="whitened")
+    loss = LossOptions(variance=float(len(objectives) - 1), scale="whitened")
     objective = make_objective(basis, Target.from_structures([target], basis), loss, reference=reference)
     lattice = make_lattice_objective(objective, sites)
-    archive = ArchiveOptions(objectives=("mean",))
+    archive = ArchiveOptions(objectives=objectives)
     return Problem(ELEMENTS, objective, (IslandOptions(),), (source,), (lattice,), archive, MigrantOptions(emigrants=0))
 
 

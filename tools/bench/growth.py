@@ -16,40 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase.build import bulk
 from engine import Rows, multiply_rate
-from genetic import ELEMENTS
+from genetic import problem_of
 from record import append, stamp
 
-from grs_evo.descriptors.basis import build_basis
-from grs_evo.loss.lattice import make_lattice_objective, reference_structures
-from grs_evo.loss.objective import make_objective
-from grs_evo.loss.options import LossOptions
-from grs_evo.search.candidates.binding import bind
-from grs_evo.search.candidates.source import CandidateOptions
 from grs_evo.search.island import advance, start
-from grs_evo.search.options import IslandOptions, MigrantOptions, SelectionOptions
+from grs_evo.search.options import IslandOptions, SelectionOptions
 from grs_evo.search.population.archive import ArchiveOptions, extend
 from grs_evo.search.population.individual import Individual
-from grs_evo.search.problem import Problem
-from grs_evo.structures.structure import Structure, from_atoms
-from grs_evo.targets.target import Target
+from grs_evo.structures.structure import Structure
 
 POPULATIONS, FRONTS = (50, 200, 800), (100, 1000, 4000)
-
-
-def problem_of(objectives: tuple[str, ...]) -> Problem:
-    """Au-Cu on 32 sites; with two objectives the loss has variances too."""
-    crystal = bulk("Cu", a=3.75, cubic=True)
-    crystal.symbols[0] = "Au"
-    target, basis = from_atoms(crystal, ELEMENTS), build_basis(ELEMENTS, cutoff=6.0)
-    source = bind(CandidateOptions(composition="free"), ELEMENTS, [target])
-    sites = source.templates[0]
-    loss = LossOptions(variance=float(len(objectives) - 1), scale="whitened")
-    reference = reference_structures(sites, 2, source.limits.composition)
-    objective = make_objective(basis, Target.from_structures([target], basis), loss, reference=reference)
-    lattice, archive = make_lattice_objective(objective, sites), ArchiveOptions(objectives=objectives)
-    return Problem(ELEMENTS, objective, (IslandOptions(),), (source,), (lattice,), archive, MigrantOptions(emigrants=0))
 
 
 def row(what: str, us: float, spent: float, **more: Any) -> dict[str, Any]:
@@ -59,7 +36,7 @@ def row(what: str, us: float, spent: float, **more: Any) -> dict[str, Any]:
 def children(populations: tuple[int, ...] = POPULATIONS) -> Rows:
     rows: Rows = []
     for objectives in (("mean",), ("mean", "variance")):
-        problem = problem_of(objectives)
+        problem = problem_of(6.0, "free", objectives)
         for kind in ("tournament", "nsga2"):
             for n in populations:
                 island = IslandOptions(population=n, selection=SelectionOptions(kind=kind))  # type: ignore[arg-type]
