@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from grs_evo.errors import InputError, nearest
+from grs_evo.errors import InputError
 from grs_evo.plugins import load
 from grs_evo.search.candidates.disordered.carved import to_be_cut
 from grs_evo.search.candidates.disordered.molecules import target_molecules
@@ -17,7 +17,7 @@ from grs_evo.search.candidates.disordered.networks import target_network
 from grs_evo.search.candidates.disordered.pieces import cuttable
 from grs_evo.search.candidates.limits import Fixed, Limits
 from grs_evo.search.candidates.shapes import Parent, scaled, shapes_of
-from grs_evo.search.candidates.site_rules import fixed_sites, site_rules
+from grs_evo.search.candidates.site_rules import element_index, fixed_sites, site_rules
 from grs_evo.search.candidates.source import CandidateGenerator, CandidateOptions, Source, minimum_distances
 from grs_evo.search.candidates.templates import check_templates, density_of, templates_of
 from grs_evo.structures.composition import Composition, free, largest_remainder, told
@@ -172,14 +172,10 @@ def _rule(
     def vector(name: str, given: Mapping[str, float], rest: float) -> NDArray[np.float64]:
         values = np.full(n, rest)
         for symbol, value in given.items():
-            if symbol not in elements:
-                raise InputError(
-                    f"{where}.{name}: element {symbol!r} is not in the basis; its elements are {', '.join(elements)}"
-                    + nearest(symbol, elements)
-                )
+            place = element_index(symbol, elements, f"{where}.{name}")
             if value < 0:
                 raise InputError(f"{where}.{name}.{symbol}: is {value}; must be 0 or more")
-            values[elements.index(symbol)] = value
+            values[place] = value
         return values
 
     if options.counts is not None:

@@ -15,20 +15,22 @@ from grs_evo.structures.composition import site_mask
 from grs_evo.structures.structure import Structure
 
 
+def element_index(symbol: str, elements: Sequence[str], key: str) -> int:
+    """Which of the basis's elements a key of the run file names; InputError where it is none."""
+    if symbol not in elements:
+        raise InputError(
+            f"{key}: element {symbol!r} is not in the basis; its elements are {', '.join(elements)}"
+            + nearest(symbol, elements)
+        )
+    return elements.index(symbol)
+
+
 def site_rules(
     options: CandidateOptions, elements: tuple[str, ...], n_parent: int, templates: Sequence[Structure], where: str
 ) -> NDArray[np.bool_] | None:
     """(period, n_el) what may sit where, or None when everything may."""
     if options.sites is None and not options.pinned:
         return None
-
-    def index(symbol: str, key: str) -> int:
-        if symbol not in elements:
-            raise InputError(
-                f"{where}.{key}: element {symbol!r} is not in the basis; its elements are {', '.join(elements)}"
-                + nearest(symbol, elements)
-            )
-        return elements.index(symbol)
 
     n_sites = templates[0].n_atoms
     period = n_parent or n_sites
@@ -40,7 +42,7 @@ def site_rules(
         for k, allowed in enumerate(options.sites):
             if not allowed:
                 raise InputError(f"{where}.sites[{k}]: is empty; name at least one of {', '.join(elements)}")
-            mask[k, [index(symbol, f"sites[{k}]") for symbol in allowed]] = True
+            mask[k, [element_index(symbol, elements, f"{where}.sites[{k}]") for symbol in allowed]] = True
     if options.pinned:
         if len(templates) != 1:
             raise InputError(f"{where}.pinned: needs one cell, but there are {len(templates)} templates")
@@ -49,7 +51,7 @@ def site_rules(
             if not key.isdigit() or int(key) >= n_sites:
                 raise InputError(f"{where}.pinned: site {key!r} does not exist; sites are 0 to {n_sites - 1}")
             mask[int(key)] = False
-            mask[int(key), index(symbol, f"pinned.{key}")] = True
+            mask[int(key), element_index(symbol, elements, f"{where}.pinned.{key}")] = True
     return mask
 
 
