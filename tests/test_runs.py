@@ -17,7 +17,7 @@ from grs_evo.cli.score import scores
 from grs_evo.driver.config.changes import map_files
 from grs_evo.driver.config.run_file import read
 from grs_evo.driver.session import run
-from grs_evo.search.population.archive import dominated
+from grs_evo.search.population.domination import dominated
 from grs_evo.storage.archive_file import Archive, read_archive
 from grs_evo.structures.same_crystal import crystal_of, same_crystal
 from grs_evo.structures.structure import Structure, to_atoms

@@ -15,7 +15,7 @@ from grs_evo.exporters import formats as exchange
 from grs_evo.exporters.formats import Calculation
 from grs_evo.exporters.table import EXPORTERS, Context, Exporter
 from grs_evo.plugins import entry_points, load
-from grs_evo.search.population.archive import dominated
+from grs_evo.search.population.domination import dominated
 from grs_evo.search.population.individual import Individual, order_key, read_uid, short_uid
 from grs_evo.storage.archive_file import Archive, lacks_seal, read_archive
 from grs_evo.structures.structure import VACANCY, Structure, to_atoms

@@ -14,7 +14,8 @@ from grs_evo.search.evaluation import Proposal, evaluate
 from grs_evo.search.fresh_candidates import fresh
 from grs_evo.search.operators.table import operator_names
 from grs_evo.search.options import MigrantOptions
-from grs_evo.search.population.archive import extend, rounded
+from grs_evo.search.population.archive import rounded
+from grs_evo.search.population.growing import extend, lowest
 from grs_evo.search.population.individual import UID_BITS, Individual, order_key
 from grs_evo.search.population.selection import pick
 from grs_evo.search.problem import Problem, Step
@@ -299,7 +300,7 @@ def _row(
     spread: float,
 ) -> NDArray[np.float64]:
     values = np.array([one.value for one in population])
-    best = min(archive, key=order_key)
+    best = lowest(archive)
     summary = (best.value, values.min(), np.median(values), values.max(), len(values), spread, len(archive))
     return np.concatenate(
         [[float(generation)], ledger.counters, summary, best.terms, ledger.tries, ledger.successes]

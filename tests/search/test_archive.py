@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -16,13 +18,13 @@ from grs_evo.search.population.archive import (
     archive_hash,
     check_objectives,
     default_objectives,
-    dominated,
-    extend,
     merge,
     objectives,
     rounded,
 )
-from grs_evo.search.population.individual import UID_BITS, Individual
+from grs_evo.search.population.domination import dominated, dominated_by
+from grs_evo.search.population.growing import extend, lowest
+from grs_evo.search.population.individual import UID_BITS, Individual, order_key
 from grs_evo.structures.structure import Structure
 
 NAMES = ("mean", "variance")
@@ -60,6 +62,59 @@ def test_order_and_partition_play_no_part(pool, shuffle, cut):
         step = extend(step, [one], OPTIONS, NAMES)
     assert same(whole, step)
     assert archive_hash(whole) == archive_hash(whole[::-1])
+
+
+batches = st.lists(
+    st.lists(
+        st.tuples(*[st.sampled_from([0.0, 0.25, 0.5, 0.5 + 1e-9, 1.0])] * 3, st.integers(1, 3), st.integers(0, 2))
+    ),
+    max_size=6,
+)
+criteria = st.sampled_from(
+    [
+        NAMES,
+        ("mean",),
+        ("value", "n_atoms"),
+        (*NAMES, "n_atoms", "core"),
+        ("displacements", "mean"),
+        ("mean", "elongation"),
+    ]
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(batches, criteria, st.sampled_from([2, 3, 100]), st.sampled_from([1, 3, 10]))
+def test_what_an_archive_knows_of_itself_plays_no_part(drawn, names, size, best):
+    """Step by step, as one that was saved in between, and what a search of the whole for the lowest value finds."""
+    options, terms = ArchiveOptions(objectives=names, size=size, best=best), (*NAMES, "core")
+    grown: tuple[Individual, ...] = ()
+    known: list[Individual] = []
+    uid = 0
+    for batch in drawn:
+        found = known[::3]  # some come back, as those do that other islands send
+        for *row, n_atoms, at in batch:
+            uid += 1
+            structure = individual(0.0, 0.0, n_atoms, at=at).structure
+            if at == 2:  # another composition
+                structure = replace(structure, species=np.ones(n_atoms, np.int32))
+            found.append(Individual(structure, row[0] + row[1], np.array(row), uid))
+        known += found
+        saved = extend(list(grown), found, options, terms)
+        grown = extend(grown, found, options, terms)
+        assert same(grown, saved)
+        if size == 100 and "displacements" not in names and "elongation" not in names:
+            assert same(grown, merge([known], options, terms))
+        assert not grown or lowest(grown) is min(grown, key=order_key)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(*[st.integers(0, 4)] * 3), min_size=1, max_size=30), st.integers(1, 3))
+def test_dominated_is_what_its_definition_says(rows, n_objectives):
+    scores = np.array(rows, float)[:, :n_objectives]
+    expected = [bool(((scores <= row).all(1) & (scores < row).any(1)).any()) for row in scores]
+    assert dominated(scores).tolist() == expected
+    ordered = scores[np.lexsort(scores.T[::-1])].T
+    assert dominated_by(scores.T, ordered).tolist() == expected
 
 
 @settings(max_examples=30, deadline=None)

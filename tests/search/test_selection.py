@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from grs_evo.search.population.archive import dominated
+from grs_evo.search.population.domination import dominated
 from grs_evo.search.population.selection import fronts, pick, preference, survivors
 
 points = hnp.arrays(np.float64, st.tuples(st.integers(1, 25), st.integers(1, 3)), elements=st.sampled_from(range(6)))

@@ -182,7 +182,7 @@ def part_search(_: argparse.Namespace) -> Rows:
         "nsga2, 1 objective(s), population 800": ("60", "30"),
         "nsga2, 2 objective(s), population 800": ("60", "30"),
     }
-    rows = growth.children((50, 800)) + growth.archives((4000,))
+    rows = growth.children((50, 800)) + growth.archives((4000,), (50,))
     for row in rows:
         for name, (must, aim) in bounds.items():
             if row["what"].startswith(name):

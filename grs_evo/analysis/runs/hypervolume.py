@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.errors import InputError
-from grs_evo.search.population.archive import dominated
+from grs_evo.search.population.domination import dominated
 
 
 def _checked(objectives: NDArray[np.float64]) -> NDArray[np.float64]:

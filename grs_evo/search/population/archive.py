@@ -24,12 +24,11 @@ from pydantic import Field
 
 from grs_evo.errors import InputError, nearest
 from grs_evo.options import Options
+from grs_evo.search.population.domination import dominated, thin
 from grs_evo.search.population.individual import Individual
 from grs_evo.structures.clusters import elongation
 from grs_evo.structures.symmetry import n_displacements
 
-# Rows that are compared with others at once.
-_ROWS = 256
 # Losses below this are zero: what rounding leaves of an exact match.
 _ZERO = 1e-10
 # The terms that objectives are by default, where they are all that the value is made of.
@@ -149,7 +148,7 @@ def merge(
 
     Individuals whose value or terms are not finite are passed over: NaN can never enter.
     """
-    return _merged(_finite([one for archive in archives for one in archive]), options, term_names)
+    return merged(finite([one for archive in archives for one in archive]), options, term_names)
 
 
 def all_that_may_stay(
@@ -159,7 +158,7 @@ def all_that_may_stay(
     return merge([individuals], options.model_copy(update={"size": 1 << 62}), term_names)
 
 
-def _finite(individuals: Sequence[Individual]) -> list[Individual]:
+def finite(individuals: Sequence[Individual]) -> list[Individual]:
     """Those whose value and terms are all numbers."""
     if not individuals:
         return []
@@ -167,84 +166,33 @@ def _finite(individuals: Sequence[Individual]) -> list[Individual]:
     return [one for one, ok in zip(individuals, np.isfinite(rows).all(axis=1).tolist(), strict=True) if ok]
 
 
-def _merged(pool: list[Individual], options: ArchiveOptions, term_names: Sequence[str]) -> list[Individual]:
+def merged(pool: list[Individual], options: ArchiveOptions, term_names: Sequence[str]) -> list[Individual]:
     """`merge` of individuals whose values and terms are finite."""
     if not pool:
         return []
-    names = options.objectives or default_objectives(term_names, size_free=True)
-    pool = _distinct(pool, options.same)
-    scores = rounded(objectives(pool, names, term_names, options.target_atoms), options.same)
-    order = _canonical_order(pool, scores)
-    pool = [pool[k] for k in order]
-    scores = scores[order]
+    pool = [pool[k] for k in distinct(pool, options.same)]
+    table = comparison_table(pool, options, term_names)
+    order = canonical_order(pool, table)
+    pool, table = [pool[k] for k in order.tolist()], table[:, order]
+    scores = table[:-2].T
     front = np.flatnonzero(~dominated(scores))
     if len(front) > options.size:
-        front = front[_thin(scores[front], options.size)]
-    best = np.argsort([one.value for one in pool], kind="stable")[: options.best]
+        front = front[thin(scores[front], options.size)]
+    best = np.argsort(table[-2], kind="stable")[: options.best]
     return [pool[k] for k in sorted({*front.tolist(), *best.tolist()})]
 
 
-def extend(
-    archive: Sequence[Individual], found: Sequence[Individual], options: ArchiveOptions, term_names: Sequence[str]
-) -> tuple[Individual, ...]:
-    """An archive with newly found individuals added: what `merge` returns, faster.
-
-    Those that the archive's own individuals dominate, and that are not among the lowest values, are left out first.
-    """
-    found = _finite(found)
-    if not found:
-        return tuple(archive)
-    names = options.objectives or default_objectives(term_names, size_free=True)
-    if len(archive) >= options.best:
-        worst_kept = np.partition([one.value for one in archive], options.best - 1)[options.best - 1]
-        old = rounded(objectives(archive, names, term_names, options.target_atoms), options.same)
-        new = rounded(objectives(found, names, term_names, options.target_atoms), options.same)
-        is_dominated = _dominated_by(new, old)
-        keep = ~is_dominated | (np.array([one.value for one in found]) <= worst_kept)
-        found = [one for one, kept in zip(found, keep, strict=True) if kept]
-        if not found:
-            return tuple(archive)
-    return tuple(_merged([*archive, *found], options, term_names))
+def comparison_table(
+    pool: Sequence[Individual], options: ArchiveOptions, term_names: Sequence[str]
+) -> NDArray[np.float64]:
+    """What individuals are ordered by, (n_objectives + 2, n): rounded objectives, value, number of atoms."""
+    names = objective_names(options, term_names)
+    scores = rounded(objectives(pool, names, term_names, options.target_atoms), options.same)
+    return np.array([*scores.T, [one.value for one in pool], [one.structure.n_atoms for one in pool]])
 
 
-def dominated(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """(n,) whether another row is nowhere worse and somewhere better; `analysis.pareto_front` is made of it."""
-    if len(scores) == 0:
-        return np.empty(0, np.bool_)
-    deciding = scores[:, (scores != scores[0]).any(axis=0)]
-    if deciding.shape[1] < 2:
-        return np.asarray((deciding > deciding.min(axis=0)).any(axis=1), np.bool_)
-    points, back = np.unique(deciding, axis=0, return_inverse=True)
-    # In lexicographic order whatever dominates a row stands before it, so a look at the front so far is enough.
-    if points.shape[1] == 2:
-        second = points[:, 1]
-        is_dominated = np.concatenate([[False], np.minimum.accumulate(second)[:-1] <= second[1:]])
-    else:
-        is_dominated = _dominated_in_order(points)
-    return np.asarray(is_dominated[back.reshape(-1)], np.bool_)
-
-
-def _dominated_in_order(points: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which of different rows in lexicographic order another one dominates."""
-    result = np.zeros(len(points), np.bool_)
-    front = points[:0]
-    for first in range(0, len(points), _ROWS):
-        some = points[first : first + _ROWS]
-        mine = _dominated_by(some, front)
-        mine |= _dominated_by(some, some)
-        result[first : first + len(some)] = mine
-        front = np.concatenate([front, some[~mine]])
-    return result
-
-
-def _dominated_by(mine: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """(n,) whether any of the others dominates each row."""
-    nowhere_worse = np.ones((len(others), len(mine)), np.bool_)
-    somewhere_better = np.zeros((len(others), len(mine)), np.bool_)
-    for theirs, ours in zip(others.T, mine.T, strict=True):
-        nowhere_worse &= theirs[:, None] <= ours
-        somewhere_better |= theirs[:, None] < ours
-    return np.asarray((nowhere_worse & somewhere_better).any(axis=0), np.bool_)
+def objective_names(options: ArchiveOptions, term_names: Sequence[str]) -> tuple[str, ...]:
+    return options.objectives or default_objectives(term_names, size_free=True)
 
 
 def archive_hash(individuals: Sequence[Individual]) -> str:
@@ -253,95 +201,41 @@ def archive_hash(individuals: Sequence[Individual]) -> str:
     return hashlib.blake2b(b"".join(parts), digest_size=8).hexdigest()
 
 
-def _distinct(pool: Sequence[Individual], same: float) -> list[Individual]:
+def distinct(pool: Sequence[Individual], same: float) -> list[int]:
+    """Which of the pool stay when each structure is kept once; nothing is said of their order."""
     terms = rounded(np.array([one.terms for one in pool]).reshape(len(pool), -1), same)
     values = rounded(np.array([one.value for one in pool]), same)
     # Few have all numbers in common with another one; of these alone the composition is looked at.
     table = np.column_stack([terms, values, [one.structure.n_atoms for one in pool]])
     rows = table.view(f"V{table.itemsize * table.shape[1]}").ravel().tolist()  # rounded, so that 0 has one form
     number = Counter(rows)
-    result = [one for one, row in zip(pool, rows, strict=True) if number[row] == 1]
-    classes: dict[tuple[bytes, bytes], Individual] = {}
-    for one, row in zip(pool, rows, strict=True):
-        if number[row] == 1:
-            continue
-        key = (row, np.bincount(one.structure.species).tobytes())
-        other = classes.get(key)
-        if other is None or (
-            other is not one and (one.value, one.content, one.uid) < (other.value, other.content, other.uid)
-        ):
-            classes[key] = one
+    result = [k for k, row in enumerate(rows) if number[row] == 1]
+    classes: dict[tuple[bytes, bytes], int] = {}
+    for k, (one, row) in enumerate(zip(pool, rows, strict=True)):
+        if number[row] > 1:
+            key = (row, composition(one))
+            if key not in classes or comes_before(one, pool[classes[key]]):
+                classes[key] = k
     return [*result, *classes.values()]
 
 
-def _canonical_order(pool: Sequence[Individual], scores: NDArray[np.float64]) -> NDArray[np.int64]:
-    values = np.array([one.value for one in pool])
-    sizes = np.array([one.structure.n_atoms for one in pool])
-    order = np.lexsort((sizes, values, *scores.T[::-1]))
-    table = np.column_stack([scores, values, sizes])[order]
+def composition(one: Individual) -> bytes:
+    """The number of atoms of each element, to be compared."""
+    return np.bincount(one.structure.species).tobytes()
+
+
+def comes_before(one: Individual, other: Individual) -> bool:
+    """Whether it is the first of two that are one structure seen twice."""
+    return one is not other and (one.value, one.content, one.uid) < (other.value, other.content, other.uid)
+
+
+def canonical_order(pool: Sequence[Individual], table: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Indices of the pool in canonical order; `table` is its `comparison_table`."""
+    order = np.lexsort(table[::-1])
+    table = table.take(order, axis=1)
     # Contents are hashed only where all else is equal, which is rare.
-    begins = np.flatnonzero(np.concatenate([[True], (table[1:] != table[:-1]).any(axis=1), [True]]))
+    begins = np.flatnonzero(np.concatenate([[True], (table[:, 1:] != table[:, :-1]).any(axis=0), [True]]))
     for k in np.flatnonzero(np.diff(begins) > 1):
         tied = slice(begins[k], begins[k + 1])
         order[tied] = sorted(order[tied].tolist(), key=lambda k: (pool[k].content, pool[k].uid))
     return np.asarray(order, np.int64)
-
-
-def _thin(scores: NDArray[np.float64], size: int) -> NDArray[np.int64]:
-    """Indices of `size` rows: the most crowded (the last of equals) goes, one at a time, extremes never."""
-    kept = np.arange(len(scores))
-    low, high = scores.min(0), scores.max(0)
-    span = np.where(high > low, high - low, 1.0)
-    unit = (scores - low) / span
-    extreme = np.unique(np.concatenate([unit.argmin(0), unit.argmax(0)]))
-    crowds = _Crowding(unit, extreme)
-    for _ in range(len(kept) - size):
-        least = crowds.distance.min()
-        if not np.isfinite(least):
-            return np.flatnonzero(crowds.alive)[:size]
-        crowds.remove(int(np.flatnonzero(crowds.distance == least)[-1]))
-    return np.flatnonzero(crowds.alive)
-
-
-class _Crowding:
-    """Crowding distances of rows, kept up to date while rows go: each looks at its neighbours in each column."""
-
-    def __init__(self, unit: NDArray[np.float64], extreme: NDArray[np.int64]) -> None:
-        n, n_columns = unit.shape
-        self._unit = unit
-        self._before = np.full((n_columns, n), -1)
-        self._after = np.full((n_columns, n), -1)
-        for c, column in enumerate(unit.T):
-            order = np.argsort(column, kind="stable")
-            self._before[c, order[1:]] = order[:-1]
-            self._after[c, order[:-1]] = order[1:]
-        self._extreme = np.zeros(n, np.bool_)
-        self._extreme[extreme] = True
-        self.alive = np.ones(n, np.bool_)
-        self.distance = np.array([self._of(k) for k in range(n)])  # (n,) inf: extreme, or gone
-
-    def _of(self, k: int) -> float:
-        if self._extreme[k]:
-            return np.inf
-        total = 0.0
-        for c in range(len(self._before)):
-            before, after = self._before[c, k], self._after[c, k]
-            if before >= 0 and after >= 0:
-                total += float(self._unit[after, c] - self._unit[before, c])
-        return total
-
-    def remove(self, k: int) -> None:
-        """Row k goes, and its neighbours meet."""
-        self.alive[k] = False
-        self.distance[k] = np.inf
-        touched = set()
-        for c in range(len(self._before)):
-            before, after = int(self._before[c, k]), int(self._after[c, k])
-            if before >= 0:
-                self._after[c, before] = after
-                touched.add(before)
-            if after >= 0:
-                self._before[c, after] = before
-                touched.add(after)
-        for one in touched:
-            self.distance[one] = self._of(one)
