@@ -1,5 +1,9 @@
 """Eight numbers at once: a `lanes` value with arithmetic, loads, stores and the few shuffles that the kernels need.
 
+`lanes` are doubles. An array of singles gives `singles`, eight of them as well, and `load_full` gives a whole register
+of either kind: eight doubles or sixteen singles. Which it is follows from the array, so that a kernel is written once
+and compiled for the numbers that it is given. Scalars are doubles; what is stored takes the array's precision.
+
 More than 450 lines, because the type, its operators and the functions on it are one thing: all build LLVM code from the
 same private helpers, and each has its NumPy twin at the end of the file. It uses internals of Numba (CONTRIBUTING.md
 lists them), so pyproject.toml bounds Numba's version from above.
@@ -31,8 +35,11 @@ LANES = 8
 HAIR = 1e-3
 HAIR2 = HAIR * HAIR
 JIT = not config.DISABLE_JIT
+# What `numbers` takes arrays as.
+DOUBLE, SINGLE = np.float64(0.0), np.float32(0.0)
 
 _F64 = ir.DoubleType()
+_F32 = ir.FloatType()
 _I32 = ir.IntType(32)
 _I64 = ir.IntType(64)
 _V = ir.VectorType(_F64, LANES)
@@ -58,29 +65,64 @@ COMPRESS = JIT and _has_compress()
 
 
 class LanesType(types.Type):
-    def __init__(self):
-        super().__init__(name="lanes8")
+    def __init__(self, name, element, count):
+        self.vector = ir.VectorType(element, count)
+        super().__init__(name=name)
 
 
-lanes = LanesType()
+lanes = LanesType("lanes8", _F64, LANES)
+singles = LanesType("singles8", _F32, LANES)
+full_singles = LanesType("singles16", _F32, 2 * LANES)
+_KINDS = (lanes, singles, full_singles)
 
 
 @register_model(LanesType)
 class _LanesModel(models.PrimitiveModel):
     def __init__(self, dmm, fe_type):
-        super().__init__(dmm, fe_type, _V)
+        super().__init__(dmm, fe_type, fe_type.vector)
+
+
+def _kind_of(array, full=False):
+    """The type of eight numbers of an array, or of a full register of them."""
+    if array.dtype == types.float32:
+        return full_singles if full else singles
+    return lanes
+
+
+def _in(builder, value, element):
+    """A number or a vector with its numbers as doubles or as singles."""
+    vector = isinstance(value.type, ir.VectorType)
+    now = value.type.element if vector else value.type
+    if now == element:
+        return value
+    wanted = ir.VectorType(element, value.type.count) if vector else element
+    return builder.fptrunc(value, wanted) if element == _F32 else builder.fpext(value, wanted)
 
 
 def _constant(pattern):
     return ir.Constant(ir.VectorType(_I32, len(pattern)), [ir.Constant(_I32, k) for k in pattern])
 
 
-def _wide(builder, value):
+def _wide(builder, value, vector=_V):
     """A scalar spread over the lanes; a vector as it is."""
-    if value.type == _V:
+    if value.type == vector:
         return value
-    one = builder.insert_element(ir.Constant(_V, ir.Undefined), value, ir.Constant(_I32, 0))
-    return builder.shuffle_vector(one, ir.Constant(_V, ir.Undefined), _constant([0] * LANES))
+    value, unset = _in(builder, value, vector.element), ir.Constant(vector, ir.Undefined)
+    one = builder.insert_element(unset, value, ir.Constant(_I32, 0))
+    return builder.shuffle_vector(one, unset, _constant([0] * vector.count))
+
+
+def _called(name, vector):
+    """LLVM's name of a function of such vectors."""
+    return f"llvm.{name}.v{vector.count}f{64 if vector.element == _F64 else 32}"
+
+
+def _common(arguments):
+    """The one kind of vector among the types of some arguments, and these types; None where there are two."""
+    kinds = {one for one in arguments if isinstance(one, LanesType)}
+    if len(kinds) != 1:
+        return None
+    return kinds.pop(), [one if isinstance(one, LanesType) else types.float64 for one in arguments]
 
 
 def _declared(builder, name, result, arguments):
@@ -99,6 +141,20 @@ def _load(builder, pointer, vector, align):
     value = builder.load(builder.bitcast(pointer, vector.as_pointer()))
     value.align = align
     return value
+
+
+def _numbers(context, builder, array_type, array, index, count=LANES):
+    """The vector array[index : index + count]."""
+    element = _F32 if array_type.dtype == types.float32 else _F64
+    pointer = _address(context, builder, array_type, array, index, element)
+    return _load(builder, pointer, ir.VectorType(element, count), 4 if element == _F32 else 8)
+
+
+def _put_numbers(context, builder, array_type, array, index, value):
+    """array[index …] = value, in the array's precision."""
+    element = _F32 if array_type.dtype == types.float32 else _F64
+    pointer = _address(context, builder, array_type, array, index, element)
+    _store(builder, _in(builder, value, element), pointer, 4 if element == _F32 else 8)
 
 
 def _store(builder, value, pointer, align):
@@ -140,16 +196,17 @@ def _binary(op, name):
     @infer_global(op)
     class _Typing(ConcreteTemplate):
         cases = [  # noqa: RUF012
-            signature(lanes, lanes, lanes),
-            signature(lanes, lanes, types.float64),
-            signature(lanes, types.float64, lanes),
+            signature(kind, *pair)
+            for kind in _KINDS
+            for pair in ((kind, kind), (kind, types.float64), (types.float64, kind))
         ]
 
     def lower(context, builder, sig, args):
-        return getattr(builder, name)(_wide(builder, args[0]), _wide(builder, args[1]))
+        vector = sig.return_type.vector
+        return getattr(builder, name)(_wide(builder, args[0], vector), _wide(builder, args[1], vector))
 
-    for pair in ((lanes, lanes), (lanes, types.float64), (types.float64, lanes)):
-        lower_builtin(op, *pair)(lower)
+    for case in _Typing.cases:
+        lower_builtin(op, *case.args)(lower)
 
 
 _binary(operator.add, "fadd")
@@ -172,6 +229,22 @@ if JIT:
             return context.make_array(sig.args[0])(context, builder, args[0]).data
 
         return types.CPointer(array.dtype)(array), codegen
+
+    @intrinsic
+    def numbers(typingctx, array, like):
+        """The same memory, of an array of doubles, as doubles or as twice as many singles: numbers such as `like`."""
+
+        def codegen(context, builder, sig, args):
+            data = context.make_array(sig.args[0])(context, builder, args[0]).data
+            return builder.bitcast(data, context.get_data_type(sig.args[1]).as_pointer())
+
+        return types.CPointer(like)(array, like), codegen
+
+    @intrinsic
+    def single(typingctx, array):
+        """Whether these are singles; known when the kernel is compiled."""
+        answer = ir.Constant(ir.IntType(1), array.dtype == types.float32)
+        return types.boolean(array), lambda context, builder, sig, args: answer
 
     @intrinsic
     def beyond(typingctx, base, count):
@@ -204,26 +277,51 @@ if JIT:
 
         return lanes(types.float64), codegen
 
-    @intrinsic
-    def load(typingctx, array, index):
-        """array[index : index + 8]"""
+    def _loading(full):
+        @intrinsic
+        def function(typingctx, array, index):
+            kind = _kind_of(array, full)
 
-        def codegen(context, builder, sig, args):
-            pointer = _address(context, builder, sig.args[0], args[0], args[1], _F64)
-            return _load(builder, pointer, _V, 8)
+            def codegen(context, builder, sig, args):
+                return _numbers(context, builder, sig.args[0], *args, kind.vector.count)
 
-        return lanes(array, types.int64), codegen
+            return kind(array, types.int64), codegen
+
+        return function
+
+    # array[index : index + 8], and as many numbers as a register of AVX-512 has
+    load, load_full = _loading(False), _loading(True)
 
     @intrinsic
     def store(typingctx, array, index, value):
-        """array[index : index + 8] = value"""
+        """array[index : index + 8] = value, or as many as `value` has."""
 
         def codegen(context, builder, sig, args):
-            pointer = _address(context, builder, sig.args[0], args[0], args[1], _F64)
-            _store(builder, args[2], pointer, 8)
+            _put_numbers(context, builder, sig.args[0], *args)
             return context.get_dummy_value()
 
-        return types.none(array, types.int64, lanes), codegen
+        return types.none(array, types.int64, value), codegen
+
+    def _filled(full):
+        @intrinsic
+        def function(typingctx, array, x):
+            kind = _kind_of(array, full)
+            return kind(array, types.float64), lambda _, builder, sig, args: _wide(builder, args[1], kind.vector)
+
+        return function
+
+    # x in each lane of what `load` and `load_full` give of such an array
+    filled, filled_full = _filled(False), _filled(True)
+
+    @intrinsic
+    def like(typingctx, array, value):
+        """Eight numbers in the precision of those of the array."""
+        kind = _kind_of(array)
+
+        def codegen(context, builder, sig, args):
+            return _in(builder, args[1], kind.vector.element)
+
+        return kind(array, value), codegen
 
     @intrinsic
     def load_part(typingctx, array, index, left, other):
@@ -300,9 +398,11 @@ if JIT:
 
     @intrinsic
     def item(typingctx, array, index):
-        """array[index] of a one-dimensional array; 32-bit integers come out as 64-bit."""
+        """array[index] of a one-dimensional array; 32-bit integers come out as 64-bit, singles as doubles."""
         element = array.dtype
-        result = types.int64 if isinstance(element, types.Integer) else element
+        result = {types.float32: types.float64}.get(element, element)
+        if isinstance(element, types.Integer):
+            result = types.int64
 
         def codegen(context, builder, sig, args):
             kind = context.get_data_type(sig.args[0].dtype)
@@ -311,7 +411,7 @@ if JIT:
                 return builder.icmp_unsigned("!=", value, ir.Constant(kind, 0))
             if isinstance(kind, ir.IntType) and kind.width < 64:
                 value = builder.sext(value, _I64)
-            return value
+            return _in(builder, value, _F64) if result == types.float64 else value
 
         return result(array, types.int64), codegen
 
@@ -319,12 +419,17 @@ if JIT:
     def fma(typingctx, a, b, c):
         """a * b + c, rounded once where the machine can."""
 
-        def codegen(context, builder, sig, args):
-            function = _declared(builder, "llvm.fmuladd.v8f64", _V, [_V, _V, _V])
-            return builder.call(function, [_wide(builder, value) for value in args])
+        found = _common((a, b, c))
+        if found is None:
+            return None
+        kind, given = found
+        vector = kind.vector
 
-        as_lanes = [lanes if value == lanes else types.float64 for value in (a, b, c)]
-        return lanes(*as_lanes), codegen
+        def codegen(context, builder, sig, args):
+            function = _declared(builder, _called("fmuladd", vector), vector, [vector] * 3)
+            return builder.call(function, [_wide(builder, value, vector) for value in args])
+
+        return kind(*given), codegen
 
     def _compare(symbol):
         @intrinsic
@@ -354,9 +459,9 @@ if JIT:
                 high = builder.shuffle_vector(value, value, _constant(range(half, width)))
                 value = builder.fadd(low, high)
                 width = half
-            return builder.extract_element(value, ir.Constant(_I32, 0))
+            return _in(builder, builder.extract_element(value, ir.Constant(_I32, 0)), _F64)
 
-        return types.float64(lanes), codegen
+        return types.float64(a), codegen
 
     @intrinsic
     def totals(typingctx, a, b, c, d, e, f, g, h):
@@ -375,7 +480,7 @@ if JIT:
             fours = [fold(pairs[k], pairs[k + 1], low, high) for k in (0, 2)]
             return fold(fours[0], fours[1], (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15))
 
-        return lanes(*([lanes] * LANES)), codegen
+        return a(*([a] * LANES)), codegen
 
     @intrinsic
     def transpose(typingctx, source, start, stride, target, target_start, target_stride):
@@ -385,11 +490,11 @@ if JIT:
             rows = []
             for k in range(LANES):
                 at = builder.add(args[1], builder.mul(args[2], ir.Constant(_I64, k)))
-                rows.append(_load(builder, _address(context, builder, sig.args[0], args[0], at, _F64), _V, 8))
+                rows.append(_numbers(context, builder, sig.args[0], args[0], at))
             columns = _transposed(builder, rows)
             for k in range(LANES):
                 at = builder.add(args[4], builder.mul(args[5], ir.Constant(_I64, k)))
-                _store(builder, columns[k], _address(context, builder, sig.args[3], args[3], at, _F64), 8)
+                _put_numbers(context, builder, sig.args[3], args[3], at, columns[k])
             return context.get_dummy_value()
 
         i = types.int64
@@ -404,7 +509,7 @@ if JIT:
                 return builder.shuffle_vector(left, right, _constant(pattern))
 
             x, y, z = args[3:]
-            zero = ir.Constant(_V, None)
+            zero = ir.Constant(x.type, None)
             even, odd = (0, 8, 2, 10, 4, 12, 6, 14), (1, 9, 3, 11, 5, 13, 7, 15)
             low, high = (0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15)
             forces = [None] * LANES
@@ -419,21 +524,28 @@ if JIT:
                 at = builder.add(args[2], ir.Constant(_I64, k))
                 row = builder.sext(builder.load(_address(context, builder, sig.args[1], args[1], at, _I32)), _I64)
                 pointer = _address(context, builder, sig.args[0], args[0], builder.shl(row, ir.Constant(_I64, 2)), _F64)
-                _store(builder, builder.fadd(_load(builder, pointer, four, 8), forces[k]), pointer, 8)
+                force = _in(builder, forces[k], _F64)
+                _store(builder, builder.fadd(_load(builder, pointer, four, 8), force), pointer, 8)
             return context.get_dummy_value()
 
-        return types.none(target, rows, types.int64, lanes, lanes, lanes), codegen
+        return types.none(target, rows, types.int64, x, x, x), codegen
 
     @intrinsic
     def fms(typingctx, a, b, c):
         """a * b - c"""
 
+        found = _common((a, b, c))
+        if found is None:
+            return None
+        kind, given = found
+        vector = kind.vector
+
         def codegen(context, builder, sig, args):
-            function = _declared(builder, "llvm.fmuladd.v8f64", _V, [_V, _V, _V])
-            a, b, c = (_wide(builder, value) for value in args)
+            function = _declared(builder, _called("fmuladd", vector), vector, [vector] * 3)
+            a, b, c = (_wide(builder, value, vector) for value in args)
             return builder.call(function, [a, b, builder.fneg(c)])
 
-        return lanes(*[lanes if value == lanes else types.float64 for value in (a, b, c)]), codegen
+        return kind(*given), codegen
 
     @intrinsic
     def inverse_root(typingctx, a):
@@ -468,10 +580,14 @@ if JIT:
             value = args[2]
             if isinstance(kind, ir.IntType) and kind.width < 64:
                 value = builder.trunc(value, kind)
+            if kind == _F32:
+                value = _in(builder, value, _F32)
             builder.store(value, _address(context, builder, sig.args[0], args[0], args[1], kind))
             return context.get_dummy_value()
 
-        kind = types.int64 if isinstance(array.dtype, types.Integer) else array.dtype
+        kind = {types.float32: types.float64}.get(array.dtype, array.dtype)
+        if isinstance(array.dtype, types.Integer):
+            kind = types.int64
         return types.none(array, types.int64, kind), codegen
 
     @intrinsic
@@ -484,21 +600,24 @@ if JIT:
         def codegen(context, builder, sig, args):
             source, source_rows, s, source_shift, target, target_rows, t, target_shift = args
 
-            def at(k, array, rows_type, rows, first, shift, array_type):
+            def at(k, rows_type, rows, first, shift):
                 kind = context.get_data_type(rows_type.dtype)
                 index = builder.add(first, ir.Constant(_I64, k))
                 row = builder.load(_address(context, builder, rows_type, rows, index, kind))
                 if kind != _I64:
                     row = builder.sext(row, _I64)
-                return _address(context, builder, array_type, array, builder.add(row, shift), _F64)
+                return builder.add(row, shift)
 
+            # what ends as singles moves as singles
+            moved = _F32 if types.float32 in (sig.args[0].dtype, sig.args[4].dtype) else _F64
             rows = [
-                _load(builder, at(k, source, sig.args[1], source_rows, s, source_shift, sig.args[0]), _V, 8)
+                _numbers(context, builder, sig.args[0], source, at(k, sig.args[1], source_rows, s, source_shift))
                 for k in range(LANES)
             ]
-            columns = _transposed(builder, rows)
+            columns = _transposed(builder, [_in(builder, row, moved) for row in rows])
             for k in reversed(range(LANES)):
-                _store(builder, columns[k], at(k, target, sig.args[5], target_rows, t, target_shift, sig.args[4]), 8)
+                place = at(k, sig.args[5], target_rows, t, target_shift)
+                _put_numbers(context, builder, sig.args[4], target, place, columns[k])
             return context.get_dummy_value()
 
         i = types.int64
@@ -600,6 +719,12 @@ else:
     def pointer(array):
         return array.reshape(-1)
 
+    def numbers(array, like):
+        return array.reshape(-1).view(like.dtype)
+
+    def single(array):
+        return array.dtype == np.float32
+
     def beyond(base, count):
         return base[count:]
 
@@ -612,8 +737,23 @@ else:
     def load(array, index):
         return array[index : index + LANES].copy()
 
+    def _full(array):
+        return 2 * LANES if single(array) else LANES
+
+    def load_full(array, index):
+        return array[index : index + _full(array)].copy()
+
     def store(array, index, value):
-        array[index : index + LANES] = value
+        array[index : index + len(value)] = value
+
+    def filled(array, x):
+        return np.full(LANES, x, array.dtype)
+
+    def filled_full(array, x):
+        return np.full(_full(array), x, array.dtype)
+
+    def like(array, value):
+        return value.astype(array.dtype)
 
     def load_part(array, index, left, other):
         count = max(0, min(left, LANES))

@@ -10,17 +10,23 @@ import numpy as np
 from grs_evo.kernels.ace.density import to_rows
 from grs_evo.kernels.ace.harmonics import legendre, radial_sums, weighted_sum
 from grs_evo.kernels.ace.interpreter import program_of, run_program
+from grs_evo.kernels.ace.radial import fields_of
 from grs_evo.kernels.ace.slots import AHEAD, block_atoms
-from grs_evo.kernels.ace.tables import BLOCK, CHEB, CHEB_SLOPE, DX, DY, DZ, ENV, ENV_SLOPE, FIELDS, R_INVERSE
+from grs_evo.kernels.ace.tables import BLOCK, CHEB, CHEB_SLOPE, DX, DY, DZ, ENV, ENV_SLOPE, R_INVERSE
 from grs_evo.kernels.compiling import entry, inner
 from grs_evo.kernels.geometry.layout import OK
 from grs_evo.kernels.simd import (
+    DOUBLE,
     LANES,
+    SINGLE,
     beyond,
+    filled,
     fma,
     fms,
     item,
+    like,
     load,
+    numbers,
     pointer,
     prefetch,
     put,
@@ -72,7 +78,7 @@ def fast_pull(pair, pair_id, begin, end, w, at, spare, sx, sy, sz, push, virial)
     gradients wait in sx, sy, sz: a second short loop spreads them, because with the scatter in it one turn of the
     first is longer than what the processor looks ahead.
     """
-    zero = splat(0.0)
+    zero = filled(pair, 0.0)
     fx, fy, fz = zero, zero, zero
     vxx, vyy, vzz, vyz, vxz, vxy = zero, zero, zero, zero, zero, zero
     third = -1.0 / 3.0
@@ -96,7 +102,7 @@ def fast_pull(pair, pair_id, begin, end, w, at, spare, sx, sy, sz, push, virial)
     # spilled to a stack that is not aligned for vectors (measured: 100 cycles a block instead of 55).
     c = spare
     for block in range(begin, end):
-        p = block * FIELDS
+        p = fields_of(pair, block)
         r_inverse = load(pair, p + R_INVERSE)
         ux, uy, uz = load(pair, p + DX) * r_inverse, load(pair, p + DY) * r_inverse, load(pair, p + DZ) * r_inverse
         x = load(pair, p + CHEB)
@@ -158,7 +164,7 @@ def fast_pull(pair, pair_id, begin, end, w, at, spare, sx, sy, sz, push, virial)
     for block in range(begin, end):
         k = (block - begin) * LANES
         scatter_add(push, pair_id, block * LANES, load(sx, k), load(sy, k), load(sz, k))
-    sums = totals(vxx, vyy, vzz, vyz, vxz, vxy, fx, fy)
+    sums = like(virial, totals(vxx, vyy, vzz, vyz, vxz, vxy, fx, fy))
     store(virial, 0, load(virial, 0) + sums)
     put(virial, 8, item(virial, 8) + total(fz))
 
@@ -172,19 +178,19 @@ def any_pull(
     v, dv = lm, 2 * lm
     t = 3 * lm
     dt = t + wide_k * LANES
-    zero = splat(0.0)
+    zero = filled(pair, 0.0)
     fx, fy, fz = zero, zero, zero
     vxx, vyy, vzz, vyz, vxz, vxy = zero, zero, zero, zero, zero, zero
     for block in range(begin, end):
-        p = block * FIELDS
+        p = fields_of(pair, block)
         r_inverse = load(pair, p + R_INVERSE)
         ux, uy, uz = load(pair, p + DX) * r_inverse, load(pair, p + DY) * r_inverse, load(pair, p + DZ) * r_inverse
         legendre(uz, l_max, climb, spare)
         x = load(pair, p + CHEB)
         x2 = x + x
-        now, before = splat(1.0), x
+        now, before = filled(pair, 1.0), x
         # T_k' = k U_{k-1}, with U_{-1} = 0 and U_0 = 1
-        u_now, u_before = zero, splat(-1.0)
+        u_now, u_before = zero, filled(pair, -1.0)
         for k in range(wide_k):
             store(spare, t + k * LANES, now)
             store(spare, dt + k * LANES, u_now * float(k))
@@ -216,36 +222,25 @@ def any_pull(
     for block in range(begin, end):
         k = (block - begin) * LANES
         scatter_add(push, pair_id, block * LANES, load(sx, k), load(sy, k), load(sz, k))
-    sums = totals(vxx, vyy, vzz, vyz, vxz, vxy, fx, fy)
+    sums = like(virial, totals(vxx, vyy, vzz, vyz, vxz, vxy, fx, fy))
     store(virial, 0, load(virial, 0) + sums)
     put(virial, 8, item(virial, 8) + total(fz))
 
 
-@entry
-def pull_into(positions, cell, species, pbc, tables, dq_db, work, grad, dq_dstrain):
-    """Gradient of Q from dQ/dB, right after `describe_into` of the same structure with the same work.
-
-    Parameters
-    ----------
-    dq_db : (n_atoms, max_size) dQ/dB of each atom's own functions
-    grad : (n_atoms, 3) becomes dQ/dR, 1/Å
-    dq_dstrain : (3, 3) becomes dQ/dε where positions and cell vectors turn into (1 + ε) times themselves
-
-    Returns
-    -------
-    OK
-    """
+@inner
+def pulled(positions, cell, species, pbc, tables, dq_db, work, grad, dq_dstrain, kind):
+    """`pull_into` in the precision of `kind`."""
     n_el, rows, rows8, wide_k, l_max = tables.n_el, tables.rows, tables.rows8, tables.wide_k, tables.l_max
     fast, full = tables.fast, tables.full
     n_of_l, l_offset, scale = pointer(tables.n_of_l), pointer(tables.l_offset), pointer(tables.row_scale)
     climb, slopes, all_rows = pointer(tables.climb), pointer(tables.slope), pointer(tables.b_rows)
     steps = program_of(tables)
     slots, slot_rows, section = pointer(work.slots), pointer(work.slot_rows), pointer(work.section)
-    moments, adjoint, values = pointer(work.moments), pointer(work.adjoint), pointer(work.values)
-    lane_rows, spare, pair, pair_id = (
-        pointer(work.lane_rows), pointer(work.spare), pointer(work.pair), pointer(work.pair_id)
+    moments, adjoint, values = numbers(work.moments, kind), numbers(work.adjoint, kind), numbers(work.values, kind)
+    spare, pair, lane_rows, pair_id = (
+        numbers(work.spare, kind), numbers(work.pair, kind), pointer(work.lane_rows), pointer(work.pair_id)
     )  # fmt: skip
-    sx, sy, sz = pointer(work.sx), pointer(work.sy), pointer(work.sz)
+    sx, sy, sz = numbers(work.sx, kind), numbers(work.sy, kind), numbers(work.sz, kind)
     push, sums, source_rows = pointer(work.push), pointer(work.total), pointer(dq_db)
     n, n_slots, row_size = species.shape[0], work.shape[4], dq_db.shape[1]
     for k in range(work.push.shape[0]):
@@ -327,3 +322,26 @@ def pull_into(positions, cell, species, pbc, tables, dq_db, work, grad, dq_dstra
     dq_dstrain[0, 2], dq_dstrain[2, 0] = sxz, sxz
     dq_dstrain[0, 1], dq_dstrain[1, 0] = sxy, sxy
     return OK
+
+
+@entry
+def pull_into(positions, cell, species, pbc, tables, dq_db, work, grad, dq_dstrain):
+    """Gradient of Q from dQ/dB, right after `describe_into` of the same structure with the same work.
+
+    Parameters
+    ----------
+    dq_db : (n_atoms, max_size) dQ/dB of each atom's own functions
+    grad : (n_atoms, 3) becomes dQ/dR, 1/Å
+    dq_dstrain : (3, 3) becomes dQ/dε where positions and cell vectors turn into (1 + ε) times themselves
+
+    Returns
+    -------
+    OK
+    """
+    return pulled(positions, cell, species, pbc, tables, dq_db, work, grad, dq_dstrain, DOUBLE)
+
+
+@entry
+def pull_single(positions, cell, species, pbc, tables, dq_db, work, grad, dq_dstrain):
+    """The same in single precision, right after `describe_single`; gradients on an atom are summed as doubles."""
+    return pulled(positions, cell, species, pbc, tables, dq_db, work, grad, dq_dstrain, SINGLE)

@@ -9,25 +9,39 @@ from __future__ import annotations
 import numpy as np
 
 from grs_evo.kernels.ace.harmonics import harmonics
-from grs_evo.kernels.ace.radial import radial_section
-from grs_evo.kernels.ace.tables import BLOCK, CHEB, COLUMNS, DX, DY, DZ, ENV, FIELDS, R_INVERSE, RC
+from grs_evo.kernels.ace.radial import fields_of, radial_section
+from grs_evo.kernels.ace.tables import BLOCK, CHEB, COLUMNS, DX, DY, DZ, ENV, R_INVERSE, RC
 from grs_evo.kernels.compiling import inner
 from grs_evo.kernels.geometry.kept import find_kept, image_space, list_space
 from grs_evo.kernels.geometry.layout import GROW, MODE, OK, ON, OVERLAP, SECTIONS
 from grs_evo.kernels.geometry.pairs import find_near
-from grs_evo.kernels.simd import LANES, fma, fms, item, load, pointer, put, splat, store, totals, transpose
+from grs_evo.kernels.simd import (
+    LANES,
+    filled,
+    fma,
+    fms,
+    item,
+    load,
+    numbers,
+    pointer,
+    put,
+    splat,
+    store,
+    totals,
+    transpose,
+)
 
 
 @inner
 def fast_moments(pair, begin, end, full, l_max, n_of_l, l_offset, spare, out, at):
     """Chebyshev moments of one section for l <= 2 with at most 8, 2 and 2 radial functions, all in registers."""
-    zero = splat(0.0)
+    zero = filled(out, 0.0)
     a0, a1, a2, a3, a4, a5, a6, a7 = zero, zero, zero, zero, zero, zero, zero, zero
     b0, b1, b2, b3, b4, b5 = zero, zero, zero, zero, zero, zero
     c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 = zero, zero, zero, zero, zero, zero, zero, zero, zero, zero
     third = -1.0 / 3.0
     for block in range(begin, end):
-        p = block * FIELDS
+        p = fields_of(pair, block)
         r_inverse = load(pair, p + R_INVERSE)
         ux, uy, uz = load(pair, p + DX) * r_inverse, load(pair, p + DY) * r_inverse, load(pair, p + DZ) * r_inverse
         x = load(pair, p + CHEB)
@@ -94,9 +108,9 @@ def any_moments(pair, begin, end, l_max, n_of_l, wide_k, climb, rows8, spare, ou
     t = (l_max + 1) * (l_max + 1) * LANES
     turned = t + wide_k * LANES
     for row in range(0, rows8, LANES):
-        store(out, at + row, splat(0.0))
+        store(out, at + row, filled(out, 0.0))
     for block in range(begin, end):
-        p = block * FIELDS
+        p = fields_of(pair, block)
         r_inverse = load(pair, p + R_INVERSE)
         ux, uy, uz = load(pair, p + DX) * r_inverse, load(pair, p + DY) * r_inverse, load(pair, p + DZ) * r_inverse
         harmonics(ux, uy, uz, l_max, climb, spare, 0)
@@ -158,8 +172,9 @@ def to_rows(moments, first_slot, halves, n_el, rows, rows8, l_max, n_of_l, l_off
 
 
 @inner
-def accumulate(species, tables, work, n_slots, keep):
-    """Pairs and moments of the atoms in the slots; with `keep`, all pairs stay for `pull_into`."""
+def accumulate(species, tables, work, n_slots, keep, kind):
+    """Pairs and moments of the atoms in the slots, in the precision of `kind`; with `keep`, all pairs stay for the
+    gradient."""
     n_el, rows8, wide_k, degree = tables.n_el, tables.rows8, tables.wide_k, tables.degree
     fast, full, l_max = tables.fast, tables.full, tables.l_max
     n_of_l, l_offset, tail, climb = (
@@ -167,9 +182,8 @@ def accumulate(species, tables, work, n_slots, keep):
     )  # fmt: skip
     radial, cheb = pointer(tables.radial), pointer(tables.cheb)
     home, slots, section = pointer(work.home), pointer(work.slots), pointer(work.section)
-    moments, spare, pair, pair_id = (
-        pointer(work.moments), pointer(work.spare), pointer(work.pair), pointer(work.pair_id)
-    )  # fmt: skip
+    moments, spare, pair = numbers(work.moments, kind), numbers(work.spare, kind), numbers(work.pair, kind)
+    seen, pair_id = pointer(work.pair), pointer(work.pair_id)
     grid, shape, bins = pointer(work.grid), pointer(work.shape), pointer(work.bins)
     gx, gy, gz, gid = pointer(work.gx), pointer(work.gy), pointer(work.gz), pointer(work.gid)
     sx, sy, sz = pointer(work.sx), pointer(work.sy), pointer(work.sz)
@@ -223,7 +237,7 @@ def accumulate(species, tables, work, n_slots, keep):
             met += count
             put(section, slot * n_el + other, block)
             end = radial_section(
-                count, block, which, keep, radial, cheb, degree, tail, sx, sy, sz, pair, pair_id, nobody
+                count, block, which, keep, radial, cheb, degree, tail, sx, sy, sz, pair, seen, pair_id, nobody
             )
             at = (slot * n_el + other) * rows8
             if fast:

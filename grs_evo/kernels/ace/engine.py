@@ -3,6 +3,9 @@
     images → pairs → Chebyshev moments → A → (program) → B           `describe_into`
     dQ/dB → (program backwards) → dQ/dA → moments' adjoints → pairs   `pull_into`, in `adjoint.py`
 
+Both have a twin in single precision, `describe_single` and `pull_single`, made of the same parts, which take the type
+of their numbers from the arrays. Scratch is the same as well, read as singles.
+
 Atoms are the lanes of the programs: eight atoms of one element share each step. Which atoms share lanes changes nothing
 in their results.
 """
@@ -11,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from grs_evo.kernels.ace.adjoint import pull_into
+from grs_evo.kernels.ace.adjoint import pull_into, pull_single
 from grs_evo.kernels.ace.density import accumulate, to_rows
 from grs_evo.kernels.ace.interpreter import program_of, run_program
 from grs_evo.kernels.ace.slots import AHEAD, block_atoms, fill_slots
@@ -20,7 +23,20 @@ from grs_evo.kernels.compiling import entry, inner
 from grs_evo.kernels.geometry.images import sort_images, sorted_images
 from grs_evo.kernels.geometry.kept import renew
 from grs_evo.kernels.geometry.layout import GROW, MODE, OFF, OK, OVERLAP, STARTING, VALID
-from grs_evo.kernels.simd import HAIR, LANES, beyond, item, pointer, prefetch, put, transpose_rows
+from grs_evo.kernels.simd import (
+    DOUBLE,
+    HAIR,
+    LANES,
+    SINGLE,
+    beyond,
+    item,
+    numbers,
+    pointer,
+    prefetch,
+    put,
+    single,
+    transpose_rows,
+)
 
 __all__ = [
     "GROW",
@@ -31,12 +47,14 @@ __all__ = [
     "Work",
     "describe_into",
     "describe_range",
+    "describe_single",
     "end_lists",
     "keep_lists",
     "kernel_tables",
     "larger_work",
     "make_work",
     "pull_into",
+    "pull_single",
     "share_work",
     "sort_images",
 ]
@@ -57,16 +75,18 @@ def end_lists(work: Work) -> None:
 
 
 @inner
-def values_out(species, tables, work, n_slots, out):
-    """B of the atoms in the slots, from their moments, into the rows of `out` that `slot_rows` names."""
+def values_out(species, tables, work, n_slots, out, kind):
+    """B of the atoms in the slots, from their moments, into the rows of `out` that `slot_rows` names;
+    moments and products in the precision of `kind`."""
     n_el, rows, rows8, l_max = tables.n_el, tables.rows, tables.rows8, tables.l_max
     n_of_l, l_offset, scale = pointer(tables.n_of_l), pointer(tables.l_offset), pointer(tables.row_scale)
     steps, wide_k = program_of(tables), tables.wide_k
-    slots, slot_rows, moments = pointer(work.slots), pointer(work.slot_rows), pointer(work.moments)
-    spare, values, lane_rows = pointer(work.spare), pointer(work.values), pointer(work.lane_rows)
+    slots, slot_rows, lane_rows = pointer(work.slots), pointer(work.slot_rows), pointer(work.lane_rows)
+    moments, spare, values = numbers(work.moments, kind), numbers(work.spare, kind), numbers(work.values, kind)
     all_rows, target, row_size = pointer(tables.b_rows), pointer(out), out.shape[1]
     buffer = tables.n_rows_max * BLOCK
-    kept = (n_slots // BLOCK + 1) * buffer <= work.values.shape[0]
+    space = work.values.shape[0] * (2 if single(values) else 1)
+    kept = (n_slots // BLOCK + 1) * buffer <= space
     work.shape[6] = 1 if kept else 0
     first_values = values
     for first_slot in range(0, n_slots, BLOCK):
@@ -107,9 +127,30 @@ def describe_range(species, tables, work, atoms, first, last, out):
     kinds, group = pointer(species), pointer(tables.group)
     slots, slot_rows = pointer(work.slots), pointer(work.slot_rows)
     n_slots = fill_slots(kinds, pointer(atoms), first, last, group, tables.n_groups, slots, slot_rows)
-    status = accumulate(species, tables, work, n_slots, np.bool_(False))
+    status = accumulate(species, tables, work, n_slots, np.bool_(False), DOUBLE)
     if status == OK:
-        values_out(species, tables, work, n_slots, out)
+        values_out(species, tables, work, n_slots, out, DOUBLE)
+    return status
+
+
+@inner
+def described(positions, cell, species, pbc, tables, work, out, kind):
+    """`describe_into` in the precision of `kind`."""
+    if work.kept[MODE] == OFF:
+        status = sorted_images(positions, cell, species, pbc, tables.reach, tables.n_el, work)
+    else:
+        status = renew(positions, cell, species, pbc, tables, COLUMNS, work)
+    if status != OK:
+        return status
+    atoms, n = pointer(work.atoms), species.shape[0]
+    for i in range(n):
+        put(atoms, i, i)
+    kinds, group = pointer(species), pointer(tables.group)
+    slots, slot_rows = pointer(work.slots), pointer(work.slot_rows)
+    n_slots = fill_slots(kinds, atoms, np.int64(0), n, group, tables.n_groups, slots, slot_rows)
+    status = accumulate(species, tables, work, n_slots, np.bool_(True), kind)
+    if status == OK:
+        values_out(species, tables, work, n_slots, out, kind)
     return status
 
 
@@ -131,19 +172,10 @@ def describe_into(positions, cell, species, pbc, tables, work, out):
     atom (its number is work.need[0]) has another nearer than HAIR; NOT_FINITE, SINGULAR: positions or cell cannot be
     used.
     """
-    if work.kept[MODE] == OFF:
-        status = sorted_images(positions, cell, species, pbc, tables.reach, tables.n_el, work)
-    else:
-        status = renew(positions, cell, species, pbc, tables, COLUMNS, work)
-    if status != OK:
-        return status
-    atoms, n = pointer(work.atoms), species.shape[0]
-    for i in range(n):
-        put(atoms, i, i)
-    kinds, group = pointer(species), pointer(tables.group)
-    slots, slot_rows = pointer(work.slots), pointer(work.slot_rows)
-    n_slots = fill_slots(kinds, atoms, np.int64(0), n, group, tables.n_groups, slots, slot_rows)
-    status = accumulate(species, tables, work, n_slots, np.bool_(True))
-    if status == OK:
-        values_out(species, tables, work, n_slots, out)
-    return status
+    return described(positions, cell, species, pbc, tables, work, out, DOUBLE)
+
+
+@entry
+def describe_single(positions, cell, species, pbc, tables, work, out):
+    """The same in single precision from the distances on; lists, vectors and distances are those of `describe_into`."""
+    return described(positions, cell, species, pbc, tables, work, out, SINGLE)

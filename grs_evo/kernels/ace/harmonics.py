@@ -8,7 +8,7 @@ across the direction is meant, so callers project out the part along it.
 from __future__ import annotations
 
 from grs_evo.kernels.compiling import inner
-from grs_evo.kernels.simd import LANES, fma, item, load, splat, store
+from grs_evo.kernels.simd import LANES, filled, fma, item, load, store
 
 
 @inner
@@ -16,9 +16,9 @@ def harmonics(x, y, z, l_max, climb, out, at):
     """Y_lm for l = 0 … l_max into rows `l² + l + m` of `out` from `at` on."""
     wide = l_max + 1
     second = wide * wide
-    re, im = splat(1.0), splat(0.0)
+    re, im = filled(out, 1.0), filled(out, 0.0)
     for m in range(wide):
-        before, last = splat(0.0), splat(item(climb, m * wide + m))
+        before, last = filled(out, 0.0), filled(out, item(climb, m * wide + m))
         for l in range(m, wide):
             k = l * wide + m
             if l > m:
@@ -37,7 +37,7 @@ def legendre(z, l_max, climb, out):
     wide = l_max + 1
     second = wide * wide
     for m in range(wide):
-        before, last = splat(0.0), splat(item(climb, m * wide + m))
+        before, last = filled(out, 0.0), filled(out, item(climb, m * wide + m))
         store(out, (m * wide + m) * LANES, last)
         for l in range(m + 1, wide):
             k = l * wide + m
@@ -66,7 +66,7 @@ def radial_sums(l_max, n_of_l, wide_k, w, at, spare, t, dt, v, dv):
         for l in range(top + 1):
             left = item(n_of_l, l) - first
             for row in range(l * l, (l + 1) * (l + 1)):
-                value, slope = splat(0.0), splat(0.0)
+                value, slope = filled(spare, 0.0), filled(spare, 0.0)
                 if first > 0:
                     value, slope = load(spare, v + row * LANES), load(spare, dv + row * LANES)
                 k = at + row * wide_k + first
@@ -96,7 +96,7 @@ def weighted_sum(x, y, z, l_max, slopes, spare, v, dv):
     spare : Q_lm as `legendre` leaves them; v_lm and v'_lm as `radial_sums` does
     """
     wide = l_max + 1
-    zero = splat(0.0)
+    zero = filled(spare, 0.0)
     s, d, gx, gy, gz = zero, zero, zero, zero, zero
     for l in range(wide):
         k, row = l * wide * LANES, (l * l + l) * LANES
@@ -105,7 +105,7 @@ def weighted_sum(x, y, z, l_max, slopes, spare, v, dv):
         d = fma(q, load(spare, dv + row), d)
         if l > 0:
             gz = fma(load(spare, k + LANES) * item(slopes, l * wide), value, gz)
-    re, im, re_below, im_below = x, y, splat(1.0), zero
+    re, im, re_below, im_below = x, y, filled(spare, 1.0), zero
     for m in range(1, wide):
         a, b, da, db, rise_a, rise_b = zero, zero, zero, zero, zero, zero
         for l in range(m, wide):

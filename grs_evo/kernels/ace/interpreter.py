@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.kernels.compiling import apart, inner
-from grs_evo.kernels.simd import LANES, fma, item, load, pointer, splat, store
+from grs_evo.kernels.simd import LANES, filled_full, fma, item, load_full, pointer, single, store
 
 # Columns of `Layout.phases`: what it runs, components of its strips, first and last segment or strip.
 SEGMENTS, SPREAD, GATHER = 0, 1, 2
@@ -235,18 +235,18 @@ def _ends(lengths: list[int]) -> NDArray[np.int64]:
 def run_segments(values, first, last, dst, start, x, y, c, wide):
     """Run segments `first` to `last` (exclusive) on the value buffer; dst, x, y count numbers.
 
-    A row is two vectors; without `wide` only the first one is worked on.
+    A row is two vectors of doubles; without `wide` only the first one is worked on. It is one vector of singles.
     """
     step = item(start, first)
     if wide:
         for segment in range(first, last):
             end = item(start, segment + 1)
             # kept in registers until the end: a segment may read the old value of its own row
-            one, two = splat(0.0), splat(0.0)
+            one, two = filled_full(values, 0.0), filled_full(values, 0.0)
             while step < end:
                 a, b, factor = item(x, step), item(y, step), item(c, step)
-                one = fma(load(values, a) * factor, load(values, b), one)
-                two = fma(load(values, a + LANES) * factor, load(values, b + LANES), two)
+                one = fma(load_full(values, a) * factor, load_full(values, b), one)
+                two = fma(load_full(values, a + LANES) * factor, load_full(values, b + LANES), two)
                 step += 1
             at = item(dst, segment)
             store(values, at, one)
@@ -254,9 +254,9 @@ def run_segments(values, first, last, dst, start, x, y, c, wide):
     else:
         for segment in range(first, last):
             end = item(start, segment + 1)
-            one = splat(0.0)
+            one = filled_full(values, 0.0)
             while step < end:
-                one = fma(load(values, item(x, step)) * item(c, step), load(values, item(y, step)), one)
+                one = fma(load_full(values, item(x, step)) * item(c, step), load_full(values, item(y, step)), one)
                 step += 1
             store(values, item(dst, segment), one)
 
@@ -266,53 +266,53 @@ def spread(values, width, first, last, base, start, other, scalar, factor, shift
     """scalar = factor · Σ_m X_m Y_m of strips `first` to `last`, on the vector of each row that `shift` names."""
     for strip in range(first, last):
         x, end = item(base, strip) + shift, item(start, strip + 1)
-        x0 = load(values, x)
+        x0 = load_full(values, x)
         if width == 1:
             for k in range(item(start, strip), end):
-                found = x0 * load(values, item(other, k) + shift)
+                found = x0 * load_full(values, item(other, k) + shift)
                 store(values, item(scalar, k) + shift, found * item(factor, k))
             continue
-        x1, x2 = load(values, x + _ROW), load(values, x + 2 * _ROW)
+        x1, x2 = load_full(values, x + _ROW), load_full(values, x + 2 * _ROW)
         if width == 3:
             for k in range(item(start, strip), end):
                 y = item(other, k) + shift
-                found = fma(x1, load(values, y + _ROW), x0 * load(values, y))
-                found = fma(x2, load(values, y + 2 * _ROW), found)
+                found = fma(x1, load_full(values, y + _ROW), x0 * load_full(values, y))
+                found = fma(x2, load_full(values, y + 2 * _ROW), found)
                 store(values, item(scalar, k) + shift, found * item(factor, k))
             continue
-        x3, x4 = load(values, x + 3 * _ROW), load(values, x + 4 * _ROW)
+        x3, x4 = load_full(values, x + 3 * _ROW), load_full(values, x + 4 * _ROW)
         if width == 5:
             for k in range(item(start, strip), end):
                 y = item(other, k) + shift
-                found = fma(x1, load(values, y + _ROW), x0 * load(values, y))
-                found = fma(x2, load(values, y + 2 * _ROW), found)
-                found = fma(x3, load(values, y + 3 * _ROW), found)
-                found = fma(x4, load(values, y + 4 * _ROW), found)
+                found = fma(x1, load_full(values, y + _ROW), x0 * load_full(values, y))
+                found = fma(x2, load_full(values, y + 2 * _ROW), found)
+                found = fma(x3, load_full(values, y + 3 * _ROW), found)
+                found = fma(x4, load_full(values, y + 4 * _ROW), found)
                 store(values, item(scalar, k) + shift, found * item(factor, k))
             continue
-        x5, x6 = load(values, x + 5 * _ROW), load(values, x + 6 * _ROW)
+        x5, x6 = load_full(values, x + 5 * _ROW), load_full(values, x + 6 * _ROW)
         if width == 7:
             for k in range(item(start, strip), end):
                 y = item(other, k) + shift
-                found = fma(x1, load(values, y + _ROW), x0 * load(values, y))
-                found = fma(x2, load(values, y + 2 * _ROW), found)
-                found = fma(x3, load(values, y + 3 * _ROW), found)
-                found = fma(x4, load(values, y + 4 * _ROW), found)
-                found = fma(x5, load(values, y + 5 * _ROW), found)
-                found = fma(x6, load(values, y + 6 * _ROW), found)
+                found = fma(x1, load_full(values, y + _ROW), x0 * load_full(values, y))
+                found = fma(x2, load_full(values, y + 2 * _ROW), found)
+                found = fma(x3, load_full(values, y + 3 * _ROW), found)
+                found = fma(x4, load_full(values, y + 4 * _ROW), found)
+                found = fma(x5, load_full(values, y + 5 * _ROW), found)
+                found = fma(x6, load_full(values, y + 6 * _ROW), found)
                 store(values, item(scalar, k) + shift, found * item(factor, k))
             continue
-        x7, x8 = load(values, x + 7 * _ROW), load(values, x + 8 * _ROW)
+        x7, x8 = load_full(values, x + 7 * _ROW), load_full(values, x + 8 * _ROW)
         for k in range(item(start, strip), end):
             y = item(other, k) + shift
-            found = fma(x1, load(values, y + _ROW), x0 * load(values, y))
-            found = fma(x2, load(values, y + 2 * _ROW), found)
-            found = fma(x3, load(values, y + 3 * _ROW), found)
-            found = fma(x4, load(values, y + 4 * _ROW), found)
-            found = fma(x5, load(values, y + 5 * _ROW), found)
-            found = fma(x6, load(values, y + 6 * _ROW), found)
-            found = fma(x7, load(values, y + 7 * _ROW), found)
-            found = fma(x8, load(values, y + 8 * _ROW), found)
+            found = fma(x1, load_full(values, y + _ROW), x0 * load_full(values, y))
+            found = fma(x2, load_full(values, y + 2 * _ROW), found)
+            found = fma(x3, load_full(values, y + 3 * _ROW), found)
+            found = fma(x4, load_full(values, y + 4 * _ROW), found)
+            found = fma(x5, load_full(values, y + 5 * _ROW), found)
+            found = fma(x6, load_full(values, y + 6 * _ROW), found)
+            found = fma(x7, load_full(values, y + 7 * _ROW), found)
+            found = fma(x8, load_full(values, y + 8 * _ROW), found)
             store(values, item(scalar, k) + shift, found * item(factor, k))
 
 
@@ -321,50 +321,50 @@ def gather(values, width, first, last, base, start, other, scalar, factor, shift
     """X_m += Σ factor · scalar · Y_m of strips `first` to `last`, where X are adjoints, and so are the scalars."""
     for strip in range(first, last):
         x, end = item(base, strip) + shift, item(start, strip + 1)
-        x0, x1, x2 = load(values, x), load(values, x + _ROW), load(values, x + 2 * _ROW)
+        x0, x1, x2 = load_full(values, x), load_full(values, x + _ROW), load_full(values, x + 2 * _ROW)
         if width == 3:
             for k in range(item(start, strip), end):
-                y, weight = item(other, k) + shift, load(values, item(scalar, k) + shift) * item(factor, k)
-                x0 = fma(weight, load(values, y), x0)
-                x1 = fma(weight, load(values, y + _ROW), x1)
-                x2 = fma(weight, load(values, y + 2 * _ROW), x2)
+                y, weight = item(other, k) + shift, load_full(values, item(scalar, k) + shift) * item(factor, k)
+                x0 = fma(weight, load_full(values, y), x0)
+                x1 = fma(weight, load_full(values, y + _ROW), x1)
+                x2 = fma(weight, load_full(values, y + 2 * _ROW), x2)
         elif width == 5:
-            x3, x4 = load(values, x + 3 * _ROW), load(values, x + 4 * _ROW)
+            x3, x4 = load_full(values, x + 3 * _ROW), load_full(values, x + 4 * _ROW)
             for k in range(item(start, strip), end):
-                y, weight = item(other, k) + shift, load(values, item(scalar, k) + shift) * item(factor, k)
-                x0 = fma(weight, load(values, y), x0)
-                x1 = fma(weight, load(values, y + _ROW), x1)
-                x2 = fma(weight, load(values, y + 2 * _ROW), x2)
-                x3 = fma(weight, load(values, y + 3 * _ROW), x3)
-                x4 = fma(weight, load(values, y + 4 * _ROW), x4)
+                y, weight = item(other, k) + shift, load_full(values, item(scalar, k) + shift) * item(factor, k)
+                x0 = fma(weight, load_full(values, y), x0)
+                x1 = fma(weight, load_full(values, y + _ROW), x1)
+                x2 = fma(weight, load_full(values, y + 2 * _ROW), x2)
+                x3 = fma(weight, load_full(values, y + 3 * _ROW), x3)
+                x4 = fma(weight, load_full(values, y + 4 * _ROW), x4)
             store(values, x + 3 * _ROW, x3)
             store(values, x + 4 * _ROW, x4)
         else:
-            x3, x4 = load(values, x + 3 * _ROW), load(values, x + 4 * _ROW)
-            x5, x6 = load(values, x + 5 * _ROW), load(values, x + 6 * _ROW)
+            x3, x4 = load_full(values, x + 3 * _ROW), load_full(values, x + 4 * _ROW)
+            x5, x6 = load_full(values, x + 5 * _ROW), load_full(values, x + 6 * _ROW)
             if width == 7:
                 for k in range(item(start, strip), end):
-                    y, weight = item(other, k) + shift, load(values, item(scalar, k) + shift) * item(factor, k)
-                    x0 = fma(weight, load(values, y), x0)
-                    x1 = fma(weight, load(values, y + _ROW), x1)
-                    x2 = fma(weight, load(values, y + 2 * _ROW), x2)
-                    x3 = fma(weight, load(values, y + 3 * _ROW), x3)
-                    x4 = fma(weight, load(values, y + 4 * _ROW), x4)
-                    x5 = fma(weight, load(values, y + 5 * _ROW), x5)
-                    x6 = fma(weight, load(values, y + 6 * _ROW), x6)
+                    y, weight = item(other, k) + shift, load_full(values, item(scalar, k) + shift) * item(factor, k)
+                    x0 = fma(weight, load_full(values, y), x0)
+                    x1 = fma(weight, load_full(values, y + _ROW), x1)
+                    x2 = fma(weight, load_full(values, y + 2 * _ROW), x2)
+                    x3 = fma(weight, load_full(values, y + 3 * _ROW), x3)
+                    x4 = fma(weight, load_full(values, y + 4 * _ROW), x4)
+                    x5 = fma(weight, load_full(values, y + 5 * _ROW), x5)
+                    x6 = fma(weight, load_full(values, y + 6 * _ROW), x6)
             else:
-                x7, x8 = load(values, x + 7 * _ROW), load(values, x + 8 * _ROW)
+                x7, x8 = load_full(values, x + 7 * _ROW), load_full(values, x + 8 * _ROW)
                 for k in range(item(start, strip), end):
-                    y, weight = item(other, k) + shift, load(values, item(scalar, k) + shift) * item(factor, k)
-                    x0 = fma(weight, load(values, y), x0)
-                    x1 = fma(weight, load(values, y + _ROW), x1)
-                    x2 = fma(weight, load(values, y + 2 * _ROW), x2)
-                    x3 = fma(weight, load(values, y + 3 * _ROW), x3)
-                    x4 = fma(weight, load(values, y + 4 * _ROW), x4)
-                    x5 = fma(weight, load(values, y + 5 * _ROW), x5)
-                    x6 = fma(weight, load(values, y + 6 * _ROW), x6)
-                    x7 = fma(weight, load(values, y + 7 * _ROW), x7)
-                    x8 = fma(weight, load(values, y + 8 * _ROW), x8)
+                    y, weight = item(other, k) + shift, load_full(values, item(scalar, k) + shift) * item(factor, k)
+                    x0 = fma(weight, load_full(values, y), x0)
+                    x1 = fma(weight, load_full(values, y + _ROW), x1)
+                    x2 = fma(weight, load_full(values, y + 2 * _ROW), x2)
+                    x3 = fma(weight, load_full(values, y + 3 * _ROW), x3)
+                    x4 = fma(weight, load_full(values, y + 4 * _ROW), x4)
+                    x5 = fma(weight, load_full(values, y + 5 * _ROW), x5)
+                    x6 = fma(weight, load_full(values, y + 6 * _ROW), x6)
+                    x7 = fma(weight, load_full(values, y + 7 * _ROW), x7)
+                    x8 = fma(weight, load_full(values, y + 8 * _ROW), x8)
                 store(values, x + 7 * _ROW, x7)
                 store(values, x + 8 * _ROW, x8)
             store(values, x + 3 * _ROW, x3)
@@ -388,7 +388,11 @@ def program_of(tables):
 
 @inner
 def run_program(values, first, last, steps, wide):
-    """Run phases `first` to `last` (exclusive) of `program_of` on the value buffer."""
+    """Run phases `first` to `last` (exclusive) of `program_of` on the value buffer.
+
+    wide : whether both halves of the rows are needed; of singles both are worked on at once
+    """
+    wide = wide and not single(values)
     phases, dst, start, x, y, c, base, strip_start, other, scalar, factor = steps
     for phase in range(first, last):
         kind, width = item(phases, 4 * phase), item(phases, 4 * phase + 1)

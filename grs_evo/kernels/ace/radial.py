@@ -31,10 +31,34 @@ from grs_evo.kernels.ace.tables import (
 )
 from grs_evo.kernels.compiling import inner
 from grs_evo.kernels.polynomials import COSINE, SINE_OVER_Y
-from grs_evo.kernels.simd import LANES, any_above, any_below, fma, inverse_root, item, load, put, splat, store
+from grs_evo.kernels.simd import (
+    LANES,
+    any_above,
+    any_below,
+    filled,
+    fma,
+    inverse_root,
+    item,
+    like,
+    load,
+    put,
+    single,
+    splat,
+    store,
+)
 
 _S0, _S1, _S2, _S3, _S4, _S5, _S6, _S7 = SINE_OVER_Y
 _C0, _C1, _C2, _C3, _C4, _C5, _C6, _C7, _C8 = COSINE
+
+
+@inner
+def fields_of(pair, block):
+    """Where the fields of a block of pairs begin.
+
+    A block is as long as eight fields of doubles. Of singles all eight are in its second half, and in the first are
+    vectors and 1/r as doubles, which others read.
+    """
+    return block * (2 * FIELDS) + FIELDS if single(pair) else block * FIELDS
 
 
 @inner
@@ -65,10 +89,13 @@ def taper_block(pair, at, radial, row):
 
 
 @inner
-def radial_section(count, block, which, slopes, radial, cheb, degree, tail, sx, sy, sz, pair, pair_id, nobody):
+def radial_section(
+    count, block, which, slopes, radial, cheb, degree, tail, sx, sy, sz, pair, seen, pair_id, nobody
+):  # fmt: skip
     """Turn the `count` neighbours found by `find_near` into blocks of pairs, from `block` on. Returns the next block.
 
-    The last block is filled up with pairs without weight (envelope and slope 0) whose neighbour is `nobody`.
+    The last block is filled up with pairs without weight (envelope and slope 0) whose neighbour is `nobody`. `seen` is
+    `pair` as doubles, the same memory; distances are found in these, and what follows from them in pair's precision.
     """
     row = which * COLUMNS
     terms = which * (degree + 1)
@@ -85,7 +112,7 @@ def radial_section(count, block, which, slopes, radial, cheb, degree, tail, sx, 
     for k in range(count, full):
         put(pair_id, block * LANES + k, nobody)
     for k in range(0, full, LANES):
-        at = block * FIELDS
+        at = fields_of(pair, block)
         dx, dy, dz = load(sx, k), load(sy, k), load(sz, k)
         r2 = fma(dx, dx, fma(dy, dy, dz * dz))
         r_inverse = inverse_root(r2)
@@ -94,8 +121,13 @@ def radial_section(count, block, which, slopes, radial, cheb, degree, tail, sx, 
         store(pair, at + DY, dy)
         store(pair, at + DZ, dz)
         store(pair, at + R_INVERSE, r_inverse)
-        y = fma(r, rc_inverse, -0.5)
-        x = splat(item(cheb, terms + degree))
+        if single(pair):
+            store(seen, block * FIELDS + DX, dx)
+            store(seen, block * FIELDS + DY, dy)
+            store(seen, block * FIELDS + DZ, dz)
+            store(seen, block * FIELDS + R_INVERSE, r_inverse)
+        y = like(pair, fma(r, rc_inverse, -0.5))
+        x = filled(pair, item(cheb, terms + degree))
         # the degree is a multiple of four (tables.py)
         for d in range(terms + degree - 4, terms - 1, -4):
             x = fma(x, y, item(cheb, d + 3))
@@ -114,8 +146,7 @@ def radial_section(count, block, which, slopes, radial, cheb, degree, tail, sx, 
         store(pair, at + CHEB, x)
         last = k + LANES > count
         if last:
-            weight = load(tail, full - count)
-            env = env * weight
+            env = env * like(pair, load(tail, full - count))
         store(pair, at + ENV, env)
         if slopes:
             c = fma(y2, _C8, _C7)
@@ -127,7 +158,7 @@ def radial_section(count, block, which, slopes, radial, cheb, degree, tail, sx, 
             c = fma(c, y2, _C1)
             c = fma(c, y2, _C0) * bend
             if last:
-                c = c * load(tail, full - count)
+                c = c * like(pair, load(tail, full - count))
             store(pair, at + CHEB_SLOPE, fma(x, -lam, slope_add))
             store(pair, at + ENV_SLOPE, c)
         if any_above(r, taper_from) or any_below(r, inner_to):
