@@ -423,6 +423,7 @@ sys.path.insert(0, {tests!r})
 import naive
 from test_descriptors import ALLOY, GENERAL, SMALL, random_structure, relative
 from grs_evo.descriptors.describe import describe_compact, pullback
+from grs_evo.kernels.ace import engine
 import numba
 assert numba.config.DISABLE_JIT
 out = []
@@ -431,6 +432,16 @@ for basis in (ALLOY, GENERAL, SMALL):
     rows = describe_compact(structure, basis)
     assert relative(rows, naive.descriptors(structure, basis)) < 1e-12
     out += [rows, *pullback(structure, basis, np.sin(np.arange(rows.size)).reshape(rows.shape))]
+    tables = engine.kernel_tables(basis)
+    arrays = [np.array(one) for one in (structure.positions, structure.cell, structure.species, structure.pbc)]
+    work, single = engine.make_work(3, tables), np.zeros((3, tables.max_size))
+    while engine.describe_single(*arrays, tables, work, single) == engine.GROW:
+        work = engine.larger_work(work, tables)
+    assert relative(single, rows) < 1e-5
+    gradient, strain = np.zeros((3, 3)), np.zeros((3, 3))
+    slopes = np.sin(np.arange(rows.size)).reshape(rows.shape)
+    engine.pull_single(*arrays, tables, slopes, work, gradient, strain)
+    assert relative(-gradient, out[-2]) < 1e-5  # `pullback` gives forces
 np.savez({target!r}, *out)
 """
 

@@ -47,6 +47,23 @@ HIGH = build_basis(["Ta"], (2, 2, 2, 1), (0, 4, 4, 4), cutoff=5.0)
 
 
 @probe
+def exercise_singles(a, out, rows):
+    """The same vectors as singles: `a` and `out` are read as twice as many of them."""
+    small, into = simd.numbers(a, simd.SINGLE), simd.numbers(out, simd.SINGLE)
+    x, y = load(small, 0), load(small, 8)
+    store(into, 0, simd.fma(x, y, 2.0))
+    store(into, 8, simd.fms(x, y, x))
+    store(into, 16, (x - y) / (y + 3.0) * 2.0)
+    store(into, 24, simd.filled(small, 0.1) + simd.like(small, simd.splat(1.0)))
+    store(into, 32, totals(x, y, x, x, y, x, x, y))
+    put(into, 40, total(x) + simd.item(small, 1))
+    store(into, 48, simd.load_full(small, 0) * simd.filled_full(small, 2.0))
+    transpose(small, 0, LANES, into, 64, LANES)
+    transpose_rows(small, rows, 0, 0, pointer(out), rows, 0, 128)
+    return simd.single(small), simd.single(a)
+
+
+@probe
 def exercise(a, b, out, rows):
     x, y = load(a, 0), load(b, 0)
     store(out, 0, simd.fma(x, y, 2.0))
@@ -76,6 +93,25 @@ def test_vectors_are_what_numpy_says():
     assert np.array_equal(out[64:128].reshape(8, 8), a.reshape(8, 8).T)
     assert np.array_equal(out[128:192].reshape(8, 8)[::-1], a.reshape(8, 8)[::-1].T)
     assert (below, above) == (False, True)
+
+
+@compiled
+def test_vectors_of_singles_are_what_numpy_says():
+    small = np.random.default_rng(0).uniform(0.5, 2.0, size=64).astype(np.float32)
+    out = np.zeros(256)
+    rows = np.arange(0, 64, 8, dtype=np.int64)[::-1].copy()
+    assert exercise_singles(small.view(np.float64), out, rows) == (True, False)
+    into, x, y = out.view(np.float32), small[:8], small[8:16]
+    close = {"rtol": 3e-7}
+    assert np.allclose(into[:8], x * y + 2, **close)
+    assert np.allclose(into[8:16], x * y - x, rtol=1e-5)
+    assert np.allclose(into[16:24], (x - y) / (y + 3) * 2, rtol=1e-6)
+    assert np.array_equal(into[24:32], np.full(8, np.float32(0.1) + np.float32(1)))
+    assert np.allclose(into[32:40], [v.sum() for v in (x, y, x, x, y, x, x, y)], **close)
+    assert into[40] == pytest.approx(float(x.sum()) + float(small[1]), rel=3e-7)
+    assert np.array_equal(into[48:64], 2 * small[:16])
+    assert np.array_equal(into[64:128].reshape(8, 8), small.reshape(8, 8).T)
+    assert np.array_equal(out[128:192].reshape(8, 8)[::-1], small.reshape(8, 8)[::-1].T)
 
 
 @pytest.mark.parametrize("lam", [1e-6, 0.05, 0.35, 3.06, 5.25, 20.0, 60.0])
@@ -343,6 +379,40 @@ def test_gradient_may_be_asked_for_twice():
     assert np.array_equal(results[0][1], results[1][1])
 
 
+@pytest.mark.parametrize("basis", [PAPER, ALLOY, HIGH], ids=["one", "two", "l to 4"])
+def test_single_precision_beside_double(basis):
+    """Rows to 1e-5 of a function's largest value; the gradient that of the rows in double precision, by differences."""
+    rng = np.random.default_rng(8)
+    grid = np.stack(np.meshgrid(*[np.arange(3)] * 3, indexing="ij"), axis=-1).reshape(-1, 3) * 2.6
+    positions, cell = grid + rng.normal(scale=0.2, size=grid.shape), np.eye(3) * 7.8
+    species = rng.integers(0, basis.n_elements, len(grid))
+    status, rows, work, arrays, tables = evaluate(positions, cell, basis, species)
+    slopes = np.sin(np.arange(rows.size)).reshape(rows.shape) / np.abs(rows).max(axis=0)
+    found, pulled = [rows], []
+    for values, pull in (
+        (engine.describe_into, engine.pull_into),
+        (engine.describe_single, engine.pull_single),
+        (engine.describe_into, engine.pull_into),
+    ):
+        out, gradient, strain = np.zeros_like(rows), np.zeros_like(positions), np.zeros((3, 3))
+        assert (status, values(*arrays, tables, work, out)) == (OK, OK)
+        assert pull(*arrays, tables, slopes, work, gradient, strain) == OK
+        found.append(out)
+        pulled.append((gradient, strain))
+    # the same scratch serves both, and what the other left in it has no effect
+    assert np.array_equal(found[1], rows)
+    assert np.array_equal(found[3], rows)
+    assert all(np.array_equal(a, b) for a, b in zip(pulled[0], pulled[2], strict=True))
+    assert (np.abs(found[2] - rows).max(axis=0) <= 1e-5 * np.abs(rows).max(axis=0)).all()
+    assert not np.array_equal(found[2], rows)
+    for a, b in zip(pulled[0], pulled[1], strict=True):
+        assert np.abs(a - b).max() <= 1e-5 * np.abs(a).max()
+    step = 1e-5 * rng.normal(size=positions.shape)
+    up, down = (evaluate(positions + sign * step, cell, basis, species)[1] for sign in (1, -1))
+    change = float((slopes * (up - down)).sum() / 2)
+    assert float((pulled[1][0] * step).sum()) == pytest.approx(change, rel=1e-4)
+
+
 def test_one_set_of_compiled_kernels_for_every_basis():
     if config.DISABLE_JIT:
         pytest.skip("nothing is compiled")
@@ -471,11 +541,21 @@ import numpy as np, sys
 from grs_evo.descriptors.basis import build_basis
 from grs_evo.descriptors.describe import describe
 from grs_evo.kernels import simd
+from grs_evo.kernels.ace import engine
 from grs_evo.structures.structure import Structure
 assert not simd.COMPRESS
 sites = np.array([[0.1, 0, 0], [2.1, 2.0, 0.2], [2, 0.1, 2.2], [0, 2, 2.1]])
 structure = Structure(sites, np.diag([4.0, 4.2, 4.4]), [0, 1, 1, 0], [True, True, False])
-np.save(sys.argv[1], describe(structure, build_basis(["Au", "Cu"], cutoff=4.5)))
+basis = build_basis(["Au", "Cu"], cutoff=4.5)
+rows = describe(structure, basis)
+tables = engine.kernel_tables(basis)
+single = np.zeros((4, tables.max_size))
+arrays = [np.array(one) for one in (structure.positions, structure.cell, structure.species, structure.pbc)]
+assert engine.describe_single(*arrays, tables, engine.make_work(4, tables), single) == 0
+for k in range(4):
+    own = rows[k][rows[k] != 0]
+    assert np.abs(single[k, : len(own)] - own).max() < 1e-6 * np.abs(rows).max()
+np.save(sys.argv[1], rows)
 """
 
 

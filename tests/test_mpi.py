@@ -21,6 +21,7 @@ from ase.build import bulk
 from ase.io import write
 from command_line import call
 
+from grs_evo.driver.session import run
 from grs_evo.storage.archive_file import read_archive
 from grs_evo.storage.target_file import TargetData
 
@@ -97,6 +98,14 @@ def test_one_archive_on_any_number_of_ranks(expected: str, tmp_path: Path, n_ran
     assert found["archive_hash"] == expected
     assert len(found["islands"]) == 5
     assert found["evaluations"] > 5 * 6
+
+
+def test_one_archive_of_relaxations_in_mixed_precision(tmp_path: Path) -> None:
+    case = small.write(tmp_path, small.RELAXED.replace("[relax]", '[relax]\nprecision = "mixed"'))
+    expected = run(case, tmp_path / "alone", quiet=True).archive_hash
+    code, text = _call(2, "run", case, cwd=tmp_path)
+    assert code == 0, text
+    assert read_archive(tmp_path / "case").archive_hash == expected
 
 
 # A program whose islands change ranks whenever none is on its way, wherever to.

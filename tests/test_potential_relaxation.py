@@ -17,7 +17,7 @@ from grs_evo.kernels.geometry.layout import MODE, OFF
 from grs_evo.loss.objective import Objective, make_objective
 from grs_evo.loss.options import CoreOptions, LossOptions
 from grs_evo.loss.quality import sampling_noise
-from grs_evo.potential.relaxation import REASONS, RelaxOptions, relax
+from grs_evo.potential.relaxation import JUDGED, REASONS, RelaxOptions, relax
 from grs_evo.structures.neighbours import neighbours
 from grs_evo.structures.structure import Structure
 from grs_evo.targets.target import Target
@@ -138,6 +138,40 @@ def test_reasons(objective: Objective) -> None:
     assert not failed.ok
     assert failed.structure is on_top
     assert np.isnan(failed.terms).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_mixed_precision_moves_atoms_and_double_precision_judges(objective: Objective, method: str) -> None:
+    start = rattled(20)
+    before = objective.evaluate(start).value
+    for budget in (1, 3, 4, 5, 60):
+        options = RelaxOptions(method=method, max_evaluations=budget, precision="mixed", cell="full")  # type: ignore[arg-type]
+        done = relax(start, objective, options)
+        after = objective.evaluate(done.structure)
+        if budget > JUDGED:  # to the last bit: it is that evaluation
+            assert done.value == after.value
+            assert done.terms.tobytes() == after.terms.tobytes()
+            assert done.value <= before
+        assert done.evaluations <= budget
+        assert done.improved == (done.structure is not start)
+    assert done.value < 0.7 * before
+    again = relax(start, objective, options)
+    assert (again.value, again.structure.positions.tobytes()) == (done.value, done.structure.positions.tobytes())
+    assert done.value != relax(start, objective, options.model_copy(update={"precision": "double"})).value
+
+
+def test_mixed_precision_ends_in_double(basis: Basis) -> None:
+    """An exact copy of the target is found as exactly as without it, where single precision ends at 1e-5."""
+    goal = rattled(3)
+    own = make_objective(basis, Target.from_structures(goal, basis), LossOptions(core=CoreOptions(kind="none")))
+    shaken = np.random.default_rng(1).normal(scale=0.02, size=goal.positions.shape)
+    start = goal.replace(positions=goal.positions + shaken)
+    double, mixed = (relax(start, own, RelaxOptions(precision=one)) for one in ("double", "mixed"))  # type: ignore[arg-type]
+    assert max(double.value, mixed.value) < 1e-6 * own.evaluate(start).value
+    assert (double.reason, mixed.reason) == ("converged", "converged")
+    reached = relax(start, own, RelaxOptions(precision="mixed", use_goal=True, goal=1e-8))
+    assert reached.reason == "reached"
+    assert own.evaluate(reached.structure).value <= 1e-8
 
 
 def test_poll_is_asked_between_stages_and_may_interrupt(objective: Objective) -> None:

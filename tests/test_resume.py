@@ -12,8 +12,10 @@ import pytest
 import small
 
 from grs_evo.cli.status import status
+from grs_evo.driver.config.run_file import read
 from grs_evo.driver.recorder import Recorder
 from grs_evo.driver.session import resume, run
+from grs_evo.driver.setup import make_problem, make_target_data
 from grs_evo.errors import InputError, StorageError
 from grs_evo.storage import checkpoint
 from grs_evo.storage.archive_file import read_archive
@@ -79,13 +81,22 @@ def test_stopped_in_every_generation(whole: Path, halting: dict[str, int], tmp_p
     assert result.archive_hash == _hash(whole)
 
 
-def test_relaxation_resumes(halting: dict[str, int], tmp_path: Path) -> None:
-    case = small.write(tmp_path, small.RELAXED)
+@pytest.mark.parametrize("precision", ["double", "mixed"])
+def test_relaxation_resumes(halting: dict[str, int], tmp_path: Path, precision: str) -> None:
+    case = small.write(tmp_path, small.RELAXED.replace("[relax]", f'[relax]\nprecision = "{precision}"'))
     expected = run(case, tmp_path / "whole", quiet=True).archive_hash
     halting["at"] = 2
     stopped = run(case, tmp_path / "stopped", quiet=True)
     halting["at"] = -2
     assert resume(stopped.folder, quiet=True).archive_hash == expected
+    if precision == "mixed":  # what is kept has the values of double precision, to the last bit
+        found = read_archive(stopped.folder)
+        given = read(stopped.folder / "run.toml")
+        problem = make_problem(given, make_target_data(given, stopped.folder), stopped.folder)
+        assert len(found) > 3
+        for one in found.individuals:
+            again = problem.objective.evaluate(one.structure)
+            assert (one.value, one.terms.tobytes()) == (again.value, again.terms.tobytes())
 
 
 def test_extended_is_as_long_from_the_start(whole: Path, tmp_path: Path) -> None:

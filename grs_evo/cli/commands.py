@@ -292,9 +292,9 @@ def score(
 def warm_up(kinds: tuple[str, ...], share: int | None) -> None:
     """Compile what runs need now, on this kind of processor, for images of containers and before large jobs.
 
-    KINDS: lattice rows relaxed networks positions large; without them all. Compiled code goes to the folder in force
-    (NUMBA_CACHE_DIR, or your cache folder), and runs load it from there. Processes of mpiexec or srun share the work,
-    and so do the cores of one machine.
+    KINDS: lattice rows relaxed networks positions large mixed; without them all but mixed. Compiled code goes to the
+    folder in force (NUMBA_CACHE_DIR, or your cache folder), and runs load it from there. Processes of mpiexec or srun
+    share the work, and so do the cores of one machine.
     """
     from grs_evo.driver.ahead.warm_up import warm_up as warm_up_
 

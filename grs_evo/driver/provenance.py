@@ -86,6 +86,8 @@ def fingerprint(run_: RunFile, target_data: TargetData) -> dict[str, str]:
     dumped = run_.model_dump(mode="json", exclude=set(EXTENDABLE))
     if dumped["basis"]["preset"] is None:
         del dumped["basis"]["preset"]  # came after checkpoints without it
+    if dumped["relax"] is not None and dumped["relax"]["precision"] == "double":
+        del dumped["relax"]["precision"]  # so did this
     values = json.dumps(dumped, sort_keys=True)
     target = hashlib.blake2b(digest_size=8)
     for name, array in sorted(target_data.target.to_arrays().items()):

@@ -283,7 +283,7 @@ if JIT:
             kind = _kind_of(array, full)
 
             def codegen(context, builder, sig, args):
-                return _numbers(context, builder, sig.args[0], *args, kind.vector.count)
+                return _numbers(context, builder, sig.args[0], args[0], args[1], kind.vector.count)
 
             return kind(array, types.int64), codegen
 

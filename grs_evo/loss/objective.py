@@ -45,7 +45,7 @@ class _Scratch:
 
     loss: LossWork | None = None
     engine: Work | None = None
-    calls: Calls | None = None
+    calls: dict[bool, Calls] = field(default_factory=dict)  # by whether they are in single precision
     added: AddedTerms | None = None
     rows: NDArray[np.float64] = field(default_factory=lambda: np.empty((2, 0, 0)))
 
@@ -217,16 +217,17 @@ class Objective(Shown):
         kept = terms[self.terms_kept] if ok else np.full(len(self.terms_kept), np.nan)
         return Evaluation(float(value) if ok else float("nan"), kept, ok), dpositions, dstrain
 
-    def calls(self, engine: Work) -> Calls:
-        """Where the compiled parts of V_eff are; found once."""
-        if self.scratch.calls is None:
+    def calls(self, engine: Work, single: bool = False) -> Calls:
+        """Where the compiled parts of V_eff are, with descriptors in single or double precision; found once."""
+        if single not in self.scratch.calls:
             rows, slopes = self.row_buffers(1)
             found = calls_for(
                 np.zeros((1, 3)), np.eye(3), np.zeros(1, np.int32), np.zeros(1, np.bool_), self.tables, engine,
                 self.plan, self.loss_work(), rows, slopes, np.zeros(self.n_columns), np.zeros((1, 3)), np.zeros((3, 3)),
+                single,
             )  # fmt: skip
-            self.scratch.calls = found._replace(terms=self.added_terms().address) if self.added else found
-        return self.scratch.calls
+            self.scratch.calls[single] = found._replace(terms=self.added_terms().address) if self.added else found
+        return self.scratch.calls[single]
 
     @property
     def tables(self) -> Tables:

@@ -1,4 +1,10 @@
-"""Local relaxation of positions and cell on V_eff: bounded, and never worse than what it was given."""
+"""Local relaxation of positions and cell on V_eff: bounded, and never worse than what it was given.
+
+With mixed precision V_eff and its derivatives come from descriptors in single precision (to 1e-6) while atoms move, so
+a stage may end because it has come as near as that. The last stage, or one that reaches the goal, therefore goes on in
+double precision from where it is if it has evaluations left. What comes back is the best of the start and of what
+either precision has found, by values of `Objective.evaluate`, in double precision: nobody sees others.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +42,11 @@ _REASONS = {
     compiled.FAILED: "failed",
 }
 REASONS = tuple(_REASONS.values())
+# After these no further stage follows.
+_ENDS = (compiled.REACHED, compiled.FAILED)
+# Structures that are judged in double precision after a descent in mixed precision, which has so many evaluations less:
+# the start, the best in single precision, and the best in double precision.
+JUDGED = 3
 
 
 class RelaxOptions(Options):
@@ -63,6 +74,10 @@ class RelaxOptions(Options):
     window: int = Field(50, ge=2, description="evaluations over which progress is looked at [1]")
     goal: float = Field(0.0, description="stop when V_eff has come down to this [1]")
     use_goal: bool = Field(False, description="whether `goal` is looked at [–]")
+    precision: Literal["double", "mixed"] = Field(
+        "double",
+        description="of descriptors while atoms move; mixed: single first, double at the end and for what is kept [–]",
+    )
     max_volume_change: float = Field(2.0, gt=1, description="largest factor by which the volume may grow or shrink [1]")
 
 
@@ -151,7 +166,7 @@ def descended(
     """
     n_atoms = structure.n_atoms
 
-    def descend(engine: Work) -> tuple[int, tuple[int, surface.Descent]]:
+    def descend(engine: Work) -> tuple[int, _Found]:
         keep_lists(engine, n_atoms)
         own = geometry._replace(cell=np.array(structure.cell))
         try:
@@ -159,27 +174,45 @@ def descended(
         finally:
             end_lists(engine)
 
-    _, (reason, descent) = objective.with_memory(n_atoms, descend)
-    return _relaxed_of(structure, objective, reason, descent)
+    _, found = objective.with_memory(n_atoms, descend)
+    return _relaxed_of(structure, objective, found)
 
 
-def _relaxed_of(structure: Structure, objective: Objective, reason: int, descent: surface.Descent) -> Relaxed:
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What a descent has come to."""
+
+    reason: int
+    descent: surface.Descent
+    single: Structure | None  # the best by descriptors in single precision, where these were used
+
+
+def _relaxed_of(structure: Structure, objective: Objective, found: _Found) -> Relaxed:
     """What a descent from a structure has found."""
-    value = float(descent.best_value[0])
+    descent = found.descent
+    value, terms = float(descent.best_value[0]), descent.best_terms[objective.terms_kept]
     evaluations = int(descent.evaluations[0])
+    best = _best_of(structure, descent)
+    if found.single is not None:
+        places = [structure, *(one for one in (found.single, best) if one is not structure)]
+        judged = [objective.evaluate(one) for one in places]
+        evaluations += len(judged)
+        # of equals the first: a structure that is no better than the start is not taken for it
+        lowest = min(range(len(places)), key=lambda k: judged[k].value if judged[k].ok else np.inf)
+        best, value, terms = places[lowest], judged[lowest].value, judged[lowest].terms
     if not np.isfinite(value):
         terms = np.full(len(objective.terms_kept), np.nan)
         return Relaxed(structure, float("nan"), terms, evaluations, _REASONS[compiled.FAILED], False)
+    return Relaxed(best, value, terms, evaluations, _REASONS[found.reason], best is not structure)
+
+
+def _best_of(structure: Structure, descent: surface.Descent) -> Structure:
+    """The best structure that a descent has seen since it forgot the others; the start itself where that is it."""
+    if not np.isfinite(descent.best_value[0]):
+        return structure
     best = structure.replace(positions=np.array(descent.best_positions), cell=np.array(descent.best_cell))
-    improved = not (np.array_equal(best.positions, structure.positions) and np.array_equal(best.cell, structure.cell))
-    return Relaxed(
-        best if improved else structure,
-        value,
-        descent.best_terms[objective.terms_kept],
-        evaluations,
-        _REASONS[reason],
-        improved,
-    )
+    moved = not (np.array_equal(best.positions, structure.positions) and np.array_equal(best.cell, structure.cell))
+    return best if moved else structure
 
 
 def geometry_of(
@@ -226,6 +259,7 @@ def _begun(structure: Structure, objective: Objective, geometry: surface.Geometr
 def _potential_of(
     objective: Objective,
     engine: Work,
+    single: bool,
     norm: int,
     delta: float,
     x: NDArray[np.float64],
@@ -234,13 +268,13 @@ def _potential_of(
 ) -> surface.Potential:
     """The function that a stage descends."""
     potential = surface.Potential(
-        objective.calls(engine), objective.tables, engine, objective.plan, objective.loss_work(), int(norm),
+        objective.calls(engine, single), objective.tables, engine, objective.plan, objective.loss_work(), int(norm),
         float(delta),
     )  # fmt: skip
     if not potential.calls.value:
         # Found once: numba takes a millisecond to tell the types of all these arguments.
         potential = surface.with_value(potential, x, geometry, descent)
-        objective.scratch.calls = potential.calls
+        objective.scratch.calls[single] = potential.calls
     return potential
 
 
@@ -252,24 +286,38 @@ def _all_stages(
     engine: Work,
     poll: Callable[[], None] | None,
     begin: Callable[[surface.Geometry, NDArray[np.float64], surface.Descent], Minimiser],
-) -> tuple[int, tuple[int, surface.Descent]]:
-    """All stages; (OK, (why it ended, what was found)), or (GROW, …) where the engine's arrays are too small."""
+) -> tuple[int, _Found]:
+    """All stages; (OK, what was found), or (GROW, …) where the engine's arrays are too small."""
     descent = _begun(structure, objective, geometry, engine)
     x = surface.start(structure.positions)
     minimise = begin(geometry, x, descent)
-    reason = compiled.BUDGET
-    for norm, delta, most in _stages(objective, options):
-        if poll is not None:
-            poll()
-        limit = min(options.max_evaluations, int(descent.evaluations[0]) + most)
-        reason = minimise(_potential_of(objective, engine, norm, delta, x, geometry, descent), limit)
+
+    def descend(norm: int, delta: float, single: bool, limit: int) -> int:
+        why = minimise(_potential_of(objective, engine, single, norm, delta, x, geometry, descent), limit)
         if objective.added:
             objective.added_terms().check()
+        return why
+
+    most = options.max_evaluations
+    single, found = options.precision == "mixed" and most > JUDGED, None
+    if single:
+        most -= JUDGED
+    reason, stages = compiled.BUDGET, _stages(objective, options)
+    for k, (norm, delta, own) in enumerate(stages, 1):
+        if poll is not None:
+            poll()
+        limit = min(most, int(descent.evaluations[0]) + own)
+        reason = descend(norm, delta, single, limit)
+        last = k == len(stages) or descent.evaluations[0] >= most or reason in _ENDS
+        if single and last and reason != compiled.MEMORY:
+            single, found = False, _best_of(structure, descent)
+            descent.best_value[0] = np.inf
+            reason = compiled.BUDGET if descent.evaluations[0] >= limit else descend(norm, delta, False, limit)
         if reason == compiled.MEMORY:
-            return GROW, (reason, descent)
-        if reason in (compiled.REACHED, compiled.FAILED) or descent.evaluations[0] >= options.max_evaluations:
+            return GROW, _Found(reason, descent, None)
+        if reason in _ENDS or descent.evaluations[0] >= most:
             break
-    return OK, (reason, descent)
+    return OK, _Found(reason, descent, found)
 
 
 def _minimiser(

@@ -74,6 +74,7 @@ class Kind(NamedTuple):
     meaning: str  # what it is for
     run_file: str
     target: str = TARGET
+    asked: bool = False  # compiled only where it is named
 
 
 KINDS = {
@@ -93,4 +94,9 @@ KINDS = {
     ),
     "positions": Kind("cells as they are, with distances of pairs in the loss", _COMMON + _RANDOM),
     "large": Kind("targets of thousands of atoms, on one thread or several", _COMMON + _LATTICE),
+    "mixed": Kind(
+        "cells that relax in mixed precision (relax.precision)",
+        _COMMON + '[relax]\ncell = "full"\nprecision = "mixed"\n' + _RANDOM,
+        asked=True,
+    ),
 }

@@ -32,7 +32,7 @@ def warm_up(kinds: Sequence[str] = (), *, share: int | None = None, say: Callabl
 
     Parameters
     ----------
-    kinds : names of `KINDS`; default: all
+    kinds : names of `KINDS`; default: all but those that are compiled only where they are named
     share : the number of this process where others do the same at the same time; default: what the launcher says, and
         without a launcher other processes are started, one per core
     say : is told what was done, in lines
@@ -48,7 +48,7 @@ def warm_up(kinds: Sequence[str] = (), *, share: int | None = None, say: Callabl
     if CACHE_FOLDER is None:
         raise InputError("warm-up: no folder for compiled code can be written; NUMBA_CACHE_DIR names another")
     launched = started_by()
-    wanted = [kind for kind in KINDS if kind in kinds or not kinds]
+    wanted = [name for name, kind in KINDS.items() if name in kinds or not (kinds or kind.asked)]
     first = launched.which if share is None else share
     begun = time.monotonic()
     with ExitStack() as leaving:

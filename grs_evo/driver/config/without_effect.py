@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from grs_evo.driver.config.run_file import RunFile
 from grs_evo.options import Options
-from grs_evo.potential.relaxation import RelaxOptions
+from grs_evo.potential.relaxation import JUDGED, RelaxOptions
 from grs_evo.search.candidates.lattices.parents import PARENTS
 from grs_evo.search.candidates.source import CandidateOptions, Source
 from grs_evo.search.options import IslandOptions, WalkOptions
@@ -104,6 +104,7 @@ def _of_relaxation(options: RelaxOptions | None) -> Found:
         "stage_evaluations": recipe,
         "memory": "" if options.method in ("recipe", "lbfgs") else f"method is {options.method!r}",
         "goal": "" if options.use_goal else "use_goal is false",
+        "precision": "" if options.max_evaluations > JUDGED else f"max_evaluations is {options.max_evaluations}",
         "max_volume_change": "" if options.cell in ("volume", "full") else f"cell is {options.cell!r}",
     }
     yield from _stated(options, reasons)

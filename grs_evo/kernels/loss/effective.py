@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from grs_evo.kernels.ace.engine import describe_into, pull_into
+from grs_evo.kernels.ace.engine import describe_into, describe_single, pull_into, pull_single
 from grs_evo.kernels.ace.tables import DX, DY, DZ, FIELDS, R_INVERSE, Tables, Work
 from grs_evo.kernels.calls import FROM_POSITIONS, FROM_ROWS, Calls, address, call_back, call_pair, call_status
 from grs_evo.kernels.compiling import entry_locked, inner
@@ -165,12 +165,19 @@ def calls_for(
     terms: NDArray[np.float64],
     dpositions: NDArray[np.float64],
     dstrain: NDArray[np.float64],
+    single: bool = False,
 ) -> Calls:
-    """Where the parts of `evaluate_into`, and itself, are for arguments of these types."""
+    """Where the parts of `evaluate_into`, and itself, are for arguments of these types.
+
+    Parameters
+    ----------
+    single : descriptors and what is pulled back through them in single precision
+    """
     norm, delta = plan.norm, plan.delta
+    describe, pull = (describe_single, pull_single) if single else (describe_into, pull_into)
     parts = Calls(
-        describe=address(describe_into, positions, cell, species, pbc, tables, engine, rows),
-        pull=address(pull_into, positions, cell, species, pbc, tables, slopes, engine, dpositions, dstrain),
+        describe=address(describe, positions, cell, species, pbc, tables, engine, rows),
+        pull=address(pull, positions, cell, species, pbc, tables, slopes, engine, dpositions, dstrain),
         rows=address(rows_loss, rows, species, plan, norm, delta, True, work, terms, slopes),
         evaluate=0,
         value=0,
