@@ -74,7 +74,7 @@ class Kind(NamedTuple):
     meaning: str  # what it is for
     run_file: str
     target: str = TARGET
-    asked: bool = False  # compiled only where it is named
+    by_name: bool = False  # compiled only where it is named
 
 
 KINDS = {
@@ -97,6 +97,6 @@ KINDS = {
     "mixed": Kind(
         "cells that relax in mixed precision (relax.precision)",
         _COMMON + '[relax]\ncell = "full"\nprecision = "mixed"\n' + _RANDOM,
-        asked=True,
+        by_name=True,
     ),
 }

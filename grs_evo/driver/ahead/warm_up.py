@@ -48,7 +48,7 @@ def warm_up(kinds: Sequence[str] = (), *, share: int | None = None, say: Callabl
     if CACHE_FOLDER is None:
         raise InputError("warm-up: no folder for compiled code can be written; NUMBA_CACHE_DIR names another")
     launched = started_by()
-    wanted = [name for name, kind in KINDS.items() if name in kinds or not (kinds or kind.asked)]
+    wanted = [name for name, kind in KINDS.items() if name in kinds or not (kinds or kind.by_name)]
     first = launched.which if share is None else share
     begun = time.monotonic()
     with ExitStack() as leaving:
