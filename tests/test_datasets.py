@@ -22,6 +22,7 @@ from grs_evo.cli import main
 from grs_evo.datasets import clusters
 from grs_evo.datasets.design import design_rows, model_basis
 from grs_evo.datasets.information import Aim, Greedy, log_trace, predicted_variance
+from grs_evo.datasets.labelling.doubts import same
 from grs_evo.datasets.labels import read_labelled
 from grs_evo.datasets.pool import by_threads, make_pool
 from grs_evo.datasets.refit import _best, deal, fit, labelled_rows, refit
@@ -411,6 +412,47 @@ def test_more_structures_fit_better(basis, given) -> None:
     assert many.forces < few.forces
 
 
+def test_the_same_environments_are_found_however_they_are_written(basis, given) -> None:
+    """In another order, moved, turned, repeated; not a crystal that is strained a little more."""
+    one = given[1].copy()
+    turned = one[np.random.default_rng(3).permutation(len(one))]
+    turned.rotate(33, (1, 2, 3), rotate_cell=True)
+    turned.positions += [0.3, 0.2, 7.0]
+    strained = one.copy()
+    strained.set_cell(one.cell[:] * (1 + 1e-5), scale_atoms=True)
+    rows = np.array(
+        [
+            design_rows(from_atoms(atoms, basis.elements), basis).energy
+            for atoms in (given[0], one, turned, one * (1, 2, 1), strained)
+        ]
+    )
+    assert list(same(rows)) == [(2, 1), (3, 1)]
+    assert list(same(rows[2:], rows[:2])) == [(0, 1), (1, 1)]
+
+
+def _relabelled(atoms: Atoms, energy: float, forces: float = 1.0) -> Atoms:
+    """With other units of energy and forces."""
+    one = atoms.copy()
+    labels = {"energy": energy * atoms.get_potential_energy(), "forces": forces * atoms.get_forces()}
+    one.calc = SinglePointCalculator(one, **labels)
+    return one
+
+
+def test_doubtful_labels_are_told(basis, given) -> None:
+    assert refit(given[:16], given[16:], basis=basis).notes == ()
+    other = _relabelled(given[4], 1.02)
+    told = refit([*given[:16], given[4], other], basis=basis).notes
+    assert told[0] == "2 structures of the set are there twice, the first: structure 16 is structure 4"
+    assert told[1].startswith("structure 17 is structure 4 with another energy: ")
+    told = refit([*given[:15], _relabelled(given[15], 1e3)], basis=basis).notes
+    assert told[0].startswith("structure 15: its energy is ")
+    assert "are left): are labels in eV" in told[1]
+    told = refit([_relabelled(one, 1.0, 1e3) for one in given], basis=basis).notes
+    assert "are forces in eV/Å?" in told[0]
+    assert told[1].startswith("the fit explains nothing of its own energies (")
+    assert refit(given[:2]).notes[0].endswith("forces: errors on the set say nothing")
+
+
 def test_a_structure_without_labels_is_named(given) -> None:
     bare = given[0].copy()
     with pytest.raises(InputError, match="structure 1: has no energy"):
@@ -441,10 +483,39 @@ def test_select_and_refit_from_the_command_line(tmp_path: Path, given, capsys: p
     assert _call("select", pool, "--environments", 40, "-o", chosen, "--cutoff", 4.5, "--json") == 0
     assert json.loads(capsys.readouterr().out)["sizes"]
     assert _call("refit", pool, "--test", chosen, "--cutoff", 4.5, "-o", potential) == 0
-    assert "not seen" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "\ntest " in told
+    assert f"test structures are in the set as well, the first: {chosen}[0] is {pool}[" in told
+    assert _call("refit", f"{pool}@:9", "--test", f"{pool}@9:", "--cutoff", 4.5) == 0
+    told = capsys.readouterr().out
+    assert "not seen" in told
+    assert "in the set as well" not in told
     assert grs_evo.read_yace(potential).e0 is not None
-    assert _call("select", pool, "--count", 8, "-o", tmp_path / "set.vasp") == 2
-    assert "extended XYZ" in capsys.readouterr().err
+
+
+def test_what_is_read_is_not_written_over(tmp_path: Path, given, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nor is anything computed for a file that cannot be written."""
+    pool = tmp_path / "pool.extxyz"
+    write(pool, given[:4])
+    before = pool.read_bytes()
+    (tmp_path / "link.extxyz").symlink_to(pool)
+    (tmp_path / "folder.extxyz").mkdir()
+    for command, out, words in (
+        (("select", f"{pool}@:3", "--count", 2), "pool.extxyz", f"is read here, too ({pool}@:3), and would be"),
+        (("select", pool, "--count", 2), "link.extxyz", "would be written over; choose another --out"),
+        (("select", pool, "--count", 2), "set.vasp", "selections are written as extended XYZ; give a name that ends"),
+        (("select", pool, "--count", 2), "none/set.extxyz", f"cannot be written, {tmp_path / 'none'} is no folder"),
+        (("select", pool, "--count", 2), "folder.extxyz", "is a folder; give the name of a file"),
+        (("label", pool, "--structures", pool), "pool.extxyz", "is read here, too"),
+        (("refit", pool), "pool.extxyz", "potentials are written as .yace; give a name that ends in .yace"),
+        (("refit", pool), "none/cu.yace", "is no folder"),
+    ):
+        assert _call(*command, "-o", tmp_path / out) == 2
+        said = capsys.readouterr()
+        assert words in said.err
+        assert said.err.count("\n") == 1
+        assert not said.out
+    assert pool.read_bytes() == before
 
 
 @pytest.fixture(scope="module")

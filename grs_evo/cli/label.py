@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from grs_evo.cli.files import format_option, symbols, types_option
+from grs_evo.cli.files import check_place, format_option, symbols, types_option
 from grs_evo.errors import InputError
 from grs_evo.text import counted, to_json
 
@@ -48,8 +48,7 @@ def label(
     from grs_evo.datasets.labelling.join import TOLERANCE
     from grs_evo.datasets.labelling.join import label as label_
 
-    if out.suffix not in (".xyz", ".extxyz"):
-        raise InputError(f"{out}: labelled structures are written as extended XYZ; give a name that ends in .extxyz")
+    check_place(out, (".extxyz", ".xyz"), "labelled structures are written as extended XYZ", (*results, *structures))
     if tolerance is not None and not 0 < tolerance < 1:
         raise InputError(f"--tolerance {tolerance:g}: must be above 0 and below 1 Å")
     found = label_(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from grs_evo.cli.files import check_place
 from grs_evo.text import counted, table_of, to_json
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def refit(
     from grs_evo.datasets.refit import refit as refit_
     from grs_evo.datasets.select import basis_for
 
+    if out is not None:
+        check_place(out, (".yace",), "potentials are written as .yace", (*training, *test))
     given = list(read_labelled(training))
     basis = None if cutoff is None else basis_for(given, cutoff)
     found = refit_(given, list(test) or None, basis=basis, energies=energies, threads=threads)
@@ -53,7 +56,9 @@ def text_of(found: Refit) -> str:
         _table("on the set", found.training),
     ]
     if found.test:
-        lines += ["", _table("not seen", found.test)]
+        lines += ["", _table("test" if found.seen else "not seen", found.test)]
+    if found.notes:
+        lines += ["", *(f"note: {note}" for note in found.notes)]
     return "\n".join(lines)
 
 
@@ -72,4 +77,6 @@ def as_dict(found: Refit) -> dict[str, Any]:
         "ridge": found.potential.ridge,
         "training": {group: vars(one) for group, one in found.training.items()},
         "test": {group: vars(one) for group, one in found.test.items()},
+        "seen": found.seen,
+        "notes": list(found.notes),
     }

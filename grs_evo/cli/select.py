@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from grs_evo.cli.files import format_option, symbols, types_option
-from grs_evo.errors import EXIT_EARLY, InputError
+from grs_evo.cli.files import check_place, format_option, symbols, types_option
+from grs_evo.errors import EXIT_EARLY
 from grs_evo.files import write_whole
 from grs_evo.text import counted, table_of, to_json
 
@@ -70,6 +70,7 @@ def select(
 
     kinds = symbols(types or "")
     with all_ranks(threads) as ranks:
+        check_place(out, (".extxyz", ".xyz"), "selections are written as extended XYZ", (*pool, *target, *given))
         read = [list(_each(names, kinds, format_, ranks.poll)) for names in (pool, target, given)]
         found = select_(
             read[0],
@@ -110,15 +111,11 @@ def write_selection(selection: Selection, path: Path) -> None:
 
     Raises
     ------
-    InputError
-        Another suffix than .xyz or .extxyz.
     StorageError
         The file cannot be written.
     """
     from grs_evo.datasets.labels import as_text
 
-    if path.suffix not in (".xyz", ".extxyz"):
-        raise InputError(f"{path}: selections are written as extended XYZ; give a name that ends in .extxyz")
     atoms = []
     for index, one in zip(selection.indices, selection.chosen, strict=True):
         copy = one.atoms.copy()

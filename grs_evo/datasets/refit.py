@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from grs_evo.datasets.design import design_rows, model_basis
+from grs_evo.datasets.labelling import doubts
 from grs_evo.datasets.labels import Labelled, elements_of, read_labelled
 from grs_evo.datasets.pool import ENERGY_SIGMA, FORCE_SIGMA
 from grs_evo.descriptors.basis import Basis
@@ -91,6 +92,8 @@ class Refit:
     n_environments: int
     training: dict[str, Errors]
     test: dict[str, Errors]
+    notes: tuple[str, ...] = ()  # what is doubtful about structures and labels
+    seen: int = 0  # test structures that are in the set as well
 
     def __repr__(self) -> str:
         seen = self.test.get("all") or self.training["all"]
@@ -116,7 +119,8 @@ def refit(
 
     Parameters
     ----------
-    training, test : structure files, `ase.Atoms`, or an iterable of either, with energies and forces
+    training, test : structure files, `ase.Atoms`, or an iterable of either, with energies and forces; `Refit.notes`
+        tells of test structures that are in the training set as well
     basis : default `design.model_basis` of the training structures
     energies : weight of energies against forces; at 1 an error of 1 meV per atom counts like one of 0.1 eV/Å
 
@@ -136,12 +140,46 @@ def refit(
         elements = elements_of(given)
         basis = model_basis(elements, [from_atoms(one.atoms, elements, one.source) for one in given])
     rows = labelled_rows(given, basis, threads)
-    potential = fit(rows, basis, seed, energies)
+    with threadpool_limits(1):  # of BLAS, whose threads wait for each other, and whose sums depend on their number
+        potential = fit(rows, basis, seed, energies)
     unseen = labelled_rows(list(read_labelled(test)), basis, threads) if test is not None else []
     n_environments = sum(len(one.force_labels) // 3 for one in rows)
-    return Refit(
-        potential, len(rows), n_environments, potential.errors(rows), potential.errors(unseen) if unseen else {}
-    )
+    errors = potential.errors(rows)
+    tested = potential.errors(unseen) if unseen else {}
+    notes, seen = _notes(rows, unseen, errors["all"], len(potential.coefficients))
+    return Refit(potential, len(rows), n_environments, errors, tested, tuple(notes), seen)
+
+
+def _notes(rows: Sequence[Rows], unseen: Sequence[Rows], errors: Errors, n_functions: int) -> tuple[list[str], int]:
+    """What is doubtful about a set, test structures, their labels and the fit; how many tests are in the set."""
+
+    def environments(some: Sequence[Rows]) -> NDArray[np.float64]:
+        return np.array([np.concatenate([one.energy, one.composition]) for one in some])
+
+    names, energies = [one.source for one in rows], np.array([one.energy_label for one in rows])
+    compositions = np.array([one.composition for one in rows])
+    notes, seen = doubts.twice(environments(rows), energies, names), []
+    if unseen:
+        seen = list(doubts.same(environments(unseen), environments(rows)))
+        notes.append(doubts.seen(seen, [one.source for one in unseen], names))
+    for some in (rows, unseen):
+        if some:
+            notes += doubts.strange(
+                np.array([one.energy_label for one in some]),
+                np.array([one.composition for one in some]),
+                [one.force_labels for one in some],
+                [one.source for one in some],
+            )
+    forces = np.concatenate([one.force_labels for one in rows])
+    rest = energies - compositions @ np.linalg.lstsq(compositions, energies, rcond=None)[0]
+    scatter = (float(np.sqrt((rest**2).mean())), float(np.sqrt((forces**2).mean())))
+    notes.append(doubts.unexplained((errors.energy / 1e3, errors.forces / 1e3), scatter))
+    if n_functions > len(rows) + len(forces):
+        notes.append(
+            f"{n_functions} functions are fitted to {len(rows)} energies and {len(forces)} forces: errors on the set "
+            "say nothing"
+        )
+    return [note for note in notes if note], len(seen)
 
 
 def labelled_rows(structures: Sequence[Labelled], basis: Basis, threads: int = 1) -> list[Rows]:

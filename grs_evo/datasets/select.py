@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from grs_evo.datasets import clusters
 from grs_evo.datasets.design import model_basis
@@ -128,15 +129,19 @@ def select(
     kept = [one for number, one in enumerate(labelled) if number not in out]
     if not kept:
         raise InputError(f"select: none of the pool's {len(skipped)} structures can be used: {skipped[0][2]}")
-    task = _make_task(described, kept, target, given, basis, groups, seed, draws, describe, name, float(limit), poll)
-    order, notes = CHOOSE[by](task)
+    with threadpool_limits(1):  # of BLAS, whose threads wait for each other, and whose sums depend on their number
+        task = _make_task(
+            described, kept, target, given, basis, groups, seed, draws, describe, name, float(limit), poll
+        )
+        order, notes = CHOOSE[by](task)
+        sizes = _sizes(task, order)
     interrupted = bool(notes) and notes[0] == INTERRUPTED
     chosen = [kept[k] for k in order]
     return Selection(
         tuple(k for k, _ in chosen),
         tuple(one for _, one in chosen),
         by,
-        _sizes(task, order),
+        sizes,
         tuple(sorted(skipped)),
         (*notes, *task.notes),
         interrupted,

@@ -7,4 +7,5 @@
 | files and folders of outputs into energies, forces and stresses | `results` |
 | is this the same cell, and which atom is which? | `matching` |
 | results to structures; what is missing, what does not fit | `join` |
+| structures that are there twice, labels that cannot be | `doubts` |
 """

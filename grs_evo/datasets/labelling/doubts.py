@@ -1,0 +1,156 @@
+"""What is doubtful about a fit's structures and labels: structures that are there twice, labels that cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grs_evo.text import counted
+
+# Structures with the same environments have rows that differ by no more than this share of a column's size: by the
+# digits of files.
+_SAME = 1e-6
+# eV per atom by which energies of the same environments may differ; labels beyond these are looked at: eV per atom
+# from the usual, and eV/Å.
+_SAME_ENERGY = 1e-3
+_FAR_ENERGY, _FAR_FORCE = 100.0, 1000.0
+# Share of the labels' own scatter that a fit leaves, from which on it tells nothing of them.
+_NOTHING = 0.9
+
+
+def same(rows: NDArray[np.float64], earlier: NDArray[np.float64] | None = None) -> Iterator[tuple[int, int]]:
+    """(number, number of the first) of each structure that has the same environments as an earlier one.
+
+    Atoms in another order, a cell that is turned, moved or repeated have the same environments.
+
+    Parameters
+    ----------
+    rows : (n, d) descriptors' mean over the atoms of each structure
+    earlier : (m, d) look among these instead
+    """
+    among = rows if earlier is None else earlier
+    if not len(rows) or not len(among):
+        return
+    size = np.sqrt((among**2).mean(axis=0))
+    used = size > 0.0
+    bounds = _SAME * size[used]
+    # the same ones are near each other in a sum over the columns, and few others are
+    weights = np.random.default_rng(0).uniform(0.5, 1.0, len(bounds)) / bounds
+    keys, others = rows[:, used] @ weights, among[:, used] @ weights
+    order = np.argsort(others, kind="stable")
+    reach = 1.01 * len(bounds)
+    lows, highs = (np.searchsorted(others[order], keys + sign * reach) for sign in (-1, 1))
+    for k, (low, high) in enumerate(zip(lows.tolist(), highs.tolist(), strict=True)):
+        near = np.sort(order[low:high])
+        if earlier is None:
+            near = near[near < k]
+        hits = near[(np.abs(among[near][:, used] - rows[k, used]) <= bounds).all(axis=1)]
+        if len(hits):
+            yield k, int(hits[0])
+
+
+def seen(pairs: Sequence[tuple[int, int]], tests: Sequence[str], known: Sequence[str]) -> str:
+    """A note of test structures that are in the set as well; empty where none is.
+
+    Parameters
+    ----------
+    pairs : of them and their like in the set
+    tests, known : what the test structures and those of the set are called
+    """
+    if not pairs:
+        return ""
+    k, j = pairs[0]
+    of_all = f"all {len(tests)}" if len(pairs) == len(tests) else f"{len(pairs)} of the {len(tests)}"
+    return (
+        f"{of_all} test structures {'is' if len(pairs) == 1 else 'are'} in the set as well, the first: "
+        f"{tests[k]} is {known[j]}; the fit has seen {'it' if len(pairs) == 1 else 'them'}"
+    )
+
+
+def twice(rows: NDArray[np.float64], energies: NDArray[np.float64], names: Sequence[str]) -> list[str]:
+    """Notes of structures that a set holds twice, and of energies that contradict each other.
+
+    Parameters
+    ----------
+    rows : (n, d) descriptors' mean over the atoms
+    energies : (n,) eV per atom
+    """
+    pairs = list(same(rows))
+    notes = []
+    if pairs:
+        k, j = pairs[0]
+        notes.append(
+            f"{counted(len(pairs), 'structure')} of the set {'is' if len(pairs) == 1 else 'are'} there twice, "
+            f"the first: {names[k]} is {names[j]}"
+        )
+    other = [(k, j) for k, j in pairs if abs(energies[k] - energies[j]) > _SAME_ENERGY]
+    if other:
+        k, j = max(other, key=lambda one: abs(energies[one[0]] - energies[one[1]]))
+        notes.append(
+            f"{names[k]} is {names[j]} with another energy: {energies[k]:.6g} and {energies[j]:.6g} eV/atom"
+            f"{f', and {len(other) - 1} more are' if other[1:] else ''}; which is right?"
+        )
+    return notes
+
+
+def strange(
+    energies: NDArray[np.float64],
+    compositions: NDArray[np.float64],
+    forces: Sequence[NDArray[np.float64]],
+    names: Sequence[str],
+) -> list[str]:
+    """Notes of labels that hardly are in eV and eV/Å: an energy far from all others, a force that nothing bears.
+
+    Parameters
+    ----------
+    energies : (n,) eV per atom
+    compositions : (n, n_elements) fractions
+    forces : of each structure, eV/Å
+    """
+    notes = []
+    # of each element's energy the usual one, which a few wrong ones do not change
+    usual = np.zeros(len(energies))
+    for _ in range(3):
+        kept = np.abs(energies - usual) <= np.median(np.abs(energies - usual)) * 3.0 + 1e-12
+        if np.linalg.matrix_rank(compositions[kept]) < np.linalg.matrix_rank(compositions):
+            break
+        usual = compositions @ np.linalg.lstsq(compositions[kept], energies[kept], rcond=None)[0]
+    off = np.abs(energies - usual)
+    if len(energies) > 2 and off.max() > _FAR_ENERGY:
+        k = int(off.argmax())
+        notes.append(
+            f"{names[k]}: its energy is {energies[k]:.6g} eV/atom where {usual[k]:.4g} is usual"
+            f"{_more(int((off > _FAR_ENERGY).sum()))}; is it in eV, of the whole cell?"
+        )
+    largest = np.array([np.abs(one).max(initial=0.0) for one in forces])
+    if largest.max(initial=0.0) > _FAR_FORCE:
+        k = int(largest.argmax())
+        notes.append(
+            f"{names[k]}: has a force of {largest[k]:.4g} eV/Å{_more(int((largest > _FAR_FORCE).sum()))}; "
+            "are forces in eV/Å?"
+        )
+    return notes
+
+
+def _more(n: int) -> str:
+    return f" ({n - 1} more are like it)" if n > 1 else ""
+
+
+def unexplained(left: tuple[float, float], scatter: tuple[float, float]) -> str:
+    """A note where a fit tells next to nothing of its own energies or forces; empty where it does.
+
+    Parameters
+    ----------
+    left : root mean square errors on the set, of energies in eV per atom and of forces in eV/Å
+    scatter : of the labels themselves, energies less what compositions alone explain
+    """
+    found = [
+        f"{what} ({error:.3g} of {own:.3g} {unit} are left)"
+        for what, error, own, unit in zip(("energies", "forces"), left, scatter, ("eV/atom", "eV/Å"), strict=True)
+        if error > max(_NOTHING * own, _SAME_ENERGY)
+    ]
+    if not found:
+        return ""
+    return f"the fit explains nothing of its own {' and '.join(found)}: are labels in eV and eV/Å, of one calculator?"
