@@ -25,7 +25,7 @@ from grs_evo.datasets.information import Aim, Greedy, log_trace, predicted_varia
 from grs_evo.datasets.labelling.doubts import same
 from grs_evo.datasets.labels import read_labelled
 from grs_evo.datasets.pool import by_threads, make_pool
-from grs_evo.datasets.refit import _best, deal, fit, labelled_rows, refit
+from grs_evo.datasets.refit import WEIGHTS, _best, _best_weight, deal, fit, labelled_rows, refit
 from grs_evo.datasets.select import RULES, select
 from grs_evo.structures.structure import from_atoms
 
@@ -392,6 +392,22 @@ def test_energies_of_more_weight_are_fitted_better(basis, given) -> None:
         refit(given, basis=basis, energies=-1.0)
 
 
+def test_the_weight_of_energies_is_found_on_the_set_alone(basis, given) -> None:
+    found = refit(given, basis=basis).potential
+    assert found.energies in WEIGHTS
+    same = refit(given, basis=basis, energies=found.energies).potential
+    assert found.ridge == same.ridge
+    assert found.coefficients == pytest.approx(same.coefficients, rel=1e-3, abs=1e-6 * np.abs(same.coefficients).max())
+
+
+def test_a_weight_is_the_best_by_the_product_of_errors_unless_forces_pay_too_much() -> None:
+    # in any units: what counts are ratios
+    for unit in (1.0, 1e3):
+        assert _best_weight(unit * np.array([4.0, 3.0, 2.9]), np.array([1.0, 1.01, 1.1])) == 1
+        assert _best_weight(unit * np.array([4.0, 2.0, 1.0]), np.array([1.0, 1.04, 1.1])) == 1
+        assert _best_weight(unit * np.array([2.0, 2.0, 2.0]), np.array([1.2, 1.0, 1.1])) == 1
+
+
 def test_folds_deal_each_group_out() -> None:
     groups = ["a"] * 10 + ["b"] * 6
     folds = deal(groups, 4)
@@ -403,7 +419,7 @@ def test_folds_deal_each_group_out() -> None:
 def test_one_odd_structure_does_not_choose_the_ridge() -> None:
     errors = np.array([[1.0, 1.5, 2.0]] * 19 + [[100.0, 99.0, 98.0]])
     assert (errors**2).sum(axis=0).argmin() == 2
-    assert _best(np.array([errors, errors]), np.full(20, 12)) == 0
+    assert _best(errors, errors, np.full(20, 12)) == 0
 
 
 def test_more_structures_fit_better(basis, given) -> None:
@@ -490,6 +506,9 @@ def test_select_and_refit_from_the_command_line(tmp_path: Path, given, capsys: p
     told = capsys.readouterr().out
     assert "not seen" in told
     assert "in the set as well" not in told
+    assert "weight of energies" in told
+    assert _call("refit", pool, "--cutoff", 4.5, "--energies", 2, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["energies"] == 2.0
     assert grs_evo.read_yace(potential).e0 is not None
 
 

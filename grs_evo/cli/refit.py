@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.argument("training", nargs=-1, required=True)
 @click.option("--test", multiple=True, metavar="FILE", help="Structures with labels that the fit does not see.")
 @click.option("--cutoff", type=float, help="Cutoff of the linear model in Å. Default: twice the nearest distance.")
-@click.option("--energies", type=float, default=1.0, show_default=True, help="Weight of energies against forces.")
+@click.option("--energies", type=float, help="Weight of energies against forces. Default: by cross-validation.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the potential: a .yace file for LAMMPS.")
 @click.option("--threads", type=click.IntRange(1), help="Threads that describe. Default: one per core.")
 @click.option("--json", "json_", is_flag=True, help="For programs.")
@@ -26,7 +26,7 @@ def refit(
     training: tuple[str, ...],
     test: tuple[str, ...],
     cutoff: float | None,
-    energies: float,
+    energies: float | None,
     out: Path | None,
     threads: int | None,
     json_: bool,
@@ -43,15 +43,18 @@ def refit(
     found = refit_(given, list(test) or None, basis=basis, energies=energies, threads=threads)
     if out is not None:
         found.potential.write(out)
-    click.echo(to_json(as_dict(found), indent=1) if json_ else text_of(found))
+    click.echo(to_json(as_dict(found), indent=1) if json_ else text_of(found, energies is None))
 
 
-def text_of(found: Refit) -> str:
-    """Errors by group, on the set and on the test structures."""
+def text_of(found: Refit, weighed: bool = True) -> str:
+    """Errors by group, on the set and on the test structures; `weighed` if cross-validation found the weight, too."""
     size = f"{counted(found.n_structures, 'structure')}, {found.n_environments} environments"
+    one = found.potential
+    told = f"ridge {one.ridge:.2g}", f"weight of energies {one.energies:g}"
+    by = "cross-validated on the set"
     lines = [
-        f"fitted on {size}: {len(found.potential.coefficients)} functions, ridge {found.potential.ridge:.2g} "
-        "(cross-validated on the set)",
+        f"fitted on {size}: {len(one.coefficients)} functions",
+        f"{told[0]} and {told[1]} ({by})" if weighed else f"{told[0]} ({by}), {told[1]}",
         "",
         _table("on the set", found.training),
     ]
@@ -75,6 +78,7 @@ def as_dict(found: Refit) -> dict[str, Any]:
         "structures": found.n_structures,
         "environments": found.n_environments,
         "ridge": found.potential.ridge,
+        "energies": found.potential.energies,
         "training": {group: vars(one) for group, one in found.training.items()},
         "test": {group: vars(one) for group, one in found.test.items()},
         "seen": found.seen,

