@@ -91,6 +91,18 @@ def test_a_target_too_large_to_hold_is_refused(monkeypatch: pytest.MonkeyPatch) 
         goal()
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"cutoff": 60.0}, r"set.information.cutoff: 60 Å holds some 7\d,\d{3} neighbours per atom"),
+        ({"cutoff": 0.5}, "set.information.cutoff: no two atoms of the target are within 0.5 Å"),
+    ],
+)
+def test_a_cutoff_that_tells_nothing_is_refused(options: dict[str, float], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        make_goal(TARGET, ["Cu"], InformationOptions(**options))
+
+
 def test_the_target_itself_leaves_one_and_more_structures_less() -> None:
     measure = Measure(TARGET, ["Cu"])
     itself = measure.of(TARGET)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from grs_evo.errors import InputError, names_refused
 from grs_evo.search.candidates.binding import bind
 from grs_evo.search.candidates.source import CandidateOptions
 from grs_evo.storage.run_folder import check_free, clear_partial, existing
+from grs_evo.structures.reading import read_structures
 
 LONG = "n" * 300
 
@@ -223,6 +225,15 @@ def test_folders_with_names_of_leftovers_are_left_alone(finished: Path) -> None:
 def test_a_status_that_is_none_is_passed_over(finished: Path, content: bytes) -> None:
     (finished / "status.json").write_bytes(content)
     assert "interrupted" in text_of(status(finished))
+
+
+def test_a_run_is_no_structure_file(finished: Path) -> None:
+    for place, words in (
+        (finished, f"{finished}: is a run folder; grs-evo export {finished} -o cells.extxyz writes"),
+        (finished / "archive.h5", "is an HDF5 file, as archives and targets are; grs-evo export"),
+    ):
+        with pytest.raises(InputError, match=re.escape(words)):
+            read_structures(place, ["Cu"])
 
 
 def test_a_status_with_a_part_of_another_kind_is_passed_over(finished: Path) -> None:

@@ -14,7 +14,7 @@ from grs_evo.descriptors.options import default_cutoffs
 from grs_evo.errors import InputError
 from grs_evo.observables.counting.cutoffs import shell_cutoffs
 from grs_evo.structures.molecules.kinds import find_molecules
-from grs_evo.structures.neighbours import neighbours
+from grs_evo.structures.neighbours import check_reach, neighbours
 from grs_evo.structures.structure import Structure
 
 # Radial functions and highest l for ranks 1, 2, 3 of the model that sets are judged by, from rich to plain; the first
@@ -62,8 +62,11 @@ def model_basis(
     Raises
     ------
     InputError
-        No two atoms are near each other in any of the structures.
+        No two atoms are near each other in any of the structures; a cutoff with thousands of neighbours within.
     """
+    if cutoff is not None:
+        for one in structures:
+            check_reach(one, cutoff, "a structure", "cutoff")
     cutoffs = _reach(elements, structures[:: max(1, len(structures) // _SAMPLE)]) if cutoff is None else cutoff
     for n_max, l_max in _LIMITS:
         made = build_basis(list(elements), n_max, l_max, cutoffs)

@@ -32,8 +32,12 @@ class Neighbours(NamedTuple):
     distances: NDArray[np.float64]  # (n_pairs,) Å
 
 
-def check_reach(structure: Structure, cutoff: float, source: str) -> None:
+def check_reach(structure: Structure, cutoff: float, source: str, option: str = "basis.cutoff") -> None:
     """Refuse a cutoff within which atoms of a structure have thousands of neighbours, before memory runs out on them.
+
+    Parameters
+    ----------
+    option : how messages name the cutoff
 
     Raises
     ------
@@ -46,7 +50,7 @@ def check_reach(structure: Structure, cutoff: float, source: str) -> None:
     expected = n / volume * 4.0 / 3.0 * np.pi * cutoff**3
     if expected > _MOST:
         raise InputError(
-            f"basis.cutoff: {cutoff:g} Å holds some {expected:,.0f} neighbours per atom of {source}; at most {_MOST:,}"
+            f"{option}: {cutoff:g} Å holds some {expected:,.0f} neighbours per atom of {source}; at most {_MOST:,}"
             " (cutoffs of 4 to 10 Å hold 20 to 200)"
         )
 

@@ -306,6 +306,10 @@ def _read(
     if found is None:
         raise InputError(f"{shown(path)}: no such file")
     if stat.S_ISDIR(found.st_mode):
+        if (path / "archive.h5").is_file():
+            raise InputError(
+                f"{shown(path)}: is a run folder; grs-evo export {shown(path)} -o cells.extxyz writes its structures"
+            )
         files = fitsnap.files_in(path)
         each = ((file.parent.name if file.parent != path else path.name, file) for file in files)
         return _of_fitsnap(each, index, path)

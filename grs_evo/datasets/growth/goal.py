@@ -14,7 +14,7 @@ from grs_evo.datasets.information import Inverse
 from grs_evo.datasets.pool import FORCE_SIGMA
 from grs_evo.descriptors.basis import Basis
 from grs_evo.descriptors.describe import describe
-from grs_evo.errors import InputError
+from grs_evo.errors import InputError, within
 from grs_evo.search.population.representative_set import InformationOptions
 from grs_evo.structures.structure import Structure
 
@@ -92,7 +92,8 @@ def make_goal(structures: Sequence[Structure], elements: Sequence[str], options:
             f"set.objective: 'information' needs the force rows of the target's structures, of at most {_MOST_ATOMS} "
             f"atoms each; one has {large}: give a part of it"
         )
-    basis = model_basis(elements, structures, options.cutoff, options.functions)
+    with within("set.information", "."):
+        basis = model_basis(elements, structures, options.cutoff, options.functions)
     sigma = options.energy_sigma
     d = basis.n_desc
     energies, forces, second = np.zeros((len(structures), d)), np.zeros((d, d)), np.zeros((d, d))
@@ -104,6 +105,10 @@ def make_goal(structures: Sequence[Structure], elements: Sequence[str], options:
             energies[k] = made.energy
             forces += made.forces.T @ made.forces
             total += made.energy * one.n_atoms
+        if not energies.any():
+            raise InputError(
+                f"set.information.cutoff: no two atoms of the target are within {basis.cutoff.max():g} Å of each other"
+            )
         mean = total / n_atoms
         for one in structures:
             off = describe(one, basis) - mean

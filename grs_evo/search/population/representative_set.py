@@ -28,23 +28,28 @@ class InformationOptions(Options):
     """How a set is judged by what it teaches a linear potential (method §11)."""
 
     energies: float = Field(
-        default=0.3, ge=0, description="weight of the target's energies over that of its forces, 0: forces alone [1]"
+        default=0.3,
+        ge=0,
+        le=1e6,
+        description="weight of the target's energies over that of its forces, 0: forces alone [1]",
     )
     # Of a dozen small cells, energies taken for ten times as sure leave nothing to the forces, whose errors then vary
     # by a half between draws of candidates (runs/fig7-fe-wire).
     energy_sigma: float = Field(
         default=0.01,
-        gt=0,
+        ge=1e-6,
+        le=1e3,
         description="how well a linear potential can know energies of small cells unlike one another; of forces it is "
         "0.1 eV/Å [eV/atom]",
     )
     ridge: float = Field(
-        default=0.01, gt=0, description="what is known of a coefficient beforehand, in rows of the target [1]"
+        default=0.01, gt=0, le=1e6, description="what is known of a coefficient beforehand, in rows of the target [1]"
     )
-    cost: float = Field(default=1.0, ge=0, description="a structure of n atoms costs n to this power [1]")
+    cost: float = Field(default=1.0, ge=0, le=10, description="a structure of n atoms costs n to this power [1]")
     misfit: float = Field(
         default=0.5,
         ge=0,
+        le=10,
         description="rows of a structure weigh less by this power of its squared distance from the target's "
         "environments, where a linear model errs; 0: they do not [1]",
     )

@@ -28,6 +28,8 @@ _BY_NAME = (("*poscar*", POSCAR), ("*contcar*", POSCAR), ("*centcar*", POSCAR), 
 _NUMBER = r"[-+]?[\d.]+(?:[eE][-+]?\d+)?"
 _THREE = rf"[ \t]*{_NUMBER}[ \t]+{_NUMBER}[ \t]+{_NUMBER}"
 _END = r"[ \t]*\r?\n"
+# How HDF5 files begin, here or behind a block of the user's.
+_HDF5, _BLOCKS = b"\x89HDF\r\n\x1a\n", (0, 512, 1024, 2048)
 # A coordinate system, three cell vectors, and a site with its elements.
 _ATAT = re.compile(
     rf"\s*(?:{_THREE}[ \t]+{_THREE}{_END}|(?:{_THREE}{_END}){{3}})(?:{_THREE}{_END}){{3}}{_THREE}[ \t]+[A-Z]"
@@ -81,6 +83,11 @@ def kind_of(path: Path) -> str:
             return ATAT
     if by_name is not None:
         return by_name
+    if any(head.startswith(_HDF5, place) for place in _BLOCKS):
+        raise InputError(
+            f"{path}: is an HDF5 file, as archives and targets are; grs-evo export FOLDER -o cells.extxyz writes the "
+            "structures of a run"
+        )
     if name.endswith(".json"):
         return FITSNAP if '"Dataset"' in text[:4096] else "json"
     return _guess(path, name)
