@@ -433,8 +433,11 @@ def test_shared_volume_is_that_of_the_intersection():
     assert found.novelty.min() > 5.0
     itself = analysis.shared(target, target, components)
     assert (itself.reached, itself.outside, itself.entropy) == (1.0, 0.0, 0.0)
+    few = analysis.shared(target, target[:2], components)
+    assert np.isnan([few.entropy, few.diversity]).all()
+    assert few.novelty.tolist() == [0.0, 0.0]
     with pytest.raises(InputError, match="three environments"):
-        analysis.shared(target, target[:2], components)
+        analysis.shared(target[:2], target, components)
 
 
 def test_entropy_of_known_distributions():

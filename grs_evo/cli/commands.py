@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from grs_evo import __version__
-from grs_evo.cli.files import format_option, symbols, types_option
+from grs_evo.cli.files import format_option, numbers, symbols, types_option
 from grs_evo.cli.help.guide import guide
 from grs_evo.cli.help.init import init
 from grs_evo.cli.help.plot import plot
@@ -255,7 +255,7 @@ def target(
             covariance=covariance,
             types=symbols(types or ""),
             format=format_,
-            weights=_numbers("--weights", weights),
+            weights=numbers("--weights", weights),
         )
     )
 
@@ -265,6 +265,7 @@ def target(
 @click.option("--target", "target_", required=True, type=click.Path(path_type=Path), help="target.h5 or a run folder.")
 @click.option("--functions", default=10, show_default=True, help="List so many functions that are most off.")
 @click.option("--given", multiple=True, metavar="FILE", help="Say what is new against the structures of these files.")
+@click.option("--set", "as_set", is_flag=True, help="Only what all of them cover of the target as one set.")
 @types_option
 @format_option
 @click.option("--json", "json_", is_flag=True, help="For programs.")
@@ -273,15 +274,25 @@ def score(
     target_: Path,
     functions: int,
     given: tuple[str, ...],
+    as_set: bool,
     types: str | None,
     format_: str | None,
     json_: bool,
 ) -> None:
-    """Tell how well structures (FILE, FILE@-1, FILE::10 for every tenth) stand for a target, and what is off."""
-    from grs_evo.cli.score import scores, text_of
+    """Tell how well structures (FILE, FILE@-1, FILE::10 for every tenth) stand for a target, and what is off.
 
-    found = scores(structures, target_, functions, symbols(types or ""), format_, given)
-    click.echo(to_json(found, indent=1) if json_ else text_of(found))
+    Of several the last lines tell what they cover of the target together.
+    """
+    from grs_evo.cli.score import scores, text_of, text_of_set, together
+
+    kinds = symbols(types or "")
+    if not as_set:
+        found = scores(structures, target_, functions, kinds, format_, given)
+        click.echo(to_json(found, indent=1) if json_ else text_of(found))
+        if json_ or len(found) == 1:
+            return
+    whole = together(structures, target_, kinds, format_, given)
+    click.echo(to_json(whole, indent=1) if json_ else text_of_set(whole))
 
 
 @cli.command(short_help="Compile what runs need now, for images and large jobs.", name="warm-up")
@@ -309,20 +320,6 @@ cli.add_command(plot)
 cli.add_command(select)
 cli.add_command(refit)
 cli.add_command(label)
-
-
-def _numbers(option: str, pairs: tuple[str, ...]) -> dict[str, float]:
-    """NAME=NUMBER pairs of a command line."""
-    found = {}
-    for pair in pairs:
-        name, _, number = pair.rpartition("=")
-        try:
-            found[name] = float(number)
-        except ValueError:
-            name = ""
-        if not name:
-            raise InputError(f"{option} {pair}: must be a name and a number, such as melt=2.5")
-    return found
 
 
 def _heard_in_set_up(place: Path, max_time: str | None) -> float | None:

@@ -24,6 +24,20 @@ def symbols(text: str) -> list[str]:
     return [part for part in text.replace(",", " ").replace("-", " ").split() if part]
 
 
+def numbers(option: str, pairs: tuple[str, ...]) -> dict[str, float]:
+    """NAME=NUMBER pairs of a command line."""
+    found = {}
+    for pair in pairs:
+        name, _, number = pair.rpartition("=")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            name = ""
+        if not name:
+            raise InputError(f"{option} {pair}: must be a name and a number, such as melt=2.5")
+    return found
+
+
 def check_place(out: Path, suffixes: tuple[str, ...], what: str, read: Iterable[str] = ()) -> None:
     """Refuse a file to be written before anything is computed for it.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from grs_evo.analysis import principal_components, shared
+from grs_evo.analysis import Shared, coverage, principal_components, shared
 from grs_evo.analysis.distributions import environments
 from grs_evo.analysis.quality import judge, most_off, reference_of, untold
 from grs_evo.datasets.growth.taught import Measure
@@ -28,7 +28,7 @@ from grs_evo.storage.target_file import TargetData
 from grs_evo.structures.reading import read_structures
 from grs_evo.structures.structure import Structure
 from grs_evo.targets.clusters import with_vacancies
-from grs_evo.text import table_of
+from grs_evo.text import counted, table_of
 
 # random candidates whose median loss is compared with
 _N_RANDOM = 64
@@ -67,7 +67,7 @@ def scores(
     path = Path(target)
     target_data, objective, problem = _relative_loss(path)
     judged_by = _judged_by(target_data)
-    beside = _novelty(given, target_data, types, format) if given else None
+    beside = _beside(_read(given, target_data, types, format), target_data) if given else None
     found = []
     for entry in read_structures(list(files), target_data.basis.elements, types=types, format=format):
         one = with_vacancies(target_data.target.alloy, entry.structure, target_data.basis.elements)
@@ -95,41 +95,97 @@ def scores(
                     if each.term.report is not None
                 },
                 "quality": judged_by(one),
-                "novelty": beside(one) if beside is not None else None,
+                "novelty": beside([one]) if beside is not None else None,
             }
         )
     return found
 
 
-def _novelty(
-    given: Sequence[str], target_data: TargetData, types: Sequence[str], format: str | None
-) -> Callable[[Structure], dict[str, Any]]:
-    """How far a structure's environments are from those of a reference, in units of the distance between its own.
+def together(
+    files: Sequence[str],
+    target: str | Path,
+    types: Sequence[str] = (),
+    format: str | None = None,
+    given: Sequence[str] = (),
+) -> dict[str, Any]:
+    """What structures cover of a target as one set, and what they add to a given one; arguments as of `scores`.
 
-    And what it tells of the target that the reference does not.
+    Returns
+    -------
+    Plain values: V_rep beside what cannot be large for a set that lies elsewhere, what a linear potential fitted on the
+    set knows of the target, and under ``given`` what is new against these. What cannot be told is None, with a note.
+    """
+    target_data, _, _ = _relative_loss(Path(target))
+    basis = target_data.basis
+    read = [_read(names, target_data, types, format) if names else [] for names in (files, given)]
+    chosen, held = read
+    rows = environments.of_structures(chosen, basis)
+    found: dict[str, Any] = {"structures": len(chosen), "environments": rows.total, "sentences": [], "notes": []}
+    found |= {"coverage": None, "information": None, "given": None}
+    try:
+        wanted = environments.of_target(target_data.target, drawn=False).wide(basis)
+        components = principal_components(wanted)
+        hull, common = (
+            coverage(wanted, rows.wide(basis), components=components),
+            shared(wanted, rows.wide(basis), components),
+        )
+        found["sentences"] += [hull.sentence(), common.sentence()]
+        found["coverage"] = {
+            "v_rep": hull.v_rep if hull.is_told else hull.exact,
+            "dimension": hull.dimension if hull.is_told else hull.exact_dimension,
+            "inside": hull.inside,
+            "beyond": hull.beyond,
+            **_common(common),
+            "reached": common.reached,
+        }
+    except InputError as error:
+        found["notes"].append(f"coverage: {error}")
+    measure, why = _measure(target_data)
+    if measure is None:
+        found["notes"].append(f"information: {why}")
+    else:
+        taught = measure.of(chosen)
+        found["sentences"].append(taught.sentence())
+        found["information"] = {"energies": taught.energies, "forces": taught.forces, "log_det": taught.log_det}
+    if held:
+        found["given"] = _beside(held, target_data)(chosen)
+    return found
+
+
+def _read(names: Sequence[str], target_data: TargetData, types: Sequence[str], format: str | None) -> list[Structure]:
+    elements = target_data.basis.elements
+    entries = read_structures(list(names), elements, types=types, format=format)
+    return [with_vacancies(target_data.target.alloy, entry.structure, elements) for entry in entries]
+
+
+def _measure(target_data: TargetData, held: Sequence[Structure] = ()) -> tuple[Measure | None, str]:
+    """What tells how much sets teach about the target beside some structures; or none, and why."""
+    if not target_data.structures:
+        return None, "the target holds no structures"
+    try:
+        return Measure(target_data.structures, target_data.basis.elements, held), ""
+    except InputError as error:
+        return None, str(error).removeprefix("set.objective: ")
+
+
+def _beside(held: Sequence[Structure], target_data: TargetData) -> Callable[[Sequence[Structure]], dict[str, Any]]:
+    """How far structures' environments are from those of a reference, in units of the distance between its own.
+
+    And what they tell of the target that the reference does not.
     """
     basis = target_data.basis
-    entries = read_structures(list(given), basis.elements, types=types, format=format)
-    held = [entry.structure for entry in entries]
-    reference = environments.of_structures(held, basis).wide(basis)
+    reference = environments.of_structures(list(held), basis).wide(basis)
     with within("--given"):
         components = principal_components(reference)
-        wanted = target_data.structures
-        measure = Measure(wanted, basis.elements, held) if wanted else None
-        before = None if measure is None else measure.of([])
+    measure, _ = _measure(target_data, held)
+    before = None if measure is None else measure.of([])
 
-    def of(one: Structure) -> dict[str, Any]:
-        found = shared(reference, environments.of_structures([one], basis).wide(basis), components)
-        told = {
-            "environments": found.novelty.tolist(),
-            "outside": found.outside,
-            "overlap": found.overlap,
-            "entropy": found.entropy,
-            "diversity": found.diversity,
-            "information": None,
-        }
+    def of(some: Sequence[Structure]) -> dict[str, Any]:
+        with within("--given"):
+            found = shared(reference, environments.of_structures(list(some), basis).wide(basis), components)
+        told = {"environments": found.novelty.tolist(), **_common(found), "information": None}
         if measure is not None and before is not None:
-            after = measure.of([one])
+            after = measure.of(some)
             told["information"] = {
                 "energies": after.energies / before.energies,
                 "forces": after.forces / before.forces,
@@ -138,6 +194,15 @@ def _novelty(
         return told
 
     return of
+
+
+def _common(found: Shared) -> dict[str, float]:
+    return {
+        "outside": found.outside,
+        "overlap": found.overlap,
+        "entropy": found.entropy,
+        "diversity": found.diversity,
+    }
 
 
 def _judged_by(target_data: TargetData) -> Callable[[Structure], dict[str, Any] | None]:
@@ -205,17 +270,7 @@ def text_of(found: list[dict[str, Any]]) -> str:
         if one["no_match"]:
             lines.append(f"  {one['no_match']}")
         if one["novelty"] is not None:
-            new = one["novelty"]
-            lines.append(
-                f"  against the given structures: {100 * new['outside']:.0f} % of its environments are new, the "
-                f"farthest by {max(new['environments']):.3g} times their neighbour distance; "
-                f"entropy {new['entropy']:+.3g} nats"
-            )
-            if (adds := new["information"]) is not None:
-                lines.append(
-                    f"  beside the given structures it leaves {adds['energies']:.3g} of the predicted variance of the "
-                    f"target's energies and {adds['forces']:.3g} of its forces'; ln det {adds['log_det']:+.3g}"
-                )
+            lines += [f"  {line}" for line in _beside_lines(one["novelty"], "its")]
         if one["functions"]:
             heads = list(one["functions"][0])
             rows = [[_cell(row[head]) for head in heads] for row in one["functions"]]
@@ -228,6 +283,37 @@ def text_of(found: list[dict[str, Any]]) -> str:
             lines += [table_of(list(zip(*off.values(), strict=True)), list(off)), ""]
     notes = {note: None for one in found if one["quality"] is not None for note in one["quality"]["notes"]}
     return "\n".join([*lines, *notes])
+
+
+def text_of_set(found: dict[str, Any]) -> str:
+    """The set for people."""
+    lines = [f"together: {counted(found['structures'], 'structure')}, {found['environments']:,} environments"]
+    lines += [f"  {line}" for line in found["sentences"]]
+    if found["coverage"] is not None:
+        inside, beyond = found["coverage"]["inside"], found["coverage"]["beyond"]
+        share = f"  {100 * inside:.0f} % of the target inside its hull"
+        lines.insert(2, f"{share}, {100 * beyond:.0f} % of the set beyond the target's")
+    if found["given"] is not None:
+        lines += [f"  {line}" for line in _beside_lines(found["given"], "their")]
+    return "\n".join([*lines, *(f"  {note}" for note in found["notes"])])
+
+
+def _beside_lines(new: dict[str, Any], whose: str) -> list[str]:
+    """What is new against given structures."""
+    spread = ""
+    if np.isfinite(new["entropy"]):
+        spread = f"; entropy {new['entropy']:+.3g} nats, diversity {new['diversity']:.3g}"
+    lines = [
+        f"against the given structures: {100 * new['outside']:.0f} % of {whose} environments are new, the farthest by "
+        f"{max(new['environments']):.3g} times the given ones' neighbour distance{spread}"
+    ]
+    if (adds := new["information"]) is not None:
+        lines.append(
+            f"beside the given structures {'it leaves' if whose == 'its' else 'they leave'} {adds['energies']:.3g} of "
+            f"the predicted variance of the target's energies and {adds['forces']:.3g} of its forces'; "
+            f"ln det {adds['log_det']:+.3g}"
+        )
+    return lines
 
 
 def _cell(value: Any) -> str:

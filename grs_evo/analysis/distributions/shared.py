@@ -19,6 +19,8 @@ from grs_evo.errors import InputError
 
 # Intersections of hulls are found exactly; beyond four components their facets number hundreds of thousands.
 MOST_COMPONENTS = 4
+# Environments that a distribution is spoken of from.
+_FEW = 3
 # A share of the target's extent that is nothing but rounding.
 _FLAT = 1e-9
 
@@ -33,8 +35,8 @@ class Shared:
     outside: float  # share of the set's environments that have none of the target within a neighbour distance
     unit: float  # that distance: nine of ten environments of the target have another one as near
     novelty: NDArray[np.float64]  # (n_set,) distance of each environment of the set to the target's nearest, in units
-    entropy: float  # of the set's environments, over that of as many of the target: difference in nats
-    diversity: float  # median distance of the set's environments to the nearest other one, in units
+    entropy: float  # of the set's environments, over that of as many of the target: difference in nats; NaN of two
+    diversity: float  # median distance of the set's environments to the nearest other one, in units; NaN of two
 
     def sentence(self) -> str:
         """The result in words."""
@@ -60,13 +62,11 @@ def shared(target: NDArray[np.float64], chosen: NDArray[np.float64], components:
     Raises
     ------
     InputError
-        Fewer than three environments in either, or most of the target's coincide.
+        Fewer than three environments in the target, or most of them coincide.
     """
     target, chosen = checked_rows(target, "target"), checked_rows(chosen, "set")
-    if min(len(target), len(chosen)) < 3:
-        raise InputError(
-            f"shared: three environments in target and set are needed, there are {len(target)} and {len(chosen)}"
-        )
+    if len(target) < _FEW:
+        raise InputError(f"target: three environments are needed to measure by, there are {len(target)}")
     theirs, ours = (project(components, rows) / np.sqrt(components.variances) for rows in (target, chosen))
     m = min(components.count, MOST_COMPONENTS)
     tree = cKDTree(theirs)
@@ -75,6 +75,7 @@ def shared(target: NDArray[np.float64], chosen: NDArray[np.float64], components:
         raise InputError("target: nearly all of its environments coincide, so they have no distance to measure by")
     gaps, novelty = cKDTree(ours).query(theirs)[0], tree.query(ours)[0]
     count = min(len(ours), len(theirs))
+    is_cloud = count >= _FEW
     drawn = theirs[np.random.default_rng([seed, count]).choice(len(theirs), count, replace=False)]
     return Shared(
         m,
@@ -83,8 +84,8 @@ def shared(target: NDArray[np.float64], chosen: NDArray[np.float64], components:
         float((novelty > unit).mean()),
         unit,
         novelty / unit,
-        entropy(ours) - entropy(drawn),
-        float(np.median(cKDTree(ours).query(ours, k=2)[0][:, 1])) / unit,
+        entropy(ours) - entropy(drawn) if is_cloud else np.nan,
+        float(np.median(cKDTree(ours).query(ours, k=2)[0][:, 1])) / unit if is_cloud else np.nan,
     )
 
 
