@@ -395,8 +395,15 @@ def test_bad_input_is_named():
         describe(good.replace(positions=np.zeros((2, 3))), PAPER)
     with pytest.raises(InputError, match=r"atoms 0 and 1 .*5\.00e-04 Å"):
         describe(good.replace(positions=np.array([[0.0, 0, 0], [6.0005, 0, 0]])), PAPER)
-    with pytest.raises(InputError, match="species index 3"):
-        describe(good.replace(species=np.array([0, 3])), PAPER)
+    large = big_structure(np.random.default_rng(5), 13)
+    for value, message in ((np.inf, "the position of atom 4000 is .*inf"), (1e12, "1e9 cells away")):
+        moved = large.positions.copy()
+        moved[4000, 1] = value
+        with pytest.raises(InputError, match=f"melt: .*{message}"):
+            describe_compact(large.replace(positions=moved), ALLOY, threads=2, source="melt")
+    for wrong in (3, -1):
+        with pytest.raises(InputError, match=f"species index {wrong} is not in the basis"):
+            describe(good.replace(species=np.array([0, wrong])), PAPER)
     with pytest.raises(InputError, match="holds no atoms"):
         describe(Structure(np.zeros((0, 3)), cell, np.zeros(0, np.int32), [True] * 3), PAPER)
     with pytest.raises(InputError, match=r"dq_db has shape \(2, 3\)"):

@@ -23,7 +23,7 @@ from grs_evo.kernels.ace.tables import Tables, Work, kernel_tables, larger_image
 from grs_evo.kernels.geometry import images
 from grs_evo.kernels.geometry.layout import GROW, MOST_PARTS, NOT_FINITE, OK, OVERLAP, SINGULAR
 from grs_evo.kernels.geometry.pairs import nearest_in_range
-from grs_evo.structures.structure import Structure, checked_structure, is_atoms
+from grs_evo.structures.structure import Structure, check_finite, checked_structure, is_atoms
 
 # Atoms per chunk of large structures; fixed, so that sums over chunks do not depend on the machine.
 CHUNK = 2048
@@ -46,6 +46,11 @@ class _Arrays(NamedTuple):
     pbc: NDArray[np.bool_]
 
 
+def _checked(structure: Any, basis: Basis, source: str) -> Structure:
+    """A Structure that kernels can be given: they tell of positions that are not finite."""
+    return checked_structure(structure, basis.elements, source, positions=False)
+
+
 def _arrays(structure: Structure) -> _Arrays:
     return _Arrays(structure.positions.copy(), structure.cell.copy(), structure.species.copy(), structure.pbc.copy())
 
@@ -59,7 +64,8 @@ def _refuse(status: int, structure: Structure | _Arrays, work: Work, source: str
             f"descriptors need at least {engine.HAIR:g} Å"
         )
     if status == NOT_FINITE:
-        raise InputError(f"{source}: a position is not finite or lies more than 1e9 cells away from the cell")
+        check_finite(structure.positions, source)
+        raise InputError(f"{source}: a position lies more than 1e9 cells away from the cell")
     if status == SINGULAR:
         raise InputError(f"{source}: the cell is singular; its vectors must not lie in one plane")
 
@@ -151,7 +157,7 @@ def describe_compact(
     InputError
         NaN positions, singular cell, unknown element, or atoms on top of each other.
     """
-    checked = checked_structure(structure, basis.elements, source)
+    checked = _checked(structure, basis, source)
     if checked.n_atoms > CHUNK:
         out = np.empty((checked.n_atoms, max(basis.sizes)))
         lone = sum(lone for _, lone in _chunks(checked, basis, CHUNK, threads, source, into=out))
@@ -186,7 +192,7 @@ def describe(structure: Any, basis: Basis, *, threads: int = 1, source: str = "s
     if isinstance(structure, Iterable) and not is_atoms(structure) and not isinstance(structure, str):
         several = (describe(one, basis, threads=threads, source=f"{source} {k}") for k, one in enumerate(structure))
         return np.concatenate([np.empty((0, basis.n_desc)), *several])
-    checked = checked_structure(structure, basis.elements, source)
+    checked = _checked(structure, basis, source)
     rows = describe_compact(checked, basis, threads=threads, source=source)
     if len(basis.elements) == 1:
         return rows
@@ -219,7 +225,7 @@ def pullback(
     InputError
         As `describe`, or `dq_db` of another shape.
     """
-    checked = checked_structure(structure, basis.elements, source)
+    checked = _checked(structure, basis, source)
     tables = kernel_tables(basis)
     adjoint = np.array(dq_db, dtype=np.float64, order="C")
     if adjoint.shape != (checked.n_atoms, tables.max_size):
@@ -244,7 +250,7 @@ def gradients(
 
     What a linear potential's energy and forces are made of. Columns as in `describe`, which raises the same errors.
     """
-    checked = checked_structure(structure, basis.elements, source)
+    checked = _checked(structure, basis, source)
     tables = kernel_tables(basis)
     arrays = _arrays(checked)
     work, rows = _evaluate(arrays, tables, source)
@@ -286,7 +292,7 @@ def stream_descriptors(
     InputError
         As `describe`.
     """
-    checked = checked_structure(structure, basis.elements, source)
+    checked = _checked(structure, basis, source)
     for rows, _ in _chunks(checked, basis, chunk, threads, source):
         if rows is not None:
             yield rows
@@ -372,8 +378,8 @@ def _chunks(
     own = threading.local()
     with Workers(threads) as workers:
         work = _sorted_images(structure, tables, chunk, workers, source)
-        if into is None or not _by_place(work, n, workers):
-            work.atoms[:n] = np.arange(n, dtype=np.int32)
+        if into is not None:
+            _by_place(work, n, workers)
 
         # rows that are copied go through the same memory each time: spread over a large array they miss all caches
         reused = into is not None or then is not None
@@ -405,8 +411,8 @@ def _chunks(
                 last = min(first + chunk, n)
                 rows = None if reused else np.empty((last - first, tables.max_size))
                 is_late = then is None and len(begins) - k <= threads
-                ends = np.linspace(first, last, 1 + min(_LATE if is_late and threads > 1 else 1, last - first))
-                for at, end in pairwise(ends.astype(int).tolist()):
+                parts = min(_LATE, last - first) if is_late and threads > 1 else 1
+                for at, end in pairwise(first + (last - first) * part // parts for part in range(parts + 1)):
                     part = None if rows is None else rows[at - first : end - first]
                     yield _Piece(at, end, rows if end == last else None, part)
 
@@ -434,8 +440,9 @@ def _sorted_images(structure: Structure, tables: Tables, chunk: int, workers: Wo
     return work
 
 
-def _by_place(work: Work, n: int, workers: Workers) -> bool:
-    """Put the atoms into the order in which they lie; an atom is missed only where two coincide, which is refused."""
+def _by_place(work: Work, n: int, workers: Workers) -> None:
+    """Put the atoms into the order in which they lie. Their own stays where one is missed, which only happens where two
+    coincide, and is refused."""
     shares = min(workers.threads, MOST_PARTS)
     workers.all(lambda k: images.count_home(work, k, shares), shares)
-    return all(workers.all(lambda k: images.order_by_place(work, k, shares, n), shares))
+    workers.all(lambda k: images.order_by_place(work, k, shares, n), shares)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as _replace
@@ -169,10 +170,16 @@ def from_atoms(atoms: Any, elements: Sequence[str], source: str = "structure") -
     return Structure(positions, cell, np.array([index[s] for s in symbols], dtype=np.int32), pbc)
 
 
-def checked_structure(structure: Any, elements: Sequence[str], source: str = "structure") -> Structure:
+def checked_structure(
+    structure: Any, elements: Sequence[str], source: str = "structure", *, positions: bool = True
+) -> Structure:
     """A `Structure` or `ase.Atoms` as a Structure whose arrays are known to be sound.
 
     Unlike `as_structure` it looks at a Structure as well: for the border in front of compiled code.
+
+    Parameters
+    ----------
+    positions : whether to look at those of a Structure, too; what wraps them into the cell does so itself
 
     Raises
     ------
@@ -183,22 +190,30 @@ def checked_structure(structure: Any, elements: Sequence[str], source: str = "st
         return from_atoms(structure, elements, source)
     if structure.n_atoms == 0:
         raise InputError(f"{source}: holds no atoms; a structure needs at least one")
-    low, high = int(structure.species.min()), int(structure.species.max())
-    if low < 0 or high >= len(elements):
+    if structure.species.view(np.uint32).max() >= len(elements):  # one below 0 is a large one so
+        low, high = int(structure.species.min()), int(structure.species.max())
         raise InputError(
             f"{source}: species index {low if low < 0 else high} is not in the basis; "
             f"its {len(elements)} elements are {', '.join(elements)}"
         )
     # one sum tells of any number that is not finite (or of one that overflows), much faster than a look at each
-    if not np.isfinite(structure.positions.sum()) and not np.isfinite(structure.positions).all():
-        atom = int(np.argwhere(~np.isfinite(structure.positions))[0, 0])
-        raise InputError(f"{source}: the position of atom {atom} is {structure.positions[atom]} Å; it must be finite")
+    if positions and not np.isfinite(structure.positions.sum()):
+        check_finite(structure.positions, source)
     checked_cell(structure.cell, structure.pbc, source)
     return structure
 
 
+def check_finite(positions: NDArray[np.float64], source: str) -> None:
+    """Raise InputError, naming the first atom whose position is not finite."""
+    if not np.isfinite(positions).all():
+        atom = int(np.argwhere(~np.isfinite(positions))[0, 0])
+        raise InputError(f"{source}: the position of atom {atom} is {positions[atom]} Å; it must be finite")
+
+
 def checked_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_], source: str) -> NDArray[np.float64]:
     """The cell, with missing vectors of non-periodic directions filled in by unit vectors normal to the others."""
+    if _is_roomy(cell):
+        return cell
     if not np.isfinite(cell).all():
         raise InputError(f"{source}: the cell holds {cell[~np.isfinite(cell)][0]} Å; its entries must be finite")
     if np.abs(cell).max() > _FARTHEST:
@@ -226,6 +241,17 @@ def checked_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_], source: str)
             " its vectors must not lie in one plane"
         )
     return cell
+
+
+def _is_roomy(cell: NDArray[np.float64]) -> bool:
+    """Whether a cell is far from all limits of `checked_cell`, without NumPy: a tenth of its time."""
+    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = cell.tolist()
+    volume = ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx)
+    a, b, c = math.hypot(ax, ay, az), math.hypot(bx, by, bz), math.hypot(cx, cy, cz)
+    # comparisons with NaN are false
+    return (
+        min(a, b, c) > 2.0 * _SHORTEST and max(a, b, c) < 0.5 * _FARTHEST and abs(volume) > 2.0 * _FLAT_CELL * a * b * c
+    )
 
 
 def formula_of(counts: NDArray[np.integer], elements: Sequence[str]) -> str:

@@ -330,7 +330,9 @@ def frame_images(n_atoms, cell, pbc, reach, work):
 
 @entry
 def wrap_atoms(positions, cell, pbc, work, part, first, last):
-    """Wrap atoms first … last - 1, the range number `part`. Returns OK or NOT_FINITE."""
+    """Wrap atoms first … last - 1, the range number `part`, which stay in their order. Returns OK or NOT_FINITE."""
+    for i in range(first, last):
+        put(pointer(work.atoms), i, i)
     return wrap_range(
         first, last, pointer(positions), pointer(cell), pointer(pbc), pointer(work.grid), pointer(work.shift),
         pointer(work.home), pointer(work.parts), part * PART,
