@@ -263,6 +263,38 @@ def test_groups_are_strata(basis, given) -> None:
         select(bare, count=8, by="stratified", basis=basis)
 
 
+def test_any_key_of_a_file_names_strata(tmp_path: Path, given, capsys: pytest.CaptureFixture[str]) -> None:
+    """And is kept; --per alone is stratified, and goes with no other rule."""
+    named = [one.copy() for one in given[:8]]
+    for k, one in enumerate(named):
+        one.info.update({"phase": "a b" if k < 6 else "c"} if k else {}, run=k, weights="1 2 3")
+    pool, out = tmp_path / "pool.extxyz", tmp_path / "set.extxyz"
+    write(pool, named)
+    wanted = ("select", pool, "--count", 4, "--cutoff", 4.5, "-o", out)
+    assert _call(*wanted, "--per", "phase") == 0
+    assert f"(3 groups; 1 structure without phase are a group, the first is {pool}[0])" in capsys.readouterr().out
+    for one in read(out, ":"):
+        was = named[one.info["grs_pool_index"]]
+        assert one.info["run"] == was.info["run"]
+        assert one.info.get("phase") == was.info.get("phase")
+        assert np.array_equal(one.info["weights"], [1, 2, 3])
+    for more, words in (
+        (("--per", "nothing"), "is 'nothing', but no structure of the pool has this key"),
+        (("--per", "phase", "--by", "random"), "but by is 'random': groups are the strata of 'stratified'"),
+    ):
+        assert _call(*wanted, *more) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_another_cutoff_skips_what_cannot_be_used(tmp_path: Path, given) -> None:
+    odd = given[2].copy()
+    odd.positions[0] = np.nan
+    found = select([odd, *given[:5]], count=2, cutoff=4.5)
+    assert found.skipped[0][2].startswith("the position of atom 0")
+    with pytest.raises(InputError, match="cutoff: 60 Å holds some"):
+        select(given[:5], count=2, cutoff=60.0)
+
+
 def test_a_given_set_is_counted_in(basis, given) -> None:
     """What the set has already is not taken again: of two kinds the missing one comes first."""
     warm = [one for one in given if one.info["group"] == "warm"]
@@ -467,6 +499,16 @@ def test_doubtful_labels_are_told(basis, given) -> None:
     told = refit([_relabelled(one, 1.0, 1e3) for one in given], basis=basis).notes
     assert "are forces in eV/Å?" in told[0]
     assert told[1].startswith("the fit explains nothing of its own energies (")
+    near = given[2].copy()
+    near.positions[1] = near.positions[0] + [0.1, 0.0, 0.0]
+    near.calc = SinglePointCalculator(near, energy=1.0, forces=np.zeros((len(near), 3)))
+    told = refit([*given[:15], near], basis=basis).notes
+    assert told[0].startswith("structure 15: atoms 1 (Cu) and 0 (Cu) overlap: 0.1000 Å apart")
+    with pytest.raises(InputError, match="no two atoms of the set are within the cutoff of 1 Å"):
+        refit(given, basis=grs_evo.build_basis(["Cu"], (2,), (0,), 1.0))
+    near.calc.results["stress"] = np.full(6, np.nan)
+    with pytest.raises(InputError, match="structure 1: a component of its stress is nan"):
+        refit([given[0], near])
     assert refit(given[:2]).notes[0].endswith("forces: errors on the set say nothing")
 
 

@@ -74,6 +74,7 @@ def test_numbers_for_elements_are_types(tmp_path: Path) -> None:
         (TWO.replace("0 3\" P", "0 3 P"), "lacks a closing"),
         (TWO.replace("pos:R:3", "pos:R:2"), "Properties has pos:R:2"),
         (TWO.replace("pos:R:3", "pos:R:3:forces:R:3"), "has 4 words where 7"),
+        (TWO.replace("pos:R:3", "pos:R:3:forces:R:2"), "Properties has forces:R:2; forces are forces:R:3"),
         (TWO.replace("Properties", 'pbc="T maybe" Properties'), "pbc = 'T maybe'"),
         ("99999999999\n\nCu 0 0 0\n", "announces 99999999999 atoms, for which the file is too short"),
         (TWO.encode("utf-16"), "zero bytes"),

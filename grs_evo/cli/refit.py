@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from grs_evo.cli.files import check_place
+from grs_evo.cli.files import check_place, format_option, symbols, types_option
 from grs_evo.text import counted, table_of, to_json
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 @click.option("--cutoff", type=float, help="Cutoff of the linear model in Å. Default: twice the nearest distance.")
 @click.option("--energies", type=float, help="Weight of energies against forces. Default: by cross-validation.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the potential: a .yace file for LAMMPS.")
+@types_option
+@format_option
 @click.option("--threads", type=click.IntRange(1), help="Threads that describe. Default: one per core.")
 @click.option("--json", "json_", is_flag=True, help="For programs.")
 def refit(
@@ -28,6 +30,8 @@ def refit(
     cutoff: float | None,
     energies: float | None,
     out: Path | None,
+    types: str | None,
+    format_: str | None,
     threads: int | None,
     json_: bool,
 ) -> None:
@@ -38,9 +42,11 @@ def refit(
 
     if out is not None:
         check_place(out, (".yace",), "potentials are written as .yace", (*training, *test))
-    given = list(read_labelled(training))
+    kinds = symbols(types or "")
+    given = list(read_labelled(training, kinds, format_))
     basis = None if cutoff is None else basis_for(given, cutoff)
-    found = refit_(given, list(test) or None, basis=basis, energies=energies, threads=threads)
+    unseen = list(read_labelled(test, kinds, format_)) if test else None
+    found = refit_(given, unseen, basis=basis, energies=energies, threads=threads)
     if out is not None:
         found.potential.write(out)
     click.echo(to_json(as_dict(found), indent=1) if json_ else text_of(found, energies is None))

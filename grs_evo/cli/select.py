@@ -29,13 +29,11 @@ _NAMED = 5
 @click.option("--cost", type=float, help="Or: the sum of (atoms of each)³, what DFT costs.")
 @click.option(
     "--by",
-    default="clusters",
-    show_default=True,
-    help="clusters, information, moments, coverage, distance, stratified or random.",
+    help="Default: clusters; with --per stratified. Or information, moments, coverage, distance, random.",
 )
 @click.option("--target", multiple=True, metavar="FILE", help="What the set is to stand for, if not the pool.")
 @click.option("--given", multiple=True, metavar="FILE", help="Structures that are in the set already.")
-@click.option("--per", "groups", metavar="KEY", help="Strata of --by stratified: a key of the structures' info.")
+@click.option("--per", "groups", metavar="KEY", help="Take of each group its share; a key of the structures' info.")
 @click.option("--cutoff", type=float, help="Cutoff of the linear model in Å. Default: twice the nearest distance.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of draws.")
 @types_option
@@ -48,7 +46,7 @@ def select(
     count: int | None,
     environments: int | None,
     cost: float | None,
-    by: str,
+    by: str | None,
     target: tuple[str, ...],
     given: tuple[str, ...],
     groups: str | None,
@@ -64,7 +62,6 @@ def select(
     Labels are not needed. What files say of the chosen ones (energy, forces, stress, group) is kept. Under mpiexec the
     ranks share the work; the answer is the same.
     """
-    from grs_evo.datasets.select import basis_for
     from grs_evo.datasets.select import select as select_
     from grs_evo.driver.sets.sharing import all_ranks
 
@@ -77,10 +74,10 @@ def select(
             count=count,
             environments=environments,
             cost=cost,
-            by=by,
+            by=by or ("clusters" if groups is None else "stratified"),
             target=read[1] or None,
             given=read[2] or None,
-            basis=None if cutoff is None else basis_for(read[0], cutoff),
+            cutoff=cutoff,
             groups=groups,
             seed=seed,
             describe=ranks.describe,
@@ -106,8 +103,8 @@ def _each(
 def write_selection(selection: Selection, path: Path) -> None:
     """The chosen structures as extended XYZ, in the order of choice.
 
-    Each keeps energy, forces, stress and what else its file said, and says which of the pool it is
-    (``grs_pool_index``, ``grs_pool_source``) and its group.
+    Each keeps energy, forces, stress, group and what else its file said of the whole structure, and says which of the
+    pool it is (``grs_pool_index``, ``grs_pool_source``).
 
     Raises
     ------

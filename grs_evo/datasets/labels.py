@@ -86,6 +86,13 @@ def labelled(atoms: Any, source: str, group: str) -> Labelled:
     if field is not None and not np.isfinite(field).all():
         atom = int(np.argwhere(~np.isfinite(field))[0, 0])
         raise InputError(f"{source}: the force on atom {atom} is {field[atom]} eV/Å; it must be finite")
+    try:
+        stress = stress_of(atoms)
+    except (TypeError, ValueError):
+        raise InputError(f"{source}: its stress is no six or nine numbers") from None
+    if stress is not None and not np.isfinite(stress).all():
+        odd = stress[~np.isfinite(stress)][0]
+        raise InputError(f"{source}: a component of its stress is {odd} eV/Å³; it must be finite")
     return Labelled(atoms, source, group, value, field)
 
 

@@ -146,6 +146,8 @@ def refit(
         elements = elements_of(given)
         basis = model_basis(elements, [from_atoms(one.atoms, elements, one.source) for one in given])
     rows = labelled_rows(given, basis, threads)
+    if not any(one.forces.any() or one.energy.any() for one in rows):
+        raise InputError(f"refit: no two atoms of the set are within the cutoff of {basis.cutoff.max():g} Å")
     with threadpool_limits(1):  # of BLAS, whose threads wait for each other, and whose sums depend on their number
         potential = fit(rows, basis, seed, energies)
     unseen = labelled_rows(list(read_labelled(test)), basis, threads) if test is not None else []
@@ -153,6 +155,7 @@ def refit(
     errors = potential.errors(rows)
     tested = potential.errors(unseen) if unseen else {}
     notes, seen = _notes(rows, unseen, errors["all"], len(potential.coefficients))
+    notes = [*doubts.overlapping(given, basis), *notes]
     return Refit(potential, len(rows), n_environments, errors, tested, tuple(notes), seen)
 
 

@@ -71,6 +71,7 @@ def select(
     target: Any = None,
     given: Any = None,
     basis: Basis | None = None,
+    cutoff: float | None = None,
     groups: str | None = None,
     seed: int = 0,
     draws: int = DRAWS,
@@ -90,7 +91,7 @@ def select(
         share), random
     target : structures that the set is to stand for; default: the pool
     given : structures that are in the set already
-    basis : of the linear model; default `design.model_basis`
+    basis : of the linear model; default `design.model_basis`, with another `cutoff` (Å) if that is given
     groups : key of `info` whose values are the strata of `by="stratified"`; default: the structures' group
     seed : of draws
     draws : of which `clusters` takes the most telling
@@ -116,12 +117,14 @@ def select(
         raise InputError(f"select: {name} is {limit}; it must be > 0")
     if by not in RULES:
         raise InputError(f"select: by is {by!r}; it must be one of {', '.join(RULES)}{nearest(by, RULES)}")
+    if groups is not None and by != "stratified":
+        raise InputError(f"select: groups (--per) is {groups!r}, but by is {by!r}: groups are the strata of 'stratified'")
     describe = describe or by_threads(cores() if threads is None else threads)
     labelled, structures, skipped, elements = _readable(read_labelled(pool), basis)
     if not structures:
         why = f": {skipped[0][1]}: {skipped[0][2]}" if skipped else ""
         raise InputError(f"select: none of the pool's {len(skipped)} structures can be used{why}")
-    basis = model_basis(elements, structures) if basis is None else basis
+    basis = model_basis(elements, structures, cutoff) if basis is None else basis
     described, refused = make_pool(structures, len(structures), basis, describe=describe, seed=seed)
     places = [k for k, _ in labelled]
     out = {number for number, _ in refused}
@@ -211,6 +214,12 @@ def _make_task(
     own, theirs = clusters.features(pool, aimed)
     given_features = np.empty((0, own.shape[1])) if held is None else clusters.features(pool, held)[1]
     strata = [one.group if groups is None else str(one.atoms.info.get(groups, "")) for _, one in kept]
+    if groups is not None and (
+        nameless := [one.source for (_, one), name in zip(kept, strata, strict=True) if not name]
+    ):
+        if len(nameless) == len(kept):
+            raise InputError(f"select: groups (--per) is {groups!r}, but no structure of the pool has this key")
+        notes.append(f"{counted(len(nameless), 'structure')} without {groups} are a group, the first is {nameless[0]}")
     return Task(
         pool,
         Aim.of(aimed),

@@ -7,6 +7,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from grs_evo.datasets.labels import Labelled
+from grs_evo.descriptors.basis import Basis
+from grs_evo.errors import InputError
+from grs_evo.structures.structure import from_atoms
+from grs_evo.targets.overlap import check_overlap
 from grs_evo.text import counted
 
 # Structures with the same environments have rows that differ by no more than this share of a column's size: by the
@@ -93,6 +98,17 @@ def twice(rows: NDArray[np.float64], energies: NDArray[np.float64], names: Seque
             f"{f', and {len(other) - 1} more are' if other[1:] else ''}; which is right?"
         )
     return notes
+
+
+def overlapping(structures: Sequence[Labelled], basis: Basis) -> list[str]:
+    """A note of structures whose atoms lie nearer than any others do."""
+    found = []
+    for one in structures:
+        try:
+            check_overlap(from_atoms(one.atoms, basis.elements, one.source), basis, one.source)
+        except InputError as error:
+            found.append(str(error))
+    return [f"{found[0]}{_more(len(found))}"] if found else []
 
 
 def strange(

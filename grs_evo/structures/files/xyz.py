@@ -1,8 +1,8 @@
 """XYZ files, plain and extended: of each frame the number of atoms, a comment line with keys, and the atoms.
 
 Of the keys `Lattice`, `Properties`, `pbc`, the group and `occupancy` count. Energies, forces and stress are kept where
-they have the usual names and forms, and keys of this program's own exports (``grs_…``), so that results find their
-structure; what else a comment line or further columns hold does not concern this program.
+they have the usual names and forms, and so is what else the comment line says, such as the uid of an export or what a
+choice is stratified by; further columns do not concern this program.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ GROUP_KEYS = ("group", "config_type", "Group")
 ENERGY_KEYS = ("energy", "REF_energy", "dft_energy", "DFT_energy", "Energy", "free_energy")
 FORCE_KEYS = ("forces", "REF_forces", "dft_forces", "DFT_forces", "force")
 STRESS_KEYS = ("stress", "virial")
-# What exports say of a structure.
-_OWN = "grs_"
+# Keys that are no one's to keep: they make the structure, or are labels that have a form.
+_MADE = ("Lattice", "Properties", "pbc", "occupancy", *STRESS_KEYS)
 _VOIGT = [0, 5, 4, 5, 1, 3, 4, 3, 2]
 _CLOSING = {'"': '"', "'": "'", "{": "}", "[": "]"}
 _TRUTH = dict.fromkeys(("T", "true", "True", "TRUE", "1"), True) | dict.fromkeys(
@@ -133,8 +133,10 @@ def _columns(lines: Lines, properties: str, plain: bool) -> _Columns:
             lines.fail(f"Properties has {name}:{kind}:{count}; {name}:{wanted[0][0]}:{wanted[1]} belongs there")
         if name != "type" or (kind, n) == ("I", 1):
             at[name] = width
-        if name in FORCE_KEYS and (kind, n) == ("R", 3) and forces is None:
-            forces = (name, width)
+        if name in FORCE_KEYS and kind == "R":
+            if n != 3:
+                lines.fail(f"Properties has {name}:{kind}:{count}; forces are {name}:R:3")
+            forces = forces or (name, width)
         width += n
     if len(words) % 3 or "pos" not in at or not ({"species", "Z"} & set(at)):
         lines.fail(
@@ -210,7 +212,7 @@ def _atoms(
     info: dict[str, Any] = {key: _value(keys[key]) for key in GROUP_KEYS if key in keys}
     info.update((key, _value(keys[key])) for key in ENERGY_KEYS if key in keys)
     info.update((key, stress) for key in STRESS_KEYS if key in keys and (stress := _stress(keys[key])) is not None)
-    info.update((key, _value(text)) for key, text in keys.items() if key.startswith(_OWN))
+    info.update((key, _value(text)) for key, text in keys.items() if key and key not in info and key not in _MADE)
     if "occupancy" in keys:
         info["occupancy"] = keys["occupancy"]
     atoms = Atoms(symbols=symbols, positions=positions, cell=cell, pbc=pbc, info=info)
