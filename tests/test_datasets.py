@@ -280,7 +280,7 @@ def test_any_key_of_a_file_names_strata(tmp_path: Path, given, capsys: pytest.Ca
         assert np.array_equal(one.info["weights"], [1, 2, 3])
     for more, words in (
         (("--per", "nothing"), "is 'nothing', but no structure of the pool has this key"),
-        (("--per", "phase", "--by", "random"), "but by is 'random': groups are the strata of 'stratified'"),
+        (("--per", "phase", "--by", "random"), "but by is 'random': groups are strata of 'stratified'"),
     ):
         assert _call(*wanted, *more) == 2
         assert words in capsys.readouterr().err

@@ -118,7 +118,7 @@ def select(
     if by not in RULES:
         raise InputError(f"select: by is {by!r}; it must be one of {', '.join(RULES)}{nearest(by, RULES)}")
     if groups is not None and by != "stratified":
-        raise InputError(f"select: groups (--per) is {groups!r}, but by is {by!r}: groups are the strata of 'stratified'")
+        raise InputError(f"select: groups (--per) is {groups!r}, but by is {by!r}: groups are strata of 'stratified'")
     describe = describe or by_threads(cores() if threads is None else threads)
     labelled, structures, skipped, elements = _readable(read_labelled(pool), basis)
     if not structures:
