@@ -26,8 +26,7 @@ from grs_evo.text import counted
 # Ridges that are tried, as shares of the mean diagonal of the normal equations: half decades.
 RIDGES = tuple(10.0 ** (k / 2) for k in range(-24, 1))
 # Weights of energies against forces that are tried where none is given.
-WEIGHTS = tuple(2.0**k for k in range(-2, 5))
-_MOST_PAID = 0.05  # share of the least error of forces that better energies may cost
+WEIGHTS = (0.25, 0.5, 1.0, 2.0, 4.0)
 _FOLDS = 8
 _DEALS = 3  # times that structures are dealt out anew: which are left out together is chance
 
@@ -119,8 +118,8 @@ def refit(
     """Fit a linear potential on a set and judge it on another.
 
     Ridge and weight of energies are chosen by cross-validation on the set alone, whole structures dealt out group by
-    group: errors of those left out, not squared, are least by their sum for the ridge, by their product for the weight
-    (of weights that leave forces within 5 % of the best). The test structures play no part in the fit.
+    group: errors of those left out, not squared, are least by their sum for the ridge, by their product for the
+    weight. The test structures play no part in the fit.
 
     Parameters
     ----------
@@ -128,7 +127,7 @@ def refit(
         tells of test structures that are in the training set as well
     basis : default `design.model_basis` of the training structures
     energies : weight of energies against forces, at 1 an error of 1 meV per atom counts like one of 0.1 eV/Å; default:
-        the best of 1/4 to 16 by cross-validation
+        the best of 1/4 to 4 by cross-validation
 
     Raises
     ------
@@ -341,11 +340,9 @@ def _best(energies: NDArray[np.float64], forces: NDArray[np.float64], counts: ND
 def _best_weight(energies: NDArray[np.float64], forces: NDArray[np.float64]) -> int:
     """Of weights, by the errors that they leave (n_weights,): where their product is least.
 
-    A per cent less of one error would then cost a per cent of the other: no unit decides. Where energies go on falling
-    slowly, forces would pay for it without end; so weights are out that leave forces far from the best.
+    A per cent less of one error would then cost a per cent of the other: no unit decides.
     """
-    product = np.log(np.maximum(energies, 1e-300)) + np.log(np.maximum(forces, 1e-300))
-    return int(np.where(forces <= (1.0 + _MOST_PAID) * forces.min(), product, np.inf).argmin())
+    return int((np.log(np.maximum(energies, 1e-300)) + np.log(np.maximum(forces, 1e-300))).argmin())
 
 
 def _scaled(one: Rows, scale: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
