@@ -145,3 +145,24 @@ def test_quick_ranks(tmp_path: Path) -> None:
         assert row["advancing"] > 0.0
         assert row["idle"] >= 0.0
         assert row["advancing"] + row["idle"] < 1.5
+
+
+def test_what_became_slower_shows(tmp_path: Path) -> None:
+    """Also a stage of one row alone, where other rows have a stage of that name; a line is added each time."""
+    spec = importlib.util.spec_from_file_location("record", TOOL.parent / "record.py")
+    assert spec is not None
+    assert spec.loader is not None
+    record = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(record)
+
+    def results(stage: float, rate: float, commit: str) -> dict:
+        times = {"Ta": 1.0, "  values": stage, "Co": 2.0, "   values": 1.0, "start": 3.0}
+        rows = [{"what": what, "us": found, "gf": rate} for what, found in times.items()]
+        return {"commit": commit, "date": "", "machine": "m", "speed": [*rows, {**rows[-1], "us": 9.0}]}
+
+    path = tmp_path / "results.jsonl"
+    assert record.append(results(0.5, 100.0, "a"), path) == []
+    # half as fast a machine, in units of its own multiply-adds
+    assert record.append(results(0.5, 50.0, "b"), path) == []
+    assert record.append(results(0.8, 50.0, "c"), path) == ["Ta, values: 1.60 times what it took at b"]
+    assert len(path.read_text().splitlines()) == 3

@@ -59,7 +59,8 @@ STEP = 2
 
 
 def us(what: str, seconds: float, per: int = 1, **more: Any) -> dict[str, Any]:
-    return {"what": what, "us": seconds / per * 1e6, "gf": bench.multiply_rate(0.03), **more}
+    """A row; `seconds` are of the processor where `more` has no cpu_s of its own."""
+    return {"what": what, "us": seconds / per * 1e6, "cpu_s": seconds, "gf": bench.multiply_rate(0.03), **more}
 
 
 def systems() -> list[tuple[str, Structure, Structure, Basis]]:
@@ -222,16 +223,22 @@ def part_threads(given: argparse.Namespace) -> Rows:
     basis, structure = build_basis(["Ta"], cutoff=7.0), bench.bcc(37)
     counts = (1, given.threads)
     seconds: dict[int, list[float]] = {count: [] for count in counts}
+    spent = dict.fromkeys(counts, 0.0)
     for turn in range(given.turns + 1):
         for count in counts[:: 1 if turn % 2 else -1]:
-            begun = time.perf_counter()
+            begun, processor = time.perf_counter(), time.process_time()
             for _ in stream_descriptors(structure, basis, threads=count):
                 pass
             if turn:
                 seconds[count].append(time.perf_counter() - begun)
+                spent[count] += (time.process_time() - processor) / given.turns
     one, many = (np.array(found) for found in seconds.values())
     rows = [
-        us(f"values of {structure.n_atoms} atoms, {count} thread(s), median", float(np.median(found)))
+        us(
+            f"values of {structure.n_atoms} atoms, {count} thread(s), median",
+            float(np.median(found)),
+            cpu_s=spent[count],
+        )
         for count, found in seconds.items()
     ]
     rows[1] |= {

@@ -474,7 +474,8 @@ def start() -> Rows:
                 [sys.executable, "-c", _FIRST_VALUE], env=environment, capture_output=True, text=True, check=True
             )
             value, gradient, spent = map(float, done.stdout.split())
-            out.append({"what": f"{name} start", "first_value_s": value, "first_gradient_s": gradient, "cpu_s": spent})
+            times = {"first_value_s": value, "first_gradient_s": gradient, "us": spent * 1e6, "cpu_s": spent}
+            out.append({"what": f"{name} start", **times, "gf": multiply_rate(0.03)})
     return out
 
 
