@@ -54,7 +54,7 @@ def exercise_singles(a, out, rows):
     store(into, 0, simd.fma(x, y, 2.0))
     store(into, 8, simd.fms(x, y, x))
     store(into, 16, (x - y) / (y + 3.0) * 2.0)
-    store(into, 24, simd.filled(small, 0.1) + simd.like(small, simd.splat(1.0)))
+    store(into, 24, simd.filled_wide(small, 0.1) + simd.like(small, simd.splat(1.0)))
     store(into, 32, totals(x, y, x, x, y, x, x, y))
     put(into, 40, total(x) + simd.item(small, 1))
     store(into, 48, simd.load_full(small, 0) * simd.filled_full(small, 2.0))
@@ -229,7 +229,7 @@ def test_programs_and_their_other_order(basis, wide, fewest):
 
 @probe
 def run_program_on(values, first, last, tables, wide):
-    run_program(pointer(values), first, last, program_of(tables), wide)
+    run_program(pointer(values), first, last, program_of(tables, simd.DOUBLE), wide)
 
 
 def test_segments_in_another_order_give_the_same():

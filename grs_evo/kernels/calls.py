@@ -28,6 +28,7 @@ class Calls(NamedTuple):
     describe: int
     pull: int
     rows: int
+    core: int
     evaluate: int
     value: int
     terms: int  # a CALLBACK that adds terms of the loss which are not compiled into it; 0: there are none

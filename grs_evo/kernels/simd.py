@@ -1,8 +1,9 @@
 """Eight numbers at once: a `lanes` value with arithmetic, loads, stores and the few shuffles that the kernels need.
 
-`lanes` are doubles. An array of singles gives `singles`, eight of them as well, and `load_full` gives a whole register
-of either kind: eight doubles or sixteen singles. Which it is follows from the array, so that a kernel is written once
-and compiled for the numbers that it is given. Scalars are doubles; what is stored takes the array's precision.
+`lanes` are doubles. An array of singles gives `singles`, eight of them as well; `load_full` gives eight doubles or
+sixteen singles, and `load_wide` eight of either or, where registers are that long, sixteen singles. Which it is
+follows from the array, so that a kernel is written once and compiled for the numbers that it is given. Scalars are
+doubles; what is stored takes the array's precision.
 
 More than 450 lines, because the type, its operators and the functions on it are one thing: all build LLVM code from the
 same private helpers, and each has its NumPy twin at the end of the file. It uses internals of Numba (CONTRIBUTING.md
@@ -82,10 +83,14 @@ class _LanesModel(models.PrimitiveModel):
         super().__init__(dmm, fe_type, fe_type.vector)
 
 
-def _kind_of(array, full=False):
-    """The type of eight numbers of an array, or of a full register of them."""
+# Singles that `load_wide` takes at once: sixteen would be two registers of eight, with twice the padding.
+WIDE = 2 * LANES if COMPRESS else LANES
+
+
+def _kind_of(array, most=LANES):
+    """The type of eight numbers of an array, or of up to `most` singles."""
     if array.dtype == types.float32:
-        return full_singles if full else singles
+        return full_singles if most > LANES else singles
     return lanes
 
 
@@ -247,6 +252,12 @@ if JIT:
         return types.boolean(array), lambda context, builder, sig, args: answer
 
     @intrinsic
+    def width(typingctx, array):
+        """How many numbers `load_wide` takes of it; known when the kernel is compiled."""
+        answer = ir.Constant(_I64, _kind_of(array, WIDE).vector.count)
+        return types.int64(array), lambda context, builder, sig, args: answer
+
+    @intrinsic
     def beyond(typingctx, base, count):
         """The pointer `count` numbers further on."""
 
@@ -277,10 +288,10 @@ if JIT:
 
         return lanes(types.float64), codegen
 
-    def _loading(full):
+    def _loading(most):
         @intrinsic
         def function(typingctx, array, index):
-            kind = _kind_of(array, full)
+            kind = _kind_of(array, most)
 
             def codegen(context, builder, sig, args):
                 return _numbers(context, builder, sig.args[0], args[0], args[1], kind.vector.count)
@@ -289,8 +300,8 @@ if JIT:
 
         return function
 
-    # array[index : index + 8], and as many numbers as a register of AVX-512 has
-    load, load_full = _loading(False), _loading(True)
+    # array[index : index + 8], or to index + 16 of singles
+    load, load_wide, load_full = _loading(LANES), _loading(WIDE), _loading(2 * LANES)
 
     @intrinsic
     def store(typingctx, array, index, value):
@@ -302,16 +313,22 @@ if JIT:
 
         return types.none(array, types.int64, value), codegen
 
-    def _filled(full):
+    @intrinsic
+    def which_of(typingctx, like, doubles, ones):
+        """Of pointers to the same numbers in double and in single precision the one of the precision of `like`."""
+        at = 2 if like == types.float32 else 1
+        return (like, doubles, ones)[at](like, doubles, ones), lambda context, builder, sig, args: args[at]
+
+    def _filled(most):
         @intrinsic
         def function(typingctx, array, x):
-            kind = _kind_of(array, full)
+            kind = _kind_of(array, most)
             return kind(array, types.float64), lambda _, builder, sig, args: _wide(builder, args[1], kind.vector)
 
         return function
 
-    # x in each lane of what `load` and `load_full` give of such an array
-    filled, filled_full = _filled(False), _filled(True)
+    # x in each lane of what `load_wide` and `load_full` give of such an array
+    filled_wide, filled_full = _filled(WIDE), _filled(2 * LANES)
 
     @intrinsic
     def like(typingctx, array, value):
@@ -322,6 +339,17 @@ if JIT:
             return _in(builder, args[1], kind.vector.element)
 
         return kind(array, value), codegen
+
+    @intrinsic
+    def wide_of(typingctx, array, other, index):
+        """What `load_wide` would give if what is in another array of doubles were in this one."""
+        kind = _kind_of(array, WIDE)
+
+        def codegen(context, builder, sig, args):
+            found = _numbers(context, builder, sig.args[1], args[1], args[2], kind.vector.count)
+            return _in(builder, found, kind.vector.element)
+
+        return kind(array, other, types.int64), codegen
 
     @intrinsic
     def load_part(typingctx, array, index, left, other):
@@ -435,11 +463,11 @@ if JIT:
         @intrinsic
         def any_lane(typingctx, a, limit):
             def codegen(context, builder, sig, args):
-                mask = builder.fcmp_ordered(symbol, args[0], _wide(builder, args[1]))
-                bits = builder.bitcast(mask, ir.IntType(LANES))
-                return builder.icmp_unsigned("!=", bits, ir.Constant(ir.IntType(LANES), 0))
+                mask = builder.fcmp_ordered(symbol, args[0], _wide(builder, args[1], a.vector))
+                bits = builder.bitcast(mask, ir.IntType(a.vector.count))
+                return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
 
-            return types.boolean(lanes, types.float64), codegen
+            return types.boolean(a, types.float64), codegen
 
         return any_lane
 
@@ -451,21 +479,23 @@ if JIT:
         """Sum of the lanes, always in the same order."""
 
         def codegen(context, builder, sig, args):
-            value = args[0]
-            width = LANES
-            while width > 1:
-                half = width // 2
-                low = builder.shuffle_vector(value, value, _constant(range(half)))
-                high = builder.shuffle_vector(value, value, _constant(range(half, width)))
-                value = builder.fadd(low, high)
-                width = half
+            value = _halved(builder, args[0], 1)
             return _in(builder, builder.extract_element(value, ir.Constant(_I32, 0)), _F64)
 
         return types.float64(a), codegen
 
+    def _halved(builder, value, count):
+        """Halves of a vector added until `count` numbers are left."""
+        while value.type.count > count:
+            half = value.type.count // 2
+            low = builder.shuffle_vector(value, value, _constant(range(half)))
+            high = builder.shuffle_vector(value, value, _constant(range(half, 2 * half)))
+            value = builder.fadd(low, high)
+        return value
+
     @intrinsic
     def totals(typingctx, a, b, c, d, e, f, g, h):
-        """Lane k of the result is the sum of the lanes of the k-th argument."""
+        """Lane k of the result, of eight, is the sum of the lanes of the k-th argument."""
 
         def codegen(context, builder, sig, args):
             def fold(left, right, first, second):
@@ -474,13 +504,15 @@ if JIT:
                     builder.shuffle_vector(left, right, _constant(second)),
                 )
 
+            args = [_halved(builder, value, LANES) for value in args]
             even, odd = (0, 8, 2, 10, 4, 12, 6, 14), (1, 9, 3, 11, 5, 13, 7, 15)
             pairs = [fold(args[k], args[k + 1], even, odd) for k in (0, 2, 4, 6)]
             low, high = (0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15)
             fours = [fold(pairs[k], pairs[k + 1], low, high) for k in (0, 2)]
             return fold(fours[0], fours[1], (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15))
 
-        return a(*([a] * LANES)), codegen
+        result = lanes if a == lanes else singles
+        return result(*([a] * LANES)), codegen
 
     @intrinsic
     def transpose(typingctx, source, start, stride, target, target_start, target_stride):
@@ -549,27 +581,26 @@ if JIT:
 
     @intrinsic
     def inverse_root(typingctx, a):
-        """1 / √a to within two roundings: the estimate of AVX-512 and two Newton steps cost a tenth of √ and ÷."""
+        """1 / √a to within two roundings: the estimate of AVX-512 and Newton steps cost a tenth of √ and ÷."""
 
         def codegen(context, builder, sig, args):
             (value,) = args
-            if not COMPRESS:
-                return builder.fdiv(
-                    _wide(builder, ir.Constant(_F64, 1.0)),
-                    builder.call(_declared(builder, "llvm.sqrt.v8f64", _V, [_V]), [value]),
-                )
-            i8 = ir.IntType(LANES)
-            estimate = _declared(builder, "llvm.x86.avx512.rsqrt14.pd.512", _V, [_V, _V, i8])
-            fused = _declared(builder, "llvm.fmuladd.v8f64", _V, [_V, _V, _V])
-            guess = builder.call(estimate, [value, value, ir.Constant(i8, -1)])
-            half = _wide(builder, ir.Constant(_F64, 0.5))
+            vector = value.type
+            if not COMPRESS or vector == singles.vector:
+                root_of = _declared(builder, _called("sqrt", vector), vector, [vector])
+                return builder.fdiv(_wide(builder, ir.Constant(_F64, 1.0), vector), builder.call(root_of, [value]))
+            bits, name = ir.IntType(vector.count), "pd" if vector == _V else "ps"
+            estimate = _declared(builder, f"llvm.x86.avx512.rsqrt14.{name}.512", vector, [vector, vector, bits])
+            fused = _declared(builder, _called("fmuladd", vector), vector, [vector] * 3)
+            guess = builder.call(estimate, [value, value, ir.Constant(bits, -1)])
+            half = _wide(builder, ir.Constant(_F64, 0.5), vector)
             halved = builder.fmul(value, half)
-            for _ in range(2):
+            for _ in range(2 if vector == _V else 1):
                 error = builder.call(fused, [builder.fneg(builder.fmul(halved, guess)), guess, half])
                 guess = builder.call(fused, [guess, error, guess])
             return guess
 
-        return lanes(lanes), codegen
+        return a(a), codegen
 
     @intrinsic
     def put(typingctx, array, index, value):
@@ -725,6 +756,9 @@ else:
     def single(array):
         return array.dtype == np.float32
 
+    def width(array):
+        return LANES
+
     def beyond(base, count):
         return base[count:]
 
@@ -746,7 +780,12 @@ else:
     def store(array, index, value):
         array[index : index + len(value)] = value
 
-    def filled(array, x):
+    load_wide = load
+
+    def which_of(like, doubles, ones):
+        return ones if like.dtype == np.float32 else doubles
+
+    def filled_wide(array, x):
         return np.full(LANES, x, array.dtype)
 
     def filled_full(array, x):
@@ -754,6 +793,9 @@ else:
 
     def like(array, value):
         return value.astype(array.dtype)
+
+    def wide_of(array, other, index):
+        return like(array, load(other, index))
 
     def load_part(array, index, left, other):
         count = max(0, min(left, LANES))

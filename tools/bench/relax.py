@@ -62,23 +62,22 @@ def compare(objective: Objective, n: int, seeds: int, budget: int) -> Rows:
     noise = sampling_noise(objective, n)
     starts = [random_cell(n, seed, objective.target.volume_per_atom) for seed in range(seeds)]
     rows = []
-    for method in METHODS:
+    for method, precision in (*((one, "double") for one in METHODS), ("recipe", "mixed")):
+        given: dict[str, Any] = {"method": method, "precision": precision, "max_evaluations": budget}
         needed, final, seconds, used = [], [], [], []
         for start in starts:
             first = objective.evaluate(start)
             goal = 0.1 * first.value
-            short = relax(
-                start, objective, RelaxOptions(method=method, max_evaluations=budget, use_goal=True, goal=goal)
-            )
+            short = relax(start, objective, RelaxOptions(**given, use_goal=True, goal=goal))
             needed.append(short.evaluations if short.reason == "reached" else np.inf)
             before = time.process_time()
-            whole = relax(start, objective, RelaxOptions(method=method, max_evaluations=budget))
+            whole = relax(start, objective, RelaxOptions(**given))
             seconds.append(time.process_time() - before)
             used.append(whole.evaluations)
             final.append(float(whole.terms[0]) / noise)
         rows.append(
             {
-                "method": method,
+                "method": method if precision == "double" else f"{method}, {precision}",
                 "evaluations to a tenth, median": float(np.median(needed)),
                 "worst": float(np.max(needed)),
                 "loss / noise, median": float(np.median(final)),
@@ -203,6 +202,7 @@ def main() -> None:
     objective = make_objective(basis, target)
     for method in METHODS:  # compile
         relax(random_cell(20, 0, target.volume_per_atom), objective, RelaxOptions(method=method, max_evaluations=5))
+    relax(random_cell(20, 0, target.volume_per_atom), objective, RelaxOptions(precision="mixed", max_evaluations=9))
     console = Console()
     results = {
         "relaxers": compare(objective, arguments.atoms, arguments.seeds, arguments.budget),

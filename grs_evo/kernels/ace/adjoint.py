@@ -10,7 +10,7 @@ import numpy as np
 from grs_evo.kernels.ace.density import to_rows
 from grs_evo.kernels.ace.harmonics import legendre, radial_sums, weighted_sum
 from grs_evo.kernels.ace.interpreter import program_of, run_program
-from grs_evo.kernels.ace.radial import fields_of
+from grs_evo.kernels.ace.radial import field
 from grs_evo.kernels.ace.slots import AHEAD, block_atoms
 from grs_evo.kernels.ace.tables import BLOCK, CHEB, CHEB_SLOPE, DX, DY, DZ, ENV, ENV_SLOPE, R_INVERSE
 from grs_evo.kernels.compiling import entry, inner
@@ -20,12 +20,13 @@ from grs_evo.kernels.simd import (
     LANES,
     SINGLE,
     beyond,
-    filled,
+    filled_wide,
     fma,
     fms,
     item,
     like,
     load,
+    load_wide,
     numbers,
     pointer,
     prefetch,
@@ -37,6 +38,7 @@ from grs_evo.kernels.simd import (
     totals,
     transpose,
     transpose_rows,
+    width,
 )
 
 
@@ -78,7 +80,7 @@ def fast_pull(pair, pair_id, begin, end, w, at, spare, sx, sy, sz, push, virial)
     gradients wait in sx, sy, sz: a second short loop spreads them, because with the scatter in it one turn of the
     first is longer than what the processor looks ahead.
     """
-    zero = filled(pair, 0.0)
+    zero = filled_wide(pair, 0.0)
     fx, fy, fz = zero, zero, zero
     vxx, vyy, vzz, vyz, vxz, vxy = zero, zero, zero, zero, zero, zero
     third = -1.0 / 3.0
@@ -101,11 +103,14 @@ def fast_pull(pair, pair_id, begin, end, w, at, spare, sx, sy, sz, push, virial)
     # Numbers are read from `spare` where they are used: as variables they would fill all registers with copies, and be
     # spilled to a stack that is not aligned for vectors (measured: 100 cycles a block instead of 55).
     c = spare
-    for block in range(begin, end):
-        p = fields_of(pair, block)
-        r_inverse = load(pair, p + R_INVERSE)
-        ux, uy, uz = load(pair, p + DX) * r_inverse, load(pair, p + DY) * r_inverse, load(pair, p + DZ) * r_inverse
-        x = load(pair, p + CHEB)
+    for block in range(begin, end, width(pair) // LANES):
+        r_inverse = load_wide(pair, field(pair, block, R_INVERSE))
+        ux, uy, uz = (
+            load_wide(pair, field(pair, block, DX)) * r_inverse,
+            load_wide(pair, field(pair, block, DY)) * r_inverse,
+            load_wide(pair, field(pair, block, DZ)) * r_inverse,
+        )
+        x = load_wide(pair, field(pair, block, CHEB))
         x2 = x * x
         x4 = x2 * x2
         high = fma(fma(x, item(c, 7), item(c, 6)), x2, fma(x, item(c, 5), item(c, 4)))
@@ -141,9 +146,13 @@ def fast_pull(pair, pair_id, begin, end, w, at, spare, sx, sy, sz, push, virial)
         gy = fma(q0, ux, p1) + fms(q1, uz, q4 * uy)
         gz = fma(q1, uy, p2) + fma(q3, ux, (q2 + q2) * uz)
         along = fma(gx, ux, fma(gy, uy, gz * uz))
-        env = load(pair, p + ENV)
+        env = load_wide(pair, field(pair, block, ENV))
         across = env * r_inverse
-        radial = fma(s, load(pair, p + ENV_SLOPE), fms(env * d, load(pair, p + CHEB_SLOPE), along * across))
+        radial = fma(
+            s,
+            load_wide(pair, field(pair, block, ENV_SLOPE)),
+            fms(env * d, load_wide(pair, field(pair, block, CHEB_SLOPE)), along * across),
+        )
         gx = fma(gx, across, radial * ux)
         gy = fma(gy, across, radial * uy)
         gz = fma(gz, across, radial * uz)
@@ -154,7 +163,11 @@ def fast_pull(pair, pair_id, begin, end, w, at, spare, sx, sy, sz, push, virial)
         fx = fx + gx
         fy = fy + gy
         fz = fz + gz
-        dx, dy, dz = load(pair, p + DX), load(pair, p + DY), load(pair, p + DZ)
+        dx, dy, dz = (
+            load_wide(pair, field(pair, block, DX)),
+            load_wide(pair, field(pair, block, DY)),
+            load_wide(pair, field(pair, block, DZ)),
+        )
         vxx = fma(gx, dx, vxx)
         vyy = fma(gy, dy, vyy)
         vzz = fma(gz, dz, vzz)
@@ -174,34 +187,45 @@ def any_pull(
     pair, pair_id, begin, end, l_max, n_of_l, wide_k, climb, slopes, w, at, spare, sx, sy, sz, push, virial
 ):  # fmt: skip
     """The same as `fast_pull` for any basis; `w` has the rows of `any_moments`, from `at` on."""
-    lm = (l_max + 1) * (l_max + 1) * LANES
+    wide = width(pair)
+    lm = (l_max + 1) * (l_max + 1) * wide
     v, dv = lm, 2 * lm
     t = 3 * lm
-    dt = t + wide_k * LANES
-    zero = filled(pair, 0.0)
+    dt = t + wide_k * wide
+    zero = filled_wide(pair, 0.0)
     fx, fy, fz = zero, zero, zero
     vxx, vyy, vzz, vyz, vxz, vxy = zero, zero, zero, zero, zero, zero
-    for block in range(begin, end):
-        p = fields_of(pair, block)
-        r_inverse = load(pair, p + R_INVERSE)
-        ux, uy, uz = load(pair, p + DX) * r_inverse, load(pair, p + DY) * r_inverse, load(pair, p + DZ) * r_inverse
+    for block in range(begin, end, width(pair) // LANES):
+        r_inverse = load_wide(pair, field(pair, block, R_INVERSE))
+        ux, uy, uz = (
+            load_wide(pair, field(pair, block, DX)) * r_inverse,
+            load_wide(pair, field(pair, block, DY)) * r_inverse,
+            load_wide(pair, field(pair, block, DZ)) * r_inverse,
+        )
         legendre(uz, l_max, climb, spare)
-        x = load(pair, p + CHEB)
+        x = load_wide(pair, field(pair, block, CHEB))
         x2 = x + x
-        now, before = filled(pair, 1.0), x
+        now, before = filled_wide(pair, 1.0), x
         # T_k' = k U_{k-1}, with U_{-1} = 0 and U_0 = 1
-        u_now, u_before = zero, filled(pair, -1.0)
+        u_now, u_before = zero, filled_wide(pair, -1.0)
         for k in range(wide_k):
-            store(spare, t + k * LANES, now)
-            store(spare, dt + k * LANES, u_now * float(k))
+            store(spare, t + k * wide, now)
+            store(spare, dt + k * wide, u_now * float(k))
             before, now = now, fms(x2, now, before)
             u_before, u_now = u_now, fms(x2, u_now, u_before)
         radial_sums(l_max, n_of_l, wide_k, w, at, spare, t, dt, v, dv)
         s, d, gx, gy, gz = weighted_sum(ux, uy, uz, l_max, slopes, spare, v, dv)
         along = fma(gx, ux, fma(gy, uy, gz * uz))
-        env = load(pair, p + ENV)
+        env = load_wide(pair, field(pair, block, ENV))
         across = env * r_inverse
-        radial = fma(s, load(pair, p + ENV_SLOPE), env * d * load(pair, p + CHEB_SLOPE)) - along * across
+        radial = (
+            fma(
+                s,
+                load_wide(pair, field(pair, block, ENV_SLOPE)),
+                env * d * load_wide(pair, field(pair, block, CHEB_SLOPE)),
+            )
+            - along * across
+        )
         gx = fma(gx, across, radial * ux)
         gy = fma(gy, across, radial * uy)
         gz = fma(gz, across, radial * uz)
@@ -212,7 +236,11 @@ def any_pull(
         fx = fx + gx
         fy = fy + gy
         fz = fz + gz
-        dx, dy, dz = load(pair, p + DX), load(pair, p + DY), load(pair, p + DZ)
+        dx, dy, dz = (
+            load_wide(pair, field(pair, block, DX)),
+            load_wide(pair, field(pair, block, DY)),
+            load_wide(pair, field(pair, block, DZ)),
+        )
         vxx = fma(gx, dx, vxx)
         vyy = fma(gy, dy, vyy)
         vzz = fma(gz, dz, vzz)
@@ -234,13 +262,13 @@ def pulled(positions, cell, species, pbc, tables, dq_db, work, grad, dq_dstrain,
     fast, full = tables.fast, tables.full
     n_of_l, l_offset, scale = pointer(tables.n_of_l), pointer(tables.l_offset), pointer(tables.row_scale)
     climb, slopes, all_rows = pointer(tables.climb), pointer(tables.slope), pointer(tables.b_rows)
-    steps = program_of(tables)
+    steps = program_of(tables, kind)
     slots, slot_rows, section = pointer(work.slots), pointer(work.slot_rows), pointer(work.section)
     moments, adjoint, values = numbers(work.moments, kind), numbers(work.adjoint, kind), numbers(work.values, kind)
     spare, pair, lane_rows, pair_id = (
         numbers(work.spare, kind), numbers(work.pair, kind), pointer(work.lane_rows), pointer(work.pair_id)
     )  # fmt: skip
-    sx, sy, sz = numbers(work.sx, kind), numbers(work.sy, kind), numbers(work.sz, kind)
+    sx, sy, sz = pointer(work.sx), pointer(work.sy), pointer(work.sz)
     push, sums, source_rows = pointer(work.push), pointer(work.total), pointer(dq_db)
     n, n_slots, row_size = species.shape[0], work.shape[4], dq_db.shape[1]
     for k in range(work.push.shape[0]):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from grs_evo.kernels.ace.harmonics import harmonics
-from grs_evo.kernels.ace.radial import fields_of, radial_section
+from grs_evo.kernels.ace.radial import field, radial_section
 from grs_evo.kernels.ace.tables import BLOCK, CHEB, COLUMNS, DX, DY, DZ, ENV, R_INVERSE, RC
 from grs_evo.kernels.compiling import inner
 from grs_evo.kernels.geometry.kept import find_kept, image_space, list_space
@@ -17,35 +17,42 @@ from grs_evo.kernels.geometry.layout import GROW, MODE, OK, ON, OVERLAP, SECTION
 from grs_evo.kernels.geometry.pairs import find_near
 from grs_evo.kernels.simd import (
     LANES,
-    filled,
+    WIDE,
+    filled_wide,
     fma,
     fms,
     item,
     load,
+    load_wide,
     numbers,
     pointer,
     put,
+    single,
     splat,
     store,
     totals,
     transpose,
+    width,
 )
 
 
 @inner
 def fast_moments(pair, begin, end, full, l_max, n_of_l, l_offset, spare, out, at):
     """Chebyshev moments of one section for l <= 2 with at most 8, 2 and 2 radial functions, all in registers."""
-    zero = filled(out, 0.0)
+    zero = filled_wide(out, 0.0)
     a0, a1, a2, a3, a4, a5, a6, a7 = zero, zero, zero, zero, zero, zero, zero, zero
     b0, b1, b2, b3, b4, b5 = zero, zero, zero, zero, zero, zero
     c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 = zero, zero, zero, zero, zero, zero, zero, zero, zero, zero
     third = -1.0 / 3.0
-    for block in range(begin, end):
-        p = fields_of(pair, block)
-        r_inverse = load(pair, p + R_INVERSE)
-        ux, uy, uz = load(pair, p + DX) * r_inverse, load(pair, p + DY) * r_inverse, load(pair, p + DZ) * r_inverse
-        x = load(pair, p + CHEB)
-        t0 = load(pair, p + ENV)
+    for block in range(begin, end, width(pair) // LANES):
+        r_inverse = load_wide(pair, field(pair, block, R_INVERSE))
+        ux, uy, uz = (
+            load_wide(pair, field(pair, block, DX)) * r_inverse,
+            load_wide(pair, field(pair, block, DY)) * r_inverse,
+            load_wide(pair, field(pair, block, DZ)) * r_inverse,
+        )
+        x = load_wide(pair, field(pair, block, CHEB))
+        t0 = load_wide(pair, field(pair, block, ENV))
         t1 = t0 * x
         x2 = x + x
         a0 = a0 + t0
@@ -103,44 +110,50 @@ def any_moments(pair, begin, end, l_max, n_of_l, wide_k, climb, rows8, spare, ou
     """Chebyshev moments of one section for any basis: `wide_k` (a multiple of eight) for each (l, m).
 
     Eight k are the lanes and pairs come one after the other, so that no sum over lanes is left and the T_k of eight
-    pairs stay in registers.
+    pairs stay in registers. Harmonics and T_k are made of all pairs that are taken at once.
     """
-    t = (l_max + 1) * (l_max + 1) * LANES
-    turned = t + wide_k * LANES
+    wide = width(pair)
+    t = (l_max + 1) * (l_max + 1) * wide
+    turned = t + wide_k * wide
     for row in range(0, rows8, LANES):
-        store(out, at + row, filled(out, 0.0))
-    for block in range(begin, end):
-        p = fields_of(pair, block)
-        r_inverse = load(pair, p + R_INVERSE)
-        ux, uy, uz = load(pair, p + DX) * r_inverse, load(pair, p + DY) * r_inverse, load(pair, p + DZ) * r_inverse
+        store(out, at + row, splat(0.0))
+    for block in range(begin, end, width(pair) // LANES):
+        r_inverse = load_wide(pair, field(pair, block, R_INVERSE))
+        ux, uy, uz = (
+            load_wide(pair, field(pair, block, DX)) * r_inverse,
+            load_wide(pair, field(pair, block, DY)) * r_inverse,
+            load_wide(pair, field(pair, block, DZ)) * r_inverse,
+        )
         harmonics(ux, uy, uz, l_max, climb, spare, 0)
-        x = load(pair, p + CHEB)
+        x = load_wide(pair, field(pair, block, CHEB))
         x2 = x + x
-        now = load(pair, p + ENV)
+        now = load_wide(pair, field(pair, block, ENV))
         # T_{-1} = T_1 starts the recursion
         before = now * x
         for k in range(wide_k):
-            store(spare, t + k * LANES, now)
+            store(spare, t + k * wide, now)
             before, now = now, fms(x2, now, before)
         for first in range(0, wide_k, LANES):
             top = l_max
             while item(n_of_l, top) <= first:
                 top -= 1
-            transpose(spare, t + first * LANES, LANES, spare, turned, LANES)
-            t0, t1, t2, t3 = (
-                load(spare, turned), load(spare, turned + 8), load(spare, turned + 16), load(spare, turned + 24)
-            )  # fmt: skip
-            t4, t5, t6, t7 = (
-                load(spare, turned + 32), load(spare, turned + 40), load(spare, turned + 48), load(spare, turned + 56)
-            )  # fmt: skip
-            for row in range((top + 1) * (top + 1)):
-                y, into = row * LANES, at + row * wide_k + first
-                moments = load(out, into)
-                moments = fma(t1, item(spare, y + 1), fma(t0, item(spare, y), moments))
-                moments = fma(t3, item(spare, y + 3), fma(t2, item(spare, y + 2), moments))
-                moments = fma(t5, item(spare, y + 5), fma(t4, item(spare, y + 4), moments))
-                moments = fma(t7, item(spare, y + 7), fma(t6, item(spare, y + 6), moments))
-                store(out, into, moments)
+            for part in range(0, wide, LANES):
+                transpose(spare, t + first * wide + part, wide, spare, turned, LANES)
+                t0, t1, t2, t3 = (
+                    load(spare, turned), load(spare, turned + 8), load(spare, turned + 16), load(spare, turned + 24)
+                )  # fmt: skip
+                t4, t5, t6, t7 = (
+                    load(spare, turned + 32), load(spare, turned + 40), load(spare, turned + 48),
+                    load(spare, turned + 56),
+                )  # fmt: skip
+                for row in range((top + 1) * (top + 1)):
+                    y, into = row * wide + part, at + row * wide_k + first
+                    moments = load(out, into)
+                    moments = fma(t1, item(spare, y + 1), fma(t0, item(spare, y), moments))
+                    moments = fma(t3, item(spare, y + 3), fma(t2, item(spare, y + 2), moments))
+                    moments = fma(t5, item(spare, y + 5), fma(t4, item(spare, y + 4), moments))
+                    moments = fma(t7, item(spare, y + 7), fma(t6, item(spare, y + 6), moments))
+                    store(out, into, moments)
 
 
 @inner
@@ -183,7 +196,7 @@ def accumulate(species, tables, work, n_slots, keep, kind):
     radial, cheb = pointer(tables.radial), pointer(tables.cheb)
     home, slots, section = pointer(work.home), pointer(work.slots), pointer(work.section)
     moments, spare, pair = numbers(work.moments, kind), numbers(work.spare, kind), numbers(work.pair, kind)
-    seen, pair_id = pointer(work.pair), pointer(work.pair_id)
+    pair_id = pointer(work.pair_id)
     grid, shape, bins = pointer(work.grid), pointer(work.shape), pointer(work.bins)
     gx, gy, gz, gid = pointer(work.gx), pointer(work.gy), pointer(work.gz), pointer(work.gid)
     sx, sy, sz = pointer(work.sx), pointer(work.sy), pointer(work.sz)
@@ -191,12 +204,13 @@ def accumulate(species, tables, work, n_slots, keep, kind):
     listed = work.kept[MODE] == ON
     first_list = image_space(work)
     first_atom = first_list + list_space(work) + LANES
-    nobody = work.push.shape[0] // 4 - 1
+    nobody = work.push.shape[0] // 4 - WIDE
     if n_slots * n_el * rows8 > work.moments.shape[0] or n_slots * n_el + 1 > work.section.shape[0]:
         work.need[0] = n_slots
         return GROW
-    most_blocks = work.pair_id.shape[0] // LANES - 1
-    most_in_section = work.sx.shape[0] - LANES
+    # sections of pairs that are taken at once are as long as these make them
+    most_blocks = work.pair_id.shape[0] // LANES - width(pair) // LANES
+    most_in_section = work.sx.shape[0] - width(pair)
     lone = 0
     # np.int64 and np.bool_ here and below keep Numba from compiling a version of the callee for each constant
     block = np.int64(0)
@@ -237,7 +251,7 @@ def accumulate(species, tables, work, n_slots, keep, kind):
             met += count
             put(section, slot * n_el + other, block)
             end = radial_section(
-                count, block, which, keep, radial, cheb, degree, tail, sx, sy, sz, pair, seen, pair_id, nobody
+                count, block, which, keep, radial, cheb, degree, tail, sx, sy, sz, pair, pair_id, nobody
             )
             at = (slot * n_el + other) * rows8
             if fast:
@@ -254,4 +268,5 @@ def accumulate(species, tables, work, n_slots, keep, kind):
     put(shape, 4, n_slots)
     put(shape, 5, block)
     put(shape, 7, lone)
+    put(shape, 8, 1 if single(pair) else 0)
     return OK

@@ -80,7 +80,7 @@ def values_out(species, tables, work, n_slots, out, kind):
     moments and products in the precision of `kind`."""
     n_el, rows, rows8, l_max = tables.n_el, tables.rows, tables.rows8, tables.l_max
     n_of_l, l_offset, scale = pointer(tables.n_of_l), pointer(tables.l_offset), pointer(tables.row_scale)
-    steps, wide_k = program_of(tables), tables.wide_k
+    steps, wide_k = program_of(tables, kind), tables.wide_k
     slots, slot_rows, lane_rows = pointer(work.slots), pointer(work.slot_rows), pointer(work.lane_rows)
     moments, spare, values = numbers(work.moments, kind), numbers(work.spare, kind), numbers(work.values, kind)
     all_rows, target, row_size = pointer(tables.b_rows), pointer(out), out.shape[1]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.kernels.compiling import apart, inner
-from grs_evo.kernels.simd import LANES, filled_full, fma, item, load_full, pointer, single, store
+from grs_evo.kernels.simd import LANES, filled_full, fma, item, load_full, pointer, single, store, which_of
 
 # Columns of `Layout.phases`: what it runs, components of its strips, first and last segment or strip.
 SEGMENTS, SPREAD, GATHER = 0, 1, 2
@@ -377,12 +377,13 @@ def gather(values, width, first, last, base, start, other, scalar, factor, shift
 
 
 @inner
-def program_of(tables):
-    """Pointers to the arrays that `run_program` takes."""
+def program_of(tables, kind):
+    """Pointers to the arrays that `run_program` takes, with factors in the precision of `kind`."""
     return (
         pointer(tables.phases), pointer(tables.dst), pointer(tables.start), pointer(tables.x), pointer(tables.y),
-        pointer(tables.c), pointer(tables.base), pointer(tables.strip_start), pointer(tables.other),
-        pointer(tables.scalar), pointer(tables.factor),
+        which_of(kind, pointer(tables.c), pointer(tables.c_single)), pointer(tables.base), pointer(tables.strip_start),
+        pointer(tables.other), pointer(tables.scalar),
+        which_of(kind, pointer(tables.factor), pointer(tables.factor_single)),
     )  # fmt: skip
 
 

@@ -35,16 +35,15 @@ from grs_evo.kernels.simd import (
     LANES,
     any_above,
     any_below,
-    filled,
+    filled_wide,
     fma,
     inverse_root,
     item,
-    like,
-    load,
     put,
-    single,
     splat,
     store,
+    wide_of,
+    width,
 )
 
 _S0, _S1, _S2, _S3, _S4, _S5, _S6, _S7 = SINE_OVER_Y
@@ -52,22 +51,18 @@ _C0, _C1, _C2, _C3, _C4, _C5, _C6, _C7, _C8 = COSINE
 
 
 @inner
-def fields_of(pair, block):
-    """Where the fields of a block of pairs begin.
-
-    A block is as long as eight fields of doubles. Of singles all eight are in its second half, and in the first are
-    vectors and 1/r as doubles, which others read.
-    """
-    return block * (2 * FIELDS) + FIELDS if single(pair) else block * FIELDS
+def field(pair, block, which):
+    """Where a field of the pairs of a block begins, or of the next block's too where both are taken at once."""
+    return block * FIELDS + which * (width(pair) // LANES)
 
 
 @inner
-def taper_block(pair, at, radial, row):
-    """Outer taper and inner cutoff of the pairs of one block, if any is within their ranges (few are)."""
+def taper_block(pair, block, radial, row):
+    """Outer taper and inner cutoff of pairs that are taken at once, if any is within their ranges (few are)."""
     taper_from, taper = item(radial, row + TAPER_FROM), item(radial, row + TAPER)
     inner_to, inner = item(radial, row + INNER_TO), item(radial, row + INNER)
-    for k in range(LANES):
-        r = 1.0 / item(pair, at + R_INVERSE + k)
+    for k in range(width(pair)):
+        r = 1.0 / item(pair, field(pair, block, R_INVERSE) + k)
         factor, slope = 1.0, 0.0
         if r > taper_from:
             turn = math.pi * (r - taper_from) / taper
@@ -83,19 +78,21 @@ def taper_block(pair, at, radial, row):
                 climb = 7.5 / inner * (0.25 - 0.5 * t2 + 0.25 * t2 * t2)
                 slope = slope * rise + factor * climb
                 factor = factor * rise
-        env = item(pair, at + ENV + k)
-        put(pair, at + ENV_SLOPE + k, item(pair, at + ENV_SLOPE + k) * factor + env * slope)
-        put(pair, at + ENV + k, env * factor)
+        at, rise_at = field(pair, block, ENV) + k, field(pair, block, ENV_SLOPE) + k
+        env = item(pair, at)
+        put(pair, rise_at, item(pair, rise_at) * factor + env * slope)
+        put(pair, at, env * factor)
 
 
 @inner
 def radial_section(
-    count, block, which, slopes, radial, cheb, degree, tail, sx, sy, sz, pair, seen, pair_id, nobody
+    count, block, which, slopes, radial, cheb, degree, tail, sx, sy, sz, pair, pair_id, nobody
 ):  # fmt: skip
     """Turn the `count` neighbours found by `find_near` into blocks of pairs, from `block` on. Returns the next block.
 
-    The last block is filled up with pairs without weight (envelope and slope 0) whose neighbour is `nobody`. `seen` is
-    `pair` as doubles, the same memory; distances are found in these, and what follows from them in pair's precision.
+    The last block is filled up with pairs without weight (envelope and slope 0). Their neighbours are `nobody` and
+    those after it, each another one, since sums on the same one wait for each other. Where two blocks are taken at
+    once, there is an even number of them.
     """
     row = which * COLUMNS
     terms = which * (degree + 1)
@@ -105,29 +102,26 @@ def radial_section(
     taper_from, inner_to = item(radial, row + TAPER_FROM), item(radial, row + INNER_TO)
     bend = -0.5 * math.pi * rc_inverse
 
-    full = (count + LANES - 1) // LANES * LANES
-    store(sx, count, splat(0.5 * rc))
-    store(sy, count, splat(0.0))
-    store(sz, count, splat(0.0))
+    wide = width(pair)
+    ones_from = 2 * LANES - wide
+    full = (count + wide - 1) // wide * wide
+    for k in range(count, full, LANES):
+        store(sx, k, splat(0.5 * rc))
+        store(sy, k, splat(0.0))
+        store(sz, k, splat(0.0))
     for k in range(count, full):
-        put(pair_id, block * LANES + k, nobody)
-    for k in range(0, full, LANES):
-        at = fields_of(pair, block)
-        dx, dy, dz = load(sx, k), load(sy, k), load(sz, k)
+        put(pair_id, block * LANES + k, nobody + k - count)
+    for k in range(0, full, wide):
+        dx, dy, dz = wide_of(pair, sx, k), wide_of(pair, sy, k), wide_of(pair, sz, k)
         r2 = fma(dx, dx, fma(dy, dy, dz * dz))
         r_inverse = inverse_root(r2)
         r = r2 * r_inverse
-        store(pair, at + DX, dx)
-        store(pair, at + DY, dy)
-        store(pair, at + DZ, dz)
-        store(pair, at + R_INVERSE, r_inverse)
-        if single(pair):
-            store(seen, block * FIELDS + DX, dx)
-            store(seen, block * FIELDS + DY, dy)
-            store(seen, block * FIELDS + DZ, dz)
-            store(seen, block * FIELDS + R_INVERSE, r_inverse)
-        y = like(pair, fma(r, rc_inverse, -0.5))
-        x = filled(pair, item(cheb, terms + degree))
+        store(pair, field(pair, block, DX), dx)
+        store(pair, field(pair, block, DY), dy)
+        store(pair, field(pair, block, DZ), dz)
+        store(pair, field(pair, block, R_INVERSE), r_inverse)
+        y = fma(r, rc_inverse, -0.5)
+        x = filled_wide(pair, item(cheb, terms + degree))
         # the degree is a multiple of four (tables.py)
         for d in range(terms + degree - 4, terms - 1, -4):
             x = fma(x, y, item(cheb, d + 3))
@@ -143,11 +137,11 @@ def radial_section(
         s = fma(s, y2, _S1)
         s = fma(s, y2, _S0)
         env = fma(s * y, -0.5, 0.5)
-        store(pair, at + CHEB, x)
-        last = k + LANES > count
+        store(pair, field(pair, block, CHEB), x)
+        last = k + wide > count
         if last:
-            env = env * like(pair, load(tail, full - count))
-        store(pair, at + ENV, env)
+            env = env * wide_of(pair, tail, ones_from + full - count)
+        store(pair, field(pair, block, ENV), env)
         if slopes:
             c = fma(y2, _C8, _C7)
             c = fma(c, y2, _C6)
@@ -158,10 +152,10 @@ def radial_section(
             c = fma(c, y2, _C1)
             c = fma(c, y2, _C0) * bend
             if last:
-                c = c * like(pair, load(tail, full - count))
-            store(pair, at + CHEB_SLOPE, fma(x, -lam, slope_add))
-            store(pair, at + ENV_SLOPE, c)
+                c = c * wide_of(pair, tail, ones_from + full - count)
+            store(pair, field(pair, block, CHEB_SLOPE), fma(x, -lam, slope_add))
+            store(pair, field(pair, block, ENV_SLOPE), c)
         if any_above(r, taper_from) or any_below(r, inner_to):
-            taper_block(pair, at, radial, row)
-        block += 1
+            taper_block(pair, block, radial, row)
+        block += wide // LANES
     return block

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from grs_evo.kernels.ace.interpreter import FEWEST, SEGMENTS, SPREAD, Layout, lay_out
 from grs_evo.kernels.bundles import bundle
 from grs_evo.kernels.geometry.layout import MOST_PARTS, PART, SECTIONS
-from grs_evo.kernels.simd import LANES
+from grs_evo.kernels.simd import LANES, WIDE
 
 # Columns of Tables.radial, one row per ordered pair (central, neighbour).
 RC, RC_INVERSE, LAM_OVER_RC, SLOPE_ADD, TAPER_FROM, TAPER, INNER_TO, INNER, COLUMNS = 0, 1, 2, 3, 4, 5, 6, 7, 8
@@ -58,7 +58,7 @@ class Tables(NamedTuple):
     slope: NDArray[np.float64]  # ((l_max + 1)²,) d/dz of them
     n_groups: int  # distinct programs; elements with the same functions share one
     group: NDArray[np.int64]  # (n_el,) program of each element
-    tail: NDArray[np.float64]  # (2 LANES,) ones, then zeros: weights of a block that is not full
+    tail: NDArray[np.float64]  # (4 LANES,) ones, then zeros: weights of a block that is not full
     sizes: NDArray[np.int64]  # (n_groups,) functions
     n_a: NDArray[np.int64]  # (n_groups,) rows of A, all neighbour elements
     n_rows: NDArray[np.int64]  # (n_groups,) rows of the value buffer
@@ -76,6 +76,8 @@ class Tables(NamedTuple):
     other: NDArray[np.int32]
     scalar: NDArray[np.int32]
     factor: NDArray[np.float64]
+    c_single: NDArray[np.float32]  # the same in single precision
+    factor_single: NDArray[np.float32]
 
 
 @bundle
@@ -84,7 +86,8 @@ class Work(NamedTuple):
 
     need: NDArray[np.int64]  # (5,) atoms, images, bins, pairs, candidates of kept lists
     grid: NDArray[np.float64]  # (33,) origin, width and inverse width of the bins along x, y, z; scratch of sort_images
-    shape: NDArray[np.int64]  # (8,) bins along x, y, z; images; slots; pair blocks; 1 if values are kept; lone atoms
+    # (9,) bins along x, y, z; images; slots; pair blocks; 1 if values are kept; lone atoms; 1 if pairs are singles
+    shape: NDArray[np.int64]
     parts: NDArray[np.float64]  # (MOST_PARTS * PART,) one row per range of atoms, see geometry/layout.py
     shift: NDArray[np.float64]  # (n_atoms * 3,) fractional coordinates, wrapped
     home: NDArray[np.float64]  # (n_atoms * 3,) positions inside the cell, Å
@@ -114,7 +117,7 @@ class Work(NamedTuple):
     spare: NDArray[np.float64]  # rows of lanes: harmonics, transposes
     values: NDArray[np.float64]  # ((blocks kept + 1) * n_rows_max * BLOCK,) value buffers, adjoints after the last
     lane_rows: NDArray[np.int64]  # (BLOCK,) where the rows of B of a block's atoms start
-    push: NDArray[np.float64]  # ((n_atoms + 1) * 4,) gradient on neighbours
+    push: NDArray[np.float64]  # ((n_atoms + WIDE) * 4,) gradient on neighbours, and on those that fill blocks up
     total: NDArray[np.float64]  # (16,)
 
 
@@ -148,7 +151,7 @@ def make_work(
         shift=np.empty(3 * n),
         home=np.empty(3 * n),
         **_image_arrays(images, max(int(bins), images // 2)),
-        shape=np.zeros(8, np.int64),
+        shape=np.zeros(9, np.int64),
         parts=aligned(MOST_PARTS * PART),
         atoms=np.empty(n, np.int32),
         **_kept_arrays(n, tables.n_el, images if listed else 0, listed),
@@ -205,7 +208,7 @@ def _own_arrays(n: int, tables: Tables, pairs: int, keep: bool) -> dict[str, NDA
         "spare": aligned(LANES * (3 * lm + 2 * tables.wide_k + tables.rows8 + LANES)),
         "values": aligned((kept + 1) * tables.n_rows_max * BLOCK),
         "lane_rows": np.zeros(BLOCK, np.int64),
-        "push": aligned(4 * (n + 1)),
+        "push": aligned(4 * (n + WIDE)),
         "total": np.zeros(16),
     }
 
@@ -386,7 +389,7 @@ def make_tables(basis: Any, fewest: int = FEWEST) -> Tables:
         slope=slope,
         n_groups=len(programs),
         group=group,
-        tail=np.repeat([1.0, 0.0], LANES),
+        tail=np.repeat([1.0, 0.0], 2 * LANES),
         sizes=sizes,
         n_a=np.array([program.n_a for program in programs], dtype=np.int64),
         n_rows=np.array([program.n_rows for program in programs], dtype=np.int64),
@@ -423,4 +426,6 @@ def _program_arrays(layouts: list[tuple[Layout, Layout]]) -> dict[str, NDArray[A
     out: dict[str, NDArray[Any]] = {name: np.concatenate(parts) for name, parts in found.items()} | ends
     for name in ("dst", "start", "x", "y", "base", "strip_start", "other", "scalar"):
         out[name] = out[name].astype(np.int32)
+    for name in ("c", "factor"):
+        out[f"{name}_single"] = out[name].astype(np.float32)
     return out | {"segments": np.array(segments, dtype=np.int64)}

@@ -8,13 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grs_evo.kernels.ace.engine import describe_into, describe_single, pull_into, pull_single
-from grs_evo.kernels.ace.tables import DX, DY, DZ, FIELDS, R_INVERSE, Tables, Work
-from grs_evo.kernels.calls import FROM_POSITIONS, FROM_ROWS, Calls, address, call_back, call_pair, call_status
+from grs_evo.kernels.ace.radial import field
+from grs_evo.kernels.ace.tables import DX, DY, DZ, R_INVERSE, Tables, Work
+from grs_evo.kernels.calls import (
+    FROM_POSITIONS,
+    FROM_ROWS,
+    Calls,
+    address,
+    call_back,
+    call_number,
+    call_pair,
+    call_status,
+)
 from grs_evo.kernels.compiling import entry_locked, inner
 from grs_evo.kernels.geometry.layout import OK
 from grs_evo.kernels.loss.distribution import CORE, LossPlan, LossWork
 from grs_evo.kernels.loss.objective import rows_loss
-from grs_evo.kernels.simd import LANES
+from grs_evo.kernels.simd import DOUBLE, LANES, SINGLE, any_above, item, load_wide, numbers, width
 
 POLYNOMIAL, ZBL = 1, 2
 # Universal screening function of Ziegler, Biersack and Littmark: exponents and weights, and e²/(4πε0) in eV Å.
@@ -53,8 +63,8 @@ def core_of_pair(r, kind, inner, outer, za, zb):
 
 
 @inner
-def core_into(species, plan, tables, engine, gradient, dpositions, dstrain, closest):
-    """V_core per atom, from the pairs that `describe_into` left in `engine`; adds dV/dR and dV/dε.
+def core_of(species, plan, tables, engine, gradient, dpositions, dstrain, closest, kind):
+    """V_core per atom, from the pairs that are left in `engine` in the precision of `kind`; adds dV/dR and dV/dε.
 
     closest (1,) becomes the smallest distance over the pair's core distance, inf when all are out of the core's reach.
     Every pair is met from both of its ends, so each end counts half of it.
@@ -64,7 +74,8 @@ def core_into(species, plan, tables, engine, gradient, dpositions, dstrain, clos
     share = 0.5 * plan.core_strength / n_atoms
     total = 0.0
     closest[0] = np.inf
-    pair = engine.pair
+    pair = numbers(engine.pair, kind)
+    wide = width(pair)
     for slot in range(engine.shape[4]):
         i = engine.slots[slot]
         if i < 0:
@@ -75,24 +86,26 @@ def core_into(species, plan, tables, engine, gradient, dpositions, dstrain, clos
                 continue
             inner = plan.core_inner[species[i], e]
             near = 1.0 / outer
-            for block in range(engine.section[slot * n_el + e], engine.section[slot * n_el + e + 1]):
-                fields = pair[block * FIELDS : (block + 1) * FIELDS]
-                for lane in range(LANES):
-                    if fields[R_INVERSE + lane] <= near:
+            for block in range(engine.section[slot * n_el + e], engine.section[slot * n_el + e + 1], wide // LANES):
+                at = field(pair, block, R_INVERSE)
+                if not any_above(load_wide(pair, at), near):
+                    continue
+                for lane in range(wide):
+                    if item(pair, at + lane) <= near:
                         continue
                     j = engine.pair_id[block * LANES + lane]
                     if j >= n_atoms:
                         continue  # fills up a block of lanes
-                    r = 1.0 / fields[R_INVERSE + lane]
+                    r = 1.0 / item(pair, at + lane)
                     energy, slope = _core_of_pair(
                         r, plan.core_kind, inner, outer, plan.numbers[species[i]], plan.numbers[e]
                     )
                     total += share * energy
                     closest[0] = min(closest[0], r / inner)
                     if gradient:
-                        x = fields[DX + lane]
-                        y = fields[DY + lane]
-                        z = fields[DZ + lane]
+                        x = item(pair, field(pair, block, DX) + lane)
+                        y = item(pair, field(pair, block, DY) + lane)
+                        z = item(pair, field(pair, block, DZ) + lane)
                         push = share * slope / r
                         dpositions[i, 0] -= push * x
                         dpositions[i, 1] -= push * y
@@ -110,6 +123,18 @@ def core_into(species, plan, tables, engine, gradient, dpositions, dstrain, clos
                         dstrain[1, 2] += push * y * z
                         dstrain[2, 1] += push * y * z
     return total
+
+
+@entry_locked
+def core_into(species, plan, tables, engine, gradient, dpositions, dstrain, closest):
+    """`core_of` the pairs that `describe_into` left."""
+    return core_of(species, plan, tables, engine, gradient, dpositions, dstrain, closest, DOUBLE)
+
+
+@entry_locked
+def core_single(species, plan, tables, engine, gradient, dpositions, dstrain, closest):
+    """The same of those that `describe_single` left."""
+    return core_of(species, plan, tables, engine, gradient, dpositions, dstrain, closest, SINGLE)
 
 
 @entry_locked
@@ -143,7 +168,7 @@ def evaluate_into(
             return status, np.nan, np.nan
     core = 0.0
     if plan.core_kind != 0:
-        core = core_into(species, plan, tables, engine, gradient, dpositions, dstrain, work.closest)
+        core = call_number(calls.core, (species, plan, tables, engine, gradient, dpositions, dstrain, work.closest))
         terms[CORE] = core
     if calls.terms != 0:
         added += call_back(calls.terms, FROM_POSITIONS)
@@ -174,11 +199,14 @@ def calls_for(
     single : descriptors and what is pulled back through them in single precision
     """
     norm, delta = plan.norm, plan.delta
-    describe, pull = (describe_single, pull_single) if single else (describe_into, pull_into)
+    describe, pull, core = (describe_into, pull_into, core_into)
+    if single:
+        describe, pull, core = (describe_single, pull_single, core_single)
     parts = Calls(
         describe=address(describe, positions, cell, species, pbc, tables, engine, rows),
         pull=address(pull, positions, cell, species, pbc, tables, slopes, engine, dpositions, dstrain),
         rows=address(rows_loss, rows, species, plan, norm, delta, True, work, terms, slopes),
+        core=address(core, species, plan, tables, engine, True, dpositions, dstrain, work.closest),
         evaluate=0,
         value=0,
         terms=0,

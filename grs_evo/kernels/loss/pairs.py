@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
-from grs_evo.kernels.ace.tables import DX, DY, DZ, FIELDS, R_INVERSE
-from grs_evo.kernels.compiling import entry_allocating
-from grs_evo.kernels.simd import LANES
+from grs_evo.kernels.ace.radial import field
+from grs_evo.kernels.ace.tables import DX, DY, DZ, R_INVERSE
+from grs_evo.kernels.compiling import entry_allocating, inner_allocating
+from grs_evo.kernels.simd import DOUBLE, LANES, SINGLE, item, numbers, width
+
+
+@inner_allocating
+def pairs_of(n_atoms, n_el, n_slots, slots, section, pair, pair_id, first, second, vectors, distances):
+    """`list_pairs` of pairs in either precision."""
+    count, wide = 0, width(pair)
+    for slot in range(n_slots):
+        i = slots[slot]
+        if i < 0:
+            continue
+        for block in range(section[slot * n_el], section[slot * n_el + n_el], wide // LANES):
+            for lane in range(wide):
+                j = pair_id[block * LANES + lane]
+                if j >= n_atoms:
+                    continue  # fills up a block of lanes
+                first[count] = i
+                second[count] = j
+                vectors[count, 0] = item(pair, field(pair, block, DX) + lane)
+                vectors[count, 1] = item(pair, field(pair, block, DY) + lane)
+                vectors[count, 2] = item(pair, field(pair, block, DZ) + lane)
+                distances[count] = 1.0 / item(pair, field(pair, block, R_INVERSE) + lane)
+                count += 1
+    return count
 
 
 @entry_allocating
@@ -17,25 +41,15 @@ def list_pairs(n_atoms, n_el, n_slots, slots, section, pair, pair_id, first, sec
     first, second : (at least section[n_slots * n_el] * LANES,) become the numbers of the two atoms
     vectors, distances : become R_second − R_first, of the image that is near, and its length, Å
     """
-    count = 0
-    for slot in range(n_slots):
-        i = slots[slot]
-        if i < 0:
-            continue
-        for block in range(section[slot * n_el], section[slot * n_el + n_el]):
-            at = block * FIELDS
-            for lane in range(LANES):
-                j = pair_id[block * LANES + lane]
-                if j >= n_atoms:
-                    continue  # fills up a block of lanes
-                first[count] = i
-                second[count] = j
-                vectors[count, 0] = pair[at + DX + lane]
-                vectors[count, 1] = pair[at + DY + lane]
-                vectors[count, 2] = pair[at + DZ + lane]
-                distances[count] = 1.0 / pair[at + R_INVERSE + lane]
-                count += 1
-    return count
+    doubles = numbers(pair, DOUBLE)
+    return pairs_of(n_atoms, n_el, n_slots, slots, section, doubles, pair_id, first, second, vectors, distances)
+
+
+@entry_allocating
+def list_single(n_atoms, n_el, n_slots, slots, section, pair, pair_id, first, second, vectors, distances):
+    """The same of the pairs that `describe_single` left."""
+    ones = numbers(pair, SINGLE)
+    return pairs_of(n_atoms, n_el, n_slots, slots, section, ones, pair_id, first, second, vectors, distances)
 
 
 @entry_allocating

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from grs_evo.kernels.ace.engine import Work
 from grs_evo.kernels.calls import CALLBACK, FROM_ROWS
 from grs_evo.kernels.loss.distribution import N_TERMS
-from grs_evo.kernels.loss.pairs import add_weighted, list_pairs, pull_pairs
+from grs_evo.kernels.loss.pairs import add_weighted, list_pairs, list_single, pull_pairs
 from grs_evo.kernels.simd import LANES
 from grs_evo.loss.terms.term import PreparedTerm
 
@@ -139,7 +139,8 @@ class AddedTerms:
         if len(self._buffers.first) < most:
             self._buffers = _pair_arrays(most)
         first, second, vectors, distances, slopes = self._buffers
-        n = list_pairs(
+        listed = list_single if at.engine.shape[8] else list_pairs
+        n = listed(
             n_atoms, self._n_elements, n_slots, at.engine.slots, at.engine.section, at.engine.pair, at.engine.pair_id,
             first, second, vectors, distances,
         )  # fmt: skip
