@@ -47,20 +47,26 @@ HIGH = build_basis(["Ta"], (2, 2, 2, 1), (0, 4, 4, 4), cutoff=5.0)
 
 
 @probe
-def exercise_singles(a, out, rows):
+def exercise_singles(a, b, out, rows):
     """The same vectors as singles: `a` and `out` are read as twice as many of them."""
     small, into = simd.numbers(a, simd.SINGLE), simd.numbers(out, simd.SINGLE)
     x, y = load(small, 0), load(small, 8)
     store(into, 0, simd.fma(x, y, 2.0))
     store(into, 8, simd.fms(x, y, x))
     store(into, 16, (x - y) / (y + 3.0) * 2.0)
-    store(into, 24, simd.filled_wide(small, 0.1) + simd.like(small, simd.splat(1.0)))
+    store(into, 24, simd.like(small, simd.splat(1.1)))
     store(into, 32, totals(x, y, x, x, y, x, x, y))
     put(into, 40, total(x) + simd.item(small, 1))
     store(into, 48, simd.load_full(small, 0) * simd.filled_full(small, 2.0))
+    wide = simd.load_wide(small, 0) + simd.filled_wide(small, 0.5)
+    store(into, 128, wide)
+    store(into, 144, simd.inverse_root(wide))
+    store(into, 160, totals(wide, wide, wide, wide, wide, wide, wide, wide))
+    store(into, 208, simd.wide_of(small, b, 0))
+    put(out, 96, total(wide))
     transpose(small, 0, LANES, into, 64, LANES)
     transpose_rows(small, rows, 0, 0, pointer(out), rows, 0, 128)
-    return simd.single(small), simd.single(a)
+    return simd.single(small), simd.single(a), simd.width(small), simd.any_above(wide, 2.4)
 
 
 @probe
@@ -100,16 +106,24 @@ def test_vectors_of_singles_are_what_numpy_says():
     small = np.random.default_rng(0).uniform(0.5, 2.0, size=64).astype(np.float32)
     out = np.zeros(256)
     rows = np.arange(0, 64, 8, dtype=np.int64)[::-1].copy()
-    assert exercise_singles(small.view(np.float64), out, rows) == (True, False)
+    a, b = small.view(np.float64), np.random.default_rng(1).normal(size=16)
+    *is_single, width, above = exercise_singles(a, b, out, rows)
     into, x, y = out.view(np.float32), small[:8], small[8:16]
     close = {"rtol": 3e-7}
     assert np.allclose(into[:8], x * y + 2, **close)
     assert np.allclose(into[8:16], x * y - x, rtol=1e-5)
     assert np.allclose(into[16:24], (x - y) / (y + 3) * 2, rtol=1e-6)
-    assert np.array_equal(into[24:32], np.full(8, np.float32(0.1) + np.float32(1)))
+    assert np.array_equal(into[24:32], np.full(8, np.float32(1.1)))
     assert np.allclose(into[32:40], [v.sum() for v in (x, y, x, x, y, x, x, y)], **close)
     assert into[40] == pytest.approx(float(x.sum()) + float(small[1]), rel=3e-7)
     assert np.array_equal(into[48:64], 2 * small[:16])
+    wide = small[:width] + np.float32(0.5)
+    assert (is_single, width, above) == ([True, False], simd.WIDE, bool((wide > 2.4).any()))
+    assert np.array_equal(into[128 : 128 + width], wide)
+    assert np.abs(into[144 : 144 + width] * np.sqrt(wide) - 1).max() < 3e-7
+    assert np.allclose(into[160:168], wide.sum(), **close)
+    assert np.array_equal(into[208 : 208 + width], b[:width].astype(np.float32))
+    assert out[96] == pytest.approx(float(wide.sum()), rel=3e-7)
     assert np.array_equal(into[64:128].reshape(8, 8), small.reshape(8, 8).T)
     assert np.array_equal(out[128:192].reshape(8, 8)[::-1], small.reshape(8, 8)[::-1].T)
 

@@ -13,7 +13,11 @@ from ase.io import read
 
 from grs_evo.descriptors.basis import Basis, build_basis
 from grs_evo.errors import InputError
-from grs_evo.kernels.geometry.layout import MODE, OFF
+from grs_evo.kernels.ace.tables import make_work
+from grs_evo.kernels.geometry.layout import MODE, OFF, OK
+from grs_evo.kernels.loss.distribution import CORE
+from grs_evo.kernels.loss.effective import evaluate_into
+from grs_evo.kernels.loss.pairs import list_pairs, list_single
 from grs_evo.loss.objective import Objective, make_objective
 from grs_evo.loss.options import CoreOptions, LossOptions
 from grs_evo.loss.quality import sampling_noise
@@ -158,6 +162,36 @@ def test_mixed_precision_moves_atoms_and_double_precision_judges(objective: Obje
     again = relax(start, objective, options)
     assert (again.value, again.structure.positions.tobytes()) == (done.value, done.structure.positions.tobytes())
     assert done.value != relax(start, objective, options.model_copy(update={"precision": "double"})).value
+
+
+def test_single_precision_has_core_and_pairs_as_well(objective: Objective) -> None:
+    """Of a cell whose atoms are within each other's core: value, derivatives, and the pairs that terms may ask for."""
+    close, n = rattled(3, scale=0.72), 8
+    found, listed = [], []
+    for single, list_of in ((False, list_pairs), (True, list_single)):
+        engine = make_work(n, objective.tables, pairs=4000)
+        rows, slopes = objective.row_buffers(n)
+        terms, slope, strain = np.zeros(objective.n_columns), np.zeros((n, 3)), np.zeros((3, 3))
+        species = np.array(close.species)
+        status, value, _ = evaluate_into(
+            np.array(close.positions), np.array(close.cell), species, np.array(close.pbc),
+            objective.calls(engine, single), objective.tables, engine, objective.plan, objective.loss_work(),
+            *objective.norm, True, rows, slopes, terms, slope, strain,
+        )  # fmt: skip
+        assert (status, engine.shape[8]) == (OK, single)
+        found.append([np.array(value), terms, slope, strain])
+        ends = np.zeros((2, 4000), np.int64)
+        vectors, distances = np.zeros((4000, 3)), np.zeros(4000)
+        count = list_of(
+            n, 1, engine.shape[4], engine.slots, engine.section, engine.pair, engine.pair_id, *ends, vectors, distances
+        )
+        listed.append((ends[:, :count], vectors[:count], distances[:count]))
+    assert found[0][1][CORE] > 1.0
+    for double, single_ in zip(*found, strict=True):
+        assert np.abs(double - single_).max() < 1e-5 * np.abs(double).max()
+    assert np.array_equal(listed[0][0], listed[1][0])
+    np.testing.assert_allclose(listed[1][1], listed[0][1], atol=1e-6)
+    np.testing.assert_allclose(listed[1][2], listed[0][2], rtol=1e-6)
 
 
 def test_mixed_precision_ends_in_double(basis: Basis) -> None:
