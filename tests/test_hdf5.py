@@ -19,7 +19,7 @@ from grs_evo.errors import InputError
 from grs_evo.search.population.archive import archive_hash
 from grs_evo.storage.archive_file import lacks_seal, read_archive, write_archive
 from grs_evo.storage.checkpoint import Checkpoint
-from grs_evo.storage.hdf5 import SEAL_BYTES, Damaged, from_image, sealed, stack, to_image, unsealed, unstack
+from grs_evo.storage.hdf5 import SEAL_BYTES, Damaged, from_image, sealed, stacked, to_image, unsealed, unstack
 from grs_evo.storage.target_file import TargetData, read_target
 from grs_evo.targets.target import Target
 
@@ -299,7 +299,7 @@ def test_files_keep_every_bit() -> None:
 def test_stacks_come_apart_again() -> None:
     rng = np.random.default_rng(0)
     states = [{"a": rng.random((n, 2)), "b.c": rng.integers(0, 9, m)} for n, m in ((3, 0), (0, 1), (2, 2))]
-    found = unstack(stack(states, "islands"), "islands")
+    found = unstack(dict(stacked(states, "islands")), "islands")
     for one, other in zip(states, found, strict=True):
         for name in one:
             np.testing.assert_array_equal(one[name], other[name])

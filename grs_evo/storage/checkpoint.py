@@ -25,7 +25,7 @@ from grs_evo.files import read_file, write_whole
 from grs_evo.parallel.decisions import Decision
 from grs_evo.search.population.individual import Individual, pack, unpack_of, without_lines
 from grs_evo.storage.checks import array_of, check_individuals
-from grs_evo.storage.hdf5 import Damaged, Tree, below, from_image, sealed, stack, to_image, unsealed, unstack
+from grs_evo.storage.hdf5 import Damaged, Tree, below, from_image, sealed, stacked, to_image, unsealed, unstack
 
 # What one file is written as, and what one that names shards is; both are read.
 SCHEMA, SCHEMA_SHARDS = 1, 2
@@ -70,12 +70,6 @@ class Checkpoint:
 
     def to_bytes(self) -> bytes:
         """The content of the file."""
-        tree: Tree = {"verdict": self.decision, "past": self.past, "run_file": self.run_file}
-        if self.shards:
-            tree["shards"] = json.dumps([[one.name, one.digest, list(one.islands)] for one in self.shards])
-        else:
-            tree.update(stack(self.states, "islands"))
-        tree.update({f"set/{name}": column for name, column in self.set.items()})
         attributes = {
             "format": _WHAT,
             "schema": SCHEMA_SHARDS if self.shards else SCHEMA,
@@ -88,7 +82,17 @@ class Checkpoint:
             "fingerprint": json.dumps(self.fingerprint, sort_keys=True),
             "extra": json.dumps(self.extra, sort_keys=True),
         }
-        return sealed(to_image(tree, attributes, explained=False))
+        return sealed(to_image(self._content(), attributes, explained=False))
+
+    def _content(self) -> Iterator[tuple[str, Any]]:
+        """Names and values in the file."""
+        yield from {"verdict": self.decision, "past": self.past, "run_file": self.run_file}.items()
+        if self.shards:
+            yield "shards", json.dumps([[one.name, one.digest, list(one.islands)] for one in self.shards])
+        else:
+            yield from stacked(self.states, "islands")
+        for name, column in self.set.items():
+            yield f"set/{name}", column
 
     @staticmethod
     def from_bytes(data: bytes) -> Checkpoint:
@@ -150,8 +154,8 @@ def _check_individuals(tree: Tree, names: Sequence[str]) -> None:
         if name == "set":
             columns = below(tree, "set")
         else:
-            stacked, start = below(tree, "islands"), f"{name}."
-            columns = {key[len(start) :]: column for key, column in stacked.items() if key.startswith(start)}
+            arrays, start = below(tree, "islands"), f"{name}."
+            columns = {key[len(start) :]: column for key, column in arrays.items() if key.startswith(start)}
         if "line_length" not in columns:  # of an earlier version
             columns.update(without_lines(columns))
         n_terms = array_of(columns, "terms", "f", (None, None)).shape[1]
@@ -173,8 +177,8 @@ def save_shard(step: int, states: Mapping[int, Arrays], folder: Path, check: Cal
         It could not be written.
     """
     islands = tuple(sorted(states))
-    tree = stack([states[island] for island in islands], "islands")
-    data = sealed(to_image(tree, {"format": _WHAT_SHARD, "schema": SCHEMA_SHARDS, "step": step}, explained=False))
+    content = stacked([states[island] for island in islands], "islands")
+    data = sealed(to_image(content, {"format": _WHAT_SHARD, "schema": SCHEMA_SHARDS, "step": step}, explained=False))
     name = f"shard_{step:08d}_{uuid.uuid4().hex}.h5"
     with _last_whole_named(folder):
         write_whole(folder / name, data, check)

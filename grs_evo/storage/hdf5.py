@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +44,23 @@ class ForeignFile(Damaged):
     """A sound HDF5 file of something else; the message says of what."""
 
 
-def to_image(tree: Mapping[str, Any], attributes: Mapping[str, Any], explained: bool = True) -> bytes:
-    """An HDF5 file as bytes, made in memory; where people will read it, each dataset has its unit and description."""
+def to_image(
+    content: Mapping[str, Any] | Iterable[tuple[str, Any]], attributes: Mapping[str, Any], explained: bool = True
+) -> bytes:
+    """An HDF5 file as bytes, made in memory; where people will read it, each dataset has its unit and description.
+
+    Parameters
+    ----------
+    content : a tree, or names and values one after the other, of which only one is held at a time
+    """
     file = h5py.File("memory", "w", driver="core", backing_store=False)
     try:
         for name, value in attributes.items():
             file.attrs[name] = value
         write = _Writer(file)
-        for name, value in tree.items():
+        for name, value in content.items() if isinstance(content, Mapping) else content:
             dataset = write.dataset(name, value)
+            del value  # before the next one is made
             row = schema.column(name) if explained else None
             if row is not None:
                 write.text(dataset, "unit", row.unit)
@@ -212,16 +220,16 @@ def unsealed(data: bytes) -> bytes:
     return image
 
 
-def stack(states: list[dict[str, NDArray[Any]]], prefix: str) -> Tree:
+def stacked(states: list[dict[str, NDArray[Any]]], prefix: str) -> Iterator[tuple[str, NDArray[Any]]]:
     """Arrays of many islands under the same names, end to end along axis 0, with where each begins in one table."""
     names = sorted(states[0])
-    tree: Tree = {f"{prefix}/{name}": np.concatenate([state[name] for state in states]) for name in names}
-    tree[f"{prefix}.offsets"] = np.cumsum([[0, *(len(state[name]) for state in states)] for name in names], axis=1)
-    return tree
+    for name in names:
+        yield f"{prefix}/{name}", np.concatenate([state[name] for state in states])
+    yield f"{prefix}.offsets", np.cumsum([[0, *(len(state[name]) for state in states)] for name in names], axis=1)
 
 
 def unstack(tree: Mapping[str, Any], prefix: str) -> list[dict[str, NDArray[Any]]]:
-    """The inverse of `stack`."""
+    """The inverse of `stacked`."""
     table = tree[f"{prefix}.offsets"]
     stacked = below(tree, prefix)
     states: list[dict[str, NDArray[Any]]] = [{} for _ in range(table.shape[1] - 1)]

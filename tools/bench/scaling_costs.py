@@ -240,13 +240,14 @@ def _shards(stage: Stage) -> list[Row]:
     """A save of 1,024 islands of 50 after 1,000 generations by 16 ranks: what one writes, and what rank 0 does then."""
     n_islands, n_ranks, generations = 1024, 16, 1000
     state = stage.state
-    grown = replace(
-        state,
-        history=np.tile(state.history, (1 + generations // len(state.history), 1))[:generations],
-        seen=np.arange(50 * generations, dtype=np.uint64),
-    )
+
+    def grown(island: int) -> IslandState:
+        """With arrays of its own, as in a run."""
+        history = np.tile(state.history, (1 + generations // len(state.history), 1))[:generations]
+        return replace(state, island=island, history=history, seen=np.arange(50 * generations, dtype=np.uint64))
+
     recorder = stage.recorder(n_islands)
-    mine = {k: replace(grown, island=k) for k in range(0, n_islands, n_ranks)}
+    mine = {k: grown(k) for k in range(0, n_islands, n_ranks)}
     (stage.folder.path / "owner.json").write_text(json.dumps({"token": "own"}))
     before = peak_memory()
     cpu = time.process_time()
@@ -266,7 +267,7 @@ def _shards(stage: Stage) -> list[Row]:
             "shard cpu s": cpu,
             "rank 0 then s": time.perf_counter() - begun,
             "rank 0 then cpu s": time.process_time() - whole,
-            "history s/island": best_of(lambda: recorder.tagged(0, thinned(grown.history, n_islands)), 20),
+            "history s/island": best_of(lambda: recorder.tagged(0, thinned(mine[0].history, n_islands)), 20),
             "archive bytes": stage.folder.archive.stat().st_size,
             "told bytes": encode(told).nbytes,
             "told bytes without history": encode(told).nbytes - told["rows"].nbytes,
