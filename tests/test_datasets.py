@@ -163,10 +163,20 @@ def test_clusters_are_those_that_were_made() -> None:
     rng = np.random.default_rng(0)
     truth = np.repeat(np.arange(4), 15)
     points = 10.0 * rng.normal(size=(4, 3))[truth] + 0.1 * rng.normal(size=(60, 3))
-    labels = clusters.ward(points, 4, rng)
+    labels = clusters.ward(points, np.ones(60), 4.5, rng)
     assert len({(a, b) for a, b in zip(truth.tolist(), labels.tolist(), strict=True)}) == 4
-    assert np.array_equal(clusters.ward(points, 99, rng), np.arange(60))
-    assert not clusters.ward(points, 1, rng).any()
+    assert sorted(clusters.ward(points, np.ones(60), 99.0, rng)) == list(range(60))
+    assert len(set(clusters.ward(points, np.ones(60), 0.5, rng))) == 2
+
+
+def test_one_of_each_cluster_fits_the_budget() -> None:
+    """Costly points make few clusters: two kinds of cost 10, three of cost 1 have room in 23, not in 22."""
+    rng = np.random.default_rng(0)
+    points = 10.0 * np.repeat(np.arange(5), 6)[:, None] + 0.1 * rng.normal(size=(30, 2))
+    costs = np.repeat([10.0, 10.0, 1.0, 1.0, 1.0], 6)
+    assert len(set(clusters.ward(points, costs, 23.0, rng))) == 5
+    labels = clusters.ward(points, costs, 22.0, rng)
+    assert sum(costs[labels == one].mean() for one in set(labels)) <= 22.0
 
 
 def test_far_values_count_as_logarithms_and_usual_ones_as_they_are() -> None:
@@ -191,7 +201,7 @@ def test_a_large_pool_is_clustered_by_a_sample(monkeypatch) -> None:
     rng = np.random.default_rng(0)
     truth = np.repeat(np.arange(3), 40)
     points = 10.0 * rng.normal(size=(3, 2))[truth] + 0.1 * rng.normal(size=(120, 2))
-    labels = clusters.ward(points, 3, rng)
+    labels = clusters.ward(points, np.ones(120), 3.0, rng)
     assert len({(a, b) for a, b in zip(truth.tolist(), labels.tolist(), strict=True)}) == 3
 
 
@@ -301,7 +311,7 @@ def test_a_given_set_is_counted_in(basis, given) -> None:
     found = select(given, count=4, by="distance", given=warm, basis=basis)
     assert sum(one.group == "cold" for one in found.chosen) >= 2
     alone = select(given, count=4, basis=basis)
-    beside = select(given, count=4, given=given, basis=basis)
+    beside = select(given, count=4, given=given[4:], basis=basis)
     assert beside.sizes[0].forces < alone.sizes[0].forces
 
 
@@ -324,6 +334,44 @@ def test_what_is_skipped_is_named(basis, given) -> None:
     assert "target: 1 structure left out, the first is structure 0: atoms 1 (Cu)" in found.notes[-1]
     with pytest.raises(InputError, match="structure 0: has Au, but the pool is of Cu alone"):
         select(given[:4], count=3, basis=basis, given=[Atoms("Au", cell=[4, 4, 4], pbc=True)])
+
+
+def test_copies_are_found_named_and_left_out(basis, given) -> None:
+    """Turned, mirrored, moved, other order or digits: the same environments. A strain or a shift of an atom: not."""
+    turned, mirrored, moved, ordered, printed, strained, shifted = (one.copy() for one in [given[0]] * 7)
+    turned.rotate(35.0, (1, 2, 3), rotate_cell=True)
+    mirrored.set_cell(-mirrored.cell[:], scale_atoms=True)
+    moved.positions += [0.3, -40.0, 0.1]
+    ordered = ordered[::-1]
+    printed.positions = printed.positions.round(9)
+    strained.set_cell(strained.cell[:] * 1.0001, scale_atoms=True)
+    shifted.positions[0, 0] += 1e-3
+    pool = [given[0], turned, mirrored, moved, ordered, printed, given[0].copy(), strained, shifted, *given[1:9]]
+    found = select(pool, count=4, basis=basis)
+    assert found.duplicates == (1, 2, 3, 4, 5, 6)
+    assert {why for _, _, why in found.skipped} == {
+        "has the same environments as structure 0",
+        "is the same as structure 0",
+    }
+    assert not set(found.indices) & set(found.duplicates)
+    kept = [one for k, one in enumerate(pool) if k not in found.duplicates]
+    alone = select(kept, count=4, basis=basis, by="random")
+    assert [id(one.atoms) for one in alone.chosen] == [
+        id(one.atoms) for one in select(pool, count=4, basis=basis, by="random").chosen
+    ]
+
+    again = select(pool, count=8, basis=basis, given=[turned, given[3]])
+    assert again.skipped[0][2] == "has the same environments as structure 0, which is given"
+    assert {0, 11} <= set(again.duplicates)
+    with pytest.raises(InputError, match="all 4 structures of the pool are in the given set already"):
+        select(given[:4], count=1, basis=basis, given=given)
+
+
+def test_more_is_taken_of_a_kind_that_varies_more() -> None:
+    points = np.array([[0.0], [2.0], [10.0], [10.0], [30.0]])
+    found = clusters.spreads(points, np.array([0, 0, 1, 1, 2]), 3)
+    # squares 2, 0, 0 and one more of 2 / 5 each
+    np.testing.assert_allclose(found, np.sqrt([2.4 / 3, 0.4 / 3, 0.4 / 2]))
 
 
 @pytest.mark.parametrize(
@@ -354,7 +402,7 @@ def test_exchanges_stay_within_clusters_and_tell_more(basis, given, pool, monkey
     cut_short = select(given, count=8, draws=2, basis=basis, poll=poll)
     monkeypatch.setattr("grs_evo.datasets.rules._EXCHANGES", 0)
     before = select(given, count=8, draws=2, basis=basis)
-    labels = clusters.ward(clusters.features(pool)[0], 3, np.random.default_rng((0, 1)))
+    labels = clusters.ward(clusters.features(pool)[0], np.ones(len(pool)), 4.0, np.random.default_rng((0, 1)))
     left = []
     for found in (before, cut_short, after):
         assert not found.interrupted

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from grs_evo.datasets.labels import Labelled
     from grs_evo.datasets.select import Selection
 
-# Skipped structures that are named one by one.
+# Skipped structures of a kind that are named one by one.
 _NAMED = 5
 
 
@@ -150,14 +150,16 @@ def text_of(selection: Selection, n_pool: int) -> str:
         "energies, forces: predicted variance of the target's, over that with the whole pool (1: nothing to add)",
         "near: share of the target with a chosen structure beside it; mean off: in standard deviations of the target",
     ]
-    lines += _skipped(selection.skipped)
+    copies = set(selection.duplicates)
+    lines += _skipped("cannot be used", [one for one in selection.skipped if one[0] not in copies])
+    lines += _skipped("duplicates", [one for one in selection.skipped if one[0] in copies])
     return "\n".join(lines)
 
 
-def _skipped(skipped: Sequence[tuple[int, str, str]]) -> list[str]:
+def _skipped(what: str, skipped: Sequence[tuple[int, str, str]]) -> list[str]:
     if not skipped:
         return []
-    lines = [f"skipped: {counted(len(skipped), 'structure')}"]
+    lines = [f"skipped, {what}: {counted(len(skipped), 'structure')}"]
     lines += [f"  {source}: {why}" for _, source, why in skipped[:_NAMED]]
     if len(skipped) > _NAMED:
         lines.append(f"  and {len(skipped) - _NAMED} more")
@@ -172,5 +174,6 @@ def as_dict(selection: Selection) -> dict[str, Any]:
         "sources": [one.source for one in selection.chosen],
         "sizes": [vars(one) for one in selection.sizes],
         "skipped": [{"index": k, "source": source, "why": why} for k, source, why in selection.skipped],
+        "duplicates": list(selection.duplicates),
         "notes": list(selection.notes),
     }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from grs_evo.datasets.pool import Pool
+from grs_evo.datasets.pool import ENERGY_SIGMA, FORCE_SIGMA, Pool
 
 # Share of the features' variance that is kept.
 _KEPT = 0.99
@@ -15,6 +16,8 @@ _KEPT = 0.99
 _FAR, _LEAST = 50.0, 1e-3
 # Columns that are looked at together: a large pool is not held several times.
 _COLUMNS = 16
+# Copies differ in no column by more than this share of its size: by the digits of files, not by a strain.
+_SAME = 1e-6
 # Ward's linkage holds all distances: of larger pools a sample is clustered, the others join the nearest centre.
 _MOST = 4000
 
@@ -62,20 +65,93 @@ def _compressed(
     return made
 
 
-def ward(points: NDArray[np.float64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """(n,) cluster of each point, 0 … at most count - 1: Ward's minimum variance."""
+def copies(pool: Pool, earlier: Pool | None = None) -> dict[int, int]:
+    """Of each structure with the environments of another one: the number of the first that has them.
+
+    It is the other one turned, mirrored, moved, with its atoms in another order or printed with other digits. To a
+    potential the two say the same.
+
+    Parameters
+    ----------
+    earlier : look among these instead, which were described like the pool
+    """
+    other = pool if earlier is None else earlier
+    used = np.flatnonzero(np.isfinite(pool.scale))
+    energy, force = ENERGY_SIGMA * pool.scale[used], FORCE_SIGMA * pool.scale[used]
+    squares = [np.einsum("kd,kd->d", block, block)[used] / max(1, len(pool)) for block in (pool.energy, pool.sizes)]
+    # of the rows before they were centred and scaled
+    size = np.sqrt(energy**2 * squares[0] + pool.centre[used] ** 2 + force**2 * squares[1])
+    bounds = (_SAME * size / energy, _SAME * size / force)
+    # copies are near each other in a sum over the columns, and few others are
+    weights = np.random.default_rng(0).uniform(0.5, 1.0, len(used))
+    keys, others = (one.energy[:, used] @ (weights / bounds[0]) for one in (pool, other))
+    reach = 1.01 * float(weights.sum())
+
+    def same(k: int, j: int) -> bool:
+        return bool(
+            pool.n_atoms[k] == other.n_atoms[j]
+            and (np.abs(pool.energy[k, used] - other.energy[j, used]) <= bounds[0]).all()
+            and (np.abs(pool.sizes[k, used] - other.sizes[j, used]) <= bounds[1]).all()
+        )
+
+    known = [] if earlier is None else sorted((float(key), j) for j, key in enumerate(others))
+    found: dict[int, int] = {}
+    for k, key in enumerate(keys.tolist()):
+        near = known[bisect_left(known, (key - reach, -1)) : bisect_right(known, (key + reach, len(other)))]
+        first = min((j for _, j in near if same(k, j)), default=None)
+        if first is not None:
+            found[k] = first
+        elif earlier is None:
+            insort(known, (key, k))
+    return found
+
+
+def spreads(points: NDArray[np.float64], labels: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+    """(count,) root mean square distance of each cluster's points from their centre.
+
+    As if each had one point more, at the mean square distance over all clusters: few points tell little of it.
+    """
+    centres = np.zeros((count, points.shape[1]))
+    np.add.at(centres, labels, points)
+    members = np.bincount(labels, minlength=count)
+    centres /= np.maximum(members, 1)[:, None]
+    squares = np.bincount(labels, ((points - centres[labels]) ** 2).sum(axis=1), minlength=count)
+    usual = squares.sum() / max(1, len(points))
+    return np.asarray(np.sqrt((squares + usual) / (members + 1)))
+
+
+def ward(
+    points: NDArray[np.float64], costs: NDArray[np.float64], budget: float, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """(n,) cluster of each point, from 0: Ward's minimum variance.
+
+    There are as many clusters, at least two, as the budget has room for one point of each, of its cluster's mean cost.
+    """
     from scipy.cluster.hierarchy import fcluster, linkage
 
     n = len(points)
-    if count >= n:
+    if n <= 2:
         return np.arange(n)
-    if count <= 1:
-        return np.zeros(n, np.int64)
     picks = np.arange(n) if n <= _MOST else np.sort(rng.choice(n, _MOST, replace=False))
-    labels = np.asarray(fcluster(linkage(points[picks], "ward"), count, "maxclust"), np.int64) - 1
+    tree = linkage(points[picks], "ward")
+
+    def cut(count: int) -> NDArray[np.int64]:
+        return np.asarray(fcluster(tree, count, "maxclust"), np.int64) - 1
+
+    def fits(count: int) -> bool:
+        labels = cut(count)
+        return bool((np.bincount(labels, costs[picks]) / np.bincount(labels)).sum() <= budget)
+
+    # bisection: one of each of more clusters costs more, as good as always
+    least, most = 2, len(picks)
+    while least < most:
+        middle = (least + most + 1) // 2
+        least, most = (middle, most) if fits(middle) else (least, middle - 1)
+    labels = cut(least)
     if len(picks) == n:
         return labels
-    return nearest_centre(points, centres_of(points[picks], labels))
+    near = nearest_centre(points, centres_of(points[picks], labels))
+    return np.asarray(np.unique(near, return_inverse=True)[1], np.int64)  # a centre may be nearest to none
 
 
 def centres_of(points: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ few as hold their Gram matrix: exactly where the pool is small, by a random sket
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -63,6 +63,18 @@ class Pool:
     def rows(self, k: int) -> NDArray[np.float64]:
         """(rows, d) of structure k: its energy row, then its force rows."""
         return np.concatenate([self.energy[k : k + 1], self.force_rows[k].astype(np.float64)])
+
+    def only(self, kept: NDArray[np.int64]) -> Pool:
+        """Some of the structures. The mean square of a force row stays that of all."""
+        atoms = self.n_atoms[kept]
+        return replace(
+            self,
+            n_atoms=atoms,
+            energy=self.energy[kept],
+            sizes=self.sizes[kept],
+            force_rows=tuple(self.force_rows[k] for k in kept),
+            force_gram=self.force_gram * (atoms.sum() / self.n_atoms.sum()),
+        )
 
     def gram(self, chosen: Iterable[int]) -> NDArray[np.float64]:
         """(d, d) of the rows of some structures."""

@@ -14,10 +14,11 @@ from grs_evo.datasets.pool import Pool
 from grs_evo.errors import InputError
 from grs_evo.text import counted
 
-# Clusters for each structure that is taken, by mean size; draws of which the most telling is taken.
-_CLUSTERS = 0.4
+# Share of the budget that one structure of each cluster takes: that decides how many clusters there are.
+_ONE_OF_EACH = 0.5
 
 
+# Draws of which the most telling is taken.
 DRAWS = 60
 
 
@@ -58,18 +59,19 @@ class Task:
 
 
 def _by_clusters(task: Task) -> tuple[list[int], list[str]]:
-    expected = task.limit / task.budget.mean()
-    count = min(len(task.pool), max(2, round(_CLUSTERS * expected)))
-    labels = clusters.ward(task.features, count, np.random.default_rng((task.seed, 1)))
+    one_of_each = _ONE_OF_EACH * task.limit
+    labels = clusters.ward(task.features, task.budget, one_of_each, np.random.default_rng((task.seed, 1)))
     centres = clusters.centres_of(task.features, labels)
 
-    def atoms_near(points: NDArray[np.float64], atoms: NDArray[np.int64]) -> NDArray[np.float64]:
-        near = clusters.nearest_centre(points, centres) if len(points) else np.empty(0, np.int64)
-        return np.bincount(near, atoms, minlength=len(centres)).astype(np.float64)
+    def near(points: NDArray[np.float64]) -> NDArray[np.int64]:
+        return clusters.nearest_centre(points, centres) if len(points) else np.empty(0, np.int64)
 
-    own = np.bincount(labels, task.pool.n_atoms, minlength=len(centres)).astype(np.float64)
-    shares = own if task.target_features is task.features else atoms_near(task.target_features, task.target_atoms)
-    held = atoms_near(task.given_features, task.given_atoms)
+    def atoms_of(kinds: NDArray[np.int64], atoms: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.bincount(kinds, atoms, minlength=len(centres)).astype(np.float64)
+
+    wanted = labels if task.target_features is task.features else near(task.target_features)
+    shares = _shares(task, labels, wanted, len(centres))
+    held = atoms_of(near(task.given_features), task.given_atoms)
     best: tuple[float, list[int]] = (np.inf, [])
     draw = 0
     try:
@@ -86,6 +88,23 @@ def _by_clusters(task: Task) -> tuple[list[int], list[str]]:
     return taken, [
         f"{len(centres)} clusters, the most telling of {task.draws} draws, then {counted(exchanged, 'exchange')}"
     ]
+
+
+def _shares(task: Task, labels: NDArray[np.int64], wanted: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+    """(count,) atoms that each cluster should give, up to a factor.
+
+    What is wanted is least uncertain in the mean over its atoms if the number of structures of each kind goes with
+    its atoms and its spread, over the root of what one costs (Neyman 1934, Cochran 1977, section 5.5).
+
+    Parameters
+    ----------
+    labels, wanted : cluster of each structure of the pool, and of the target
+    """
+    members = np.bincount(labels, minlength=count)
+    atoms, cost = (np.bincount(labels, of, minlength=count) / members for of in (task.pool.n_atoms, task.budget))
+    there = np.bincount(wanted, task.target_atoms, minlength=count)
+    spread = clusters.spreads(task.target_features, wanted, count)
+    return np.asarray(there * spread / np.sqrt(cost) * atoms)
 
 
 def _by_information(task: Task) -> tuple[list[int], list[str]]:

@@ -49,9 +49,10 @@ class Selection:
     chosen: tuple[Labelled, ...]
     rule: str
     sizes: tuple[Size, ...]
-    skipped: tuple[tuple[int, str, str], ...]  # (index, source, why) of structures that could not be used
+    skipped: tuple[tuple[int, str, str], ...]  # (index, source, why) of structures that cannot be used or are copies
     notes: tuple[str, ...] = ()
     interrupted: bool = False  # fewer than asked for: a signal came
+    duplicates: tuple[int, ...] = ()  # indices of the skipped ones that are copies of others
 
     @property
     def n_environments(self) -> int:
@@ -120,7 +121,7 @@ def select(
     if groups is not None and by != "stratified":
         raise InputError(f"select: groups (--per) is {groups!r}, but by is {by!r}: groups are strata of 'stratified'")
     describe = describe or by_threads(cores() if threads is None else threads)
-    labelled, structures, skipped, elements = _readable(read_labelled(pool), basis)
+    labelled, structures, skipped, duplicates, elements = _readable(read_labelled(pool), basis)
     if not structures:
         why = f": {skipped[0][1]}: {skipped[0][2]}" if skipped else ""
         raise InputError(f"select: none of the pool's {len(skipped)} structures can be used{why}")
@@ -132,10 +133,13 @@ def select(
     kept = [one for number, one in enumerate(labelled) if number not in out]
     if not kept:
         raise InputError(f"select: none of the pool's {len(skipped)} structures can be used: {skipped[0][2]}")
+    aimed = None if target is None else _beside(target, "target", described, describe, seed)
+    held = None if given is None else _beside(given, "given", described, describe, seed)
+    described, kept, copies = _without_copies(described, kept, held)
+    skipped += copies
+    duplicates += [k for k, _, _ in copies]
     with threadpool_limits(1):  # of BLAS, whose threads wait for each other, and whose sums depend on their number
-        task = _make_task(
-            described, kept, target, given, basis, groups, seed, draws, describe, name, float(limit), poll
-        )
+        task = _make_task(described, kept, aimed, held, groups, seed, draws, name, float(limit), poll)
         order, notes = CHOOSE[by](task)
         sizes = _sizes(task, order)
     interrupted = bool(notes) and notes[0] == INTERRUPTED
@@ -148,6 +152,7 @@ def select(
         tuple(sorted(skipped)),
         (*notes, *task.notes),
         interrupted,
+        tuple(sorted(duplicates)),
     )
 
 
@@ -159,13 +164,15 @@ def basis_for(structures: Sequence[Labelled], cutoff: float | None = None) -> Ba
 
 def _readable(
     given: Any, basis: Basis | None
-) -> tuple[list[tuple[int, Labelled]], list[Structure], list[tuple[int, str, str]], tuple[str, ...]]:
-    """(index, structure) of what can be used, the bare structures, what cannot be with the reason, and the elements."""
+) -> tuple[list[tuple[int, Labelled]], list[Structure], list[tuple[int, str, str]], list[int], tuple[str, ...]]:
+    """(index, structure) of what can be used, the bare structures, what cannot be with the reason, which of that is the
+    same bit by bit as an earlier one, and the elements."""
     everything = list(given)
     elements = tuple(basis.elements) if basis is not None else elements_of(everything)
     kept: list[tuple[int, Labelled]] = []
     structures: list[Structure] = []
     skipped: list[tuple[int, str, str]] = []
+    duplicates: list[int] = []
     seen: dict[str, str] = {}
     for k, one in enumerate(everything):
         try:
@@ -176,23 +183,52 @@ def _readable(
         content = content_hash(structure)
         if content in seen:
             skipped.append((k, one.source, f"is the same as {seen[content]}"))
+            duplicates.append(k)
             continue
         seen[content] = one.source
         kept.append((k, one))
         structures.append(structure)
-    return kept, structures, skipped, elements
+    return kept, structures, skipped, duplicates, elements
+
+
+@dataclass(frozen=True, eq=False)
+class _Beside:
+    """Structures of a target or a given set, as the pool's model sees them."""
+
+    pool: Pool
+    sources: tuple[str, ...]  # of each
+    notes: tuple[str, ...]  # on those that cannot be used
+
+
+def _without_copies(
+    pool: Pool, kept: list[tuple[int, Labelled]], held: _Beside | None
+) -> tuple[Pool, list[tuple[int, Labelled]], list[tuple[int, str, str]]]:
+    """Pool and structures less those that say what an earlier one or the given set says; and these, with the reason."""
+    same = {number: kept[first][1].source for number, first in clusters.copies(pool).items()}
+    if held is not None:
+        same |= {
+            number: f"{held.sources[first]}, which is given"
+            for number, first in clusters.copies(pool, held.pool).items()
+        }
+    if not same:
+        return pool, kept, []
+    left = [number for number in range(len(kept)) if number not in same]
+    if not left:
+        raise InputError(f"select: all {counted(len(kept), 'structure')} of the pool are in the given set already")
+    copies = [
+        (k, one.source, f"has the same environments as {same[n]}") for n, (k, one) in enumerate(kept) if n in same
+    ]
+    return pool.only(np.array(left)), [kept[number] for number in left], copies
 
 
 def _make_task(
     pool: Pool,
     kept: list[tuple[int, Labelled]],
-    target: Any,
-    given: Any,
-    basis: Basis,
+    target: _Beside | None,
+    held: _Beside | None,
     groups: str | None,
     seed: int,
     draws: int,
-    describe: Describer,
     name: str,
     limit: float,
     poll: Callable[[], None],
@@ -202,17 +238,9 @@ def _make_task(
     if limit > budget.sum():
         raise InputError(f"select: {name} is {limit:g}, but the pool has {budget.sum():g} in all that can be used")
 
-    notes: list[str] = []
-
-    def beside(structures: Any, name: str) -> Pool:
-        made, note = _beside(structures, name, pool, describe, seed)
-        notes.extend(note)
-        return made
-
-    aimed = pool if target is None else beside(target, "target")
-    held = None if given is None else beside(given, "given")
+    aimed = pool if target is None else target.pool
     own, theirs = clusters.features(pool, aimed)
-    given_features = np.empty((0, own.shape[1])) if held is None else clusters.features(pool, held)[1]
+    given_features = None if held is None else clusters.features(pool, held.pool)[1]
     strata = [one.group if groups is None else str(one.atoms.info.get(groups, "")) for _, one in kept]
     if groups is not None and (
         nameless := [one.source for (_, one), name in zip(kept, strata, strict=True) if not name]
@@ -223,7 +251,7 @@ def _make_task(
     return Task(
         pool,
         Aim.of(aimed),
-        np.zeros_like(pool.force_gram) if held is None else held.gram(range(len(held))),
+        np.zeros_like(pool.force_gram) if held is None else held.pool.gram(range(len(held.pool))),
         budget,
         limit,
         strata,
@@ -231,16 +259,15 @@ def _make_task(
         own if target is None or theirs is None else theirs,
         aimed.n_atoms,
         given_features if given_features is not None else np.empty((0, own.shape[1])),
-        np.empty(0, np.int64) if held is None else held.n_atoms,
+        np.empty(0, np.int64) if held is None else held.pool.n_atoms,
         seed,
         draws,
         poll,
-        tuple(notes),
+        tuple(note for beside in (target, held) if beside is not None for note in beside.notes),
     )
 
 
-def _beside(structures: Any, name: str, pool: Pool, describe: Describer, seed: int) -> tuple[Pool, list[str]]:
-    """Structures of a target or a given set as the pool's model sees them, and a note of those that it cannot."""
+def _beside(structures: Any, name: str, pool: Pool, describe: Describer, seed: int) -> _Beside:
     elements = pool.basis.elements
     read: list[Structure] = []
     sources: list[str] = []
@@ -256,9 +283,12 @@ def _beside(structures: Any, name: str, pool: Pool, describe: Describer, seed: i
             left.append(str(error))
     made, refused = make_pool(read, len(read), pool.basis, like=pool, describe=describe, seed=seed)
     left += [f"{sources[number]}: {why}" for number, why in refused]
+    out = {number for number, _ in refused}
     if not len(made):
         raise InputError(f"select: none of the structures of the {name} can be used: {left[0] if left else 'no such'}")
-    return made, [f"{name}: {counted(len(left), 'structure')} left out, the first is {left[0]}"] if left else []
+    notes = (f"{name}: {counted(len(left), 'structure')} left out, the first is {left[0]}",) if left else ()
+    used = (source for number, source in enumerate(sources) if number not in out)
+    return _Beside(made, tuple(used), notes)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
