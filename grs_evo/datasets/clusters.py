@@ -65,33 +65,40 @@ def _compressed(
     return made
 
 
-def copies(pool: Pool, earlier: Pool | None = None) -> dict[int, int]:
-    """Of each structure with the environments of another one: the number of the first that has them.
+def copies(
+    pool: Pool,
+    cells: NDArray[np.float64],
+    earlier: Pool | None = None,
+    earlier_cells: NDArray[np.float64] | None = None,
+) -> dict[int, int]:
+    """Of each structure with the cell and the environments of another one: the number of the first that has them.
 
-    It is the other one turned, mirrored, moved, with its atoms in another order or printed with other digits. To a
-    potential the two say the same.
+    It is the other one moved, with its atoms in another order or printed with other digits.
 
     Parameters
     ----------
-    earlier : look among these instead, which were described like the pool
+    cells : (n, 3, 3) Å
+    earlier, earlier_cells : look among these instead, which were described like the pool
     """
     other = pool if earlier is None else earlier
-    used = np.flatnonzero(np.isfinite(pool.scale))
-    energy, force = ENERGY_SIGMA * pool.scale[used], FORCE_SIGMA * pool.scale[used]
-    squares = [np.einsum("kd,kd->d", block, block)[used] / max(1, len(pool)) for block in (pool.energy, pool.sizes)]
+    other_cells = cells if earlier_cells is None else earlier_cells
+    used = np.isfinite(pool.scale)
+    units = [np.where(used, sigma * pool.scale, 1.0) for sigma in (ENERGY_SIGMA, FORCE_SIGMA)]
+    squares = [np.einsum("kd,kd->d", block, block) / max(1, len(pool)) for block in (pool.energy, pool.sizes)]
     # of the rows before they were centred and scaled
-    size = np.sqrt(energy**2 * squares[0] + pool.centre[used] ** 2 + force**2 * squares[1])
-    bounds = (_SAME * size / energy, _SAME * size / force)
+    size = np.sqrt(units[0] ** 2 * squares[0] + pool.centre**2 + units[1] ** 2 * squares[1])
+    bounds = [np.where(used, _SAME * size / unit, np.inf) for unit in units]
     # copies are near each other in a sum over the columns, and few others are
-    weights = np.random.default_rng(0).uniform(0.5, 1.0, len(used))
-    keys, others = (one.energy[:, used] @ (weights / bounds[0]) for one in (pool, other))
+    weights = np.random.default_rng(0).uniform(0.5, 1.0, len(size))
+    keys, others = (one.energy @ (weights / bounds[0]) for one in (pool, other))
     reach = 1.01 * float(weights.sum())
 
     def same(k: int, j: int) -> bool:
         return bool(
             pool.n_atoms[k] == other.n_atoms[j]
-            and (np.abs(pool.energy[k, used] - other.energy[j, used]) <= bounds[0]).all()
-            and (np.abs(pool.sizes[k, used] - other.sizes[j, used]) <= bounds[1]).all()
+            and (np.abs(cells[k] - other_cells[j]) <= _SAME * np.abs(cells[k]).max()).all()
+            and (np.abs(pool.energy[k] - other.energy[j]) <= bounds[0]).all()
+            and (np.abs(pool.sizes[k] - other.sizes[j]) <= bounds[1]).all()
         )
 
     known = [] if earlier is None else sorted((float(key), j) for j, key in enumerate(others))

@@ -93,8 +93,9 @@ def _by_clusters(task: Task) -> tuple[list[int], list[str]]:
 def _shares(task: Task, labels: NDArray[np.int64], wanted: NDArray[np.int64], count: int) -> NDArray[np.float64]:
     """(count,) atoms that each cluster should give, up to a factor.
 
-    What is wanted is least uncertain in the mean over its atoms if the number of structures of each kind goes with
-    its atoms and its spread, over the root of what one costs (Neyman 1934, Cochran 1977, section 5.5).
+    The mean over all atoms that are wanted is least uncertain if the number of structures of each kind goes with its
+    atoms and its spread, over the root of what one costs (Neyman 1934; Cochran 1977, section 5.5). But a fit does not
+    weigh back what was taken more of, and is best for what it sees in proportion: the way between, in logarithms.
 
     Parameters
     ----------
@@ -104,7 +105,7 @@ def _shares(task: Task, labels: NDArray[np.int64], wanted: NDArray[np.int64], co
     atoms, cost = (np.bincount(labels, of, minlength=count) / members for of in (task.pool.n_atoms, task.budget))
     there = np.bincount(wanted, task.target_atoms, minlength=count)
     spread = clusters.spreads(task.target_features, wanted, count)
-    return np.asarray(there * spread / np.sqrt(cost) * atoms)
+    return np.asarray(there * np.sqrt(spread * atoms / np.sqrt(cost)))
 
 
 def _by_information(task: Task) -> tuple[list[int], list[str]]:

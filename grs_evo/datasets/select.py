@@ -196,7 +196,7 @@ class _Beside:
     """Structures of a target or a given set, as the pool's model sees them."""
 
     pool: Pool
-    sources: tuple[str, ...]  # of each
+    used: tuple[Labelled, ...]  # each as it was read
     notes: tuple[str, ...]  # on those that cannot be used
 
 
@@ -204,11 +204,14 @@ def _without_copies(
     pool: Pool, kept: list[tuple[int, Labelled]], held: _Beside | None
 ) -> tuple[Pool, list[tuple[int, Labelled]], list[tuple[int, str, str]]]:
     """Pool and structures less those that say what an earlier one or the given set says; and these, with the reason."""
-    same = {number: kept[first][1].source for number, first in clusters.copies(pool).items()}
+    cells = np.array([one.atoms.cell[:] for _, one in kept])
+    same = {number: kept[first][1].source for number, first in clusters.copies(pool, cells).items()}
     if held is not None:
         same |= {
-            number: f"{held.sources[first]}, which is given"
-            for number, first in clusters.copies(pool, held.pool).items()
+            number: f"{held.used[first].source}, which is given"
+            for number, first in clusters.copies(
+                pool, cells, held.pool, np.array([one.atoms.cell[:] for one in held.used])
+            ).items()
         }
     if not same:
         return pool, kept, []
@@ -216,7 +219,9 @@ def _without_copies(
     if not left:
         raise InputError(f"select: all {counted(len(kept), 'structure')} of the pool are in the given set already")
     copies = [
-        (k, one.source, f"has the same environments as {same[n]}") for n, (k, one) in enumerate(kept) if n in same
+        (k, one.source, f"has the same cell and environments as {same[n]}")
+        for n, (k, one) in enumerate(kept)
+        if n in same
     ]
     return pool.only(np.array(left)), [kept[number] for number in left], copies
 
@@ -270,7 +275,7 @@ def _make_task(
 def _beside(structures: Any, name: str, pool: Pool, describe: Describer, seed: int) -> _Beside:
     elements = pool.basis.elements
     read: list[Structure] = []
-    sources: list[str] = []
+    labelled: list[Labelled] = []
     left: list[str] = []
     for one in read_labelled(structures):
         strange = sorted(set(one.atoms.get_chemical_symbols()) - set(elements))
@@ -278,16 +283,16 @@ def _beside(structures: Any, name: str, pool: Pool, describe: Describer, seed: i
             raise InputError(f"{one.source}: has {strange[0]}, but the pool is of {', '.join(elements)} alone")
         try:
             read.append(from_atoms(one.atoms, elements, one.source))
-            sources.append(one.source)
+            labelled.append(one)
         except InputError as error:
             left.append(str(error))
     made, refused = make_pool(read, len(read), pool.basis, like=pool, describe=describe, seed=seed)
-    left += [f"{sources[number]}: {why}" for number, why in refused]
+    left += [f"{labelled[number].source}: {why}" for number, why in refused]
     out = {number for number, _ in refused}
     if not len(made):
         raise InputError(f"select: none of the structures of the {name} can be used: {left[0] if left else 'no such'}")
     notes = (f"{name}: {counted(len(left), 'structure')} left out, the first is {left[0]}",) if left else ()
-    used = (source for number, source in enumerate(sources) if number not in out)
+    used = (one for number, one in enumerate(labelled) if number not in out)
     return _Beside(made, tuple(used), notes)
 
 
