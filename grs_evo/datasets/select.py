@@ -243,6 +243,7 @@ def _make_task(
     if limit > budget.sum():
         raise InputError(f"select: {name} is {limit:g}, but the pool has {budget.sum():g} in all that can be used")
 
+    notes = [note for beside in (target, held) if beside is not None for note in beside.notes]
     aimed = pool if target is None else target.pool
     own, theirs = clusters.features(pool, aimed)
     given_features = None if held is None else clusters.features(pool, held.pool)[1]
@@ -268,7 +269,7 @@ def _make_task(
         seed,
         draws,
         poll,
-        tuple(note for beside in (target, held) if beside is not None for note in beside.notes),
+        tuple(notes),
     )
 
 
