@@ -28,6 +28,7 @@ from grs_evo.datasets.labels import read_labelled
 from grs_evo.datasets.pool import by_threads, make_pool
 from grs_evo.datasets.refit import WEIGHTS, _best, _best_weight, deal, fit, labelled_rows, refit
 from grs_evo.datasets.select import RULES, select
+from grs_evo.driver.sets.sharing import Ranks
 from grs_evo.structures.structure import from_atoms
 
 
@@ -417,6 +418,17 @@ def test_an_interrupted_choice_keeps_what_it_has(basis, given) -> None:
     found = select(given, count=12, by="information", basis=basis, poll=poll)
     assert found.interrupted
     assert 1 <= len(found.indices) < 12
+
+
+def test_a_choice_that_did_not_begin_says_so(tmp_path: Path, given, monkeypatch) -> None:
+    def stop(_: Ranks) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Ranks, "poll", stop)
+    write(tmp_path / "pool.extxyz", given[:3])
+    code, told = call("select", "pool.extxyz", "--count", 2, "-o", "set.extxyz", cwd=tmp_path)
+    assert (code, told) == (130, "grs-evo: select: interrupted before anything was chosen; nothing is written\n")
+    assert not (tmp_path / "set.extxyz").exists()
 
 
 # -- refits

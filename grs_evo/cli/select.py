@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,7 @@ def select(
     from grs_evo.driver.sets.sharing import all_ranks
 
     kinds = symbols(types or "")
-    with all_ranks(threads) as ranks:
+    with _nothing_chosen(), all_ranks(threads) as ranks:
         check_place(out, (".extxyz", ".xyz"), "selections are written as extended XYZ", (*pool, *target, *given))
         read = [list(_each(names, kinds, format_, ranks.poll)) for names in (pool, target, given)]
         found = select_(
@@ -87,6 +88,18 @@ def select(
         click.echo(to_json(as_dict(found), indent=1) if json_ else text_of(found, len(read[0])))
         if found.interrupted:
             raise SystemExit(EXIT_EARLY)
+
+
+@contextmanager
+def _nothing_chosen() -> Iterator[None]:
+    """A signal before the first choice leaves nothing to keep: says so."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        from grs_evo.driver.sets.sharing import INTERRUPTED  # loaded by then
+
+        click.echo("grs-evo: select: interrupted before anything was chosen; nothing is written", err=True)
+        raise SystemExit(INTERRUPTED) from None  # other ranks have been told
 
 
 def _each(

@@ -28,7 +28,7 @@ from grs_evo.targets.chunks import cores
 
 # Blocks that a rank has in hand at once, so that it never waits for the next one.
 _IN_HAND = 2
-_INTERRUPTED = 130  # exit code of a process ended by a signal before there was anything to keep
+INTERRUPTED = 130  # exit code of a process ended by a signal before there was anything to keep
 
 
 @dataclass(eq=False)
@@ -122,7 +122,7 @@ def all_ranks(threads: int | None = None) -> Iterator[Ranks]:
             code = exit_code_of(error)
             raise
         except KeyboardInterrupt:
-            code = _INTERRUPTED
+            code = INTERRUPTED
             raise
         except SystemExit as left:
             code = left.code if isinstance(left.code, int) else 1
