@@ -206,7 +206,9 @@ def calls_for(
         describe=address(describe, positions, cell, species, pbc, tables, engine, rows),
         pull=address(pull, positions, cell, species, pbc, tables, slopes, engine, dpositions, dstrain),
         rows=address(rows_loss, rows, species, plan, norm, delta, True, work, terms, slopes),
-        core=address(core, species, plan, tables, engine, True, dpositions, dstrain, work.closest),
+        core=address(core, species, plan, tables, engine, True, dpositions, dstrain, work.closest)
+        if plan.core_kind
+        else 0,
         evaluate=0,
         value=0,
         terms=0,
