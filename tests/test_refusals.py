@@ -227,6 +227,16 @@ def test_a_status_that_is_none_is_passed_over(finished: Path, content: bytes) ->
     assert "interrupted" in text_of(status(finished))
 
 
+def test_a_report_takes_no_other_file_s_place(finished: Path) -> None:
+    before = (finished / "archive.h5").read_bytes()
+    code, said = call("report", finished, "-o", finished / "archive.h5", cwd=finished)
+    assert (code, said) == (
+        2,
+        f"grs-evo: {finished / 'archive.h5'}: is there and no page; give a name that ends in .html\n",
+    )
+    assert (finished / "archive.h5").read_bytes() == before
+
+
 def test_a_run_is_no_structure_file(finished: Path) -> None:
     for place, words in (
         (finished, f"{finished}: is a run folder; grs-evo export {finished} -o cells.extxyz writes"),

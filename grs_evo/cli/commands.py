@@ -263,7 +263,13 @@ def target(
 @cli.command(short_help="Tell how well structures stand for a target, and what is off.")
 @click.argument("structures", nargs=-1, required=True)
 @click.option("--target", "target_", required=True, type=click.Path(path_type=Path), help="target.h5 or a run folder.")
-@click.option("--functions", default=10, show_default=True, help="List so many functions that are most off.")
+@click.option(
+    "--functions",
+    type=click.IntRange(0),
+    default=10,
+    show_default=True,
+    help="List so many functions that are most off.",
+)
 @click.option("--given", multiple=True, metavar="FILE", help="Say what is new against the structures of these files.")
 @click.option("--set", "as_set", is_flag=True, help="Only what all of them cover of the target as one set.")
 @types_option

@@ -287,7 +287,7 @@ def text_of(found: list[dict[str, Any]]) -> str:
 
 def text_of_set(found: dict[str, Any]) -> str:
     """The set for people."""
-    lines = [f"together: {counted(found['structures'], 'structure')}, {found['environments']:,} environments"]
+    lines = [f"together: {counted(found['structures'], 'structure')}, {counted(found['environments'], 'environment')}"]
     lines += [f"  {line}" for line in found["sentences"]]
     if found["coverage"] is not None:
         inside, beyond = found["coverage"]["inside"], found["coverage"]["beyond"]

@@ -16,6 +16,7 @@ from grs_evo.analysis.sources import target_of
 from grs_evo.datasets.growth.taught import Measure
 from grs_evo.descriptors.basis import Basis
 from grs_evo.errors import InputError
+from grs_evo.files import is_there
 from grs_evo.loss import quality
 from grs_evo.report import page, structure_view
 from grs_evo.report.context import context_of
@@ -51,9 +52,12 @@ def write_report(run_dir: str | Path, out_path: str | Path | None = None, title:
     Raises
     ------
     InputError
-        No archive, an archive of a newer schema, an empty archive, or a place that cannot be written to.
+        No archive, an archive of a newer schema, an empty archive, or a place that cannot be written to or that holds
+        something else than a page.
     """
     source = Path(run_dir)
+    if out_path is not None and Path(out_path).suffix.lower() not in (".html", ".htm") and is_there(Path(out_path)):
+        raise InputError(f"{out_path}: is there and no page; give a name that ends in .html")
     archive = read_archive(source)
     folder = source if source.is_dir() else source.parent
     out = Path(out_path) if out_path is not None else folder / "report.html"

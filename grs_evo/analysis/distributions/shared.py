@@ -41,12 +41,15 @@ class Shared:
     def sentence(self) -> str:
         """The result in words."""
         side = "above" if self.entropy >= 0.0 else "below"
+        spread = (
+            f"; entropy {significant(abs(self.entropy), 3)} nats {side} the target's, "
+            f"diversity {significant(self.diversity, 3)}"
+        )
         return (
             f"V(set ∩ target) / V(target) = {significant(self.overlap, 3)} in {self.dimension} components; "
             f"{percent(self.reached)} of the target have one of the set within {significant(self.unit, 3)}, as near as "
-            f"nine of ten of its own are to another; {percent(self.outside)} of the set have none of the target; "
-            f"entropy {significant(abs(self.entropy), 3)} nats {side} the target's, "
-            f"diversity {significant(self.diversity, 3)}"
+            f"nine of ten of its own are to another; {percent(self.outside)} of the set have none of the target"
+            f"{spread if np.isfinite(self.entropy) else ''}"
         )
 
 
