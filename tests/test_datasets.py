@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -418,6 +419,21 @@ def test_an_interrupted_choice_keeps_what_it_has(basis, given) -> None:
     found = select(given, count=12, by="information", basis=basis, poll=poll)
     assert found.interrupted
     assert 1 <= len(found.indices) < 12
+
+    def at(number: int) -> Callable[[], None]:
+        calls = iter(range(10**6))
+
+        def poll() -> None:
+            if next(calls) == number:
+                raise KeyboardInterrupt
+
+        return poll
+
+    for rule in RULES[:2]:
+        with pytest.raises(KeyboardInterrupt):  # nothing is chosen yet
+            select(given, count=12, by=rule, basis=basis, poll=at(0))
+    (note, *_) = select(given, count=12, by="clusters", basis=basis, poll=at(2)).notes
+    assert note.endswith("the most telling of 2 draws before a signal ended them")
 
 
 def test_a_choice_that_did_not_begin_says_so(tmp_path: Path, given, monkeypatch) -> None:

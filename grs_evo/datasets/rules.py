@@ -83,7 +83,8 @@ def _by_clusters(task: Task) -> tuple[list[int], list[str]]:
     except KeyboardInterrupt:  # a draw is a whole set: fewer of them will do
         if not best[1]:
             raise
-        return best[1], [f"{len(centres)} clusters, the most telling of {draw + 1} draws"]
+        ended = f"the most telling of {counted(draw, 'draw')} before a signal ended them"
+        return best[1], [f"{len(centres)} clusters, {ended}"]
     taken, exchanged = _exchanged(task, best[1], labels)
     return taken, [
         f"{len(centres)} clusters, the most telling of {task.draws} draws, then {counted(exchanged, 'exchange')}"
@@ -120,6 +121,8 @@ def _by_information(task: Task) -> tuple[list[int], list[str]]:
     try:
         order = greedy_order(task.pool, task.aim, per, task.start, full, range(len(task.pool)), task.poll)
     except KeyboardInterrupt:
+        if not taken:
+            raise
         return list(taken), [INTERRUPTED]
     return _exchanged(task, order, np.zeros(len(task.pool), np.int64))[0], []
 
