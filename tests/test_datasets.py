@@ -149,11 +149,12 @@ def test_what_cannot_be_described_is_named(basis, given) -> None:
 
 
 def test_every_beginning_holds_each_cluster_s_share() -> None:
-    rng = np.random.default_rng(1)
     labels = np.repeat([0, 1, 2], [30, 12, 6])
     atoms = np.full(48, 4)
     shares = np.bincount(labels, atoms).astype(float)
-    order = clusters.proportional_order(labels, atoms, shares, rng)
+    order = clusters.proportional_order(labels, atoms, shares, np.random.default_rng(1))
+    cut = clusters.proportional_order(labels, atoms, shares, np.random.default_rng(1), None, atoms * 1.0, 30.0)
+    assert cut == order[:8]
     assert sorted(order) == list(range(48))
     assert {labels[k] for k in order[:3]} == {0, 1, 2}
     for n in range(8, 49):

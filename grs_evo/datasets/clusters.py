@@ -182,6 +182,8 @@ def proportional_order(
     shares: NDArray[np.float64],
     rng: np.random.Generator,
     taken: NDArray[np.float64] | None = None,
+    costs: NDArray[np.float64] | None = None,
+    limit: float = np.inf,
 ) -> list[int]:
     """All structures in an order whose every beginning holds each cluster's share of atoms, as nearly as can be.
 
@@ -194,19 +196,22 @@ def proportional_order(
     atoms : (n,) atoms of each
     shares : (n_clusters,) atoms that stand for the whole of each cluster; 0: it comes last
     taken : (n_clusters,) atoms that are in the set already
+    costs, limit : (n,) of each; the order ends where the costs together reach the limit
     """
     labels = np.asarray(labels)
     waiting = [list(rng.permutation(np.flatnonzero(labels == c))) for c in range(len(shares))]
     held = np.zeros(len(shares)) if taken is None else taken.astype(np.float64).copy()
     order: list[int] = []
+    cost = 0.0
     open_ = np.array([bool(members) for members in waiting])
-    while open_.any():
+    while open_.any() and cost < limit:
         with np.errstate(divide="ignore", invalid="ignore"):
             filled = np.where(open_, np.where(shares > 0, held / shares, 1e300 + held), np.inf)
         least = np.flatnonzero(filled == filled.min())
         cluster = int(least[np.argmax(shares[least])])
         k = int(waiting[cluster].pop())
         order.append(k)
+        cost += 0.0 if costs is None else float(costs[k])
         held[cluster] += atoms[k]
         open_[cluster] = bool(waiting[cluster])
     return order

@@ -78,7 +78,8 @@ def _by_clusters(task: Task) -> tuple[list[int], list[str]]:
         for draw in range(task.draws):
             task.poll()
             rng = np.random.default_rng((task.seed, 2, draw))
-            taken = task.prefix(clusters.proportional_order(labels, task.pool.n_atoms, shares, rng, held))
+            order = clusters.proportional_order(labels, task.pool.n_atoms, shares, rng, held, task.budget, task.limit)
+            taken = task.prefix(order)
             best = min(best, (log_trace(task.start + task.pool.gram(taken), task.aim), taken), key=lambda one: one[0])
     except KeyboardInterrupt:  # a draw is a whole set: fewer of them will do
         if not best[1]:
