@@ -231,10 +231,17 @@ def test_truth_values_are_true_or_false(file: Path, tmp_path: Path) -> None:
         read_archive(bad)
 
 
-def test_virtual_datasets_never_crash(file: Path, tmp_path: Path) -> None:
-    """In a process of its own, since what failed was the process."""
-    changed(file, tmp_path / "bad.h5", _virtual_without_end)
-    code = "import sys, grs_evo\ntry: grs_evo.read_archive(sys.argv[1])\nexcept grs_evo.InputError as e: print(e)"
+@pytest.mark.parametrize("change", [_virtual, _virtual_without_end])
+def test_virtual_datasets_never_crash(file: Path, tmp_path: Path, change: Callable[[h5py.File], None]) -> None:
+    """In a process of its own, since what failed was the process: at once, or at its end."""
+    changed(file, tmp_path / "bad.h5", change)
+    code = """import ctypes, sys, grs_evo
+try:
+    grs_evo.read_archive(sys.argv[1])
+except grs_evo.InputError as error:
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(error))  # never let go
+    print(error)
+"""
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "bad.h5")], capture_output=True, text=True, timeout=120
     )

@@ -160,10 +160,9 @@ def _datasets(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:
 
 def _content(name: str, found: Any, left: int) -> tuple[Any, int]:
     """What a dataset holds, and how many bytes that are; `left` at most."""
-    made = found.get_create_plist()
     # Before anything else is asked of it: the shape of a virtual dataset is found by opening other files.
-    layout = made.get_layout()
-    if layout == h5py.h5d.VIRTUAL or made.get_external_count() > 0:
+    layout, external = _storage(found)
+    if layout == h5py.h5d.VIRTUAL or external > 0:
         raise Damaged(f"keeps {name} in another file; data of other files are not read")
     if layout not in (h5py.h5d.CONTIGUOUS, h5py.h5d.COMPACT):
         raise Damaged(f"keeps {name} in chunks; data must be in one piece, as they were written")
@@ -179,6 +178,16 @@ def _content(name: str, found: Any, left: int) -> tuple[Any, int]:
     if kind == np.bool_ and np.any(np.asarray(value).view(np.uint8) > 1):
         raise Damaged(f"has other values than true and false in {name}")
     return value, size
+
+
+def _storage(found: Any) -> tuple[int, int]:
+    """Layout of a dataset, and how many other files it names.
+
+    The property list ends here and is not kept by an error's frames: HDF5 crashes where the process ends with one of
+    a virtual dataset still open.
+    """
+    made = found.get_create_plist()
+    return made.get_layout(), made.get_external_count()
 
 
 def _plain(value: Any) -> Any:
