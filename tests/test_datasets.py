@@ -24,7 +24,7 @@ from grs_evo.cli import main
 from grs_evo.datasets import clusters
 from grs_evo.datasets.design import design_rows, model_basis
 from grs_evo.datasets.information import Aim, Greedy, log_trace, predicted_variance
-from grs_evo.datasets.labelling.doubts import same
+from grs_evo.datasets.labelling.doubts import Environments, same
 from grs_evo.datasets.labels import read_labelled
 from grs_evo.datasets.pool import by_threads, make_pool
 from grs_evo.datasets.refit import WEIGHTS, _best, _best_weight, deal, fit, labelled_rows, refit
@@ -531,21 +531,29 @@ def test_more_structures_fit_better(basis, given) -> None:
 
 
 def test_the_same_environments_are_found_however_they_are_written(basis, given) -> None:
-    """In another order, moved, turned, repeated; not a crystal that is strained a little more."""
+    """In another order, moved, turned, repeated; not with a little strain, nor an atom a little off."""
     one = given[1].copy()
     turned = one[np.random.default_rng(3).permutation(len(one))]
     turned.rotate(33, (1, 2, 3), rotate_cell=True)
     turned.positions += [0.3, 0.2, 7.0]
     strained = one.copy()
     strained.set_cell(one.cell[:] * (1 + 1e-5), scale_atoms=True)
-    rows = np.array(
-        [
-            design_rows(from_atoms(atoms, basis.elements), basis).energy
-            for atoms in (given[0], one, turned, one * (1, 2, 1), strained)
-        ]
+    crystal = bulk("Cu", cubic=True) * 2
+    shifted = crystal.copy()
+    shifted.positions[0, 0] += 1e-3
+    made = [
+        design_rows(from_atoms(atoms, basis.elements), basis)
+        for atoms in (given[0], one, turned, one * (1, 2, 1), strained, crystal, shifted)
+    ]
+    found = Environments(
+        np.array([rows.energy for rows in made]), np.array([np.sqrt((rows.forces**2).mean(axis=0)) for rows in made])
     )
-    assert list(same(rows)) == [(2, 1), (3, 1)]
-    assert list(same(rows[2:], rows[:2])) == [(0, 1), (1, 1)]
+    assert np.abs(found.means[5] - found.means[6]).max() < 1e-6 * np.abs(found.means).max()
+    assert list(same(found)) == [(2, 1), (3, 1)]
+    assert list(same(Environments(*(rows[2:] for rows in found)), Environments(*(rows[:2] for rows in found)))) == [
+        (0, 1),
+        (1, 1),
+    ]
 
 
 def _relabelled(atoms: Atoms, energy: float, forces: float = 1.0) -> Atoms:

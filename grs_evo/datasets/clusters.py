@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from grs_evo.datasets.labelling.matching import Block, alike
 from grs_evo.datasets.pool import ENERGY_SIGMA, FORCE_SIGMA, Pool
 
 # Share of the features' variance that is kept.
@@ -88,29 +88,14 @@ def copies(
     # of the rows before they were centred and scaled
     size = np.sqrt(units[0] ** 2 * squares[0] + pool.centre**2 + units[1] ** 2 * squares[1])
     bounds = [np.where(used, _SAME * size / unit, np.inf) for unit in units]
-    # copies are near each other in a sum over the columns, and few others are
-    weights = np.random.default_rng(0).uniform(0.5, 1.0, len(size))
-    keys, others = (one.energy @ (weights / bounds[0]) for one in (pool, other))
-    reach = 1.01 * float(weights.sum())
-
-    def same(k: int, j: int) -> bool:
-        return bool(
-            pool.n_atoms[k] == other.n_atoms[j]
-            and (np.abs(cells[k] - other_cells[j]) <= _SAME * np.abs(cells[k]).max()).all()
-            and (np.abs(pool.energy[k] - other.energy[j]) <= bounds[0]).all()
-            and (np.abs(pool.sizes[k] - other.sizes[j]) <= bounds[1]).all()
-        )
-
-    known = [] if earlier is None else sorted((float(key), j) for j, key in enumerate(others))
-    found: dict[int, int] = {}
-    for k, key in enumerate(keys.tolist()):
-        near = known[bisect_left(known, (key - reach, -1)) : bisect_right(known, (key + reach, len(other)))]
-        first = min((j for _, j in near if same(k, j)), default=None)
-        if first is not None:
-            found[k] = first
-        elif earlier is None:
-            insort(known, (key, k))
-    return found
+    counts, counted = (one.n_atoms[:, None].astype(np.float64) for one in (pool, other))
+    blocks = [
+        Block(pool.energy, other.energy, bounds[0]),
+        Block(pool.sizes, other.sizes, bounds[1]),
+        Block(cells.reshape(-1, 9), other_cells.reshape(-1, 9), np.full(9, _SAME * np.abs(other_cells).max())),
+        Block(counts, counted, np.zeros(1)),
+    ]
+    return dict(alike(blocks))
 
 
 def spreads(points: NDArray[np.float64], labels: NDArray[np.int64], count: int) -> NDArray[np.float64]:

@@ -161,8 +161,11 @@ def refit(
 def _notes(rows: Sequence[Rows], unseen: Sequence[Rows], errors: Errors, n_functions: int) -> tuple[list[str], int]:
     """What is doubtful about a set, test structures, their labels and the fit; how many tests are in the set."""
 
-    def environments(some: Sequence[Rows]) -> NDArray[np.float64]:
-        return np.array([np.concatenate([one.energy, one.composition]) for one in some])
+    def environments(some: Sequence[Rows]) -> doubts.Environments:
+        return doubts.Environments(
+            np.array([np.concatenate([one.energy, one.composition]) for one in some]),
+            np.array([np.sqrt((one.forces**2).mean(axis=0)) for one in some]),
+        )
 
     names, energies = [one.source for one in rows], np.array([one.energy_label for one in rows])
     compositions = np.array([one.composition for one in rows])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from grs_evo.datasets.labelling.matching import Block, alike
 from grs_evo.datasets.labels import Labelled
 from grs_evo.descriptors.basis import Basis
 from grs_evo.errors import InputError
@@ -14,9 +16,10 @@ from grs_evo.structures.structure import from_atoms
 from grs_evo.targets.overlap import check_overlap
 from grs_evo.text import counted
 
-# Structures with the same environments have rows that differ by no more than this share of a column's size: by the
-# digits of files.
-_SAME = 1e-6
+# Structures with the same environments differ by no more than these shares of a column's size: by the digits of files,
+# which means follow by their square.
+_SAME, _SAME_SLOPE = 1e-6, 1e-4
+_NOISE = 1e-12  # of sums that vanish by symmetry
 # eV per atom by which energies of the same environments may differ; labels beyond these are looked at: eV per atom
 # from the usual, and eV/Å.
 _SAME_ENERGY = 1e-3
@@ -25,35 +28,27 @@ _FAR_ENERGY, _FAR_FORCE = 100.0, 1000.0
 _NOTHING = 0.9
 
 
-def same(rows: NDArray[np.float64], earlier: NDArray[np.float64] | None = None) -> Iterator[tuple[int, int]]:
+class Environments(NamedTuple):
+    """What tells structures apart, however they are turned, moved or repeated."""
+
+    means: NDArray[np.float64]  # (n, d) descriptors' mean over the atoms, and the composition
+    slopes: NDArray[np.float64]  # (n, d') root mean square of each descriptor's derivatives by positions
+
+
+def same(some: Environments, earlier: Environments | None = None) -> Iterator[tuple[int, int]]:
     """(number, number of the first) of each structure that has the same environments as an earlier one.
 
-    Atoms in another order, a cell that is turned, moved or repeated have the same environments.
+    Atoms in another order, a cell that is turned, moved or repeated have the same environments. Means alone would take
+    a crystal with an atom a hundredth of an Ångström off for the crystal: they change with the square of that.
 
     Parameters
     ----------
-    rows : (n, d) descriptors' mean over the atoms of each structure
-    earlier : (m, d) look among these instead
+    earlier : look among these instead
     """
-    among = rows if earlier is None else earlier
-    if not len(rows) or not len(among):
-        return
-    size = np.sqrt((among**2).mean(axis=0))
-    used = size > 0.0
-    bounds = _SAME * size[used]
-    # the same ones are near each other in a sum over the columns, and few others are
-    weights = np.random.default_rng(0).uniform(0.5, 1.0, len(bounds)) / bounds
-    keys, others = rows[:, used] @ weights, among[:, used] @ weights
-    order = np.argsort(others, kind="stable")
-    reach = 1.01 * len(bounds)
-    lows, highs = (np.searchsorted(others[order], keys + sign * reach) for sign in (-1, 1))
-    for k, (low, high) in enumerate(zip(lows.tolist(), highs.tolist(), strict=True)):
-        near = np.sort(order[low:high])
-        if earlier is None:
-            near = near[near < k]
-        hits = near[(np.abs(among[near][:, used] - rows[k, used]) <= bounds).all(axis=1)]
-        if len(hits):
-            yield k, int(hits[0])
+    blocks = []
+    for rows, among, share in zip(some, earlier or some, (_SAME, _SAME_SLOPE), strict=True):
+        blocks.append(Block(rows, among, share * np.sqrt((among**2).mean(axis=0)) + _NOISE))
+    return alike(blocks)
 
 
 def seen(pairs: Sequence[tuple[int, int]], tests: Sequence[str], known: Sequence[str]) -> str:
@@ -74,15 +69,14 @@ def seen(pairs: Sequence[tuple[int, int]], tests: Sequence[str], known: Sequence
     )
 
 
-def twice(rows: NDArray[np.float64], energies: NDArray[np.float64], names: Sequence[str]) -> list[str]:
+def twice(some: Environments, energies: NDArray[np.float64], names: Sequence[str]) -> list[str]:
     """Notes of structures that a set holds twice, and of energies that contradict each other.
 
     Parameters
     ----------
-    rows : (n, d) descriptors' mean over the atoms
     energies : (n,) eV per atom
     """
-    pairs = list(same(rows))
+    pairs = list(same(some))
     notes = []
     if pairs:
         k, j = pairs[0]
