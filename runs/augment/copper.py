@@ -24,6 +24,7 @@ from grs_evo.structures.structure import to_atoms
 
 HERE = Path(__file__).parent
 A = 3.61
+GROUPS, REMOVED = ("crystal",), ("liquid", "surface", "vacancy")
 
 
 def labelled(atoms: Atoms, group: str) -> Atoms:
@@ -103,17 +104,22 @@ def errors(folder: str) -> None:
     rng, count = np.random.default_rng(9), sum(map(len, new))
     crystal = bulk("Cu", a=A, cubic=True) * (2, 2, 2)
     more = [labelled(shaken(crystal, rng), "crystal") for _ in range(max(1, round(count / len(crystal))))]
+    own = [labelled(atoms, "own") for atoms in read(HERE / "target.extxyz", ":")]
     test = test_set()
+    atoms_of = {name: sum(len(one) for one in test if one.info["group"] == name) for name in (*GROUPS, *REMOVED)}
     print(f"{sum(map(len, given))} environments given, {count} of the run ({len(new)} cells)")
-    print("set | " + " | ".join(("crystal", "liquid", "surface", "vacancy")) + "  (meV/atom, meV/Å)")
+    print("set | " + " | ".join((*GROUPS, *REMOVED)) + " | these three  (meV/atom, meV/Å)")
     for name, chosen in (
         ("given", given),
         ("with as much crystal", given + more),
         ("with the run's cells", given + new),
+        ("with the target's own structures", given + own),
     ):
         found = grs_evo.refit(chosen, test, energies=1.0).test
-        cells = [f"{found[g].energy:.1f}, {found[g].forces:.0f}" for g in ("crystal", "liquid", "surface", "vacancy")]
-        print(f"{name} | " + " | ".join(cells))
+        cells = [f"{found[g].energy:.1f}, {found[g].forces:.1f}" for g in atoms_of]
+        squares = sum(atoms_of[g] * found[g].forces ** 2 for g in REMOVED)
+        together = np.sqrt(squares / sum(atoms_of[g] for g in REMOVED))
+        print(f"{name} | " + " | ".join(cells) + f" | {together:.1f}")
 
 
 if __name__ == "__main__":
