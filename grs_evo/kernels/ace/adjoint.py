@@ -10,9 +10,9 @@ import numpy as np
 from grs_evo.kernels.ace.density import to_rows
 from grs_evo.kernels.ace.harmonics import legendre, radial_sums, weighted_sum
 from grs_evo.kernels.ace.interpreter import program_of, run_program
-from grs_evo.kernels.ace.radial import field
+from grs_evo.kernels.ace.radial import directions, field, vectors
 from grs_evo.kernels.ace.slots import AHEAD, block_atoms
-from grs_evo.kernels.ace.tables import BLOCK, CHEB, CHEB_SLOPE, DX, DY, DZ, ENV, ENV_SLOPE, R_INVERSE
+from grs_evo.kernels.ace.tables import BLOCK, CHEB, CHEB_SLOPE, ENV, ENV_SLOPE
 from grs_evo.kernels.compiling import entry, inner
 from grs_evo.kernels.geometry.layout import OK
 from grs_evo.kernels.simd import (
@@ -72,6 +72,16 @@ def from_rows(values, first_row, halves, n_el, rows, rows8, l_max, n_of_l, l_off
 
 
 @inner
+def add_section(pair_id, begin, end, sx, sy, sz, push, sums, fz, virial):
+    """Spread the gradients of one section's pairs, which wait in sx, sy, sz, and add its sums to `virial`."""
+    for block in range(begin, end):
+        k = (block - begin) * LANES
+        scatter_add(push, pair_id, block * LANES, load(sx, k), load(sy, k), load(sz, k))
+    store(virial, 0, load(virial, 0) + like(virial, sums))
+    put(virial, 8, item(virial, 8) + total(fz))
+
+
+@inner
 def fast_pull(pair, pair_id, begin, end, w, at, spare, sx, sy, sz, push, virial):
     """Gradient of Σ w · moments with respect to the neighbours of one section, for the fused bases.
 
@@ -104,12 +114,7 @@ def fast_pull(pair, pair_id, begin, end, w, at, spare, sx, sy, sz, push, virial)
     # spilled to a stack that is not aligned for vectors (measured: 100 cycles a block instead of 55).
     c = spare
     for block in range(begin, end, width(pair) // LANES):
-        r_inverse = load_wide(pair, field(pair, block, R_INVERSE))
-        ux, uy, uz = (
-            load_wide(pair, field(pair, block, DX)) * r_inverse,
-            load_wide(pair, field(pair, block, DY)) * r_inverse,
-            load_wide(pair, field(pair, block, DZ)) * r_inverse,
-        )
+        r_inverse, ux, uy, uz = directions(pair, block)
         x = load_wide(pair, field(pair, block, CHEB))
         x2 = x * x
         x4 = x2 * x2
@@ -163,23 +168,15 @@ def fast_pull(pair, pair_id, begin, end, w, at, spare, sx, sy, sz, push, virial)
         fx = fx + gx
         fy = fy + gy
         fz = fz + gz
-        dx, dy, dz = (
-            load_wide(pair, field(pair, block, DX)),
-            load_wide(pair, field(pair, block, DY)),
-            load_wide(pair, field(pair, block, DZ)),
-        )
+        dx, dy, dz = vectors(pair, block)
         vxx = fma(gx, dx, vxx)
         vyy = fma(gy, dy, vyy)
         vzz = fma(gz, dz, vzz)
         vyz = fma(gy, dz, vyz)
         vxz = fma(gx, dz, vxz)
         vxy = fma(gx, dy, vxy)
-    for block in range(begin, end):
-        k = (block - begin) * LANES
-        scatter_add(push, pair_id, block * LANES, load(sx, k), load(sy, k), load(sz, k))
-    sums = like(virial, totals(vxx, vyy, vzz, vyz, vxz, vxy, fx, fy))
-    store(virial, 0, load(virial, 0) + sums)
-    put(virial, 8, item(virial, 8) + total(fz))
+    sums = totals(vxx, vyy, vzz, vyz, vxz, vxy, fx, fy)
+    add_section(pair_id, begin, end, sx, sy, sz, push, sums, fz, virial)
 
 
 @inner
@@ -196,12 +193,7 @@ def any_pull(
     fx, fy, fz = zero, zero, zero
     vxx, vyy, vzz, vyz, vxz, vxy = zero, zero, zero, zero, zero, zero
     for block in range(begin, end, width(pair) // LANES):
-        r_inverse = load_wide(pair, field(pair, block, R_INVERSE))
-        ux, uy, uz = (
-            load_wide(pair, field(pair, block, DX)) * r_inverse,
-            load_wide(pair, field(pair, block, DY)) * r_inverse,
-            load_wide(pair, field(pair, block, DZ)) * r_inverse,
-        )
+        r_inverse, ux, uy, uz = directions(pair, block)
         legendre(uz, l_max, climb, spare)
         x = load_wide(pair, field(pair, block, CHEB))
         x2 = x + x
@@ -236,23 +228,15 @@ def any_pull(
         fx = fx + gx
         fy = fy + gy
         fz = fz + gz
-        dx, dy, dz = (
-            load_wide(pair, field(pair, block, DX)),
-            load_wide(pair, field(pair, block, DY)),
-            load_wide(pair, field(pair, block, DZ)),
-        )
+        dx, dy, dz = vectors(pair, block)
         vxx = fma(gx, dx, vxx)
         vyy = fma(gy, dy, vyy)
         vzz = fma(gz, dz, vzz)
         vyz = fma(gy, dz, vyz)
         vxz = fma(gx, dz, vxz)
         vxy = fma(gx, dy, vxy)
-    for block in range(begin, end):
-        k = (block - begin) * LANES
-        scatter_add(push, pair_id, block * LANES, load(sx, k), load(sy, k), load(sz, k))
-    sums = like(virial, totals(vxx, vyy, vzz, vyz, vxz, vxy, fx, fy))
-    store(virial, 0, load(virial, 0) + sums)
-    put(virial, 8, item(virial, 8) + total(fz))
+    sums = totals(vxx, vyy, vzz, vyz, vxz, vxy, fx, fy)
+    add_section(pair_id, begin, end, sx, sy, sz, push, sums, fz, virial)
 
 
 @inner

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from grs_evo.kernels.ace.harmonics import harmonics
-from grs_evo.kernels.ace.radial import field, radial_section
-from grs_evo.kernels.ace.tables import BLOCK, CHEB, COLUMNS, DX, DY, DZ, ENV, R_INVERSE, RC
+from grs_evo.kernels.ace.radial import directions, field, radial_section
+from grs_evo.kernels.ace.tables import BLOCK, CHEB, COLUMNS, ENV, RC
 from grs_evo.kernels.compiling import inner
 from grs_evo.kernels.geometry.kept import find_kept, image_space, list_space
 from grs_evo.kernels.geometry.layout import GROW, MODE, OK, ON, OVERLAP, SECTIONS
@@ -45,12 +45,7 @@ def fast_moments(pair, begin, end, full, l_max, n_of_l, l_offset, spare, out, at
     c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 = zero, zero, zero, zero, zero, zero, zero, zero, zero, zero
     third = -1.0 / 3.0
     for block in range(begin, end, width(pair) // LANES):
-        r_inverse = load_wide(pair, field(pair, block, R_INVERSE))
-        ux, uy, uz = (
-            load_wide(pair, field(pair, block, DX)) * r_inverse,
-            load_wide(pair, field(pair, block, DY)) * r_inverse,
-            load_wide(pair, field(pair, block, DZ)) * r_inverse,
-        )
+        _, ux, uy, uz = directions(pair, block)
         x = load_wide(pair, field(pair, block, CHEB))
         t0 = load_wide(pair, field(pair, block, ENV))
         t1 = t0 * x
@@ -118,12 +113,7 @@ def any_moments(pair, begin, end, l_max, n_of_l, wide_k, climb, rows8, spare, ou
     for row in range(0, rows8, LANES):
         store(out, at + row, splat(0.0))
     for block in range(begin, end, width(pair) // LANES):
-        r_inverse = load_wide(pair, field(pair, block, R_INVERSE))
-        ux, uy, uz = (
-            load_wide(pair, field(pair, block, DX)) * r_inverse,
-            load_wide(pair, field(pair, block, DY)) * r_inverse,
-            load_wide(pair, field(pair, block, DZ)) * r_inverse,
-        )
+        _, ux, uy, uz = directions(pair, block)
         harmonics(ux, uy, uz, l_max, climb, spare, 0)
         x = load_wide(pair, field(pair, block, CHEB))
         x2 = x + x

@@ -46,6 +46,22 @@ def legendre(z, l_max, climb, out):
 
 
 @inner
+def eight_rows(rows, at):
+    """Eight rows of pairs from `at` on."""
+    step = width(rows)
+    return (
+        load_wide(rows, at),
+        load_wide(rows, at + step),
+        load_wide(rows, at + 2 * step),
+        load_wide(rows, at + 3 * step),
+        load_wide(rows, at + 4 * step),
+        load_wide(rows, at + 5 * step),
+        load_wide(rows, at + 6 * step),
+        load_wide(rows, at + 7 * step),
+    )
+
+
+@inner
 def radial_sums(l_max, n_of_l, wide_k, w, at, spare, t, dt, v, dv):
     """Σ_k w_lmk T_k and Σ_k w_lmk T_k' of a row of pairs, into rows `l² + l + m` of `spare` from `v` and from `dv` on.
 
@@ -59,31 +75,8 @@ def radial_sums(l_max, n_of_l, wide_k, w, at, spare, t, dt, v, dv):
         top = l_max
         while item(n_of_l, top) <= first:
             top -= 1
-        k, dk = t + first * row_size, dt + first * row_size
-        t0, t1, t2, t3 = (
-            load_wide(spare, k),
-            load_wide(spare, k + row_size),
-            load_wide(spare, k + 2 * row_size),
-            load_wide(spare, k + 3 * row_size),
-        )
-        t4, t5, t6, t7 = (
-            load_wide(spare, k + 4 * row_size),
-            load_wide(spare, k + 5 * row_size),
-            load_wide(spare, k + 6 * row_size),
-            load_wide(spare, k + 7 * row_size),
-        )
-        d0, d1, d2, d3 = (
-            load_wide(spare, dk),
-            load_wide(spare, dk + row_size),
-            load_wide(spare, dk + 2 * row_size),
-            load_wide(spare, dk + 3 * row_size),
-        )
-        d4, d5, d6, d7 = (
-            load_wide(spare, dk + 4 * row_size),
-            load_wide(spare, dk + 5 * row_size),
-            load_wide(spare, dk + 6 * row_size),
-            load_wide(spare, dk + 7 * row_size),
-        )
+        t0, t1, t2, t3, t4, t5, t6, t7 = eight_rows(spare, t + first * row_size)
+        d0, d1, d2, d3, d4, d5, d6, d7 = eight_rows(spare, dt + first * row_size)
         for l in range(top + 1):
             left = item(n_of_l, l) - first
             for row in range(l * l, (l + 1) * (l + 1)):

@@ -39,6 +39,7 @@ from grs_evo.kernels.simd import (
     fma,
     inverse_root,
     item,
+    load_wide,
     put,
     splat,
     store,
@@ -54,6 +55,24 @@ _C0, _C1, _C2, _C3, _C4, _C5, _C6, _C7, _C8 = COSINE
 def field(pair, block, which):
     """Where a field of the pairs of a block begins, or of the next block's too where both are taken at once."""
     return block * FIELDS + which * (width(pair) // LANES)
+
+
+@inner
+def vectors(pair, block):
+    """Distances along x, y and z of pairs that are taken at once."""
+    return (
+        load_wide(pair, field(pair, block, DX)),
+        load_wide(pair, field(pair, block, DY)),
+        load_wide(pair, field(pair, block, DZ)),
+    )
+
+
+@inner
+def directions(pair, block):
+    """1/r of pairs that are taken at once, and x, y and z of their unit vectors."""
+    r_inverse = load_wide(pair, field(pair, block, R_INVERSE))
+    x, y, z = vectors(pair, block)
+    return r_inverse, x * r_inverse, y * r_inverse, z * r_inverse
 
 
 @inner

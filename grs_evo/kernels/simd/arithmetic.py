@@ -97,8 +97,6 @@ def _by_lane(name):
 
 
 root = _by_lane("sqrt")
-
-
 magnitude = _by_lane("fabs")
 
 
@@ -115,39 +113,27 @@ def sign(typingctx, a):
     return lanes(lanes), codegen
 
 
-@intrinsic
-def fma(typingctx, a, b, c):
-    """a * b + c, rounded once where the machine can."""
+def _fused(subtracted):
+    @intrinsic
+    def function(typingctx, a, b, c):
+        found = common_kind((a, b, c))
+        if found is None:
+            return None
+        kind, given = found
+        vector = kind.vector
 
-    found = common_kind((a, b, c))
-    if found is None:
-        return None
-    kind, given = found
-    vector = kind.vector
+        def codegen(context, builder, sig, args):
+            fused = declared(builder, called("fmuladd", vector), vector, [vector] * 3)
+            a, b, c = (spread(builder, value, vector) for value in args)
+            return builder.call(fused, [a, b, builder.fneg(c) if subtracted else c])
 
-    def codegen(context, builder, sig, args):
-        function = declared(builder, called("fmuladd", vector), vector, [vector] * 3)
-        return builder.call(function, [spread(builder, value, vector) for value in args])
+        return kind(*given), codegen
 
-    return kind(*given), codegen
+    return function
 
 
-@intrinsic
-def fms(typingctx, a, b, c):
-    """a * b - c"""
-
-    found = common_kind((a, b, c))
-    if found is None:
-        return None
-    kind, given = found
-    vector = kind.vector
-
-    def codegen(context, builder, sig, args):
-        function = declared(builder, called("fmuladd", vector), vector, [vector] * 3)
-        a, b, c = (spread(builder, value, vector) for value in args)
-        return builder.call(function, [a, b, builder.fneg(c)])
-
-    return kind(*given), codegen
+# a * b + c and a * b - c, rounded once where the machine can
+fma, fms = _fused(False), _fused(True)
 
 
 @intrinsic
@@ -188,8 +174,6 @@ def _compare(symbol):
 
 
 any_below = _compare("<")
-
-
 any_above = _compare(">")
 
 
