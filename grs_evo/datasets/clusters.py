@@ -22,8 +22,8 @@ _SAME = 1e-6
 _MOST = 4000
 
 
-def features(pool: Pool, other: Pool | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    """Each structure of a pool as a few numbers, (n, n_features), and those of another one on the same axes.
+def features(pool: Pool, *others: Pool) -> list[NDArray[np.float64]]:
+    """Each structure of a pool as a few numbers, (n, n_features), and those of others on the same axes.
 
     A structure is its energy row beside the sizes of its force columns, what is far beyond the usual in logarithms, so
     that some compressed cells do not make all others seem alike; each block of the same total variance over the pool;
@@ -42,11 +42,11 @@ def features(pool: Pool, other: Pool | None = None) -> tuple[NDArray[np.float64]
     values, axes = values[::-1], axes[:, ::-1]
     count = int(np.searchsorted(np.cumsum(values), _KEPT * values.sum())) + 1
     axes = axes[:, :count] * np.sign(axes[np.abs(axes[:, :count]).argmax(axis=0), np.arange(count)])
-    theirs = None
-    if other is not None:
+    found = [joined @ axes]
+    for other in others:
         there = (_compressed(other.energy, pool.energy), _compressed(other.sizes, pool.sizes))
-        theirs = np.hstack([(b - c) / s for b, (c, s) in zip(there, scales, strict=True)]) @ axes
-    return joined @ axes, theirs
+        found.append(np.hstack([(b - c) / s for b, (c, s) in zip(there, scales, strict=True)]) @ axes)
+    return found
 
 
 def _compressed(
@@ -103,13 +103,10 @@ def spreads(points: NDArray[np.float64], labels: NDArray[np.int64], count: int) 
 
     As if each had one point more, at the mean square distance over all clusters: few points tell little of it.
     """
-    centres = np.zeros((count, points.shape[1]))
-    np.add.at(centres, labels, points)
-    members = np.bincount(labels, minlength=count)
-    centres /= np.maximum(members, 1)[:, None]
-    squares = np.bincount(labels, ((points - centres[labels]) ** 2).sum(axis=1), minlength=count)
+    away = points - centres_of(points, labels, count)[labels]
+    squares = np.bincount(labels, (away**2).sum(axis=1), minlength=count)
     usual = squares.sum() / max(1, len(points))
-    return np.asarray(np.sqrt((squares + usual) / (members + 1)))
+    return np.asarray(np.sqrt((squares + usual) / (np.bincount(labels, minlength=count) + 1)))
 
 
 def ward(
@@ -117,7 +114,7 @@ def ward(
 ) -> NDArray[np.int64]:
     """(n,) cluster of each point, from 0: Ward's minimum variance.
 
-    There are as many clusters, at least two, as the budget has room for one point of each, of its cluster's mean cost.
+    There are as many clusters, at least two, as the budget pays for one point of each, of its cluster's mean cost.
     """
     from scipy.cluster.hierarchy import fcluster, linkage
 
@@ -146,12 +143,12 @@ def ward(
     return np.asarray(np.unique(near, return_inverse=True)[1], np.int64)  # a centre may be nearest to none
 
 
-def centres_of(points: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(n_clusters, n_features)"""
-    counts = np.bincount(labels)
+def centres_of(points: NDArray[np.float64], labels: NDArray[np.int64], count: int = 0) -> NDArray[np.float64]:
+    """(n_clusters, n_features) of at least `count` clusters; zeros where one has no points."""
+    counts = np.bincount(labels, minlength=count)
     sums = np.zeros((len(counts), points.shape[1]))
     np.add.at(sums, labels, points)
-    return np.asarray(sums / counts[:, None])
+    return np.asarray(sums / np.maximum(counts, 1)[:, None])
 
 
 def nearest_centre(points: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -16,15 +16,9 @@ from grs_evo.text import counted
 
 # Share of the budget that one structure of each cluster takes: that decides how many clusters there are.
 _ONE_OF_EACH = 0.5
-
-
 # Draws of which the most telling is taken.
 DRAWS = 60
-
-
 INTERRUPTED = "interrupted: fewer than asked for"
-
-
 # Exchanges that are tried.
 _EXCHANGES = 200
 
@@ -66,12 +60,9 @@ def _by_clusters(task: Task) -> tuple[list[int], list[str]]:
     def near(points: NDArray[np.float64]) -> NDArray[np.int64]:
         return clusters.nearest_centre(points, centres) if len(points) else np.empty(0, np.int64)
 
-    def atoms_of(kinds: NDArray[np.int64], atoms: NDArray[np.int64]) -> NDArray[np.float64]:
-        return np.bincount(kinds, atoms, minlength=len(centres)).astype(np.float64)
-
     wanted = labels if task.target_features is task.features else near(task.target_features)
     shares = _shares(task, labels, wanted, len(centres))
-    held = atoms_of(near(task.given_features), task.given_atoms)
+    held = np.bincount(near(task.given_features), task.given_atoms, minlength=len(centres)).astype(np.float64)
     best: tuple[float, list[int]] = (np.inf, [])
     draw = 0
     try:

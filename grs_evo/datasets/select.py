@@ -243,10 +243,10 @@ def _make_task(
     if limit > budget.sum():
         raise InputError(f"select: {name} is {limit:g}, but the pool has {budget.sum():g} in all that can be used")
 
-    notes = [note for beside in (target, held) if beside is not None for note in beside.notes]
+    beside = [one for one in (target, held) if one is not None]
+    notes = [note for one in beside for note in one.notes]
     aimed = pool if target is None else target.pool
-    own, theirs = clusters.features(pool, aimed)
-    given_features = None if held is None else clusters.features(pool, held.pool)[1]
+    own, *theirs = clusters.features(pool, *(one.pool for one in beside))
     strata = [one.group if groups is None else str(one.atoms.info.get(groups, "")) for _, one in kept]
     if groups is not None and (
         nameless := [one.source for (_, one), name in zip(kept, strata, strict=True) if not name]
@@ -262,9 +262,9 @@ def _make_task(
         limit,
         strata,
         own,
-        own if target is None or theirs is None else theirs,
+        own if target is None else theirs[0],
         aimed.n_atoms,
-        given_features if given_features is not None else np.empty((0, own.shape[1])),
+        np.empty((0, own.shape[1])) if held is None else theirs[-1],
         np.empty(0, np.int64) if held is None else held.pool.n_atoms,
         seed,
         draws,

@@ -45,10 +45,10 @@ def same(some: Environments, earlier: Environments | None = None) -> Iterator[tu
     ----------
     earlier : look among these instead
     """
-    blocks = []
-    for rows, among, share in zip(some, earlier or some, (_SAME, _SAME_SLOPE), strict=True):
-        blocks.append(Block(rows, among, share * np.sqrt((among**2).mean(axis=0)) + _NOISE))
-    return alike(blocks)
+    columns = zip(some, earlier or some, (_SAME, _SAME_SLOPE), strict=True)
+    return alike(
+        [Block(own, among, share * np.sqrt((among**2).mean(axis=0)) + _NOISE) for own, among, share in columns]
+    )
 
 
 def seen(pairs: Sequence[tuple[int, int]], tests: Sequence[str], known: Sequence[str]) -> str:
