@@ -23,7 +23,7 @@ from grs_evo.loss.terms.table import facts
 from grs_evo.search.candidates.binding import bind
 from grs_evo.search.candidates.source import CandidateOptions, candidate
 from grs_evo.search.problem import Problem
-from grs_evo.storage.run_folder import existing
+from grs_evo.storage.run_folder import Folder, existing
 from grs_evo.storage.target_file import TargetData
 from grs_evo.structures.reading import read_structures
 from grs_evo.structures.structure import Structure
@@ -115,20 +115,17 @@ def together(
     Plain values: V_rep beside what cannot be large for a set that lies elsewhere, what a linear potential fitted on the
     set knows of the target, and under ``given`` what is new against these. What cannot be told is None, with a note.
     """
-    target_data, _, _ = _relative_loss(Path(target))
+    target_data, _ = _target_of(Path(target))
     basis = target_data.basis
-    read = [_read(names, target_data, types, format) if names else [] for names in (files, given)]
-    chosen, held = read
+    chosen = _read(files, target_data, types, format)
+    held = _read(given, target_data, types, format) if given else []
     rows = environments.of_structures(chosen, basis)
     found: dict[str, Any] = {"structures": len(chosen), "environments": rows.total, "sentences": [], "notes": []}
     found |= {"coverage": None, "information": None, "given": None}
     try:
-        wanted = environments.of_target(target_data.target, drawn=False).wide(basis)
+        wanted, own = environments.of_target(target_data.target, drawn=False).wide(basis), rows.wide(basis)
         components = principal_components(wanted)
-        hull, common = (
-            coverage(wanted, rows.wide(basis), components=components),
-            shared(wanted, rows.wide(basis), components),
-        )
+        hull, common = coverage(wanted, own, components=components), shared(wanted, own, components)
         found["sentences"] += [hull.sentence(), common.sentence()]
         found["coverage"] = {
             "v_rep": hull.v_rep if hull.is_told else hull.exact,
@@ -224,12 +221,15 @@ def _judged_by(target_data: TargetData) -> Callable[[Structure], dict[str, Any] 
     return told
 
 
+def _target_of(path: Path) -> tuple[TargetData, Folder | None]:
+    folder = existing(path) if is_folder(path) else None
+    return TargetData.read(path if folder is None else folder.target), folder
+
+
 def _relative_loss(path: Path) -> tuple[TargetData, Objective, Problem | None]:
-    if not is_folder(path):
-        target_data = TargetData.read(path)
+    target_data, folder = _target_of(path)
+    if folder is None:
         return target_data, make_objective(target_data.basis, target_data.target, LossOptions()), None
-    folder = existing(path)
-    target_data = TargetData.read(folder.target)
     problem = make_problem(read(folder.run_file), target_data, folder.path)
     return target_data, problem.objective, problem
 
