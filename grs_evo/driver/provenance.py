@@ -26,6 +26,8 @@ from grs_evo.storage.run_folder import Folder, check_contents, json_table
 from grs_evo.storage.target_file import TargetData
 
 _CHECKSUM = re.compile(r"^# checksum ([0-9a-f]{16})\n", re.MULTILINE)
+# Options that came after checkpoints without them, with what was done before: as such they change no fingerprint.
+_LATER = {("basis", "preset"): None, ("relax", "precision"): "double"}
 
 
 _PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "ase", "h5py", "deap", "mpi4py", "spglib", "pydantic")
@@ -84,10 +86,9 @@ def fingerprint(run_: RunFile, target_data: TargetData) -> dict[str, str]:
     The run file counts by its values; how its options are described has no part in it.
     """
     dumped = run_.model_dump(mode="json", exclude=set(EXTENDABLE))
-    if dumped["basis"]["preset"] is None:
-        del dumped["basis"]["preset"]  # came after checkpoints without it
-    if dumped["relax"] is not None and dumped["relax"]["precision"] == "double":
-        del dumped["relax"]["precision"]  # so did this
+    for (part, name), before in _LATER.items():
+        if dumped[part] is not None and dumped[part][name] == before:
+            del dumped[part][name]
     values = json.dumps(dumped, sort_keys=True)
     target = hashlib.blake2b(digest_size=8)
     for name, array in sorted(target_data.target.to_arrays().items()):
