@@ -192,7 +192,7 @@ def any_pull(
     zero = filled_wide(pair, 0.0)
     fx, fy, fz = zero, zero, zero
     vxx, vyy, vzz, vyz, vxz, vxy = zero, zero, zero, zero, zero, zero
-    for block in range(begin, end, width(pair) // LANES):
+    for block in range(begin, end, wide // LANES):
         r_inverse, ux, uy, uz = directions(pair, block)
         legendre(uz, l_max, climb, spare)
         x = load_wide(pair, field(pair, block, CHEB))

@@ -112,7 +112,7 @@ def any_moments(pair, begin, end, l_max, n_of_l, wide_k, climb, rows8, spare, ou
     turned = t + wide_k * wide
     for row in range(0, rows8, LANES):
         store(out, at + row, splat(0.0))
-    for block in range(begin, end, width(pair) // LANES):
+    for block in range(begin, end, wide // LANES):
         _, ux, uy, uz = directions(pair, block)
         harmonics(ux, uy, uz, l_max, climb, spare, 0)
         x = load_wide(pair, field(pair, block, CHEB))

@@ -104,9 +104,7 @@ def taper_block(pair, block, radial, row):
 
 
 @inner
-def radial_section(
-    count, block, which, slopes, radial, cheb, degree, tail, sx, sy, sz, pair, pair_id, nobody
-):  # fmt: skip
+def radial_section(count, block, which, slopes, radial, cheb, degree, tail, sx, sy, sz, pair, pair_id, nobody):
     """Turn the `count` neighbours found by `find_near` into blocks of pairs, from `block` on. Returns the next block.
 
     The last block is filled up with pairs without weight (envelope and slope 0). Their neighbours are `nobody` and
